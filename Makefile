@@ -1,0 +1,58 @@
+# Every target sets up .venv by itself; a second run finds it ready.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check fix bench bench-peers docs pins clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: $(READY) ## make .venv with everything in it
+
+run: $(READY) ## serve on 127.0.0.1:4040
+	@$(BIN)/askonce serve
+
+demo: $(READY) ## watch real customers' questions being answered from cache
+	@$(BIN)/askonce demo
+
+test: $(READY) ## run all tests
+	@$(BIN)/pytest -n 2
+
+check: $(READY) ## lint, format and types, changing nothing
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+fix: $(READY) ## mend what ruff can mend
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(READY) ## measure: a table, and JSON in .bench/
+	@$(BIN)/python -m bench
+
+bench-peers: $(READY) ## measure against other caches, each in a virtual environment of its own
+	@$(BIN)/python -m bench.peers
+
+docs: $(READY) ## regenerate docs/cli.md and check every link
+	@$(BIN)/python scripts/docs.py
+
+pins: $(READY) ## resolve requirements/dev.txt anew
+	@$(BIN)/python scripts/pin.py
+
+clean: ## remove what make made
+	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "AskOnce needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "Python's venv module is missing; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,147 @@
+"""The ledger: how calls were answered, why, and what that saved.
+
+Everything is an integer, so that counts of several processes add up exactly: money is kept in
+nano-dollars. A call has one outcome and one reason; both are the words of `records`.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from askonce.records import Because, Entry, Outcome, Verdict
+
+_NANO = Decimal(1_000_000_000)
+_OUTCOME = {outcome: f"outcome:{outcome.value}" for outcome in Outcome}
+_REASON = {because: f"reason:{because.value}" for because in Because}
+_NOT_STORED = {because: f"not_stored:{because.value}" for because in Because}
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """What a cache did. `hits` counts memory, shared, semantic and stale answers, not joined ones.
+
+    `unpriced` counts saved answers whose price is not known; they are not in `saved_usd`.
+    """
+
+    calls: int = 0
+    hits: int = 0
+    misses: int = 0
+    joined: int = 0
+    bypassed: int = 0
+    stored: int = 0
+    errors: int = 0
+    saved_usd: Decimal = Decimal(0)
+    saved_tokens: int = 0
+    unpriced: int = 0
+    upstream: int = 0
+    outcomes: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    not_stored: dict[str, int] = {}
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits and joined calls, of all calls that the cache took part in."""
+        served = self.hits + self.joined
+        return served / (served + self.misses) if served + self.misses else 0.0
+
+
+def stats_of(tallies: Mapping[str, int]) -> Stats:
+    """Read a ledger's integers, of one process or of all of them."""
+
+    def part(prefix: str) -> dict[str, int]:
+        return {
+            name[len(prefix) :]: count
+            for name, count in sorted(tallies.items())
+            if name.startswith(prefix) and count
+        }
+
+    outcomes = part("outcome:")
+    hits = (Outcome.HIT_MEMORY, Outcome.HIT_SHARED, Outcome.HIT_SEMANTIC, Outcome.STALE)
+    return Stats(
+        calls=sum(outcomes.values()),
+        hits=sum(outcomes.get(hit, 0) for hit in hits),
+        misses=outcomes.get(Outcome.MISS, 0),
+        joined=outcomes.get(Outcome.JOINED, 0),
+        bypassed=outcomes.get(Outcome.BYPASS, 0),
+        stored=tallies.get("stored", 0),
+        errors=sum(part("fault:").values()),
+        saved_usd=Decimal(tallies.get("saved_nano_usd", 0)) / _NANO,
+        saved_tokens=tallies.get("saved_tokens", 0),
+        unpriced=tallies.get("unpriced", 0),
+        upstream=tallies.get("upstream", 0),
+        outcomes=outcomes,
+        reasons=part("reason:"),
+        not_stored=part("not_stored:"),
+    )
+
+
+class Ledger:
+    """Counts as calls are answered; a few additions each, safe from any thread."""
+
+    def __init__(self, guard: AbstractContextManager[Any]) -> None:
+        self._guard = guard
+        self._tallies: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
+
+    def answered(
+        self, outcome: Outcome, because: Because = Because.OK, saved: Entry | None = None
+    ) -> None:
+        """One call was answered; `saved` is the entry that spared an upstream call."""
+        with self._guard:
+            self._add(_OUTCOME[outcome], 1)
+            if because is not Because.OK:
+                self._add(_REASON[because], 1)
+            if saved is not None:
+                self._save(saved, 1)
+
+    def landed(self, verdict: Verdict, entry: Entry | None, joined: int) -> None:
+        """An upstream answer was whole, and `joined` callers shared it with its leader."""
+        with self._guard:
+            self._add("stored" if verdict.yes else _NOT_STORED[verdict.because], 1)
+            if entry is not None and joined:
+                self._save(entry, joined)
+
+    def asked_upstream(self) -> None:
+        with self._guard:
+            self._add("upstream", 1)
+
+    def fault(self, what: str) -> bool:
+        """A fault of the cache; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""
+        with self._guard:
+            count = self._add(f"fault:{what}", 1)
+        return count & (count - 1) == 0
+
+    def tallies(self) -> dict[str, int]:
+        with self._guard:
+            return dict(self._tallies)
+
+    def take(self) -> dict[str, int]:
+        """What came in since the last `take`, to be added to a store's lasting tallies."""
+        with self._guard:
+            fresh = {
+                name: count - self._taken.get(name, 0)
+                for name, count in self._tallies.items()
+                if count != self._taken.get(name, 0)
+            }
+            self._taken = dict(self._tallies)
+        return fresh
+
+    def give_back(self, taken: Mapping[str, int]) -> None:
+        """What was taken could not be kept: it counts as new again."""
+        with self._guard:
+            for name, count in taken.items():
+                self._taken[name] = self._taken.get(name, 0) - count
+
+    def _add(self, name: str, count: int) -> int:
+        total = self._tallies[name] = self._tallies.get(name, 0) + count
+        return total
+
+    def _save(self, entry: Entry, times: int) -> None:
+        if entry.cost_usd is not None:
+            self._add("saved_nano_usd", int(entry.cost_usd * _NANO) * times)
+        elif entry.usage is not None:
+            self._add("unpriced", times)
+        if entry.usage is not None:
+            self._add("saved_tokens", entry.usage.total_tokens * times)

@@ -1,0 +1,309 @@
+"""Asking: the leader's half of a flight, steps 7 and 9 to 12 of the request path.
+
+One `Asking` is the source of one recording. It looks once more at memory, reads the shared store,
+asks the provider, relays what arrives, folds it on the way, and decides the moment the answer is
+whole whether it may be stored. Everything that only the cache needs runs inside the fail-open
+boundary; what the provider's client raises goes to every reader unchanged.
+"""
+
+from collections.abc import Hashable
+from typing import Any
+
+import msgspec
+
+from askonce import policy
+from askonce.boundary import Held
+from askonce.desk import Asked, Desk
+from askonce.policy import Life
+from askonce.protocols import Response, Upstream
+from askonce.recording import Piece, Recording
+from askonce.records import Because, Entry, Outcome, Usage, Verdict
+from askonce.sse import Splitter
+
+_KEPT_HEADERS = frozenset({"content-type", "openai-version", "openai-model"})
+_RENAMED_HEADERS = {
+    "x-request-id": "askonce-original-request-id",
+    "request-id": "askonce-original-request-id",
+}
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Asking:
+    """One question on its way to the provider."""
+
+    def __init__(self, desk: Desk, asked: Asked, upstream: Upstream, flight: Hashable) -> None:
+        self._desk = desk
+        self._asked = asked
+        self._upstream = upstream
+        self._flight = flight
+        self._fallback: Entry | None = None
+        self._epochs: dict[str, int] | None = {}
+        self._response: Response | None = None
+        self._splitter = Splitter()
+        self._folding = asked.format.fold()
+        self._body: list[bytes] = []
+        self._size = 0
+        self._started = 0.0
+
+    async def step(self, recording: Recording) -> None:
+        if self._response is None:
+            await self._begin(recording)
+        elif recording.streamed:
+            await self._more_events(recording, await self._response.next())
+        else:
+            await self._more_body(recording, await self._response.next())
+
+    async def drop(self, recording: Recording) -> None:
+        self._desk.flights.land(self._flight, recording)
+        if self._response is not None:
+            await self._response.close()
+
+    # Steps 7 and 9.
+
+    async def _begin(self, recording: Recording) -> None:
+        desk, asked = self._desk, self._asked
+        readable = asked.verdict.yes and not asked.wishes.no_cache
+        if readable and await self._answer_from_layers(recording):
+            return
+        if asked.wishes.only_if_cached:
+            self._refuse(recording)
+            return
+        self._epochs = await desk.capture(asked.wishes.tags)
+        self._started = desk.runtime.tick()
+        response = await self._ask(recording)
+        if response is None:
+            return
+        self._response = response
+        content = next((v for n, v in response.headers if n.lower() == "content-type"), "")
+        streamed = 200 <= response.status < 300 and content.startswith("text/event-stream")
+        if not streamed:
+            await self._read_ahead(recording)
+        recording.begin(response.status, response.headers, streamed=streamed)
+
+    async def _answer_from_layers(self, recording: Recording) -> bool:
+        """Memory once more, then the shared store; True if one of them had the answer."""
+        desk, asked = self._desk, self._asked
+        held = desk.memory.find(asked.key)
+        entry = held.entry if held is not None else None
+        outcome = Outcome.HIT_MEMORY
+        if entry is None or desk.life(entry, asked) is not Life.FRESH:
+            shared = await desk.read_shared(asked.key)
+            if shared is not None and (entry is None or shared.expires > entry.expires):
+                entry, outcome = shared, Outcome.HIT_SHARED
+        if entry is None:
+            return False
+        life = desk.life(entry, asked)
+        if life is Life.FRESH or (life is Life.STALE and not asked.refreshing):
+            if outcome is Outcome.HIT_SHARED:
+                desk.backfill(entry)
+            recording.due = life is Life.STALE
+            recording.replay(entry, Outcome.STALE if recording.due else outcome)
+            desk.flights.land(self._flight, recording)
+            return True
+        if not entry.is_fresh(desk.runtime.now()):
+            recording.because = Because.EXPIRED
+        elif life is Life.OVER:
+            recording.because = Because.TOO_OLD
+        if life in (Life.STALE, Life.IF_ERROR):
+            self._fallback = entry
+        return False
+
+    def _refuse(self, recording: Recording) -> None:
+        body = self._asked.format.error(
+            "not in the cache, and the call said only-if-cached", Because.ONLY_IF_CACHED.value
+        )
+        recording.because = Because.ONLY_IF_CACHED
+        recording.stored = Verdict(False, Because.ONLY_IF_CACHED)
+        recording.add([body])
+        recording.begin(
+            504, [("content-type", "application/json"), ("x-should-retry", "false")], streamed=False
+        )
+        recording.end()
+        self._desk.flights.land(self._flight, recording)
+
+    async def _ask(self, recording: Recording) -> Response | None:
+        """Ask the provider; None if a stale answer had to stand in for it."""
+        desk, asked = self._desk, self._asked
+        body = asked.format.to_upstream(asked.call.body, asked.question)
+        desk.ledger.asked_upstream()
+        if self._fallback is None:
+            return await self._upstream.ask(asked.call, body)
+        response: Response | None = None
+        held = Held()
+        with held:
+            response = await self._upstream.ask(asked.call, body)
+        life = desk.life(self._fallback, asked)
+        if life not in (Life.STALE, Life.IF_ERROR) or asked.refreshing:
+            if held.error is not None:
+                raise held.error
+            return response
+        if response is None or policy.is_passing_failure(response.status):
+            if response is not None:
+                await response.close()
+            recording.replay(self._fallback, Outcome.STALE)
+            desk.flights.land(self._flight, recording)
+            return None
+        return response
+
+    # Step 10, answers that are not streamed.
+
+    async def _read_ahead(self, recording: Recording) -> None:
+        """Read on while the end is near, so that the head can say whether it was stored."""
+        assert self._response is not None
+        while True:
+            piece = await self._response.next()
+            await self._more_body(recording, piece)
+            if piece is None or not piece.rstrip().endswith(b"}"):
+                return
+
+    async def _more_body(self, recording: Recording, piece: bytes | None) -> None:
+        if piece is not None:
+            recording.add([piece])
+            self._keep(recording, piece)
+            return
+        body = b"".join(self._body)
+        answer: Any = None
+        if recording.stored is None:
+            with self._desk.boundary.around("fold"):
+                answer = self._decoded(body)
+            await self._land(recording, body, answer)
+        recording.end()
+
+    def _decoded(self, body: bytes) -> Any:
+        try:
+            return _decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _keep(self, recording: Recording, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._desk.rules.max_entry:
+            self._give_up(recording, Because.OVER_SIZE)
+        elif recording.stored is None:
+            self._body.append(piece)
+
+    def _give_up(self, recording: Recording, because: Because) -> None:
+        """This answer will not be stored whatever follows; go on relaying it."""
+        if recording.stored is None:
+            recording.stored = Verdict(False, because)
+            self._desk.ledger.landed(recording.stored, None, 0)
+            self._desk.flights.land(self._flight, recording)
+        self._body.clear()
+
+    # Step 10, streams.
+
+    async def _more_events(self, recording: Recording, piece: bytes | None) -> None:
+        if piece is None:
+            if recording.stored is None:
+                because = self._folding.failed or Because.CUT_SHORT
+                await self._land(recording, None, None, because)
+            if self._splitter.rest:
+                recording.add([self._splitter.rest])
+            recording.end()
+            return
+        if self._splitter.overfull or self._size > self._desk.rules.max_entry * 4:
+            # An event stream is several times as long as the answer that it folds into.
+            self._give_up(recording, Because.OVER_SIZE)
+        self._size += len(piece)
+        events = self._splitter.feed(piece)
+        if recording.stored is None:
+            await self._fold(recording, events)
+        pieces: list[Piece] = [*events]
+        recording.add(pieces)
+
+    async def _fold(self, recording: Recording, events: list[Any]) -> None:
+        folding = self._folding
+        answer: dict[str, Any] | None = None
+        attempt = self._desk.boundary.around("fold")
+        with attempt:
+            for event in events:
+                if event.data and not folding.ended:
+                    folding.feed(event)
+            if folding.ended and not folding.failed:
+                answer = folding.answer()
+        if attempt.failed:
+            self._give_up(recording, Because.GARBAGE)
+        elif folding.ended:
+            body = None if answer is None else _encode(answer)
+            await self._land(recording, body, answer, folding.failed)
+
+    # Steps 11 and 12.
+
+    async def _land(
+        self,
+        recording: Recording,
+        body: bytes | None,
+        answer: Any,
+        failed: Because | None = None,
+    ) -> None:
+        """The answer has ended: decide, store, and let the flight land."""
+        desk, asked = self._desk, self._asked
+        assert self._response is not None
+        status = self._response.status
+        judged = failed
+        if judged is None and 200 <= status < 300:
+            judged = Because.GARBAGE
+            with desk.boundary.around("judge"):
+                if isinstance(answer, dict):
+                    judged = asked.format.judge(answer, wants_json=asked.question.wants_json)
+        size = len(body) if body is not None else 0
+        verdict = policy.may_store(status, judged, size, asked.wishes, desk.rules)
+        entry: Entry | None = None
+        if body is not None and isinstance(answer, dict) and 200 <= status < 300:
+            recording.answer = body
+            with desk.boundary.around("entry"):
+                entry = self._entry(body, answer)
+        if verdict.yes:
+            verdict = Verdict(False, Because.STORE_FAILED)
+            if entry is not None:
+                verdict = await desk.store(entry)
+        recording.entry = entry
+        recording.stored = verdict
+        if not verdict.yes and recording.because is Because.NOT_FOUND:
+            recording.because = verdict.because
+        desk.flights.land(self._flight, recording)
+        desk.ledger.landed(verdict, entry, recording.joined)
+
+    def _entry(self, body: bytes, answer: dict[str, Any]) -> Entry | None:
+        desk, asked = self._desk, self._asked
+        epochs = self._epochs
+        if epochs is None:
+            return None  # the epochs are not known, so neither is what an invalidation would mean
+        assert self._response is not None
+        now = desk.runtime.now()
+        expires = now + policy.time_to_live(asked.wishes, desk.rules)
+        usage: Usage | None = asked.format.usage(answer)
+        model = asked.format.model(answer) or asked.question.model
+        cost = None
+        if usage is not None and desk.prices is not None:
+            with desk.boundary.around("price"):
+                cost = desk.prices.cost(model, asked.call.origin, usage)
+        return Entry(
+            key=asked.key,
+            body=body,
+            status=self._response.status,
+            headers=kept_headers(self._response.headers),
+            created=now,
+            expires=expires,
+            stale_until=expires + desk.rules.keeps_stale,
+            model=model,
+            origin=asked.call.origin,
+            question=asked.question.text,
+            usage=usage,
+            cost_usd=cost,
+            latency_ms=(desk.runtime.tick() - self._started) * 1000,
+            tags=tuple(epochs.items()),
+        )
+
+
+def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The few response headers that are true of every replay; an allow-list."""
+    kept = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _KEPT_HEADERS and lower != "content-type":
+            kept.append((lower, value))
+        elif lower in _RENAMED_HEADERS:
+            kept.append((_RENAMED_HEADERS[lower], value))
+    return tuple(kept)

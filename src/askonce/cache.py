@@ -1,0 +1,438 @@
+"""The cache, as a library: `Cache` for threads, `AsyncCache` for event loops.
+
+A composition root: here the story meets its edges. Both classes are thin; what they share is one
+`_Works`, which holds the layers and builds a desk for each flavor on first use. So a `Cache` also
+serves an `async` client, and the other way round.
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
+
+from askonce.accounting import Ledger, Stats, stats_of
+from askonce.answering import Answering
+from askonce.desk import Desk
+from askonce.durations import parse_duration, parse_size
+from askonce.errors import CacheClosed, ConfigError
+from askonce.identity import Identity
+from askonce.policy import Rules
+from askonce.prices import GenaiPrices
+from askonce.protocols import Memory, Prices, Store, Upstream
+from askonce.recognizing import Recognition
+from askonce.records import Call, Damage
+from askonce.remembering import Remembered, Remembering
+from askonce.reply import Reply
+from askonce.runtimes import Blocking, InThread, Suspending, finish
+from askonce.stores import open_store
+from askonce.stores.memory import MemoryStore
+from askonce.stores.threaded import ThreadedStore
+from askonce.texts import Answer, Texts
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOCAL = "local"
+"""The namespace of texts and functions, where the developer names no other."""
+
+
+class Flavor:
+    """What the doors of one flavor go through."""
+
+    def __init__(self, desk: Desk, recognition: Recognition) -> None:
+        self.desk = desk
+        self.answering = Answering(desk, recognition)
+        self.texts = Texts(desk)
+        self.remembering = Remembering(desk)
+
+
+class Works:
+    """The layers of one cache and its two flavors; everything is built on first use."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        rules: Rules,
+        memory_bytes: int,
+        eviction: Literal["s3-fifo", "gdsf"],
+        namespace: str | None,
+        tenants: Mapping[str, str] | None,
+        clock: Callable[[], float] | None,
+        prices: Prices | None,
+    ) -> None:
+        times = {} if clock is None else {"clock": clock}
+        self.blocking_runtime = Blocking(**times)
+        self.suspending_runtime = Suspending(**times)
+        self.rules = rules
+        self.namespace = namespace
+        self.tenants = tenants
+        self.prices = GenaiPrices() if prices is None else prices
+        self.guard = self.blocking_runtime.guard()
+        self.ledger = Ledger(self.blocking_runtime.guard())
+        self.recognition = Recognition(rules.max_question)
+        self.memory: Memory = MemoryStore(
+            memory_bytes,
+            guard=self.blocking_runtime.guard(),
+            eviction=eviction,
+            clock=self.blocking_runtime.now,
+        )
+        self.shared: Store | None = None
+        if url != "memory:":
+            self.shared = open_store(
+                url, guard=self.blocking_runtime.guard(), clock=self.blocking_runtime.now
+            )
+        self.identity: Identity | None = None
+        self.closed = False
+        self._blocking: Flavor | None = None
+        self._suspending: Flavor | None = None
+
+    @property
+    def blocking(self) -> Flavor:
+        self._still_open()
+        if self._blocking is None:
+            self._blocking = self._flavor(self.blocking_runtime, self.shared)
+        return self._blocking
+
+    @property
+    def suspending(self) -> Flavor:
+        self._still_open()
+        if self._suspending is None:
+            shared = self.shared
+            if shared is not None:
+                shared = ThreadedStore(shared, InThread("askonce-store"))
+            self._suspending = self._flavor(self.suspending_runtime, shared)
+        return self._suspending
+
+    def _still_open(self) -> None:
+        if self.closed:
+            raise CacheClosed("this cache is closed; open another one")
+
+    def _flavor(self, runtime: Blocking | Suspending, shared: Store | None) -> Flavor:
+        with self.guard:
+            desk = Desk(
+                runtime=runtime,
+                memory=self.memory,
+                shared=shared,
+                ledger=self.ledger,
+                rules=self.rules,
+                prices=self.prices,
+            )
+            return Flavor(desk, self.recognition)
+
+    async def identify(self, desk: Desk, headers: Mapping[str, str]) -> str | None:
+        """The caller's namespace; None if it has no credential or the secret cannot be read."""
+        if self.namespace is not None:
+            return self.namespace
+        if self.identity is None:
+            with desk.boundary.around("identity"):
+                secrets = self.memory if desk.shared is None else desk.shared
+                self.identity = Identity(await secrets.pepper(), self.tenants)
+        return None if self.identity is None else self.identity.namespace(headers)
+
+    async def flush(self, desk: Desk) -> dict[str, int]:
+        """Add what the ledger took in to the store's lasting tallies; all of them."""
+        store = self.memory if desk.shared is None else desk.shared
+        fresh = self.ledger.take()
+        attempt = desk.boundary.around("tallies")
+        with attempt:
+            return await store.tallies(fresh)
+        self.ledger.give_back(fresh)
+        return self.ledger.tallies()
+
+    async def close(self, flavor: Flavor) -> None:
+        await flavor.desk.runtime.settle()
+        await self.flush(flavor.desk)
+        self.closed = True
+        with flavor.desk.boundary.around("close"):
+            if flavor.desk.shared is not None:
+                await flavor.desk.shared.close()
+
+
+class _Settings:
+    """What both caches are made of, read once, with a clear error for each wrong value."""
+
+    def __init__(
+        self,
+        url: str = "memory:",
+        *,
+        ttl: timedelta | str = "24h",
+        stale_while_revalidate: timedelta | str = "0s",
+        stale_if_error: timedelta | str = "0s",
+        sampling: str = "bypass",
+        memory: int | str = "256 MiB",
+        eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo",
+        namespace: str | None = None,
+        rules: Rules | None = None,
+        tenants: Mapping[str, str] | None = None,
+        clock: Callable[[], float] | None = None,
+        prices: Prices | None = None,
+    ) -> None:
+        """See the class. Raises ConfigError."""
+        if rules is None:
+            rules = Rules(
+                ttl=_seconds("ttl", ttl),
+                stale_while_revalidate=_seconds("stale_while_revalidate", stale_while_revalidate),
+                stale_if_error=_seconds("stale_if_error", stale_if_error),
+                pool=_pool(sampling),
+            )
+        self._works = Works(
+            url,
+            rules=rules,
+            memory_bytes=_bytes("memory", memory),
+            eviction=eviction,
+            namespace=namespace,
+            tenants=tenants,
+            clock=clock,
+            prices=prices,
+        )
+
+    @property
+    def works(self) -> Works:
+        """The cache's inside, for the other doors of this package."""
+        return self._works
+
+    def stats(self) -> Stats:
+        """What this cache did since it was opened, in this process."""
+        return stats_of(self._works.ledger.tallies())
+
+    def remember(
+        self,
+        *,
+        ttl: timedelta | str | None = None,
+        tags: Iterable[str] = (),
+        namespace: str | None = None,
+        version: str = "",
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Remember what a function returns, sync or async; concurrent equal calls run it once.
+
+        `version` is part of the key: change it with the function's meaning. Arguments and result
+        must be plain data (what JSON and the annotations can carry); anything else is passed
+        through to the function every time. Errors of the function are never remembered.
+        """
+        seconds = self._works.rules.ttl if ttl is None else _seconds("ttl", ttl)
+        wanted = tuple(sorted(set(tags)))
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            remembered = Remembered.of(
+                function,
+                namespace=namespace or self._works.namespace or LOCAL,
+                ttl=seconds,
+                tags=wanted,
+                version=version,
+            )
+            return _remembered(self._works, function, remembered)
+
+        return decorate
+
+
+class Cache(_Settings):
+    """A cache for ordinary threads; close it, or use it in a `with` statement.
+
+    `url` is `memory:` or `sqlite:FILE`. `ttl` and its kin are `timedelta` or a text as `24h`;
+    `memory` is bytes or a text as `256 MiB`. `sampling` says what happens to questions with an
+    explicit temperature above 0: `bypass`, `reuse` or `pool:K`. Without a `namespace`, SDK calls
+    are kept apart by credential, and texts and functions live in the namespace `local`.
+    """
+
+    def answer(self, call: Call, upstream: Upstream) -> Reply:
+        """Answer a call of a wire format, from the cache or from the provider."""
+        return finish(self._works.blocking.answering.answer(call, upstream))
+
+    def get(
+        self,
+        question: str,
+        *,
+        scope: str = "",
+        namespace: str | None = None,
+        max_age: timedelta | str | None = None,
+    ) -> Answer | None:
+        """The stored answer to exactly this question in exactly this scope, if it is fresh."""
+        works = self._works
+        oldest = None if max_age is None else _seconds("max_age", max_age)
+        place = namespace or works.namespace or LOCAL
+        return finish(
+            works.blocking.texts.get(question, scope=scope, namespace=place, max_age=oldest)
+        )
+
+    def put(
+        self,
+        question: str,
+        answer: str,
+        *,
+        scope: str = "",
+        namespace: str | None = None,
+        ttl: timedelta | str | None = None,
+        tags: Iterable[str] = (),
+    ) -> bool:
+        """Store an answer. False if the store could not keep it; the ledger says why."""
+        works = self._works
+        return finish(
+            works.blocking.texts.put(
+                question,
+                answer,
+                scope=scope,
+                namespace=namespace or works.namespace or LOCAL,
+                ttl=works.rules.ttl if ttl is None else _seconds("ttl", ttl),
+                tags=sorted(set(tags)),
+            )
+        )
+
+    def invalidate(self, *, tags: Iterable[str]) -> None:
+        """Forget every answer that carries one of the tags, and refuse those now being asked.
+
+        Raises StoreError if the shared store cannot be told.
+        """
+        finish(self._works.blocking.desk.invalidate(sorted(set(tags))))
+
+    def check(self, *, fix: bool = False) -> list[Damage]:
+        """Read every stored entry; report, and with `fix` remove, what is damaged."""
+        desk = self._works.blocking.desk
+        return finish((desk.shared or desk.memory).check(fix=fix))
+
+    def close(self) -> None:
+        """Finish what is under way and close the store; closing twice is fine."""
+        if not self._works.closed:
+            finish(self._works.close(self._works.blocking))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncCache(_Settings):
+    """The same cache for asyncio: the same words, awaited."""
+
+    async def answer(self, call: Call, upstream: Upstream) -> Reply:
+        """Answer a call of a wire format, from the cache or from the provider."""
+        return await self._works.suspending.answering.answer(call, upstream)
+
+    async def get(
+        self,
+        question: str,
+        *,
+        scope: str = "",
+        namespace: str | None = None,
+        max_age: timedelta | str | None = None,
+    ) -> Answer | None:
+        """The stored answer to exactly this question in exactly this scope, if it is fresh."""
+        works = self._works
+        oldest = None if max_age is None else _seconds("max_age", max_age)
+        place = namespace or works.namespace or LOCAL
+        return await works.suspending.texts.get(
+            question, scope=scope, namespace=place, max_age=oldest
+        )
+
+    async def put(
+        self,
+        question: str,
+        answer: str,
+        *,
+        scope: str = "",
+        namespace: str | None = None,
+        ttl: timedelta | str | None = None,
+        tags: Iterable[str] = (),
+    ) -> bool:
+        """Store an answer. False if the store could not keep it; the ledger says why."""
+        works = self._works
+        return await works.suspending.texts.put(
+            question,
+            answer,
+            scope=scope,
+            namespace=namespace or works.namespace or LOCAL,
+            ttl=works.rules.ttl if ttl is None else _seconds("ttl", ttl),
+            tags=sorted(set(tags)),
+        )
+
+    async def invalidate(self, *, tags: Iterable[str]) -> None:
+        """Forget every answer that carries one of the tags, and refuse those now being asked.
+
+        Raises StoreError if the shared store cannot be told.
+        """
+        await self._works.suspending.desk.invalidate(sorted(set(tags)))
+
+    async def check(self, *, fix: bool = False) -> list[Damage]:
+        """Read every stored entry; report, and with `fix` remove, what is damaged."""
+        desk = self._works.suspending.desk
+        return await (desk.shared or desk.memory).check(fix=fix)
+
+    async def aclose(self) -> None:
+        """Finish what is under way and close the store; closing twice is fine."""
+        if not self._works.closed:
+            await self._works.close(self._works.suspending)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _remembered(works: Works, function: Callable[P, R], remembered: Remembered) -> Callable[P, R]:
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def suspending(*args: P.args, **kwargs: P.kwargs) -> Any:
+            key = remembered.key(args, kwargs)
+            compute = functools.partial(function, *args, **kwargs)
+            return await works.suspending.remembering.call(
+                remembered, key, cast("Callable[[], Awaitable[Any]]", compute)
+            )
+
+        return cast("Callable[P, R]", suspending)
+
+    @functools.wraps(function)
+    def blocking(*args: P.args, **kwargs: P.kwargs) -> R:
+        async def compute() -> R:
+            return function(*args, **kwargs)
+
+        key = remembered.key(args, kwargs)
+        return cast("R", finish(works.blocking.remembering.call(remembered, key, compute)))
+
+    return blocking
+
+
+def _seconds(name: str, value: timedelta | str) -> float:
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        if seconds < 0:
+            raise ConfigError(f"{name} is negative; write a duration such as '24h'")
+        return seconds
+    try:
+        return parse_duration(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(
+            f"{name} is not a duration: {value!r}; write '24h' or a timedelta"
+        ) from None
+
+
+def _bytes(name: str, value: int | str) -> int:
+    if isinstance(value, int):
+        return value
+    try:
+        return parse_size(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(f"{name} is not a size: {value!r}; write '256 MiB' or bytes") from None
+
+
+def _pool(sampling: str) -> int:
+    kind, _, count = sampling.partition(":")
+    if kind == "pool" and count.isdigit() and int(count) >= 1:
+        return int(count)
+    if sampling in ("bypass", "reuse"):
+        return int(sampling == "reuse")
+    raise ConfigError(f"sampling is {sampling!r}; write 'bypass', 'reuse' or 'pool:3'")

@@ -1,0 +1,22 @@
+"""The response headers that explain an answer: `Cache-Status` (RFC 9211) and `Age`."""
+
+from askonce.records import Because, Outcome
+
+HITS = frozenset(
+    {Outcome.HIT_MEMORY, Outcome.HIT_SHARED, Outcome.HIT_SEMANTIC, Outcome.JOINED, Outcome.STALE}
+)
+
+
+def cache_status(
+    outcome: Outcome,
+    because: Because = Because.OK,
+    *,
+    ttl: float | None = None,
+    stored: bool = False,
+) -> str:
+    """The header's value; `ttl` in seconds, negative once an answer is stale."""
+    if outcome in HITS:
+        life = "" if ttl is None else f"; ttl={int(ttl)}"
+        return f"askonce; hit{life}; detail={outcome.value}"
+    forward = "bypass" if outcome is Outcome.BYPASS else "miss"
+    return f"askonce; fwd={forward}{'; stored' if stored else ''}; detail={because.value}"

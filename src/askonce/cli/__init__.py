@@ -1,0 +1,41 @@
+"""The command line: `askonce serve | demo | stats | explain | check | config`.
+
+`parser` has the grammar; each command is a module with `run(options) -> int` that is imported only
+when it runs, so that `askonce --help` is instant. Results go to stdout, a failure is
+one line on stderr: exit 2 for wrong usage or configuration, 1 for anything else that went wrong.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from askonce.cli.parser import new_parser
+from askonce.errors import AskOnceError, ConfigError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; the return value is the process's exit status."""
+    options = new_parser().parse_args(arguments)
+    command = import_module(f"askonce.cli.{options.command}")
+    try:
+        status: int = command.run(options)
+        sys.stdout.flush()
+    except ConfigError as error:
+        return _fail(error, 2)
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`| head`); nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (AskOnceError, OSError) as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _fail(error: Exception, status: int) -> int:
+    print("askonce:", " ".join(str(error).split()), file=sys.stderr)
+    return status

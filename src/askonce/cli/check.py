@@ -1,0 +1,39 @@
+"""`askonce check`: reads the whole store and reports, or removes, what is damaged."""
+
+import argparse
+import json
+
+from askonce.cli.reading import open_existing, read_settings
+from askonce.protocols import Store
+from askonce.records import Damage
+from askonce.runtimes import finish
+from askonce.showing import masked_url
+
+
+def run(options: argparse.Namespace) -> int:
+    settings = read_settings(options)
+    damage = finish(_check(open_existing(settings), fix=options.fix))
+    where = masked_url(settings.store.url)
+    remains = bool(damage) and not options.fix
+    if options.json:
+        found = [{"what": item.what, "where": item.where} for item in damage]
+        print(json.dumps({"store": where, "fixed": options.fix, "damage": found}, indent=2))
+    else:
+        for item in damage:
+            print(f"{'removed' if options.fix else 'damaged'}: {item.where}: {item.what}")
+        print(f"{where}: {_summary(len(damage), fix=options.fix)}")
+    return 1 if remains else 0
+
+
+async def _check(store: Store, *, fix: bool) -> list[Damage]:
+    try:
+        return await store.check(fix=fix)
+    finally:
+        await store.close()
+
+
+def _summary(count: int, *, fix: bool) -> str:
+    if not count:
+        return "nothing is damaged"
+    things = f"{count} damaged {'entry' if count == 1 else 'entries'}"
+    return f"{things} removed" if fix else f"{things}; `askonce check --fix` removes them"

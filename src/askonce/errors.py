@@ -1,0 +1,41 @@
+"""Everything AskOnce raises, as one tree.
+
+    AskOnceError
+    ├── ConfigError        a setting is wrong; the message says which and how to mend it
+    ├── CallMalformed      a request body does not have the shape its format requires
+    ├── StoreError         a store could not do what it was asked
+    │   └── EntryDamaged   stored bytes are not the entry they claim to be
+    ├── AnswerCut          a provider's answer ended before it was whole
+    └── CacheClosed        a cache was used after `close`
+
+Errors of the provider's HTTP client are never translated: a caller sees what it would have seen
+without a cache.
+"""
+
+
+class AskOnceError(Exception):
+    """The root of every error that AskOnce raises itself."""
+
+
+class ConfigError(AskOnceError):
+    """A setting is wrong; the message is one line and says how to mend it."""
+
+
+class CallMalformed(AskOnceError):
+    """A request body is not what its format requires, so nothing can be said about its identity."""
+
+
+class StoreError(AskOnceError):
+    """A store could not read or write; the call goes on without it."""
+
+
+class EntryDamaged(StoreError):
+    """Stored bytes fail their own check: a miss, never an answer."""
+
+
+class AnswerCut(AskOnceError):
+    """A provider's answer ended before it was whole."""
+
+
+class CacheClosed(AskOnceError):
+    """The cache was closed before this call."""

@@ -1,0 +1,355 @@
+"""Anthropic Messages: the format of `POST …/v1/messages`.
+
+A request's members fall into four groups. Those that steer delivery or accounting are ignored;
+those that let the provider act or remember bypass the cache; the rest of the protocol is the
+question; and whatever is not known here is part of the question to the last null, since taking
+two questions for one is the mistake that must not happen.
+"""
+
+from typing import Any
+
+import msgspec
+
+from askonce.errors import CallMalformed
+from askonce.formats.anthropic_messages_stream import AnthropicFolding, unfold
+from askonce.formats.contract import Question
+from askonce.keys import Media, Opaque, Renaming
+from askonce.records import Because, Shape, Usage
+from askonce.sse import Event
+
+_IGNORED = frozenset(
+    {
+        "stream",
+        "metadata",
+        "service_tier",
+        "speed",
+        "inference_geo",
+        "cache_control",
+        "diagnostics",
+        "user_profile_id",
+    }
+)
+
+# Members of the protocol itself, where a null is the same as nothing.
+_PROTOCOL = frozenset(
+    {
+        "model",
+        "messages",
+        "system",
+        "max_tokens",
+        "stop_sequences",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "output_config",
+        "temperature",
+        "top_p",
+        "top_k",
+    }
+)
+
+_STATE = ("thread", "thread_id", "previous_message_id")
+
+_CLIENT_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
+
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "model": ((str,), "a string"),
+    "messages": ((list,), "a list"),
+    "max_tokens": ((int,), "an integer"),
+    "system": ((str, list), "a string or a list of blocks"),
+    "stream": ((bool,), "true or false"),
+    "temperature": ((int, float), "a number"),
+    "tools": ((list,), "a list"),
+    "mcp_servers": ((list,), "a list"),
+    "output_config": ((dict,), "an object"),
+    "output_format": ((dict,), "an object"),
+}
+
+# Blocks without ids, media or a caller's own JSON in them.
+_PLAIN_BLOCKS = frozenset(
+    {
+        "text",
+        "thinking",
+        "redacted_thinking",
+        "search_result",
+        "tool_reference",
+        "container_upload",
+    }
+)
+
+_STOPS: dict[str, Because | None] = {
+    "end_turn": None,
+    "stop_sequence": None,
+    "tool_use": None,
+    "max_tokens": Because.LENGTH,
+    "model_context_window_exceeded": Because.LENGTH,
+    "refusal": Because.REFUSAL,
+    "pause_turn": Because.PAUSED,
+}
+
+# The one member, besides its type, that a block of this kind must have, and as a string.
+_MUST_BE_TEXT = {"text": "text", "thinking": "thinking", "redacted_thinking": "data"}
+
+
+class AnthropicMessages:
+    """The wire format of Anthropic's Messages API; stateless, one object serves everybody."""
+
+    name = "anthropic_messages"
+
+    def recognizes(self, path: str) -> bool:
+        return path.endswith("/v1/messages")
+
+    def read(self, body: Any) -> Question:
+        _check_types(body)
+        asked = {name: member for name, member in body.items() if name not in _IGNORED}
+        rename = Renaming()
+        asked["messages"] = _turns(body["messages"], rename)
+        if type(body.get("system")) is list:
+            asked["system"] = _blocks(body["system"], rename)
+        if body.get("tools"):
+            asked["tools"] = [_with_opaque_members(tool, "tools") for tool in body["tools"]]
+        if body.get("output_config"):
+            asked["output_config"] = _with_opaque_members(body["output_config"], "output_config")
+        for name in asked.keys() - _PROTOCOL:
+            if type(asked[name]) in (dict, list):
+                asked[name] = Opaque(asked[name])
+        return Question(
+            model=body["model"],
+            shape=Shape(stream=body.get("stream") is True),
+            asked=asked,
+            text=_last_user_text(body["messages"]),
+            sampled=(body.get("temperature") or 0) > 0,
+            wants_json=_wants_json(body),
+            bypass=_bypass(body),
+        )
+
+    def to_upstream(self, body: bytes, question: Question) -> bytes:
+        return body
+
+    def fold(self) -> AnthropicFolding:
+        return AnthropicFolding()
+
+    def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
+        return unfold(answer)
+
+    def show(self, event: Event, shape: Shape) -> bytes | None:
+        return event.raw
+
+    def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Because | None:
+        if type(answer) is dict and answer.get("type") == "error":
+            return Because.STREAM_ERROR
+        if not _is_well_formed(answer):
+            return Because.GARBAGE
+        stop_reason = answer.get("stop_reason")
+        if not stop_reason:
+            return Because.CUT_SHORT
+        unfit = _STOPS.get(stop_reason, Because.UNKNOWN_FINISH)
+        if unfit is not None:
+            return unfit
+        content = answer["content"]
+        text = "".join(block["text"] for block in content if block["type"] == "text")
+        calls = [block for block in content if block["type"].endswith("tool_use")]
+        if not calls and not text.strip():
+            # With a call promised and none made, this is the truer word than "bad tool call".
+            return Because.EMPTY
+        # A turn that calls a tool is not yet the document that was asked for.
+        if wants_json and stop_reason != "tool_use" and not _is_json(text):
+            return Because.NOT_JSON
+        return _judge_tool_calls(calls, stop_reason)
+
+    def model(self, answer: dict[str, Any]) -> str:
+        model = answer.get("model")
+        return model if type(model) is str else ""
+
+    def usage(self, answer: dict[str, Any]) -> Usage | None:
+        counts = answer.get("usage")
+        if type(counts) is not dict:
+            return None
+        read = _tokens(counts, "cache_read_input_tokens")
+        written = _tokens(counts, "cache_creation_input_tokens")
+        return Usage(
+            # The provider counts only what its own cache neither gave nor took.
+            input_tokens=_tokens(counts, "input_tokens") + read + written,
+            output_tokens=_tokens(counts, "output_tokens"),
+            cache_read_tokens=read,
+            cache_write_tokens=written,
+            reasoning_tokens=_tokens(counts.get("output_tokens_details"), "thinking_tokens"),
+        )
+
+    def error(self, message: str, code: str) -> bytes:
+        details = {"error_code": code}
+        error = {"type": "askonce_error", "message": message, "details": details}
+        return msgspec.json.encode({"type": "error", "error": error})
+
+
+ANTHROPIC_MESSAGES = AnthropicMessages()
+
+
+def _check_types(body: Any) -> None:
+    if type(body) is not dict:
+        raise CallMalformed("the body must be a JSON object")
+    for name in ("model", "messages"):
+        if body.get(name) is None:
+            raise CallMalformed(f"{name} is missing")
+    for name, member in body.items():
+        if member is not None and name in _TYPES:
+            types, words = _TYPES[name]
+            if type(member) not in types:
+                raise CallMalformed(f"{name} must be {words}")
+
+
+def _turns(messages: list[Any], rename: Renaming) -> list[Any]:
+    """The messages, marked for the key; the very same list where nothing needs a mark."""
+    marked = messages
+    for at, message in enumerate(messages):
+        if type(message) is not dict or type(message.get("role")) is not str:
+            raise CallMalformed("every message must be an object with a role")
+        content = message.get("content")
+        if type(content) is str:
+            continue
+        blocks = _blocks(content, rename)
+        if blocks is not content:
+            if marked is messages:
+                marked = messages.copy()
+            marked[at] = {**message, "content": blocks}
+    return marked
+
+
+def _blocks(blocks: Any, rename: Renaming) -> list[Any]:
+    if type(blocks) is not list:
+        raise CallMalformed("content must be a string or a list of blocks")
+    marked = blocks
+    for at, block in enumerate(blocks):
+        if type(block) is not dict or type(block.get("type")) is not str:
+            raise CallMalformed("every content block must be an object with a type")
+        if block["type"] in _PLAIN_BLOCKS:
+            continue
+        if marked is blocks:
+            marked = blocks.copy()
+        marked[at] = _marked(block, rename)
+    return marked
+
+
+def _marked(block: dict[str, Any], rename: Renaming) -> Any:
+    kind = block["type"]
+    if kind in ("image", "document"):
+        return _with_source(block, rename)
+    if kind.endswith("tool_use"):
+        use = {**block, "id": rename(block.get("id")), "input": Opaque(block.get("input"))}
+        caller = block.get("caller")
+        if type(caller) is dict and "tool_id" in caller:
+            use["caller"] = {**caller, "tool_id": rename(caller["tool_id"])}
+        return use
+    if kind.endswith("tool_result"):
+        result = {**block, "tool_use_id": rename(block.get("tool_use_id"))}
+        if kind == "tool_result" and type(block.get("content")) is list:
+            result["content"] = _blocks(block["content"], rename)
+        return result
+    return Opaque(block)
+
+
+def _with_source(block: dict[str, Any], rename: Renaming) -> dict[str, Any]:
+    source = block.get("source")
+    if type(source) is not dict:
+        return block
+    if source.get("type") == "base64" and type(source.get("data")) is str:
+        return {**block, "source": {**source, "data": Media(source["data"])}}
+    if source.get("type") == "content" and type(source.get("content")) is list:
+        return {**block, "source": {**source, "content": _blocks(source["content"], rename)}}
+    return block
+
+
+def _with_opaque_members(thing: Any, name: str) -> dict[str, Any]:
+    """A tool or an output setting: whatever it nests is the caller's own JSON."""
+    if type(thing) is not dict:
+        raise CallMalformed(f"{name} must hold objects")
+    return {
+        name: Opaque(member) if type(member) in (dict, list) else member
+        for name, member in thing.items()
+    }
+
+
+def _is_hosted(tool: dict[str, Any]) -> bool:
+    """Does the provider run this tool, so that the answer depends on more than the question?"""
+    kind = tool.get("type")
+    if kind is None or kind == "custom":
+        return False
+    if type(kind) is not str:
+        raise CallMalformed("a tool's type must be a string")
+    return not kind.startswith(_CLIENT_TOOLS)
+
+
+def _bypass(body: dict[str, Any]) -> Because | None:
+    if body.get("container") is not None or body.get("mcp_servers"):
+        return Because.HOSTED_TOOL
+    if any(_is_hosted(tool) for tool in body.get("tools") or ()):
+        return Because.HOSTED_TOOL
+    # `max_tokens: 0` only warms the provider's own prompt cache.
+    if body.get("max_tokens") == 0 or any(body.get(name) is not None for name in _STATE):
+        return Because.SERVER_STATE
+    return None
+
+
+def _last_user_text(messages: list[Any]) -> str:
+    for message in reversed(messages):
+        if message["role"] == "user":
+            content = message["content"]
+            if type(content) is str:
+                return content
+            texts = [block.get("text") for block in content if block["type"] == "text"]
+            return "\n".join(text for text in texts if type(text) is str)
+    return ""
+
+
+def _wants_json(body: dict[str, Any]) -> bool:
+    settings = body.get("output_config") or {}
+    formats = (settings.get("format"), body.get("output_format"))
+    return any(type(form) is dict and form.get("type") == "json_schema" for form in formats)
+
+
+def _is_well_formed(answer: Any) -> bool:
+    """Does the answer have the types that `unfold`, `model` and `usage` rely on?"""
+    if type(answer) is not dict or answer.get("type") != "message":
+        return False
+    content = answer.get("content")
+    if type(content) is not list or not _is_none_or(dict, answer.get("usage")):
+        return False
+    for block in content:
+        if type(block) is not dict or type(block.get("type")) is not str:
+            return False
+        member = _MUST_BE_TEXT.get(block["type"])
+        if member is not None and type(block.get(member)) is not str:
+            return False
+        if not _is_none_or(list, block.get("citations")):
+            return False
+        if not _is_none_or(str, block.get("signature")):
+            return False
+    return _is_none_or(str, answer.get("stop_reason"))
+
+
+def _is_none_or(kind: type, value: Any) -> bool:
+    return value is None or type(value) is kind
+
+
+def _judge_tool_calls(calls: list[dict[str, Any]], stop_reason: str) -> Because | None:
+    if stop_reason == "tool_use" and not calls:
+        return Because.BAD_TOOL_CALL
+    for call in calls:
+        if type(call.get("input")) is not dict:
+            return Because.BAD_TOOL_CALL
+        if not (type(call.get("id")) is type(call.get("name")) is str):
+            return Because.BAD_TOOL_CALL
+    return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _tokens(counts: Any, name: str) -> int:
+    count = counts.get(name) if type(counts) is dict else None
+    return count if type(count) is int else 0

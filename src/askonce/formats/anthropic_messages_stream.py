@@ -1,0 +1,270 @@
+"""Anthropic Messages as server-sent events: folded into one message, and unfolded again.
+
+    message_start
+      content_block_start, content_block_delta …, content_block_stop      for each block
+    message_delta                       why it stopped, and the usage so far (cumulative)
+    message_stop
+
+`ping` and events of unknown kinds may come anywhere in between.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from askonce.errors import AnswerCut
+from askonce.records import Because
+from askonce.sse import Event
+
+# delta type -> the block it belongs to, and the delta's own member.
+_DELTAS = {
+    "text_delta": ("text", "text"),
+    "citations_delta": ("text", "citation"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("thinking", "signature"),
+    "input_json_delta": ("tool_use", "partial_json"),
+}
+
+_LATE = ("stop_reason", "stop_sequence", "stop_details", "container")
+"""Members of a message that only `message_delta` knows."""
+
+
+def _merge(into: dict[str, Any], news: dict[str, Any]) -> None:
+    """Later values replace earlier ones, except that a null never does."""
+    for name, value in news.items():
+        if value is not None or name not in into:
+            into[name] = value
+
+
+class AnthropicFolding:
+    """One streamed message in the making.
+
+    What cannot be kept faithfully (a delta of an unknown kind, a delta for the wrong block) fails
+    the folding: the answer still reaches its caller, but is not stored. Events of unknown kinds
+    are passed over, as the provider asks its clients to do.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.failed: Because | None = None
+        self._message: dict[str, Any] | None = None
+        self._content: list[dict[str, Any]] = []
+        self._open: dict[int, dict[str, list[Any]]] = {}
+
+    def feed(self, event: Event) -> None:
+        if self.ended or self.failed is not None:
+            return
+        if event.name == b"error":
+            self.failed = Because.STREAM_ERROR
+            return
+        if event.name == b"ping" or not event.data:
+            return
+        try:
+            data = msgspec.json.decode(event.data)
+        except (ValueError, RecursionError):
+            data = None
+        if type(data) is not dict:
+            self.failed = Because.GARBAGE
+            return
+        kind = data.get("type")
+        if type(kind) is not str:
+            kind = event.name.decode(errors="replace")
+        if not self._take(kind, data) and self.failed is None:
+            self.failed = Because.GARBAGE
+
+    def answer(self) -> dict[str, Any]:
+        """Raises `AnswerCut` before the stream has ended well."""
+        if not self.ended or self._message is None:
+            raise AnswerCut("the stream has not ended, so there is no whole message")
+        return {**self._message, "content": self._content}
+
+    def _take(self, kind: str, data: dict[str, Any]) -> bool:
+        """Apply one event; False where it makes no sense at this point."""
+        match kind:
+            case "message_start":
+                return self._start_message(data.get("message"))
+            case "content_block_start":
+                return self._start_block(data.get("index"), data.get("content_block"))
+            case "content_block_delta":
+                return self._extend_block(data.get("index"), data.get("delta"))
+            case "content_block_stop":
+                return self._stop_block(data.get("index"))
+            case "message_delta":
+                return self._finish_message(data)
+            case "message_stop":
+                self.ended = self._message is not None and not self._open
+                return self.ended
+            case "error":
+                self.failed = Because.STREAM_ERROR
+        return True
+
+    def _start_message(self, message: Any) -> bool:
+        if self._message is not None or type(message) is not dict or message.get("content"):
+            return False
+        self._message = {**message, "content": []}
+        return True
+
+    def _start_block(self, index: Any, block: Any) -> bool:
+        if self._message is None or type(index) is not int or index != len(self._content):
+            return False
+        if type(block) is not dict or type(block.get("type")) is not str:
+            return False
+        self._content.append(block)
+        self._open[index] = {}
+        return True
+
+    def _extend_block(self, index: Any, delta: Any) -> bool:
+        if type(index) is not int or index not in self._open or type(delta) is not dict:
+            return False
+        kind = delta.get("type")
+        if type(kind) is not str or kind not in _DELTAS:
+            return False
+        owner, member = _DELTAS[kind]
+        block_kind = self._content[index]["type"]
+        if block_kind != owner and not (owner == "tool_use" and block_kind.endswith(owner)):
+            return False
+        piece = delta.get(member)
+        if type(piece) is not (dict if member == "citation" else str):
+            return False
+        self._open[index].setdefault(kind, []).append(piece)
+        return True
+
+    def _stop_block(self, index: Any) -> bool:
+        if type(index) is not int or index not in self._open:
+            return False
+        block = self._content[index]
+        for kind, pieces in self._open.pop(index).items():
+            match kind:
+                case "citations_delta":
+                    block["citations"] = [*(block.get("citations") or ()), *pieces]
+                case "signature_delta":
+                    # Not a piece but the whole, as the provider's own SDK has it.
+                    block["signature"] = pieces[-1]
+                case "input_json_delta":
+                    self._parse_input(block, "".join(pieces))
+                case _:
+                    member = _DELTAS[kind][1]
+                    block[member] = (block.get(member) or "") + "".join(pieces)
+        return True
+
+    def _parse_input(self, block: dict[str, Any], text: str) -> None:
+        if not text.strip():
+            block.setdefault("input", {})
+            return
+        try:
+            block["input"] = msgspec.json.decode(text)
+        except (ValueError, RecursionError):
+            self.failed = Because.BAD_TOOL_CALL
+
+    def _finish_message(self, data: dict[str, Any]) -> bool:
+        message, delta, usage = self._message, data.get("delta"), data.get("usage")
+        if message is None or type(delta) is not dict:
+            return False
+        if usage is not None and type(usage) is not dict:
+            return False
+        _merge(message, {n: v for n, v in delta.items() if n in _LATE or n not in message})
+        # Beside the delta, not in it.
+        late = ("context_management", "input_transformations")
+        _merge(message, {name: data[name] for name in late if name in data})
+        if usage:
+            if type(message.get("usage")) is not dict:
+                message["usage"] = {}
+            _merge(message["usage"], usage)
+        return True
+
+
+_CUMULATIVE = (
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+    "server_tool_use",
+    "iterations",
+    "fallback_credit",
+)
+
+# A few words, or up to 96 characters where there are no spaces; white space belongs to a piece
+# too. Python cuts between code points, so a piece is always valid text.
+_PIECE = re.compile(r"(?:\S{1,24}\s{0,24}){1,4}|\s{1,24}")
+
+_encoder = msgspec.json.Encoder()
+
+
+def _encode(value: Any) -> bytes:
+    """JSON on one line, whatever a reader takes for a line.
+
+    JSON itself escapes LF and CR. Readers that split as `str.splitlines` does would also break
+    at NEL, LS and PS, and take the rest of a stored string for a line of its own.
+    """
+    raw = _encoder.encode(value)
+    if not raw.isascii():
+        raw = raw.replace(b"\xc2\x85", b"\\u0085")
+        raw = raw.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return raw
+
+
+def _frame(kind: bytes, **members: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind, _encode({"type": kind.decode(), **members}))
+
+
+def _first_frame(answer: dict[str, Any], usage: dict[str, Any]) -> bytes:
+    message = {**answer, "content": [], **{name: None for name in _LATE if name in answer}}
+    early = {"input_tokens": 0, "output_tokens": 0, **usage}
+    if type(early["output_tokens"]) is int:
+        early["output_tokens"] = min(1, early["output_tokens"])
+    if "output_tokens_details" in early:
+        early["output_tokens_details"] = None
+    message["usage"] = early
+    return _frame(b"message_start", message=message)
+
+
+def _block_frames(index: int, block: dict[str, Any]) -> list[bytes]:
+    start = block
+    deltas: list[tuple[str, Any]] = []
+    kind = block["type"]
+    if kind == "text":
+        start = {**block, "text": ""}
+        deltas = [("text_delta", piece) for piece in _PIECE.findall(block["text"])]
+        if block.get("citations"):
+            start["citations"] = []
+            deltas += [("citations_delta", citation) for citation in block["citations"]]
+    elif kind == "thinking":
+        start = {**block, "thinking": ""}
+        deltas = [("thinking_delta", piece) for piece in _PIECE.findall(block["thinking"])]
+        if block.get("signature"):
+            start["signature"] = ""
+            deltas.append(("signature_delta", block["signature"]))
+    elif kind.endswith("tool_use") and block.get("input"):
+        start = {**block, "input": {}}
+        text = _encoder.encode(block["input"]).decode()
+        deltas = [("input_json_delta", piece) for piece in _PIECE.findall(text)]
+    # Redacted thinking, tool results and kinds yet unknown go whole into the start.
+    head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,' % index
+    return [
+        _frame(b"content_block_start", index=index, content_block=start),
+        *(
+            b"%b%b%b}}\n\n" % (head, _DELTA_HEADS[delta_kind], _encode(piece))
+            for delta_kind, piece in deltas
+        ),
+        _frame(b"content_block_stop", index=index),
+    ]
+
+
+_DELTA_HEADS = {
+    kind: f'"delta":{{"type":"{kind}","{member}":'.encode() for kind, (_, member) in _DELTAS.items()
+}
+
+
+def unfold(answer: dict[str, Any]) -> list[bytes]:
+    """The frames of a stream that folds into this message."""
+    usage = answer.get("usage") or {}
+    totals = {name: usage[name] for name in _CUMULATIVE if name in usage}
+    frames = [_first_frame(answer, usage)]
+    for index, block in enumerate(answer["content"]):
+        frames += _block_frames(index, block)
+    late = {name: answer[name] for name in _LATE if name in answer}
+    frames.append(_frame(b"message_delta", delta=late, usage={"output_tokens": 0, **totals}))
+    frames.append(_frame(b"message_stop"))
+    return frames

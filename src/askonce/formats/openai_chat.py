@@ -1,0 +1,415 @@
+"""OpenAI Chat Completions: the format of `POST …/chat/completions`, spoken by most providers.
+
+What is not known here is taken literally: an unknown field is part of the question with every
+null in it, an unknown tool is one that the provider runs itself, an unknown finish is not stored.
+"""
+
+from typing import Any
+
+import msgspec
+
+from askonce.errors import CallMalformed
+from askonce.formats.contract import Question
+from askonce.formats.openai_chat_stream import ChatFolding, unfold, without_usage
+from askonce.keys import Media, Opaque, Renaming
+from askonce.records import Because, Shape, Usage
+from askonce.sse import Event
+
+_NOT_ASKED = frozenset(
+    {
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "user",
+    }
+)
+"""Top-level members that never change the answer's content."""
+
+_PROTOCOL = frozenset(
+    {
+        "audio",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "messages",
+        "modalities",
+        "moderation",
+        "prediction",
+        "response_format",
+        "stop",
+        "tool_choice",
+        "tools",
+        "web_search_options",
+    }
+)
+"""Top-level members with structure of the protocol's own, where null is the same as absent."""
+
+_PLAIN_MESSAGE = frozenset({"role", "content", "name"})
+_KNOWN_PARTS = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
+_CLIENT_TOOLS = frozenset({"function", "custom"})
+_JSON_FORMATS = frozenset({"json_object", "json_schema"})
+_WHOLE = frozenset({"stop", "tool_calls", "function_call"})
+
+_NOT_STREAMED = Shape()
+_STREAMED = Shape(stream=True)
+_STREAMED_WITH_USAGE = Shape(stream=True, usage=True)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class OpenAIChat:
+    """The Chat Completions format; one stateless object, `OPENAI_CHAT`."""
+
+    name = "openai_chat"
+
+    def recognizes(self, path: str) -> bool:
+        return path.endswith("/chat/completions")
+
+    def read(self, body: Any) -> Question:
+        if type(body) is not dict:
+            raise CallMalformed("The request body is not a JSON object.")
+        model = body.get("model")
+        if type(model) is not str:
+            raise CallMalformed("`model` is not a string.")
+        asked: dict[str, Any] = {}
+        for name, value in body.items():
+            if name in _NOT_ASKED:
+                continue
+            kind = type(value)
+            if (kind is dict or kind is list) and name not in _PROTOCOL:
+                value = Opaque(value)
+            asked[name] = value
+        asked["messages"], text = _messages(body.get("messages"))
+        bypass = None
+        if (tools := body.get("tools")) is not None:
+            asked["tools"], bypass = _tools(tools)
+        if (functions := body.get("functions")) is not None:
+            asked["functions"] = [
+                _callers_own(_object(each, "functions[]"))
+                for each in _array(functions, "functions")
+            ]
+        wants_json = False
+        if (wanted := body.get("response_format")) is not None:
+            asked["response_format"] = _callers_own(
+                _object(wanted, "response_format"), frozenset({"json_schema"})
+            )
+            # A list or an object here cannot be looked up; it is no format of the protocol.
+            wants_json = type(kind_of := wanted.get("type")) is str and kind_of in _JSON_FORMATS
+        return Question(
+            model,
+            _shape(body),
+            asked,
+            text,
+            _sampled(body.get("temperature")),
+            wants_json,
+            _bypass(body) or bypass,
+        )
+
+    def to_upstream(self, body: bytes, question: Question) -> bytes:
+        shape = question.shape
+        if not shape.stream or shape.usage:
+            return body
+        # Members stay the caller's own bytes: no number, escape or order can change on the way.
+        members = _decode_members(body)
+        held = members.get("stream_options")
+        options = {} if held is None or bytes(held) == b"null" else _decode_members(held)
+        options["include_usage"] = msgspec.Raw(b"true")
+        members["stream_options"] = msgspec.Raw(_encode(options))
+        return _encode(members)
+
+    def fold(self) -> ChatFolding:
+        return ChatFolding()
+
+    def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
+        return unfold(answer, shape)
+
+    def show(self, event: Event, shape: Shape) -> bytes | None:
+        # Inside a JSON string the quotes are escaped, so this finds members only.
+        if shape.usage or b'"usage"' not in event.data:
+            return event.raw
+        return without_usage(event)
+
+    def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Because | None:
+        if answer.get("error") is not None or answer.get("object") == "error":
+            return Because.STREAM_ERROR
+        choices = answer.get("choices")
+        if choices is None or choices == []:
+            return Because.EMPTY
+        if type(choices) is not list or not _is(answer.get("usage"), dict):
+            return Because.GARBAGE
+        if not all(_is(answer.get(name), str) for name in ("id", "model")):
+            return Because.GARBAGE
+        if not all(_is_choice(choice) for choice in choices):
+            return Because.GARBAGE
+        for choice in choices:
+            if (because := _judge_choice(choice, wants_json)) is not None:
+                return because
+        return None
+
+    def model(self, answer: dict[str, Any]) -> str:
+        model = answer.get("model")
+        return model if type(model) is str else ""
+
+    def usage(self, answer: dict[str, Any]) -> Usage | None:
+        usage = answer.get("usage")
+        if type(usage) is not dict:
+            return None
+        prompt = usage.get("prompt_tokens_details")
+        completion = usage.get("completion_tokens_details")
+        return Usage(
+            input_tokens=_count(usage, "prompt_tokens"),
+            output_tokens=_count(usage, "completion_tokens"),
+            cache_read_tokens=_count(prompt, "cached_tokens"),
+            cache_write_tokens=_count(prompt, "cache_write_tokens"),
+            reasoning_tokens=_count(completion, "reasoning_tokens"),
+        )
+
+    def error(self, message: str, code: str) -> bytes:
+        return _encode(
+            {"error": {"message": message, "type": "askonce_error", "param": None, "code": code}}
+        )
+
+
+# --- Reading a question ---------------------------------------------------------------------
+
+
+def _messages(messages: Any) -> tuple[list[Any], str]:
+    """The messages as asked, and the text of the last one from the user."""
+    read: list[Any] = []
+    rename: Renaming | None = None
+    asked_last: Any = ""
+    for message in _array(messages, "messages"):
+        if type(message) is not dict:
+            raise CallMalformed("`messages[]` is not an object.")
+        role = message.get("role")
+        if type(role) is not str:
+            raise CallMalformed("`messages[].role` is not a string.")
+        content = message.get("content")
+        if role == "user":
+            asked_last = content
+        # Nearly every message is a role and a string: nothing to rename, nothing to copy.
+        if type(content) is str and message.keys() <= _PLAIN_MESSAGE:
+            read.append(message)
+        else:
+            rename = rename or Renaming()
+            read.append(_message(message, rename))
+    return read, asked_last if type(asked_last) is str else _text(asked_last)
+
+
+def _message(message: dict[str, Any], rename: Renaming) -> dict[str, Any]:
+    read = _callers_own(message, frozenset({"content", "tool_calls", "function_call", "audio"}))
+    content = message.get("content")
+    if type(content) is list:
+        read["content"] = [_part(part) for part in content]
+    elif not _is(content, str):
+        raise CallMalformed("`messages[].content` is neither a string nor a list.")
+    if (calls := message.get("tool_calls")) is not None:
+        read["tool_calls"] = [
+            _tool_call(call, rename) for call in _array(calls, "messages[].tool_calls")
+        ]
+    if (answered := message.get("tool_call_id")) is not None:
+        read["tool_call_id"] = rename(answered)
+    return read
+
+
+def _tool_call(call: Any, rename: Renaming) -> dict[str, Any]:
+    read = _callers_own(_object(call, "messages[].tool_calls[]"), _CLIENT_TOOLS)
+    if "id" in read:
+        read["id"] = rename(read["id"])
+    return read
+
+
+_MEDIA = {"image_url": "url", "input_audio": "data", "file": "file_data"}
+"""Which member of which content part holds base64."""
+
+
+def _part(value: Any) -> dict[str, Any]:
+    part = _object(value, "messages[].content[]")
+    kind = part.get("type")
+    if type(kind) is not str or kind not in _KNOWN_PARTS:
+        return _callers_own(part)
+    if kind not in _MEDIA:
+        return part
+    held, name = part.get(kind), _MEDIA[kind]
+    data = held.get(name) if type(held) is dict else None
+    if type(data) is not str or (kind == "image_url" and not data.startswith("data:")):
+        return part
+    return {**part, kind: {**_object(held, kind), name: Media(data)}}
+
+
+def _text(content: Any) -> str:
+    if type(content) is not list:
+        return ""
+    texts = [part.get("text") for part in content if part.get("type") == "text"]
+    return "".join([text for text in texts if type(text) is str])
+
+
+def _tools(tools: Any) -> tuple[list[Any], Because | None]:
+    read = []
+    bypass = None
+    for tool in _array(tools, "tools"):
+        kind = _object(tool, "tools[]").get("type", "function")
+        if type(kind) is not str:
+            raise CallMalformed("`tools[].type` is not a string.")
+        if kind not in _CLIENT_TOOLS:
+            # The provider runs it (a web search, say), and finds something else tomorrow.
+            bypass = Because.HOSTED_TOOL
+        elif kind in tool:
+            _object(tool[kind], f"tools[].{kind}")
+        read.append(_callers_own(tool, _CLIENT_TOOLS))
+    return read, bypass
+
+
+def _callers_own(node: dict[str, Any], protocol: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A copy in which nested JSON is the caller's own, but for one level of `protocol` members."""
+    read: dict[str, Any] = {}
+    for name, value in node.items():
+        if type(value) is dict:
+            value = _callers_own(value) if name in protocol else Opaque(value)
+        elif type(value) is list and name not in protocol:
+            value = Opaque(value)
+        read[name] = value
+    return read
+
+
+def _shape(body: dict[str, Any]) -> Shape:
+    stream = body.get("stream")
+    options = body.get("stream_options")
+    if not _is(stream, bool):
+        raise CallMalformed("`stream` is not a boolean.")
+    include_usage = None
+    if options is not None:
+        include_usage = _object(options, "stream_options").get("include_usage")
+        if not _is(include_usage, bool):
+            raise CallMalformed("`stream_options.include_usage` is not a boolean.")
+    if not stream:
+        return _NOT_STREAMED
+    return _STREAMED_WITH_USAGE if include_usage else _STREAMED
+
+
+def _sampled(temperature: Any) -> bool:
+    if temperature is None:
+        return False
+    if type(temperature) is not float and type(temperature) is not int:
+        raise CallMalformed("`temperature` is not a number.")
+    return temperature > 0
+
+
+def _bypass(body: dict[str, Any]) -> Because | None:
+    if body.get("web_search_options") is not None:
+        return Because.HOSTED_TOOL
+    modalities = body.get("modalities")
+    if modalities is not None and "audio" in _array(modalities, "modalities"):
+        return Because.AUDIO
+    return None if body.get("audio") is None else Because.AUDIO
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise CallMalformed(f"`{where}` is not an object.")
+    return value
+
+
+def _array(value: Any, where: str) -> list[Any]:
+    if type(value) is not list:
+        raise CallMalformed(f"`{where}` is not a list.")
+    return value
+
+
+# --- Judging an answer ----------------------------------------------------------------------
+
+
+def _is(value: Any, kind: type) -> bool:
+    return value is None or type(value) is kind
+
+
+def _is_choice(choice: Any) -> bool:
+    """Has every part of this choice the type that replaying it relies on?"""
+    if type(choice) is not dict or not _is(choice.get("index"), int):
+        return False
+    message, logprobs = choice.get("message"), choice.get("logprobs")
+    if (
+        type(message) is not dict
+        or not _is(logprobs, dict)
+        or not _is(choice.get("finish_reason"), str)
+    ):
+        return False
+    texts = ("role", "content", "refusal", "reasoning_content", "reasoning")
+    if not all(_is(message.get(name), str) for name in texts):
+        return False
+    calls, legacy = message.get("tool_calls"), message.get("function_call")
+    return (
+        all(_is(tokens, list) for tokens in (logprobs or {}).values())
+        and _is(calls, list)
+        and all(_is_tool_call(call) for call in calls or ())
+        and (legacy is None or _is_named(legacy, "arguments"))
+    )
+
+
+def _is_tool_call(call: Any) -> bool:
+    if type(call) is not dict or type(call.get("id")) is not str:
+        return False
+    match call.get("type"):
+        case "function":
+            return _is_named(call.get("function"), "arguments")
+        case "custom":
+            return _is_named(call.get("custom"), "input")
+    return False
+
+
+def _is_named(called: Any, argument: str) -> bool:
+    return (
+        type(called) is dict
+        and type(called.get("name")) is str
+        and type(called.get(argument)) is str
+    )
+
+
+def _judge_choice(choice: dict[str, Any], wants_json: bool) -> Because | None:
+    message, finish = choice["message"], choice.get("finish_reason")
+    content, calls = message.get("content"), message.get("tool_calls")
+    legacy = message.get("function_call")
+    if finish == "content_filter":
+        return Because.FILTERED
+    if message.get("refusal"):
+        return Because.REFUSAL
+    if finish == "length":
+        return Because.LENGTH
+    if not content and not calls and legacy is None:
+        return Because.EMPTY
+    if finish is None:
+        return Because.CUT_SHORT
+    if finish not in _WHOLE:
+        return Because.UNKNOWN_FINISH
+    if wants_json and content and not _is_json(content):
+        return Because.NOT_JSON
+    arguments = [
+        call["function"]["arguments"] for call in calls or () if call["type"] == "function"
+    ]
+    if legacy is not None:
+        arguments.append(legacy["arguments"])
+    return None if all(map(_is_json, arguments)) else Because.BAD_TOOL_CALL
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _count(tokens: Any, name: str) -> int:
+    count = tokens.get(name) if type(tokens) is dict else None
+    return count if type(count) is int else 0
+
+
+OPENAI_CHAT = OpenAIChat()

@@ -1,0 +1,366 @@
+"""Chat Completions as a stream: chunks folded into the whole response, and it cut into chunks.
+
+Folding is the strict side. Where pieces contradict each other (a call that changes its name, text
+that becomes a list) the result is a guess, and a guess must not be stored: the folding fails.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from askonce.records import Because, Shape
+from askonce.sse import Event
+
+_TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
+"""Members of a message that arrive in many pieces, in the order in which they are replayed."""
+
+_CALLS = {"function": "arguments", "custom": "input"}
+"""What a tool call of each type is given, as a string that arrives in many pieces."""
+
+_SPREAD = frozenset({"index", "message", "logprobs"})
+_NESTED = frozenset({"function_call", *_CALLS})
+
+_PIECE = re.compile(r".{1,32}(?=\s|\Z)|.{1,32}", re.DOTALL)
+"""A few words, never less than a code point; a blank begins a piece, as it begins a token."""
+
+_DONE = b"data: [DONE]\n\n"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class _ContradictionError(Exception):
+    """Pieces of a stream do not fit together."""
+
+
+class _Growing:
+    """A string that grows at its end: joined once, as `+=` on a member copies all of it."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, piece: str) -> None:
+        self.pieces = [piece]
+
+
+# --- Folding --------------------------------------------------------------------------------
+
+
+class ChatFolding:
+    """Builds one non-streamed response out of its chunks."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.failed: Because | None = None
+        self._response: dict[str, Any] = {}
+        self._choices: dict[int, _Choice] = {}
+
+    def feed(self, event: Event) -> None:
+        data = event.data.strip()
+        if self.ended or self.failed is not None or not data:
+            return
+        if data == b"[DONE]":
+            self.ended = True
+            return
+        try:
+            self._add(_object(_decode(data)), event.name)
+        except (_ContradictionError, ValueError, RecursionError):
+            self.failed = Because.GARBAGE
+
+    def _add(self, chunk: dict[str, Any], name: bytes) -> None:
+        if name == b"error" or chunk.get("error") is not None or chunk.get("object") == "error":
+            self.failed = Because.STREAM_ERROR
+            return
+        for member, value in chunk.items():
+            if member == "usage":
+                if value is not None:
+                    self._response["usage"] = _object(value)
+            elif member not in ("choices", "obfuscation"):
+                _keep(self._response, member, value)
+        for part in _array(chunk.get("choices")):
+            index = _object(part).get("index", 0)
+            if type(index) is not int:
+                raise _ContradictionError
+            if index not in self._choices:
+                self._choices[index] = _Choice(index)
+            self._choices[index].add(part)
+            if _object(part.get("delta") or {}).get("audio") is not None:
+                self.failed = Because.AUDIO
+
+    def answer(self) -> dict[str, Any]:
+        choices = [self._choices[index].whole() for index in sorted(self._choices)]
+        return {**self._response, "object": "chat.completion", "choices": choices}
+
+
+class _Choice:
+    """One of the `n` answers, as far as it has arrived."""
+
+    def __init__(self, index: int) -> None:
+        self._members: dict[str, Any] = {"index": index}
+        self._message: dict[str, Any] = {"role": "assistant", "content": None}
+        self._logprobs: dict[str, Any] | None = None
+        self._calls: dict[int, dict[str, Any]] | None = None
+
+    def add(self, part: dict[str, Any]) -> None:
+        for member, value in part.items():
+            if member == "logprobs":
+                self._members.setdefault("logprobs", None)
+                if value is not None:
+                    self._logprobs = self._logprobs or {}
+                    for name, tokens in _object(value).items():
+                        _grow(self._logprobs, name, tokens)
+            elif member == "delta":
+                self._add_delta(_object(value or {}))
+            elif member not in ("index", "message"):
+                # Some providers repeat all of the message so far beside each delta.
+                _keep(self._members, member, value)
+
+    def _add_delta(self, delta: dict[str, Any]) -> None:
+        message = self._message
+        for member, value in delta.items():
+            if value is None:
+                message.setdefault(member, None)
+            elif member == "role":
+                _keep(message, member, value)
+            elif member == "tool_calls":
+                message[member] = []
+                if self._calls is None:
+                    self._calls = {}
+                for fragment in _array(value):
+                    self._add_call(self._calls, _object(fragment))
+            elif member == "function_call":
+                message[member] = called = message.get(member) or {}
+                _add_called(called, _object(value), "arguments")
+            else:
+                if member in _TEXTS and type(value) is not str:
+                    raise _ContradictionError
+                _grow(message, member, value)
+
+    def _add_call(self, calls: dict[int, dict[str, Any]], fragment: dict[str, Any]) -> None:
+        index = fragment.get("index")
+        if type(index) is not int:
+            raise _ContradictionError
+        call = calls.setdefault(index, {})
+        for member, value in fragment.items():
+            if member in _CALLS and value is not None:
+                called = call.setdefault(member, {})
+                _add_called(called, _object(value), _CALLS[member])
+            elif member in ("id", "type"):
+                _keep_once(call, member, value)
+            elif member != "index":
+                _keep(call, member, value)
+
+    def whole(self) -> dict[str, Any]:
+        message = _joined(self._message)
+        if self._calls is not None:
+            message["tool_calls"] = [
+                {"type": "function", **_joined(self._calls[index])} for index in sorted(self._calls)
+            ]
+        choice = {"finish_reason": None, **self._members, "message": message}
+        if self._logprobs is not None:
+            choice["logprobs"] = self._logprobs
+        return choice
+
+
+def _add_called(called: dict[str, Any], fragment: dict[str, Any], argument: str) -> None:
+    for member, value in fragment.items():
+        if member == argument:
+            _grow(called, member, value)
+        elif member == "name":
+            _keep_once(called, member, value)
+        else:
+            _keep(called, member, value)
+
+
+def _keep(into: dict[str, Any], name: str, value: Any) -> None:
+    """What is said last counts, unless it says nothing."""
+    if value or name not in into:
+        into[name] = value
+
+
+def _keep_once(into: dict[str, Any], name: str, value: Any) -> None:
+    """A name or an id: said once or repeated, never changed."""
+    if value is not None and type(value) is not str:
+        raise _ContradictionError
+    if value and into.get(name) and into[name] != value:
+        raise _ContradictionError
+    _keep(into, name, value)
+
+
+def _grow(into: dict[str, Any], name: str, value: Any) -> None:
+    """Strings and lists go on where they were; anything else replaces what was there."""
+    held = into.get(name)
+    if value is None:
+        into.setdefault(name, None)
+    elif type(value) is str:
+        if type(held) is _Growing:
+            held.pieces.append(value)
+        elif held is None:
+            into[name] = _Growing(value)
+        else:
+            raise _ContradictionError
+    elif type(held) is _Growing:
+        raise _ContradictionError
+    elif type(value) is list and type(held) is list:
+        held.extend(value)
+    else:
+        into[name] = value
+
+
+def _joined(tree: dict[str, Any]) -> dict[str, Any]:
+    joined = {}
+    for name, value in tree.items():
+        if type(value) is _Growing:
+            value = "".join(value.pieces)
+        elif type(value) is dict and name in _NESTED:
+            value = _joined(value)
+        joined[name] = value
+    return joined
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise _ContradictionError
+    return value
+
+
+def _array(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if type(value) is not list:
+        raise _ContradictionError
+    return value
+
+
+# --- Unfolding ------------------------------------------------------------------------------
+
+
+def unfold(answer: dict[str, Any], shape: Shape) -> list[bytes]:
+    """The answer as frames: each choice's role, text, calls and finish, then usage and the end.
+
+    Choices come one after another, as the SDK's helper needs them: dense and in order.
+    """
+    head, extras = _head(answer)
+    usage = answer.get("usage")
+    tail = b'],"usage":null}' if shape.usage else b"]}"
+    frames = []
+    for choice in _chunks_of(answer["choices"]):
+        frames.append(_frame(head + extras + b',"choices":[' + _encode(choice) + tail))
+        extras = b""
+    if shape.usage and usage is not None:
+        last = {"choices": [], "usage": usage}
+        frames.append(_frame(head + b"," + _encode(last)[1:]))
+    frames.append(_DONE)
+    return frames
+
+
+def without_usage(event: Event) -> bytes | None:
+    """The event for a caller that did not ask for usage; None if it brings nothing else."""
+    try:
+        chunk = _decode_members(event.data)
+    except (ValueError, RecursionError):
+        return event.raw
+    usage = chunk.pop("usage", None)
+    if usage is None:
+        return event.raw
+    choices = bytes(chunk.get("choices", b"")).translate(None, b" \t\n")
+    # Azure's first chunk has no choices either, but its usage is null.
+    if choices == b"[]" and bytes(usage) != b"null":
+        return None
+    # A line break between members would end the `data:` line; in JSON a blank does as well.
+    return b"data: " + _encode(chunk).replace(b"\n", b" ") + b"\n\n"
+
+
+def _head(answer: dict[str, Any]) -> tuple[bytes, bytes]:
+    """The open object of what all chunks say, and of what only the first one has to."""
+    same: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
+    for member, value in {**answer, "object": "chat.completion.chunk"}.items():
+        if member not in ("choices", "usage"):
+            (extras if type(value) in (dict, list) else same)[member] = value
+    return _encode(same)[:-1], b"," + _encode(extras)[1:-1] if extras else b""
+
+
+def _frame(data: bytes) -> bytes:
+    if not data.isascii():
+        # Some clients end a line at these as well; inside JSON they occur in strings alone.
+        data = (
+            data.replace(b"\xe2\x80\xa8", b"\\u2028")
+            .replace(b"\xe2\x80\xa9", b"\\u2029")
+            .replace(b"\xc2\x85", b"\\u0085")
+        )
+    return b"data: " + data + b"\n\n"
+
+
+def _chunks_of(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    chunks = []
+    ordered = sorted(choices, key=lambda choice: choice.get("index") or 0)
+    for index, choice in enumerate(ordered):
+        said = {"logprobs": None} if "logprobs" in choice else {}
+        for delta, logprobs in _deltas_of(choice["message"], choice.get("logprobs")):
+            chunk = {"index": index, "delta": delta, **said, "finish_reason": None}
+            if logprobs is not None:
+                chunk["logprobs"] = logprobs
+            chunks.append(chunk)
+        chunk = {"index": index, "delta": {}, **said}
+        chunks.append(chunk | {name: choice[name] for name in choice if name not in _SPREAD})
+    return chunks
+
+
+_Delta = tuple[dict[str, Any], dict[str, Any] | None]
+
+
+def _deltas_of(message: dict[str, Any], logprobs: dict[str, Any] | None) -> list[_Delta]:
+    """A message's deltas, each with the log probabilities of its own tokens if it has any."""
+    texts = {member: message[member] for member in _TEXTS if message.get(member)}
+    deltas: list[_Delta] = [(_opening(message), None)]
+    if logprobs is not None:
+        # Empty at first: the SDK's helper counts what a choice after the first begins with twice.
+        deltas = [(_opening(message), {name: each and [] for name, each in logprobs.items()})]
+    tokens = logprobs or {}
+    others = dict.fromkeys(tokens)
+    textless = {name: each for name, each in tokens.items() if each and name not in texts}
+    if textless:
+        deltas.append(({}, {**others, **textless}))
+    for member, text in texts.items():
+        for piece, spelling in _pieces_of(text, tokens.get(member) or []):
+            deltas.append(({member: piece}, {**others, member: spelling} if spelling else None))
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        deltas += [({"tool_calls": [part]}, None) for part in _parts_of(index, call)]
+    if (called := message.get("function_call")) is not None:
+        for piece in _PIECE.findall(called["arguments"]):
+            deltas.append(({"function_call": {"arguments": piece}}, None))
+    return deltas
+
+
+def _opening(message: dict[str, Any]) -> dict[str, Any]:
+    """The first delta: the role, texts yet empty, and what comes in one piece."""
+    opening: dict[str, Any] = {"role": "assistant"}
+    for member, value in message.items():
+        if member in _TEXTS and type(value) is str:
+            opening[member] = ""
+        elif member == "function_call" and value is not None:
+            opening[member] = {**value, "arguments": ""}
+        elif member != "tool_calls" or not value:
+            opening[member] = value
+    return opening
+
+
+def _pieces_of(text: str, tokens: list[Any]) -> list[tuple[str, list[Any]]]:
+    """The text in pieces, each with its tokens; where these do not spell it, all on the first."""
+    words = [token.get("token") if type(token) is dict else None for token in tokens]
+    spelled = [word for word in words if type(word) is str]
+    if len(spelled) == len(tokens) and "".join(spelled) == text:
+        return [(word, [token]) for word, token in zip(spelled, tokens, strict=True)]
+    first, *others = _PIECE.findall(text)
+    return [(first, tokens), *((piece, []) for piece in others)]
+
+
+def _parts_of(index: int, call: dict[str, Any]) -> list[dict[str, Any]]:
+    """A tool call: who is called, then with what."""
+    kind = call["type"]
+    called, argument = call[kind], _CALLS[kind]
+    first = {"index": index, **call, kind: {**called, argument: ""}}
+    pieces = _PIECE.findall(called[argument])
+    return [first, *({"index": index, kind: {argument: piece}} for piece in pieces)]

@@ -1,0 +1,68 @@
+"""The gateway: the cache behind an HTTP address that any language can call.
+
+A composition root: it builds the application out of the settings and runs it.
+"""
+
+import logging
+import socket
+
+import uvicorn
+
+from askonce import __version__
+from askonce.cache import AsyncCache
+from askonce.errors import ConfigError
+from askonce.gateway.app import GatewayApp
+from askonce.gateway.upstreams import Connections
+from askonce.settings import Settings
+
+
+def build(settings: Settings) -> GatewayApp:
+    """The ASGI application that these settings describe."""
+    tenants = {key: tenant.name for tenant in settings.tenants.values() for key in tenant.keys}
+    cache = AsyncCache(
+        settings.store.url,
+        rules=settings.cache.rules,
+        memory=settings.memory.size,
+        eviction=settings.memory.eviction,
+        tenants=tenants,
+    )
+    connections = Connections(
+        settings.gateway.connect_timeout.total_seconds(),
+        settings.gateway.read_timeout.total_seconds(),
+    )
+    return GatewayApp(settings, cache, connections, __version__)
+
+
+def server(settings: Settings) -> uvicorn.Server:
+    """The HTTP server around the application, not yet running."""
+    config = uvicorn.Config(
+        build(settings),
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level=logging.WARNING,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.gateway.drain.total_seconds())),
+    )
+    return uvicorn.Server(config)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket that the settings name. Raises `ConfigError` if it cannot be had."""
+    host, port = settings.gateway.host, settings.gateway.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}); choose another "
+            "[gateway] port, or stop what uses it"
+        ) from None
+
+
+def serve(settings: Settings) -> None:
+    """Run the gateway until it is told to stop; streams in flight are finished first."""
+    running = server(settings)
+    with listen(settings) as listening:
+        running.run(sockets=[listening])

@@ -1,0 +1,102 @@
+"""The gateway's application: pure ASGI, a route table in front of two doors."""
+
+from collections.abc import Mapping
+
+from askonce.accounting import stats_of
+from askonce.cache import AsyncCache
+from askonce.formats import recognize
+from askonce.gateway.doors import Doors
+from askonce.gateway.exposition import Latencies, metrics, plain_stats
+from askonce.gateway.messages import Receive, Scope, Send, Sender
+from askonce.gateway.routes import Routes
+from askonce.gateway.upstreams import Connections
+from askonce.prices import GenaiPrices
+from askonce.runtimes import Labor, every
+from askonce.settings import Settings
+
+_FLUSH_SECONDS = 1.0
+_NO_WEBSOCKETS = "AskOnce does not carry websockets; connect to the provider directly"
+
+
+class GatewayApp:
+    """The ASGI application; the cache and the connections are its own and closed with it."""
+
+    def __init__(
+        self, settings: Settings, cache: AsyncCache, connections: Connections, version: str
+    ) -> None:
+        self._cache = cache
+        self._works = cache.works
+        self._connections = connections
+        self._version = version
+        self._routes = Routes(settings)
+        self._latencies = Latencies()
+        self._doors = Doors(settings, cache, connections, self._latencies)
+        self._names = ", ".join(f"/{name}/…" for name in settings.providers)
+        self._flushing: Labor | None = None
+        self._own = {
+            b"/healthz": self._healthz,
+            b"/metrics": self._metrics,
+            b"/askonce/stats": self._stats,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, Sender(send))
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": _NO_WEBSOCKETS})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        if isinstance(self._works.prices, GenaiPrices):
+            self._works.prices.load()  # a quarter of a second that no caller should wait for
+        runtime = self._works.suspending.desk.runtime
+        self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._flushing.stop()
+        await self._connections.close()
+        await self._cache.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _flush(self) -> None:
+        if not self._works.closed:
+            await self._works.flush(self._works.suspending.desk)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        own = self._own.get(path)
+        if own is not None and scope["method"] in ("GET", "HEAD"):
+            await own(send)
+            return
+        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        if headers.get(b"upgrade", b"").lower() == b"websocket":
+            await send.refuse(501, "websocket", _NO_WEBSOCKETS)
+            return
+        route = self._routes.route(path, headers)
+        if route is None:
+            where = f"nothing is served here; providers answer on /v1/… and {self._names}"
+            await send.refuse(404, "no-route", where)
+        elif scope["method"] == "POST" and recognize(route.path.decode("latin-1")) is not None:
+            await self._doors.through(scope, receive, send, route, headers)
+        else:
+            await self._doors.past(scope, receive, send, route)
+
+    async def _healthz(self, send: Sender) -> None:
+        await send.json(200, {"status": "ok", "version": self._version})
+
+    async def _metrics(self, send: Sender) -> None:
+        works = self._works
+        gauges = {
+            "memory_bytes": ("Bytes that memory holds.", works.memory.used_bytes),
+            "flights": ("Questions being asked now.", len(works.suspending.desk.flights)),
+        }
+        body = metrics(stats_of(works.ledger.tallies()), self._latencies, gauges)
+        kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+        await send.whole(200, kind, body)
+
+    async def _stats(self, send: Sender) -> None:
+        tallies = await self._works.flush(self._works.suspending.desk)
+        await send.json(200, plain_stats(stats_of(tallies)))

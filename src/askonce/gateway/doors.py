@@ -1,0 +1,181 @@
+"""The gateway's two doors to a provider: through the cache, and past it."""
+
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import httpx2
+
+from askonce.cache import AsyncCache
+from askonce.cache_status import cache_status
+from askonce.formats import BY_NAME
+from askonce.gateway.exposition import Latencies
+from askonce.gateway.messages import (
+    CallerGone,
+    RawHeaders,
+    Receive,
+    Scope,
+    Sender,
+    TooLarge,
+    body_pieces,
+    encoded,
+    gone,
+    whole_body,
+)
+from askonce.gateway.routes import Route, origin_of
+from askonce.gateway.upstreams import Asker, Connections, onward, with_credential
+from askonce.identity import CREDENTIALS, bare
+from askonce.keys import HEADERS_THAT_MATTER
+from askonce.records import Because, Call, Outcome
+from askonce.reply import Reply, relayed_headers
+from askonce.runtimes import Bell, unless
+from askonce.settings import Settings
+
+_READ_HEADERS = tuple(
+    (name.encode(), name)
+    for name in (
+        *CREDENTIALS,
+        *HEADERS_THAT_MATTER,
+        "cache-control",
+        "askonce-ttl",
+        "askonce-tags",
+        "askonce-namespace",
+    )
+)
+_FORMATS = {"openai": BY_NAME["openai_chat"], "anthropic": BY_NAME["anthropic_messages"]}
+
+
+class Doors:
+    """Answers one request each, for the provider that a route named."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cache: AsyncCache,
+        connections: Connections,
+        latencies: Latencies,
+    ) -> None:
+        self._max_body = settings.gateway.max_body
+        self._works = cache.works
+        self._connections = connections
+        self._latencies = latencies
+        self._origins = {name: origin_of(p) for name, p in settings.providers.items()}
+        self._upstream_keys = {
+            key: tenant.upstream_key
+            for tenant in settings.tenants.values()
+            for key in tenant.keys
+            if tenant.upstream_key is not None
+        }
+
+    async def through(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Sender,
+        route: Route,
+        shown: Mapping[bytes, bytes],
+    ) -> None:
+        """An endpoint of a known format: the one request path."""
+        runtime = self._works.suspending_runtime
+        began = runtime.tick()
+        try:
+            body = await whole_body(receive, shown.get(b"content-length", b""), self._max_body)
+        except TooLarge:
+            limit = f"the body is longer than {self._max_body} bytes ([gateway] max_body)"
+            await send.refuse(413, Because.TOO_LARGE, limit)
+            return
+        except CallerGone:
+            return
+        flavor = self._works.suspending
+        headers = {n: shown[raw].decode("latin-1") for raw, n in _READ_HEADERS if raw in shown}
+        namespace = await self._works.identify(flavor.desk, headers)
+        path = _with_query(route.path, scope)
+        origin = route.provider.base_url
+        call = Call("POST", origin, path.decode("latin-1"), headers, body, namespace)
+        found = flavor.answering.at_once(call)
+        if isinstance(found, Reply):
+            self._latencies.add(found.outcome, runtime.tick() - began)
+            await send.whole(found.status, encoded(found.headers), found.body or b"")
+            return
+        asker = Asker(
+            self._connections,
+            self._origins[route.provider.name],
+            path,
+            self._credited(scope["headers"]),
+        )
+
+        async def answer() -> None:
+            reply = await flavor.answering.go_on(call, found, asker)
+            self._latencies.add(reply.outcome, runtime.tick() - began)
+            await send.relay(reply)
+
+        await self._unless_gone(send, route, answer(), receive)
+
+    async def past(self, scope: Scope, receive: Receive, send: Sender, route: Route) -> None:
+        """Everything else: the bytes as they are, both ways."""
+        shown: RawHeaders = scope["headers"]
+        sized = [(name, value) for name, value in shown if name == b"content-length"]
+        has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in shown)
+        ended = self._works.suspending_runtime.bell() if has_body else None
+        headers = onward(self._credited(shown), keep_encoding=True) + sized
+        origin = self._origins[route.provider.name]
+        path = _with_query(route.path, scope)
+
+        async def pass_on() -> None:
+            self._works.ledger.answered(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
+            self._works.ledger.asked_upstream()
+            body = None if ended is None else body_pieces(receive, ended)
+            response = await self._connections.send(scope["method"], origin, path, headers, body)
+            try:
+                answered = response.headers.multi_items()
+                status = cache_status(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
+                kept = relayed_headers(answered, status, raw=True)
+                kept += [(n, v) for n, v in answered if n.lower() == "content-length"]
+                await send.head(response.status_code, encoded(kept))
+                async for piece in response.aiter_raw():
+                    await send.piece(piece)
+                await send.end()
+            finally:
+                await response.aclose()
+
+        await self._unless_gone(send, route, pass_on(), receive, ended)
+
+    async def _unless_gone(
+        self,
+        send: Sender,
+        route: Route,
+        work: Coroutine[Any, Any, None],
+        receive: Receive,
+        after: Bell | None = None,
+    ) -> None:
+        """Do the work unless the caller goes away; a provider out of reach is one clear error."""
+        try:
+            await unless(gone(receive, after), work)
+        except CallerGone:
+            return
+        except httpx2.TimeoutException:
+            status, what = 504, "did not answer in time"
+        except httpx2.TransportError:
+            status, what = 502, "cannot be reached, or broke off its answer"
+        else:
+            return
+        if send.started:
+            # Too late for a status: leaving the response unfinished makes the server cut it off.
+            return
+        message = f"the provider {route.provider.name!r} {what}"
+        error = _FORMATS[route.provider.format].error(message, "upstream-unreachable")
+        await send.whole(status, [(b"content-type", b"application/json")], error)
+
+    def _credited(self, headers: RawHeaders) -> RawHeaders:
+        """The headers with the tenant's own upstream key, where it has one."""
+        if self._upstream_keys:
+            for name, value in headers:
+                if name.decode("latin-1") in CREDENTIALS:
+                    key = self._upstream_keys.get(bare(value.decode("latin-1")))
+                    if key is not None:
+                        return with_credential(headers, key)
+        return headers
+
+
+def _with_query(path: bytes, scope: Scope) -> bytes:
+    query: bytes = scope.get("query_string", b"")
+    return path + b"?" + query if query else path

@@ -1,0 +1,48 @@
+"""Routes: which provider a path means. Upstream addresses come from the configuration alone."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from askonce.settings import Provider, Settings
+
+
+class Route(NamedTuple):
+    """A provider, and the path (without query) that it is asked for."""
+
+    provider: Provider
+    path: bytes
+
+
+class Origin(NamedTuple):
+    """A provider's address in parts, so that no path can change the host it goes to."""
+
+    scheme: str
+    host: str
+    port: int | None
+    prefix: bytes
+
+
+def origin_of(provider: Provider) -> Origin:
+    parts = urlsplit(provider.base_url)
+    return Origin(parts.scheme, parts.hostname or "", parts.port, parts.path.rstrip("/").encode())
+
+
+class Routes:
+    """`/{provider}/…` for each provider; `/v1/…` for OpenAI's, or Anthropic's own calls."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._providers = {name.encode(): p for name, p in settings.providers.items()}
+        self._openai = settings.provider_for("openai")
+        self._anthropic = settings.provider_for("anthropic")
+
+    def route(self, path: bytes, headers: Mapping[bytes, bytes]) -> Route | None:
+        """Where a request goes, or None where nothing is configured for it."""
+        if path.startswith(b"/v1/"):
+            # Both providers have `/v1/models` and `/v1/files`; Anthropic's SDKs always send this.
+            theirs = path.startswith(b"/v1/messages") or b"anthropic-version" in headers
+            provider = self._anthropic if theirs else self._openai
+            return None if provider is None else Route(provider, path)
+        name, slash, rest = path[1:].partition(b"/")
+        named = self._providers.get(name)
+        return None if named is None or not slash else Route(named, b"/" + rest)

@@ -1,0 +1,91 @@
+"""Recognizing a call: which format it is, what was asked, and under which key.
+
+Steps 1 to 3 of the request path, for one cache. All of it depends on the call's bytes alone, so
+what was worked out for one call is remembered for the next call with the same bytes.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from askonce import keys
+from askonce.errors import CallMalformed
+from askonce.formats import recognize
+from askonce.formats.contract import Format, Question
+from askonce.records import Because, Call, Key
+
+_decode = msgspec.json.Decoder().decode
+_REMEMBERED = 4_096  # questions in each of two generations
+_REMEMBERED_BYTES = 65_536  # a longer body is worked out anew; it costs its caller little
+
+
+class Recognized(msgspec.Struct, frozen=True):
+    """A call that one of the formats understands."""
+
+    format: Format
+    question: Question
+    key: Key
+
+
+class Recognition:
+    """Recognizes calls, and remembers those it saw last."""
+
+    def __init__(self, max_question: int) -> None:
+        self._max_question = max_question
+        self._young: dict[tuple[object, ...], Recognized] = {}
+        self._old: dict[tuple[object, ...], Recognized] = {}
+
+    def recognize(self, call: Call, namespace: str) -> Recognized | Because:
+        """The call's format, question and key, or why it has none."""
+        matter = headers_that_matter(call.headers)
+        small = len(call.body) <= _REMEMBERED_BYTES
+        if small:
+            body = hashlib.sha256(call.body).digest()
+            seen = (body, namespace, call.origin, call.path, call.method, matter)
+            known = self._young.get(seen) or self._old.get(seen)
+            if known is not None:
+                return known
+        found = self._work_out(call, namespace, matter)
+        if small and isinstance(found, Recognized):
+            if len(self._young) >= _REMEMBERED:
+                self._old, self._young = self._young, {}
+            self._young[seen] = found
+        return found
+
+    def _work_out(
+        self, call: Call, namespace: str, matter: tuple[tuple[str, str], ...]
+    ) -> Recognized | Because:
+        path = call.path.partition("?")[0]
+        known = recognize(path) if call.method == "POST" else None
+        if known is None:
+            return Because.UNKNOWN_ROUTE
+        if len(call.body) > self._max_question:
+            return Because.TOO_LARGE
+        try:
+            question = known.read(_decode(call.body))
+        except (msgspec.MsgspecError, UnicodeDecodeError, CallMalformed, RecursionError):
+            return Because.MALFORMED
+        key = keys.key_of(
+            namespace,
+            known.name,
+            question.asked,
+            origin=call.origin,
+            path=call.path,
+            headers=matter,
+        )
+        # The tree was only needed for the key.
+        return Recognized(known, msgspec.structs.replace(question, asked={}), key)
+
+
+def headers_that_matter(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The headers that can change an answer, in a fixed order."""
+    return tuple([(name, headers[name]) for name in keys.HEADERS_THAT_MATTER if name in headers])
+
+
+def sampled_key(key: Key, sample: int) -> Key:
+    """The key of the n-th sample of a question; the first one's is the question's own."""
+    if sample == 0:
+        return key
+    salted = hashlib.sha256(b"askonce-sample-1:%d:" % sample + key.digest).digest()
+    return Key(key.namespace, key.format, salted)

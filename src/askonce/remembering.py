@@ -1,0 +1,181 @@
+"""Remembering what functions return: the same layers and flights, for any function.
+
+A call's key is the function's full name, its version and its arguments. A result is kept as JSON
+and comes back as the function's return annotation says, on a miss as on a hit, so that nothing
+changes the second time. Arguments or results that JSON cannot carry are not remembered; the
+function is called as if it were not decorated.
+"""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+import msgspec
+
+from askonce import keys
+from askonce.desk import Desk
+from askonce.errors import AnswerCut
+from askonce.recording import Reader, Recording
+from askonce.records import Because, Entry, Key, Outcome, Verdict
+from askonce.sse import Event
+
+FORMAT = "function"
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """A decorated function: what its keys and its results are made of."""
+
+    name: str
+    signature: inspect.Signature
+    returns: Any
+    namespace: str
+    ttl: float
+    tags: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        *,
+        namespace: str,
+        ttl: float,
+        tags: tuple[str, ...],
+        version: str,
+    ) -> "Remembered":
+        name = f"{function.__module__}.{function.__qualname__}@{version}"
+        hints = typing.get_type_hints(function)
+        return cls(
+            name, inspect.signature(function), hints.get("return", Any), namespace, ttl, tags
+        )
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key | None:
+        """The key of one call, or None where an argument is not plain data."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        try:
+            plain = msgspec.to_builtins(bound.arguments, str_keys=True)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return None
+        tree = {"function": self.name, "arguments": keys.Opaque(plain)}
+        return keys.key_of(self.namespace, FORMAT, tree)
+
+
+class Computing:
+    """The source of a recording whose provider is a function."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        remembered: Remembered,
+        key: Key,
+        flight: Hashable,
+        compute: Callable[[], Awaitable[Any]],
+    ) -> None:
+        self._desk = desk
+        self._remembered = remembered
+        self._key = key
+        self._flight = flight
+        self._compute = compute
+        self.value: Any = None
+        self.computed = False
+
+    async def step(self, recording: Recording) -> None:
+        desk = self._desk
+        entry, outcome = await desk.find_fresh(self._key)
+        if entry is not None:
+            recording.replay(entry, outcome)
+        else:
+            epochs = await desk.capture(self._remembered.tags)
+            self.value = await self._compute()
+            self.computed = True
+            recording.begin(200, [], streamed=False)
+            await self._land(recording, epochs)
+            recording.end()
+        desk.flights.land(self._flight, recording)
+
+    async def drop(self, recording: Recording) -> None:
+        self._desk.flights.land(self._flight, recording)
+
+    async def _land(self, recording: Recording, epochs: dict[str, int] | None) -> None:
+        desk, ttl = self._desk, self._remembered.ttl
+        body = None
+        try:
+            body = msgspec.json.encode(self.value)
+            msgspec.json.decode(body, type=self._remembered.returns)
+        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+            recording.stored = Verdict(False, Because.NOT_JSON)
+            desk.ledger.landed(recording.stored, None, 0)
+            return
+        recording.answer = body
+        verdict = Verdict(False, Because.TTL_ZERO if ttl <= 0 else Because.STORE_FAILED)
+        if ttl > 0 and epochs is not None:
+            now = desk.runtime.now()
+            verdict = await desk.store(
+                Entry(
+                    key=self._key,
+                    body=body,
+                    status=200,
+                    headers=(),
+                    created=now,
+                    expires=now + ttl,
+                    stale_until=now + ttl,
+                    tags=tuple(epochs.items()),
+                )
+            )
+        recording.stored = verdict
+        desk.ledger.landed(verdict, None, 0)
+
+
+class Remembering:
+    """Answers calls of decorated functions, over one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def call(
+        self, remembered: Remembered, key: Key | None, compute: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """The function's result: remembered, joined or computed. Raises what the function does."""
+        desk = self._desk
+        if key is None:
+            desk.ledger.answered(Outcome.BYPASS, Because.MALFORMED)
+            return await compute()
+        held = desk.memory.find(key)
+        if held is not None and held.entry.is_fresh(desk.runtime.now()):
+            desk.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry)
+            return self._value(remembered, held.entry.body)
+        while True:
+            done, value = await self._fly(remembered, key, compute)
+            if done:
+                return value
+
+    async def _fly(
+        self, remembered: Remembered, key: Key, compute: Callable[[], Awaitable[Any]]
+    ) -> tuple[bool, Any]:
+        """Join or lead one flight; False if it was abandoned and another must be taken."""
+        desk = self._desk
+        flight: Hashable = (desk.runtime.place(), key)
+        computing = Computing(desk, remembered, key, flight, compute)
+        recording, leads = desk.flights.join(flight, lambda: Recording(desk.runtime, computing))
+        reader = Reader(recording, _no_events)
+        try:
+            if not await reader.head():
+                return False, None
+            body = await reader.whole()
+        finally:
+            await reader.close()
+        outcome = recording.outcome if leads else Outcome.JOINED
+        because = recording.because if outcome is Outcome.MISS else Because.OK
+        desk.ledger.answered(outcome, because)
+        if body is not None:
+            return True, self._value(remembered, body)
+        # JSON cannot carry it: the leader has the object, a follower makes its own.
+        return True, computing.value if leads else await compute()
+
+    def _value(self, remembered: Remembered, body: bytes) -> Any:
+        return msgspec.json.decode(body, type=remembered.returns)
+
+
+def _no_events(event: Event) -> bytes | None:
+    raise AnswerCut("a function's result is not a stream")

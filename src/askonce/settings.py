@@ -1,0 +1,325 @@
+"""The settings: one TOML file, overridden by `ASKONCE_<SECTION>__<KEY>`, read into precise values.
+
+Reading is pure: the caller brings the file's text and the environment. Everything that is wrong is
+one `ConfigError` of one line: where, which key, what is wrong with it, how to mend it. A
+caller's keys never appear in it.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from askonce import setting_values as read
+from askonce.errors import ConfigError
+from askonce.policy import Rules
+from askonce.records import Because
+
+FORMATS = ("openai", "anthropic")
+ROUTES = ("askonce", "healthz", "metrics", "v1")
+"""First path segments of the gateway itself, which no provider can be named."""
+
+_MiB = 1 << 20
+_PREFIX = "ASKONCE_"
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the gateway listens, and its limits."""
+
+    host: str = "127.0.0.1"
+    port: int = 4040
+    max_body: int = 32 * _MiB  # bytes
+    connect_timeout: timedelta = timedelta(seconds=5)
+    read_timeout: timedelta = timedelta(minutes=10)
+    drain: timedelta = timedelta(seconds=30)
+
+
+class StoreAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where entries are kept."""
+
+    url: str = "sqlite:askonce.db"
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """The memory in front of the store."""
+
+    size: int = 256 * _MiB  # bytes
+    eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo"
+
+
+class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How long answers live, and which are stored at all.
+
+    `sampling` is how many answers are kept of a question with an explicit temperature above 0:
+    0 ("bypass") asks the provider every time, 1 ("reuse") serves the one stored answer, k
+    ("pool:k") cycles through k of them.
+    """
+
+    ttl: timedelta = timedelta(hours=24)
+    stale_while_revalidate: timedelta = timedelta(0)
+    stale_if_error: timedelta = timedelta(0)
+    sampling: int = 0
+    max_entry: int = 8 * _MiB  # bytes
+    also_store: frozenset[Because] = frozenset()
+
+    @property
+    def rules(self) -> Rules:
+        """The same as the request path wants it."""
+        return Rules(
+            ttl=self.ttl.total_seconds(),
+            stale_while_revalidate=self.stale_while_revalidate.total_seconds(),
+            stale_if_error=self.stale_if_error.total_seconds(),
+            pool=self.sampling,
+            max_entry=self.max_entry,
+            also_store=self.also_store,
+        )
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """An upstream; `base_url` is what stands before `/v1`, without a trailing slash."""
+
+    name: str
+    base_url: str
+    format: Literal["openai", "anthropic"]
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """A namespace, the keys of its callers, and the key that is used upstream in their place."""
+
+    name: str
+    keys: tuple[str, ...]
+    upstream_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Tenant(name={self.name!r}, keys={len(self.keys)} masked)"
+
+
+def _default_providers() -> dict[str, Provider]:
+    openai = Provider(name="openai", base_url="https://api.openai.com", format="openai")
+    anthropic = Provider(name="anthropic", base_url="https://api.anthropic.com", format="anthropic")
+    return {"openai": openai, "anthropic": anthropic}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be configured.
+
+    `origins` says for each key that was given, as in `cache.ttl`, the file or the environment
+    variable that gave it.
+    """
+
+    gateway: Gateway = Gateway()
+    store: StoreAddress = StoreAddress()
+    memory: Memory = Memory()
+    cache: CacheRules = CacheRules()
+    providers: dict[str, Provider] = msgspec.field(default_factory=_default_providers)
+    tenants: dict[str, Tenant] = msgspec.field(default_factory=dict)
+    origins: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def provider_for(self, format_name: str) -> Provider | None:
+        """Who answers a format's own routes: the provider named like it, else the first of it."""
+        named = self.providers.get(format_name)
+        if named is not None and named.format == format_name:
+            return named
+        return next((p for p in self.providers.values() if p.format == format_name), None)
+
+
+def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") -> Settings:
+    """Read the settings out of a file's text and the environment. Raises `ConfigError`."""
+    tables = _tables(text, source)
+    _override(tables, environ)
+    origins: dict[str, str] = {}
+    values: dict[_Path, dict[str, Any]] = {}
+    for path, table in tables.items():
+        readers = _READERS[path[0]]
+        values[path] = {}
+        for key, given in table.items():
+            values[path][key] = _value(path, key, given, readers)
+            origins[".".join((*path, key))] = given.origin
+    settings = Settings(
+        gateway=Gateway(**values.get(("gateway",), {})),
+        store=StoreAddress(**values.get(("store",), {})),
+        memory=Memory(**values.get(("memory",), {})),
+        cache=CacheRules(**values.get(("cache",), {})),
+        providers=_providers(values, source),
+        tenants=_tenants(values, source),
+        origins=origins,
+    )
+    _check_keys_are_unique(settings)
+    return settings
+
+
+_READERS: dict[str, dict[str, read.Reader]] = {
+    "gateway": {
+        "host": read.text,
+        "port": read.port,
+        "max_body": read.above_zero(read.size),
+        "connect_timeout": read.above_zero(read.duration),
+        "read_timeout": read.above_zero(read.duration),
+        "drain": read.duration,
+    },
+    "store": {"url": read.text},
+    "memory": {"size": read.size, "eviction": read.one_of("s3-fifo", "gdsf")},
+    "cache": {
+        "ttl": read.duration,
+        "stale_while_revalidate": read.duration,
+        "stale_if_error": read.duration,
+        "sampling": read.sampling,
+        "max_entry": read.above_zero(read.size),
+        "also_store": read.reasons,
+    },
+    "providers": {"base_url": read.base_url, "format": read.one_of(*FORMATS)},
+    "tenants": {"keys": read.texts, "upstream_key": read.secret},
+}
+_NAMED = ("providers", "tenants")
+"""Sections that hold a table for each name."""
+
+_Path = tuple[str, ...]
+
+
+class _Given(NamedTuple):
+    value: Any
+    origin: str
+
+
+_Tables = dict[_Path, dict[str, _Given]]
+
+
+def _tables(text: str, source: str) -> _Tables:
+    """The file's tables by their paths: `("cache",)`, `("providers", "openai")`."""
+    try:
+        file = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: is not TOML: {error}; mend that line") from None
+    tables: _Tables = {}
+    for section, content in file.items():
+        if section not in _READERS:
+            raise _wrong(source, section, f"is not a section{_nearest(section, _READERS)}")
+        named = section in _NAMED
+        for path, table in _split(section, content, named=named, source=source):
+            tables[path] = {key: _Given(value, source) for key, value in table.items()}
+    return tables
+
+
+def _split(
+    section: str, content: Any, *, named: bool, source: str
+) -> list[tuple[_Path, dict[str, Any]]]:
+    header = f"{section}.NAME" if named else section
+    tables = content.items() if named and isinstance(content, dict) else [("", content)]
+    found: list[tuple[_Path, dict[str, Any]]] = []
+    for name, table in tables:
+        path = (section, name) if name else (section,)
+        if not isinstance(table, dict) or (named and not name):
+            raise _wrong(source, ".".join(path), f"is not a table; write [{header}] and its keys")
+        found.append((path, table))
+    return found
+
+
+def _override(tables: _Tables, environ: Mapping[str, str]) -> None:
+    """Put the environment's values over the file's."""
+    for variable in sorted(environ):
+        if not variable.startswith(_PREFIX):
+            continue
+        section, *rest = variable.removeprefix(_PREFIX).lower().split("__")
+        if not rest:
+            _refuse_single_underscore(variable, section)
+            continue
+        if section not in _READERS:
+            near = _nearest(section, _READERS)
+            raise _wrong("environment", variable, f"{section!r} is not a section{near}")
+        *middle, key = rest
+        if bool(middle) != (section in _NAMED) or not all(rest):
+            form = f"{_PREFIX}{section.upper()}{'__NAME' if section in _NAMED else ''}__KEY"
+            raise _wrong("environment", variable, f"does not name a setting; write it as {form}")
+        name = "__".join(middle)
+        path = _present(tables, section, name) if middle else (section,)
+        tables.setdefault(path, {})[key] = _Given(environ[variable], variable)
+
+
+def _refuse_single_underscore(variable: str, rest: str) -> None:
+    section, _, key = rest.partition("_")
+    if section in _READERS and key:
+        meant = f"{_PREFIX}{section.upper()}__{key.upper()}"
+        raise _wrong("environment", variable, f"lacks an underscore; write {meant}")
+
+
+def _present(tables: _Tables, section: str, name: str) -> _Path:
+    """The path that a variable means: an environment has neither case nor `-` nor `.`."""
+    for path in tables:
+        if path[0] == section and re.sub(r"[-.]", "_", path[-1]).lower() == name:
+            return path
+    return (section, name)
+
+
+def _value(path: _Path, key: str, given: _Given, readers: dict[str, read.Reader]) -> Any:
+    where = "environment" if given.origin.startswith(_PREFIX) else given.origin
+    full = given.origin if where == "environment" else ".".join((*path, key))
+    if key not in readers:
+        raise _wrong(where, full, f"{key!r} is not a key of {path[0]}{_nearest(key, readers)}")
+    try:
+        return readers[key](given.value)
+    except ValueError as error:
+        raise _wrong(where, full, str(error)) from None
+
+
+def _providers(values: dict[_Path, dict[str, Any]], source: str) -> dict[str, Provider]:
+    providers = _default_providers()
+    for path, table in values.items():
+        if path[0] != "providers":
+            continue
+        name = _name(path, source)
+        if name in ROUTES:
+            raise _wrong(source, f"providers.{name}", "is the name of a route; choose another name")
+        before = providers.get(name)
+        base_url = table.get("base_url", before.base_url if before else None)
+        format_name = table.get("format", before.format if before else None)
+        if base_url is None or format_name is None:
+            lacking = "base_url" if base_url is None else "format"
+            mend = f"add base_url and format ({read.quoted(FORMATS)})"
+            raise _wrong(source, f"providers.{name}", f"has no {lacking}; {mend}")
+        providers[name] = Provider(name=name, base_url=base_url, format=format_name)
+    return providers
+
+
+def _tenants(values: dict[_Path, dict[str, Any]], source: str) -> dict[str, Tenant]:
+    tenants = {}
+    for path, table in values.items():
+        if path[0] != "tenants":
+            continue
+        name = _name(path, source)
+        if not table.get("keys"):
+            raise _wrong(source, f"tenants.{name}", 'has no keys; add keys = ["..."]')
+        tenants[name] = Tenant(name=name, **table)
+    return tenants
+
+
+def _name(path: _Path, source: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", path[1]):
+        what = "has a name that cannot be used; use letters, digits, '.', '_' and '-'"
+        raise _wrong(source, f"{path[0]}.{read.short(path[1])}", what)
+    return path[1]
+
+
+def _check_keys_are_unique(settings: Settings) -> None:
+    """A key in two tenants would make the namespace depend on the order of the file."""
+    owners: dict[str, str] = {}
+    for tenant in settings.tenants.values():
+        for key in tenant.keys:
+            owner = owners.setdefault(key, tenant.name)
+            if owner != tenant.name:
+                where = settings.origins[f"tenants.{tenant.name}.keys"]
+                what = f"has a key of tenants.{owner} too; give every tenant keys of its own"
+                raise _wrong(where, f"tenants.{tenant.name}.keys", what)
+
+
+def _wrong(where: str, key: str, what: str) -> ConfigError:
+    return ConfigError(f"{where}: {key} {what}")
+
+
+def _nearest(word: str, known: Mapping[str, object]) -> str:
+    """`; did you mean "x"?`, or what there is to choose from."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f'; did you mean "{near[0]}"?' if near else f"; there are {', '.join(known)}"

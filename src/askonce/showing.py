@@ -1,0 +1,113 @@
+"""The settings as people and programs read them: TOML or plain values, with every secret masked."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from askonce.settings import CacheRules, Provider, Settings, Tenant
+
+Table = dict[str, Any]
+
+
+def masked(settings: Settings) -> dict[str, Table]:
+    """The effective settings as plain values in the words of the file, without secrets."""
+    gateway, memory = settings.gateway, settings.memory
+    return {
+        "gateway": {
+            "host": gateway.host,
+            "port": gateway.port,
+            "max_body": show_size(gateway.max_body),
+            "connect_timeout": show_duration(gateway.connect_timeout),
+            "read_timeout": show_duration(gateway.read_timeout),
+            "drain": show_duration(gateway.drain),
+        },
+        "store": {"url": masked_url(settings.store.url)},
+        "memory": {"size": show_size(memory.size), "eviction": memory.eviction},
+        "cache": _cache(settings.cache),
+        "providers": {name: _provider(item) for name, item in settings.providers.items()},
+        "tenants": {name: _tenant(item) for name, item in settings.tenants.items()},
+    }
+
+
+def show(settings: Settings) -> str:
+    """The effective settings as TOML; a comment says where a value that was given comes from."""
+    return "\n".join(_lines(settings)).lstrip("\n") + "\n"
+
+
+def masked_url(url: str) -> str:
+    """A store's address without the passwords that such addresses can carry."""
+    url = re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][a-z_]*(?:password|secret|token|key)=)[^&#]*", r"\1***", url)
+
+
+def masked_key(key: str) -> str:
+    """Enough of a key to tell it from others, never enough to use or to guess it."""
+    return f"***{key[-4:]}" if len(key) >= 20 else "***"
+
+
+def show_duration(duration: timedelta) -> str:
+    """A duration as the file has it: `24h`, `1h30m`, `0s`, `250ms`."""
+    milliseconds = round(duration.total_seconds() * 1000)
+    parts = []
+    for unit, length in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def show_size(size_bytes: int) -> str:
+    """A size as the file has it: `256 MiB`, `1500 B`."""
+    for unit, length in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size_bytes and size_bytes % length == 0:
+            return f"{size_bytes // length} {unit}"
+    return f"{size_bytes} B"
+
+
+def show_sampling(samples: int) -> str:
+    return ("bypass", "reuse")[samples] if samples < 2 else f"pool:{samples}"
+
+
+def _cache(cache: CacheRules) -> Table:
+    return {
+        "ttl": show_duration(cache.ttl),
+        "stale_while_revalidate": show_duration(cache.stale_while_revalidate),
+        "stale_if_error": show_duration(cache.stale_if_error),
+        "sampling": show_sampling(cache.sampling),
+        "max_entry": show_size(cache.max_entry),
+        "also_store": sorted(cache.also_store),
+    }
+
+
+def _provider(provider: Provider) -> Table:
+    return {"base_url": provider.base_url, "format": provider.format}
+
+
+def _tenant(tenant: Tenant) -> Table:
+    table: Table = {"keys": [masked_key(key) for key in tenant.keys]}
+    if tenant.upstream_key is not None:
+        table["upstream_key"] = masked_key(tenant.upstream_key)
+    return table
+
+
+def _lines(settings: Settings) -> Iterator[str]:
+    for section, content in masked(settings).items():
+        named = section in {"providers", "tenants"}
+        tables = content.items() if named else [("", content)]
+        for name, table in tables:
+            path = f"{section}.{name}" if name else section
+            yield ""
+            yield (
+                f"[{section}.{json.dumps(name) if '.' in name else name}]" if name else f"[{path}]"
+            )
+            for key, value in table.items():
+                line = f"{key} = {_toml(value)}"
+                origin = settings.origins.get(f"{path}.{key}")
+                yield f"{line:<40} # {origin}" if origin else line
+
+
+def _toml(value: str | int | list[str]) -> str:
+    """JSON's texts, integers and lists of texts are TOML's too, once DEL is escaped."""
+    return json.dumps(value).replace("\x7f", "\\u007f")

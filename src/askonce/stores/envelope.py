@@ -1,0 +1,109 @@
+"""The envelope is how an entry looks at rest: bytes that prove by themselves what they are.
+
+    magic   4 bytes   "AskE"
+    version 1 byte    1
+    flags   1 byte    bit 0: the payload is one zstd frame
+    payload           the whole entry, its key included, as MessagePack
+    check   16 bytes  BLAKE2b over all that stands before
+
+Every store that leaves the process keeps envelopes, so an entry read back is the one written
+under that very key or it is `EntryDamaged`: a flipped bit, a cut, a blob filed under another key
+and a format from the future all end there. The check finds accidents. It is no signature:
+whoever may write to the store may forge an entry.
+"""
+
+import hashlib
+
+import msgspec
+import zstandard
+
+from askonce.errors import EntryDamaged, StoreError
+from askonce.records import Entry, Key
+
+MAGIC = b"AskE"
+VERSION = 1
+MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+"""The largest entry, so that damaged or hostile bytes cannot claim gigabytes when unpacked."""
+
+_ZSTD = 1
+_ZSTD_LEVEL = 3
+_WORTH_TRYING_BYTES = 2048
+_WORTH_KEEPING = 0.9
+_HEAD_BYTES = len(MAGIC) + 2
+_CHECK_BYTES = 16
+
+# Decimal travels as text and is read back exactly; floats are IEEE doubles on both sides.
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Entry)
+
+
+def seal(entry: Entry) -> bytes:
+    """The entry as bytes that `unseal` can verify.
+
+    Raises StoreError if it is too large, or holds text that UTF-8 cannot say (a lone surrogate).
+    """
+    try:
+        payload = _encoder.encode(entry)
+    except UnicodeEncodeError:
+        # From None: the codec's message quotes the text.
+        raise StoreError("the entry holds text that is not valid Unicode") from None
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise StoreError(f"the entry is larger than {MAX_PAYLOAD_BYTES} bytes")
+    flags = 0
+    # A small answer would save less than a page and take four times as long to read back.
+    if len(entry.body) > _WORTH_TRYING_BYTES:
+        # A compressor of its own each time: one shared by threads would corrupt its output.
+        packed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(payload)
+        if len(packed) <= len(payload) * _WORTH_KEEPING:
+            payload, flags = packed, _ZSTD
+    sealed = MAGIC + bytes((VERSION, flags)) + payload
+    return sealed + _checksum(sealed)
+
+
+def unseal(blob: bytes, key: Key) -> Entry:
+    """The entry that was sealed, if these bytes are whole and belong to `key`.
+
+    Raises EntryDamaged in every other case; the message names the fault and never the content.
+    """
+    if len(blob) < _HEAD_BYTES + _CHECK_BYTES or not blob.startswith(MAGIC):
+        raise EntryDamaged("the stored bytes are not an entry")
+    version, flags = blob[4], blob[5]
+    if version != VERSION:
+        raise EntryDamaged(_strange_version(version))
+    view = memoryview(blob)
+    if _checksum(view[:-_CHECK_BYTES]) != blob[-_CHECK_BYTES:]:
+        raise EntryDamaged("the entry's checksum does not match")
+    payload = view[_HEAD_BYTES:-_CHECK_BYTES]
+    try:
+        entry = _decoder.decode(_unpack(payload, flags) if flags else payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        # From None: the decoder's message may quote what it read.
+        raise EntryDamaged(f"the entry cannot be decoded ({type(error).__name__})") from None
+    if entry.key != key:
+        raise EntryDamaged("the entry belongs to another key")
+    return entry
+
+
+def _checksum(sealed: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(sealed, digest_size=_CHECK_BYTES).digest()
+
+
+def _strange_version(version: int) -> str:
+    if version > VERSION:
+        return f"the entry has format {version}; this AskOnce reads up to {VERSION}: upgrade it"
+    return f"the entry has format {version}, which never existed"
+
+
+def _unpack(payload: memoryview, flags: int) -> bytes:
+    """The payload of a compressed envelope, never more than `MAX_PAYLOAD_BYTES`."""
+    if flags != _ZSTD:
+        raise EntryDamaged(f"the entry has unknown flags {flags:#x}")
+    try:
+        # The frame says its own size, and zstd then writes no byte more. Asked beforehand:
+        # `max_output_size` does not apply to a frame that states its size.
+        size = zstandard.frame_content_size(payload)
+        if not 0 <= size <= MAX_PAYLOAD_BYTES:
+            raise EntryDamaged(f"the entry would unpack to more than {MAX_PAYLOAD_BYTES} bytes")
+        return zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise EntryDamaged("the entry cannot be unpacked") from error

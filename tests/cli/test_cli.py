@@ -1,0 +1,285 @@
+"""The command line as a person meets it: real files, a real store, a real HTTP server."""
+
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from askonce import __version__
+from askonce.cli import main
+from askonce.cli.parser import new_parser
+from askonce.runtimes import Blocking, finish
+from askonce.stores import open_store
+
+Run = Callable[..., tuple[int, str, str]]
+
+COMMANDS = ("serve", "demo", "stats", "explain", "check", "config")
+BODY = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory, no settings in the environment, and a port nobody serves."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("ASKONCE_")]:
+        monkeypatch.delenv(name)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("ASKONCE_GATEWAY__PORT", str(probe.getsockname()[1]))
+    return tmp_path
+
+
+@pytest.fixture
+def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line; gives its exit status, stdout and stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = main(arguments)
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+def make_store(**tallies: int) -> None:
+    runtime = Blocking()
+    store = open_store("sqlite:askonce.db", guard=runtime.guard(), clock=runtime.now)
+    finish(store.tallies(tallies))
+    finish(store.close())
+
+
+def write(name: str, body: object) -> str:
+    Path(name).write_text(json.dumps(body), encoding="utf-8")
+    return name
+
+
+def test_the_version_is_the_package_s(run: Run) -> None:
+    assert run("--version") == (0, f"askonce {__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(run: Run, command: str) -> None:
+    status, out, _ = run(command, "--help")
+    assert status == 0
+    assert f"  askonce {command}" in out.partition("\nexamples:\n")[2]
+    assert max(len(line) for line in out.splitlines()) <= 80
+
+
+def test_the_help_names_every_command() -> None:
+    assert tuple(new_parser().commands) == COMMANDS
+
+
+@pytest.mark.parametrize("arguments", [[], ["bogus"], ["config", "--bogus"], ["explain", "a.json"]])
+def test_wrong_usage_is_one_line_and_exit_2(run: Run, arguments: list[str]) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("askonce: ")
+    assert err.count("\n") == 1
+
+
+class TestConfig:
+    def test_file_and_environment_are_named(self, run: Run) -> None:
+        Path("askonce.toml").write_text('[cache]\nttl = "1h"\n', encoding="utf-8")
+        status, out, _ = run("config", "--json")
+        answer = json.loads(out)
+        assert status == 0
+        assert answer["settings"]["cache"]["ttl"] == "1h"
+        assert answer["origins"] == {
+            "cache.ttl": "askonce.toml",
+            "gateway.port": "ASKONCE_GATEWAY__PORT",
+        }
+
+    def test_what_it_prints_can_be_its_file(self, run: Run) -> None:
+        _, out, _ = run("config")
+        Path("again.toml").write_text(out, encoding="utf-8")
+        assert run("config", "--config", "again.toml")[:1] == (0,)
+
+    def test_a_wrong_file_is_one_line_and_exit_2(self, run: Run) -> None:
+        Path("bad.toml").write_text("[cache]\ntll = 1\n", encoding="utf-8")
+        expected = (
+            """askonce: bad.toml: cache.tll 'tll' is not a key of cache; did you mean "ttl"?\n"""
+        )
+        assert run("config", "--config", "bad.toml") == (2, "", expected)
+
+    @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+    def test_a_file_that_cannot_be_read_is_named(self, run: Run, content: bytes | None) -> None:
+        if content is not None:
+            Path("x.toml").write_bytes(content)
+        status, _, err = run("config", "--config", "x.toml")
+        assert status == 2
+        assert err.startswith("askonce: x.toml: ")
+
+
+class TestExplain:
+    def test_one_key_is_exit_0(self, run: Run) -> None:
+        a, b = write("a.json", BODY), write("b.json", {**BODY, "user": "me"})
+        status, out, _ = run("explain", a, b)
+        assert status == 0
+        assert out.startswith("same key")
+        assert "/user" in out
+
+    def test_two_keys_are_exit_1_with_the_difference(self, run: Run) -> None:
+        a, b = write("a.json", BODY), write("b.json", {**BODY, "seed": 1, "temperature": 1})
+        status, out, _ = run("explain", "--json", a, b)
+        answer = json.loads(out)
+        assert status == 1
+        assert [item["pointer"] for item in answer["matter"]] == ["/seed", "/temperature"]
+        assert (answer["bypass_a"], answer["bypass_b"]) == (None, "sampling")
+
+    def test_the_settings_decide_about_sampling(self, run: Run) -> None:
+        Path("askonce.toml").write_text('[cache]\nsampling = "reuse"\n', encoding="utf-8")
+        a = write("a.json", {**BODY, "temperature": 1})
+        assert "bypass" not in run("explain", a, a)[1]
+
+    @pytest.mark.parametrize(
+        ("content", "status", "expected"),
+        [
+            ("{", 1, "b.json: is not JSON"),
+            ("[" * 100_000, 1, "b.json: is nested too deeply"),
+            ('{"input": "Hi"}', 2, "b.json: looks like no known request body"),
+            ('{"model": "claude-x", "messages": []}', 2, "two formats never share a key"),
+        ],
+    )
+    def test_what_is_no_body_is_one_line(
+        self, run: Run, content: str, status: int, expected: str
+    ) -> None:
+        Path("b.json").write_text(content, encoding="utf-8")
+        got, out, err = run("explain", write("a.json", BODY), "b.json")
+        assert (got, out, err.count("\n")) == (status, "", 1)
+        assert expected in err
+
+    def test_a_missing_file_is_named(self, run: Run) -> None:
+        status, _, err = run("explain", write("a.json", BODY), "nowhere.json")
+        assert (status, err) == (
+            2,
+            "askonce: nowhere.json: cannot be read: No such file or directory\n",
+        )
+
+
+class TestCheck:
+    def test_a_clean_store_is_exit_0(self, run: Run) -> None:
+        make_store()
+        expected = "sqlite:askonce.db: nothing is damaged\n"
+        assert run("check") == (0, expected, "")
+        answer = json.loads(run("check", "--json")[1])
+        assert answer == {"store": "sqlite:askonce.db", "fixed": False, "damage": []}
+
+    def test_looking_creates_no_store(self, run: Run, here: Path) -> None:
+        for command in ("check", "stats"):
+            status, out, err = run(command)
+            assert (status, out, err.count("\n")) == (1, "", 1)
+            assert "there is no store at sqlite:askonce.db yet" in err
+        assert list(here.iterdir()) == []
+
+    @pytest.mark.parametrize("url", ["mysql:x", "sqlite:", "sqlite:///x.db", "nothing"])
+    def test_an_address_of_no_store_is_exit_2(
+        self, run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ASKONCE_STORE__URL", url)
+        status, _, err = run("check")
+        assert (status, err.count("\n")) == (2, 1)
+        assert "sqlite:" in err
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers every request with what the server was given."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.answers[self.path])  # type: ignore[attr-defined]
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch, here: Path) -> Iterator[dict[str, bytes]]:
+    """What the server at the configured gateway's address answers, by path."""
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        answers: dict[str, bytes] = {}
+        server.answers = answers  # type: ignore[attr-defined]
+        monkeypatch.setenv("ASKONCE_GATEWAY__PORT", str(server.server_port))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield answers
+        server.shutdown()
+        thread.join()
+
+
+TALLIES = {
+    "calls": 10,
+    "hits": 5,
+    "misses": 2,
+    "joined": 1,
+    "bypassed": 2,
+    "stored": 2,
+    "saved_nano_usd": 1_234_567_890,
+    "saved_tokens": 700,
+}
+
+
+class TestStats:
+    def test_the_store_is_read_when_no_gateway_answers(self, run: Run) -> None:
+        make_store(**TALLIES)
+        status, out, _ = run("stats", "--json")
+        expected = {name: number for name, number in TALLIES.items() if "nano" not in name}
+        expected |= {"errors": 0}
+        answer = json.loads(out)
+        assert status == 0
+        assert answer.pop("source") == "sqlite:askonce.db"
+        assert answer.pop("saved_usd") == 1.23456789
+        assert answer == expected
+
+    def test_people_get_four_decimals_and_a_rate(self, run: Run) -> None:
+        make_store(**TALLIES)
+        _, out, _ = run("stats")
+        assert "1.2346 USD" in out
+        assert "75.0%" in out
+
+    def test_a_running_gateway_knows_better(self, run: Run, answers: dict[str, bytes]) -> None:
+        make_store(calls=1)
+        answers["/askonce/stats"] = json.dumps({**TALLIES, "calls": 11}).encode()
+        answer = json.loads(run("stats", "--json")[1])
+        assert answer["calls"] == 11
+        assert answer["source"].startswith("http://127.0.0.1:")
+
+    @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"calls": "many"}', b""])
+    def test_somebody_else_on_the_port_is_not_believed(
+        self, run: Run, answers: dict[str, bytes], body: bytes
+    ) -> None:
+        make_store(calls=1)
+        answers["/askonce/stats"] = body
+        answer = json.loads(run("stats", "--json")[1])
+        assert (answer["calls"], answer["source"]) == (1, "sqlite:askonce.db")
+
+
+def test_a_reader_that_leaves_is_no_error(here: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as stdout:
+        command = [sys.executable, "-m", "askonce.cli", "config"]
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_help_starts_without_the_rest_of_the_product() -> None:
+    code = (
+        "import sys, askonce.cli; askonce.cli.new_parser();"
+        "print(*sorted({n.split('.')[0] for n in sys.modules} & set(sys.argv[1:])))"
+    )
+    heavy = ["anthropic", "httpx", "httpx2", "openai", "rich", "sqlite3", "uvicorn", "zstandard"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
