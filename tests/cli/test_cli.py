@@ -1,9 +1,11 @@
 """The command line as a person meets it: real files, a real store, a real HTTP server."""
 
+import contextlib
 import http.server
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ import pytest
 from askonce import __version__
 from askonce.cli import main
 from askonce.cli.parser import new_parser
+from askonce.records import Entry, Key
 from askonce.runtimes import Blocking, finish
 from askonce.stores import open_store
 
@@ -56,6 +59,24 @@ def make_store(**tallies: int) -> None:
     store = open_store("sqlite:askonce.db", guard=runtime.guard(), clock=runtime.now)
     finish(store.tallies(tallies))
     finish(store.close())
+
+
+def make_damaged_store() -> None:
+    runtime = Blocking()
+    store = open_store("sqlite:askonce.db", guard=runtime.guard(), clock=runtime.now)
+    entry = Entry(
+        key=Key("me", "openai_chat", bytes(32)),
+        body=b"{}",
+        status=200,
+        headers=(),
+        created=0.0,
+        expires=4e9,
+        stale_until=4e9,
+    )
+    finish(store.write(entry))
+    finish(store.close())
+    with contextlib.closing(sqlite3.connect("askonce.db")) as db, db:
+        db.execute("UPDATE entries SET blob = zeroblob(length(blob))")
 
 
 def write(name: str, body: object) -> str:
@@ -173,6 +194,16 @@ class TestCheck:
         assert run("check") == (0, expected, "")
         answer = json.loads(run("check", "--json")[1])
         assert answer == {"store": "sqlite:askonce.db", "fixed": False, "damage": []}
+
+    def test_damage_is_reported_then_removed(self, run: Run) -> None:
+        make_damaged_store()
+        status, out, _ = run("check")
+        assert status == 1
+        assert "1 damaged entry; `askonce check --fix` removes it" in out
+        status, out, _ = run("check", "--fix", "--json")
+        assert (status, json.loads(out)["fixed"]) == (0, True)
+        assert len(json.loads(out)["damage"]) == 1
+        assert run("check")[0] == 0
 
     def test_looking_creates_no_store(self, run: Run, here: Path) -> None:
         for command in ("check", "stats"):

@@ -122,6 +122,8 @@ def fork(path: str, me: int) -> None:
     store = open_store(path)
     run(store.write(entry(0)))
     child = os.fork()
+    # SQLite: "do not open a connection, then fork, then use it in the child", nor close it there.
+    assert store._file._db is None
     for number in range(1, 200):
         one = entry(number if child else -number % 1000, 1)
         assert run(store.write(one))

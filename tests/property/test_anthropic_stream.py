@@ -1,10 +1,10 @@
-"""Anthropic's streams: folding and unfolding are inverse, and the provider's SDK reads the result."""
+"""Anthropic's streams: folding and unfolding are inverse, and the real SDK reads the result."""
 
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from typing import Any
 
 import anthropic
@@ -119,7 +119,7 @@ WHOLE = {
         {"type": "redacted_thinking", "data": "b3BhcXVl"},
         {
             "type": "text",
-            "text": "Élan vital — 18 °C,\u2028event: message_stop\r\n\r\ndata: {}\n\n sunny 👩‍👩‍👧.",
+            "text": "Élan — 18 °C,\u2028event: message_stop\r\n\r\ndata: {}\n\n sunny 👩‍👩‍👧.",
             "citations": [
                 {
                     "type": "char_location",
@@ -142,6 +142,7 @@ WHOLE = {
     ],
     "stop_reason": "tool_use",
     "stop_sequence": None,
+    "stop_details": None,
     "usage": {
         "input_tokens": 12,
         "cache_read_input_tokens": 2000,
@@ -157,7 +158,7 @@ def folded(stream: bytes, *cuts: int) -> Any:
     """A folding fed with the stream, cut into pieces at these offsets."""
     folding, splitter = ANTHROPIC_MESSAGES.fold(), Splitter()
     borders = [0, *sorted(cuts), len(stream)]
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in pairwise(borders):
         for event in splitter.feed(stream[start:stop]):
             folding.feed(event)
     return folding
@@ -396,6 +397,8 @@ def test_an_error_event_fails_the_stream(error):
         [START, {**OPEN_TEXT, "index": False}],
         [START, {**OPEN_TEXT, "content_block": "text"}],
         [START, {**OPEN_TEXT, "content_block": {}}],
+        [START, {**OPEN_TEXT, "content_block": {"type": "text", "text": 5}}, HELLO, CLOSE],
+        [START, {**OPEN_TEXT, "content_block": {"type": "text", "citations": 5}}, HELLO, CLOSE],
         [START, HELLO],
         [START, OPEN_TEXT, OPEN_TEXT],
         [START, OPEN_TEXT, delta(type="from_the_future", text="x")],
@@ -459,51 +462,63 @@ def test_message_start_promises_no_output_yet():
 # --- the real SDK, over a real connection ---------------------------------------------------
 
 
-class _Provider(BaseHTTPRequestHandler):
-    """Answers `POST /v1/messages` with what the server object holds, as asked."""
+class Provider(HTTPServer):
+    """A provider on a real port that answers every question with `answer`, as it was asked."""
 
+    answer: Any = None
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Conversation)
+
+
+class _Conversation(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: Provider
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        status, answer = self.server.status, self.server.answer  # type: ignore[attr-defined]
-        if asked.get("stream") and isinstance(answer, dict):
-            kind, body = "text/event-stream", unfolded(answer)
-        else:
-            kind = "application/json"
-            body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
-        self.send_response(status)
-        self.send_header("content-type", kind)
+        answer = self.server.answer
+        streamed = asked.get("stream") and isinstance(answer, dict)
+        body = unfolded(answer) if streamed else msgspec.json.encode(answer)
+        self.send_response(self.server.status)
+        self.send_header("content-type", "text/event-stream" if streamed else "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
 
 
-@contextmanager
-def provider(answer: Any, status: int = 200) -> Iterator[anthropic.Anthropic]:
-    server = HTTPServer(("127.0.0.1", 0), _Provider)
-    server.answer, server.status = answer, status  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}"
-        # No proxy of the environment stands between this test and its own server.
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Provider, anthropic.Anthropic]]:
+    with Provider() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        # No proxy of the environment may stand between this test and its own server.
         http = httpx2.Client(trust_env=False)
-        with anthropic.Anthropic(
-            api_key="k", base_url=url, max_retries=0, http_client=http
-        ) as client:
-            yield client
-    finally:
+        url = f"http://127.0.0.1:{server.server_port}"
+        client = anthropic.Anthropic(api_key="k", base_url=url, max_retries=0, http_client=http)
+        with client:
+            yield server, client
         server.shutdown()
         thread.join()
-        server.server_close()
+
+
+@pytest.fixture
+def provider(running: tuple[Provider, anthropic.Anthropic]) -> Provider:
+    running[0].answer, running[0].status = WHOLE, 200
+    return running[0]
+
+
+@pytest.fixture
+def client(running: tuple[Provider, anthropic.Anthropic]) -> anthropic.Anthropic:
+    return running[1]
 
 
 QUESTION: dict[str, Any] = {
-    "model": "claude-sonnet-4-5",
+    "model": "a-model",
     "max_tokens": 64,
     "messages": [{"role": "user", "content": "hi"}],
 }
@@ -514,22 +529,20 @@ def as_sent(message: Any) -> Any:
     return message.to_dict(mode="json")
 
 
-def test_the_sdk_reads_the_same_message_streamed_and_not():
-    with provider(WHOLE) as client:
-        plain = client.messages.create(**QUESTION)
-        with client.messages.stream(**QUESTION) as stream:
-            heard = "".join(stream.text_stream)
-            final = stream.get_final_message()
-        with client.beta.messages.stream(**QUESTION) as beta_stream:
-            beta = beta_stream.get_final_message()
+def test_the_sdk_reads_the_same_message_streamed_and_not(provider, client):
+    plain = client.messages.create(**QUESTION)
+    with client.messages.stream(**QUESTION) as stream:
+        heard = "".join(stream.text_stream)
+        final = stream.get_final_message()
+    with client.beta.messages.stream(**QUESTION) as beta_stream:
+        beta = beta_stream.get_final_message()
     assert as_sent(final) == as_sent(plain) == WHOLE
     assert as_sent(beta) == WHOLE
     assert heard == WHOLE["content"][2]["text"]
 
 
-def test_the_sdk_reads_every_event_of_a_raw_stream():
-    with provider(WHOLE) as client:
-        events = list(client.messages.create(**QUESTION, stream=True))
+def test_the_sdk_reads_every_event_of_a_raw_stream(provider, client):
+    events = list(client.messages.create(**QUESTION, stream=True))
     expected = [event.name.decode() for event in Splitter().feed(unfolded(WHOLE))]
     assert [event.type for event in events] == expected
     assert events[-2].type == "message_delta"
@@ -556,22 +569,23 @@ sdk_messages = messages.flatmap(
 
 
 @settings(max_examples=25, deadline=None)
-@given(sdk_messages)
-def test_the_sdk_reads_any_answer_alike(answer):
-    with provider(answer) as client:
-        plain = client.messages.create(**QUESTION)
-        with client.messages.stream(**QUESTION) as stream:
-            final = stream.get_final_message()
+@given(answer=sdk_messages)
+def test_the_sdk_reads_any_answer_alike(running, answer):
+    server, client = running
+    server.answer, server.status = answer, 200
+    plain = client.messages.create(**QUESTION)
+    with client.messages.stream(**QUESTION) as stream:
+        final = stream.get_final_message()
     assert as_sent(final)["content"] == as_sent(plain)["content"]
     assert (final.stop_reason, final.stop_sequence) == (plain.stop_reason, plain.stop_sequence)
     assert as_sent(final.usage) == as_sent(plain.usage)
 
 
-def test_our_own_error_is_read_by_the_sdk():
+def test_our_own_error_is_read_by_the_sdk(provider, client):
     body = ANTHROPIC_MESSAGES.error("nothing stored for this question", "only-if-cached")
-    with provider(body, status=504) as client, pytest.raises(anthropic.APIStatusError) as caught:
+    provider.answer, provider.status = msgspec.Raw(body), 504
+    with pytest.raises(anthropic.APIStatusError, match="nothing stored") as caught:
         client.messages.create(**QUESTION)
     assert caught.value.status_code == 504
     assert caught.value.type == "askonce_error"
     assert caught.value.error_code == "only-if-cached"
-    assert "nothing stored for this question" in str(caught.value)

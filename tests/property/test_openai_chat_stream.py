@@ -19,6 +19,9 @@ from askonce.sse import Splitter, parse
 
 WITH_USAGE = Shape(stream=True, usage=True)
 
+# A busy machine is no reason to fail.
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 NASTY = [
     "data: [DONE]\n\n",
     "[DONE]",
@@ -146,11 +149,13 @@ def folded(stream: bytes) -> dict[str, Any]:
 # --- Laws -----------------------------------------------------------------------------------
 
 
+@LAW
 @given(answers())
 def test_fold_undoes_unfold(answer: dict[str, Any]) -> None:
     assert folded(b"".join(OPENAI_CHAT.unfold(answer, WITH_USAGE))) == answer
 
 
+@LAW
 @given(answers(), st.sampled_from([Shape(stream=True), WITH_USAGE]))
 def test_no_text_can_forge_an_event(answer: dict[str, Any], shape: Shape) -> None:
     frames = OPENAI_CHAT.unfold(answer, shape)
@@ -160,6 +165,7 @@ def test_no_text_can_forge_an_event(answer: dict[str, Any], shape: Shape) -> Non
     assert [frame for frame in frames if b"[DONE]" in frame[:12]] == frames[-1:]
 
 
+@LAW
 @given(answers())
 def test_chunks_agree_on_what_they_belong_to(answer: dict[str, Any]) -> None:
     *frames, _ = OPENAI_CHAT.unfold(answer, WITH_USAGE)
@@ -173,6 +179,7 @@ def test_chunks_agree_on_what_they_belong_to(answer: dict[str, Any]) -> None:
     assert seen == list(range(len(answer["choices"])))
 
 
+@LAW
 @given(answers())
 def test_without_usage_nothing_speaks_of_it(answer: dict[str, Any]) -> None:
     frames = OPENAI_CHAT.unfold(answer, Shape(stream=True))
@@ -184,7 +191,7 @@ def test_without_usage_nothing_speaks_of_it(answer: dict[str, Any]) -> None:
     assert [frame for frame in shown if frame is not None] == frames
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(LAW, max_examples=25)
 @given(answers(), st.data())
 def test_pieces_do_not_matter(answer: dict[str, Any], data: st.DataObject) -> None:
     stream = b"".join(OPENAI_CHAT.unfold(answer, WITH_USAGE))
@@ -199,6 +206,7 @@ def test_pieces_do_not_matter(answer: dict[str, Any], data: st.DataObject) -> No
     assert events == whole
 
 
+@LAW
 @given(answers(), st.data())
 def test_cut_anywhere_it_never_ends(answer: dict[str, Any], data: st.DataObject) -> None:
     stream = b"".join(OPENAI_CHAT.unfold(answer, WITH_USAGE))
@@ -239,6 +247,7 @@ ODD_JSON = st.recursive(
 )
 
 
+@LAW
 @given(st.lists(ODD_JSON, max_size=3), st.booleans())
 def test_no_stream_and_no_answer_raises(chunks: list[Any], wants_json: bool) -> None:
     folding = OPENAI_CHAT.fold()
@@ -483,7 +492,7 @@ def client(provider: Provider) -> Iterator[openai.OpenAI]:
 
 
 ASKED: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(LAW, max_examples=30)
 
 
 @FEW
@@ -504,7 +513,8 @@ def test_helper_of_the_sdk_sees_the_same_answer(
     assert final.usage.total_tokens == 7
     for choice, was in zip(final.choices, answer["choices"], strict=True):
         said = choice.to_dict(mode="json")
-        message = {**said["message"], "tool_calls": said["message"].get("tool_calls") or []}
+        message: Any = said["message"]
+        message["tool_calls"] = message.get("tool_calls") or []
         for call in message["tool_calls"]:
             call.pop("index", None)
             call["function"].pop("parsed_arguments", None)

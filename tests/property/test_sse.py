@@ -3,10 +3,12 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.sse import Event, Splitter, parse
+
+LAW = settings(deadline=None)  # a busy machine is no reason to fail
 
 LINES = st.sampled_from(
     [
@@ -40,7 +42,8 @@ def told(stream: bytes) -> list[tuple[bytes, bytes]]:
     """Names and data of the whole events, line by line as the specification of SSE reads."""
     lines = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     events: list[tuple[bytes, bytes]] = []
-    name, data = b"", []
+    name = b""
+    data: list[bytes] = []
     for line in lines.split(b"\n")[:-1]:
         if not line:
             if data:
@@ -54,6 +57,7 @@ def told(stream: bytes) -> list[tuple[bytes, bytes]]:
     return events
 
 
+@LAW
 @given(STREAMS, st.lists(st.integers(0, 200), max_size=8))
 def test_pieces_do_not_matter(stream: bytes, cuts: list[int]) -> None:
     whole = events_of([stream])
@@ -63,6 +67,7 @@ def test_pieces_do_not_matter(stream: bytes, cuts: list[int]) -> None:
     assert events_of(pieces) == whole
 
 
+@LAW
 @given(STREAMS)
 def test_two_pieces_cut_anywhere(stream: bytes) -> None:
     whole = events_of([stream])
@@ -70,12 +75,14 @@ def test_two_pieces_cut_anywhere(stream: bytes) -> None:
         assert events_of([stream[:at], stream[at:]]) == whole
 
 
+@LAW
 @given(STREAMS)
 def test_no_byte_is_lost(stream: bytes) -> None:
     events, rest = events_of([stream])
     assert b"".join(event.raw for event in events) + rest == stream.removeprefix(b"\xef\xbb\xbf")
 
 
+@LAW
 @given(STREAMS)
 def test_events_are_those_of_the_specification(stream: bytes) -> None:
     stream += b"\n\ndata: last\n\n"

@@ -19,8 +19,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; the return value is the process's exit status."""
     options = new_parser().parse_args(arguments)
-    command = import_module(f"askonce.cli.{options.command}")
     try:
+        command = import_module(f"askonce.cli.{options.command}")
         status: int = command.run(options)
         sys.stdout.flush()
     except ConfigError as error:

@@ -35,5 +35,7 @@ async def _check(store: Store, *, fix: bool) -> list[Damage]:
 def _summary(count: int, *, fix: bool) -> str:
     if not count:
         return "nothing is damaged"
-    things = f"{count} damaged {'entry' if count == 1 else 'entries'}"
-    return f"{things} removed" if fix else f"{things}; `askonce check --fix` removes them"
+    things, them = ("entry", "it") if count == 1 else ("entries", "them")
+    if fix:
+        return f"{count} damaged {things} removed"
+    return f"{count} damaged {things}; `askonce check --fix` removes {them}"

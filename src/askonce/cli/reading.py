@@ -1,4 +1,4 @@
-"""Reading what a command works on: the settings, and the store that they name."""
+"""Reading what a command works on: the settings, the store and the gateway that they name."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from askonce.errors import ConfigError, StoreError
 from askonce.protocols import Store
 from askonce.runtimes import Blocking
-from askonce.settings import Settings, load
+from askonce.settings import Gateway, Settings, load
 from askonce.showing import masked_url
 from askonce.stores import open_store, sqlite_path
 
@@ -42,3 +42,9 @@ def open_existing(settings: Settings) -> Store:
         raise StoreError(f"there is no store at {masked_url(url)} yet; `askonce serve` makes it")
     runtime = Blocking()
     return open_store(url, guard=runtime.guard(), clock=runtime.now)
+
+
+def gateway_url(gateway: Gateway) -> str:
+    """Where the gateway of these settings can be asked from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(gateway.host, gateway.host)  # noqa: S104
+    return f"http://[{host}]:{gateway.port}" if ":" in host else f"http://{host}:{gateway.port}"

@@ -2,8 +2,10 @@
 
 import argparse
 
-from askonce.cli.reading import read_settings
+from askonce.cli.reading import gateway_url, read_settings
 from askonce.errors import ConfigError
+from askonce.settings import Settings
+from askonce.showing import masked_url
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,4 +21,19 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"the gateway needs {error.name}; install it with: pip install 'askonce[gateway]'"
         ) from None
-    return serve(settings) or 0
+    print(_welcome(settings), flush=True)
+    serve(settings)
+    return 0
+
+
+def _welcome(settings: Settings) -> str:
+    """What to do next, with addresses that can be pasted."""
+    url = gateway_url(settings.gateway)
+    return f"""\
+Starting AskOnce on {url}, keeping answers in {masked_url(settings.store.url)}.
+
+  export OPENAI_BASE_URL={url}/v1
+  export ANTHROPIC_BASE_URL={url}
+
+Then run any program that uses their SDKs, twice. `askonce stats` says what was saved; Ctrl-C stops.
+"""

@@ -8,7 +8,7 @@ from decimal import Decimal
 from http.client import HTTPException
 from typing import Any
 
-from askonce.cli.reading import open_existing, read_settings
+from askonce.cli.reading import gateway_url, open_existing, read_settings
 from askonce.errors import StoreError
 from askonce.protocols import Store
 from askonce.runtimes import finish
@@ -41,12 +41,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(numbers, source)
     return 0
-
-
-def gateway_url(gateway: Gateway) -> str:
-    """Where the gateway of these settings can be asked from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(gateway.host, gateway.host)  # noqa: S104
-    return f"http://[{host}]:{gateway.port}" if ":" in host else f"http://{host}:{gateway.port}"
 
 
 def ask_gateway(gateway: Gateway) -> Tallies | None:

@@ -26,6 +26,12 @@ _DELTAS = {
     "input_json_delta": ("tool_use", "partial_json"),
 }
 
+# What a block may already hold of the members that its deltas add to.
+_GROWS: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
+    "text": (("text", (str, type(None))), ("citations", (list, type(None)))),
+    "thinking": (("thinking", (str, type(None))),),
+}
+
 _LATE = ("stop_reason", "stop_sequence", "stop_details", "container")
 """Members of a message that only `message_delta` knows."""
 
@@ -109,6 +115,8 @@ class AnthropicFolding:
         if self._message is None or type(index) is not int or index != len(self._content):
             return False
         if type(block) is not dict or type(block.get("type")) is not str:
+            return False
+        if any(type(block.get(n)) not in types for n, types in _GROWS.get(block["type"], ())):
             return False
         self._content.append(block)
         self._open[index] = {}
