@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from askonce.cache import AsyncCache, Cache
@@ -120,8 +121,8 @@ def _memory_us() -> tuple[float, float]:
         for batch in range(_BATCHES):
             fresh = [_call(chat(_QUESTION, user=f"{batch:05}-{n:05}")) for n in range(_BATCH)]
             _expect(cache.answer(same[0], upstream), Outcome.HIT_MEMORY)
-            warm.append(_timed_us(lambda: ask(same)))
-            cold.append(_timed_us(lambda fresh=fresh: ask(fresh)))  # type: ignore[misc]
+            warm.append(_timed_us(partial(ask, same)))
+            cold.append(_timed_us(partial(ask, fresh)))
         stats = cache.stats()
         if stats.misses != 1:
             raise RuntimeError(f"{stats.misses - 1} of the calls were no hits")

@@ -16,8 +16,11 @@ _SYSTEM = (
 )
 
 
-def chat(question: str, *, stream: bool = False, user: str = "u", size: int = 1024) -> bytes:
-    """A Chat Completions request of exactly `size` bytes; `user` is not part of its key."""
+def chat(question: str, *, stream: bool = False, user: str = "00000-00000", size: int = 1024) -> bytes:
+    """A Chat Completions request of exactly `size` bytes.
+
+    `user` is not part of its key, as long as its length stays the same.
+    """
     asked: dict[str, Any] = {
         "model": "gpt-4o-mini",
         "messages": [{"role": "system", "content": ""}, {"role": "user", "content": question}],

@@ -6,12 +6,16 @@ with Cache("sqlite:answers.db") as cache:
     client = OpenAI(http_client=httpx2.Client(transport=CachingTransport(cache)))
 """
 
-from askonce.accounting import Stats
-from askonce.cache import AsyncCache, Cache
-from askonce.errors import AskOnceError, CacheClosed, ConfigError, StoreError
-from askonce.records import Because, Entry, Key, Outcome, Usage
-from askonce.texts import Answer
-from askonce.transport import CachingTransport
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from askonce.accounting import Stats
+    from askonce.cache import AsyncCache, Cache
+    from askonce.errors import AskOnceError, CacheClosed, ConfigError, StoreError
+    from askonce.records import Because, Entry, Key, Outcome, Usage
+    from askonce.texts import Answer
+    from askonce.transport import CachingTransport
 
 __version__ = "0.1.0"
 
@@ -31,3 +35,33 @@ __all__ = [
     "StoreError",
     "Usage",
 ]
+
+_WHERE = {
+    "Answer": "texts",
+    "AskOnceError": "errors",
+    "AsyncCache": "cache",
+    "Because": "records",
+    "Cache": "cache",
+    "CacheClosed": "errors",
+    "CachingTransport": "transport",
+    "ConfigError": "errors",
+    "Entry": "records",
+    "Key": "records",
+    "Outcome": "records",
+    "Stats": "accounting",
+    "StoreError": "errors",
+    "Usage": "records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `import askonce` costs next to nothing."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'askonce' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"askonce.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -76,7 +76,7 @@ class Answering:
         with self._desk.boundary.around("memory"):
             held = self._desk.memory.find(asked.key)
             if held is not None and self._desk.life(held.entry, asked) is Life.FRESH:
-                return self._hit(asked, held)
+                return _noted(asked, self._hit(asked, held))
         return asked
 
     async def go_on(self, call: Call, asked: Asked | Because, upstream: Upstream) -> Reply:
@@ -84,19 +84,20 @@ class Answering:
         if not isinstance(asked, Asked):
             return await self._pass(call, asked, upstream)
         if not asked.verdict.yes and not asked.wishes.only_if_cached:
-            return await self._pass(call, asked.verdict.because, upstream)
+            return _noted(asked, await self._pass(call, asked.verdict.because, upstream))
         if (reply := self._stale(asked, upstream)) is not None:
-            return reply
+            return _noted(asked, reply)
         while True:
-            recording, leads = self._join(asked, upstream)
+            recording, leads = await self._join(asked, upstream)
             reply = await self._present(asked, recording, leads=leads)
             if leads and recording.due:
                 self._refresh(asked, upstream)
             if reply is not None:
-                return reply
+                return _noted(asked, reply)
             if not leads and recording.stored is not None:
                 # Too large to be kept, so it cannot be shown in this caller's other shape.
-                return await self._pass(call, recording.stored.because, upstream)
+                because = recording.stored.because
+                return _noted(asked, await self._pass(call, because, upstream))
 
     # Steps 1 to 4.
 
@@ -160,7 +161,7 @@ class Answering:
 
         async def ask_again() -> None:
             with self._desk.boundary.around("refresh"):
-                recording, leads = self._join(again, upstream)
+                recording, leads = await self._join(again, upstream)
                 reader = self._reader(again, recording)
                 try:
                     if leads:
@@ -173,11 +174,17 @@ class Answering:
 
     # Step 6.
 
-    def _join(self, asked: Asked, upstream: Upstream) -> tuple[Recording, bool]:
+    async def _join(self, asked: Asked, upstream: Upstream) -> tuple[Recording, bool]:
         desk = self._desk
+        # Who asks after an invalidation must not join a question from before it.
+        epochs = await desk.memory.epochs(asked.wishes.tags) if asked.wishes.tags else {}
         flight: Hashable = (
-            desk.runtime.place(), asked.key, asked.wishes.restrict, asked.refreshing,
-        )  # fmt: skip
+            desk.runtime.place(),
+            asked.key,
+            asked.wishes.restrict,
+            tuple(epochs.values()),
+            asked.refreshing,
+        )
 
         def take_off() -> Recording:
             return Recording(desk.runtime, Asking(desk, asked, upstream, flight))
@@ -269,3 +276,10 @@ class Answering:
         response = await upstream.ask(call, call.body, raw=True)
         headers = relayed_headers(response.headers, cache_status(Outcome.BYPASS, because), raw=True)
         return Reply(response.status, headers, Outcome.BYPASS, because, source=response)
+
+
+def _noted(asked: Asked, reply: Reply) -> Reply:
+    """The reply, which says what of the caller's directives was not understood."""
+    if asked.wishes.ignored:
+        reply.headers.append(("askonce-ignored", ", ".join(asked.wishes.ignored)))
+    return reply

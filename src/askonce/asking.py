@@ -25,6 +25,8 @@ _RENAMED_HEADERS = {
     "x-request-id": "askonce-original-request-id",
     "request-id": "askonce-original-request-id",
 }
+# Answers of which nothing can be made in another shape.
+_SHAPELESS = frozenset({Because.GARBAGE, Because.EMPTY, Because.STREAM_ERROR, Because.CUT_SHORT})
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -242,7 +244,7 @@ class Asking:
         assert self._response is not None
         status = self._response.status
         judged = failed
-        if judged is None and 200 <= status < 300:
+        if judged is None:
             judged = Because.GARBAGE
             with desk.boundary.around("judge"):
                 if isinstance(answer, dict):
@@ -250,7 +252,7 @@ class Asking:
         size = len(body) if body is not None else 0
         verdict = policy.may_store(status, judged, size, asked.wishes, desk.rules)
         entry: Entry | None = None
-        if body is not None and isinstance(answer, dict) and 200 <= status < 300:
+        if body is not None and isinstance(answer, dict) and judged not in _SHAPELESS:
             recording.answer = body
             with desk.boundary.around("entry"):
                 entry = self._entry(body, answer)

@@ -111,7 +111,9 @@ class Desk:
             self.memory.keep(entry)
             return Verdict(True, Because.OK)
         if not self.memory.keep(entry) and self.shared is None:
-            return Verdict(False, Because.INVALIDATED if entry.tags else Because.OVER_SIZE)
+            now = await self.memory.epochs(tag for tag, _ in entry.tags)
+            moved = any(now[tag] != epoch for tag, epoch in entry.tags)
+            return Verdict(False, Because.INVALIDATED if moved else Because.OVER_SIZE)
         if self.shared is not None:
             shared = self.shared
 

@@ -42,4 +42,6 @@ def parse_size(text: str) -> int:
     unit = match.group(2).lower() if match else ""
     if match is None or unit not in _BYTES:
         raise ValueError(f"not a size: {text!r} (write 256 MiB, 64 kB or plain bytes)")
+    if len(text) > 40:
+        raise ValueError("not a size: too long")
     return int(float(match.group(1)) * _BYTES[unit])

@@ -22,6 +22,7 @@ class Flights:
         with self._guard:
             recording = self._flying.get(flight)
             if recording is not None and recording.enter():
+                recording.joined += 1
                 return recording, False
             recording = self._flying[flight] = take_off()
             recording.enter()

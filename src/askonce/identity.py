@@ -28,7 +28,7 @@ class Identity:
         shown = tuple([headers.get(name) for name in CREDENTIALS])
         known = self._known.get(shown)
         if known is None:
-            if not any(shown):
+            if not any(map(bare, shown)):
                 return None
             known = self._name(shown)
             if len(self._known) >= _REMEMBERED:
@@ -49,5 +49,5 @@ def bare(credential: str | None) -> str:
     """A credential without its scheme: `Bearer sk-1` and `sk-1` are the same key."""
     if credential is None:
         return ""
-    scheme, _, rest = credential.partition(" ")
-    return rest.strip() if scheme.lower() == "bearer" and rest else credential.strip()
+    scheme, _, rest = credential.strip().partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else credential.strip()

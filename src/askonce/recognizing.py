@@ -64,16 +64,16 @@ class Recognition:
             return Because.TOO_LARGE
         try:
             question = known.read(_decode(call.body))
-        except (msgspec.MsgspecError, UnicodeDecodeError, CallMalformed, RecursionError):
+            key = keys.key_of(
+                namespace,
+                known.name,
+                question.asked,
+                origin=call.origin,
+                path=call.path,
+                headers=matter,
+            )
+        except (msgspec.MsgspecError, ValueError, CallMalformed, RecursionError):
             return Because.MALFORMED
-        key = keys.key_of(
-            namespace,
-            known.name,
-            question.asked,
-            origin=call.origin,
-            path=call.path,
-            headers=matter,
-        )
         # The tree was only needed for the key.
         return Recognized(known, msgspec.structs.replace(question, asked={}), key)
 

@@ -80,8 +80,8 @@ class Key(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "Key":
         """Read a printed key. Raises ValueError where the text is not one."""
-        namespace, _, rest = text.partition("/")
-        format_, _, digest = rest.partition("/")
+        rest, _, digest = text.rpartition("/")
+        namespace, _, format_ = rest.rpartition("/")
         raw = bytes.fromhex(digest)
         if not namespace or not format_ or len(raw) != 32:
             raise ValueError(f"not a key: {text!r} (expected namespace/format/64 hex digits)")

@@ -155,7 +155,9 @@ class Remembering:
     ) -> tuple[bool, Any]:
         """Join or lead one flight; False if it was abandoned and another must be taken."""
         desk = self._desk
-        flight: Hashable = (desk.runtime.place(), key)
+        tags = remembered.tags
+        epochs = await desk.memory.epochs(tags) if tags else {}
+        flight: Hashable = (desk.runtime.place(), key, tuple(epochs.values()))
         computing = Computing(desk, remembered, key, flight, compute)
         recording, leads = desk.flights.join(flight, lambda: Recording(desk.runtime, computing))
         reader = Reader(recording, _no_events)

@@ -80,6 +80,9 @@ def relayed_headers(
     Without `raw` the pieces are free of any content encoding, so the header that names it goes.
     """
     dropped = _DROPPED if raw else _DROPPED | {"content-encoding"}
+    for name, value in headers:
+        if name.lower() == "connection":
+            dropped = dropped | {part.strip().lower() for part in value.split(",")}
     kept = [(name, value) for name, value in headers if name.lower() not in dropped]
     kept.append(("cache-status", status))
     return kept

@@ -2,7 +2,7 @@
 
 import argparse
 
-from askonce.cli.reading import gateway_url, read_settings
+from askonce.cli.reading import read_settings
 from askonce.errors import ConfigError
 from askonce.settings import Settings
 from askonce.showing import masked_url
@@ -21,16 +21,14 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(
             f"the gateway needs {error.name}; install it with: pip install 'askonce[gateway]'"
         ) from None
-    print(_welcome(settings), flush=True)
-    serve(settings)
+    serve(settings, ready=lambda url: print(_welcome(url, settings), flush=True))
     return 0
 
 
-def _welcome(settings: Settings) -> str:
+def _welcome(url: str, settings: Settings) -> str:
     """What to do next, with addresses that can be pasted."""
-    url = gateway_url(settings.gateway)
     return f"""\
-Starting AskOnce on {url}, keeping answers in {masked_url(settings.store.url)}.
+AskOnce answers on {url}, keeping answers in {masked_url(settings.store.url)}.
 
   export OPENAI_BASE_URL={url}/v1
   export ANTHROPIC_BASE_URL={url}

@@ -3,8 +3,11 @@
 A composition root: it builds the application out of the settings and runs it.
 """
 
+import contextlib
 import logging
+import signal
 import socket
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -13,18 +16,23 @@ from askonce.cache import AsyncCache
 from askonce.errors import ConfigError
 from askonce.gateway.app import GatewayApp
 from askonce.gateway.upstreams import Connections
+from askonce.prices import GenaiPrices
 from askonce.settings import Settings
 
 
-def build(settings: Settings) -> GatewayApp:
-    """The ASGI application that these settings describe."""
+def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> GatewayApp:
+    """The ASGI application that these settings describe; `clock` gives seconds since the epoch."""
     tenants = {key: tenant.name for tenant in settings.tenants.values() for key in tenant.keys}
+    prices = GenaiPrices()
+    prices.load()  # a quarter of a second that no caller should wait for
     cache = AsyncCache(
         settings.store.url,
         rules=settings.cache.rules,
         memory=settings.memory.size,
         eviction=settings.memory.eviction,
         tenants=tenants,
+        clock=clock,
+        prices=prices,
     )
     connections = Connections(
         settings.gateway.connect_timeout.total_seconds(),
@@ -33,10 +41,10 @@ def build(settings: Settings) -> GatewayApp:
     return GatewayApp(settings, cache, connections, __version__)
 
 
-def server(settings: Settings) -> uvicorn.Server:
+def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> uvicorn.Server:
     """The HTTP server around the application, not yet running."""
     config = uvicorn.Config(
-        build(settings),
+        build(settings, clock=clock),
         http="httptools",
         ws="none",
         lifespan="on",
@@ -61,8 +69,24 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-def serve(settings: Settings) -> None:
-    """Run the gateway until it is told to stop; streams in flight are finished first."""
+def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None) -> None:
+    """Run the gateway until it is told to stop; streams in flight are finished first.
+
+    `ready` hears the gateway's address as soon as it is bound. Raises `ConfigError`.
+    """
     running = server(settings)
     with listen(settings) as listening:
-        running.run(sockets=[listening])
+        host, port = listening.getsockname()[:2]
+        ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        with _sigterm_is_no_failure():
+            running.run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def _sigterm_is_no_failure() -> Iterator[None]:
+    """uvicorn sends itself the signal that stopped it once more; after a clean stop, exit 0."""
+    before = signal.signal(signal.SIGTERM, lambda signum, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,16 +1,13 @@
 """The gateway's application: pure ASGI, a route table in front of two doors."""
 
-from collections.abc import Mapping
-
 from askonce.accounting import stats_of
 from askonce.cache import AsyncCache
 from askonce.formats import recognize
 from askonce.gateway.doors import Doors
 from askonce.gateway.exposition import Latencies, metrics, plain_stats
-from askonce.gateway.messages import Receive, Scope, Send, Sender
-from askonce.gateway.routes import Routes
+from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
+from askonce.gateway.routes import Routes, has_dot_segments
 from askonce.gateway.upstreams import Connections
-from askonce.prices import GenaiPrices
 from askonce.runtimes import Labor, every
 from askonce.settings import Settings
 
@@ -50,8 +47,6 @@ class GatewayApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        if isinstance(self._works.prices, GenaiPrices):
-            self._works.prices.load()  # a quarter of a second that no caller should wait for
         runtime = self._works.suspending.desk.runtime
         self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
@@ -71,9 +66,15 @@ class GatewayApp:
         if own is not None and scope["method"] in ("GET", "HEAD"):
             await own(send)
             return
-        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        headers = headers_of(scope)
         if headers.get(b"upgrade", b"").lower() == b"websocket":
             await send.refuse(501, "websocket", _NO_WEBSOCKETS)
+            return
+        if has_dot_segments(path):
+            # Whoever resolves them could leave the provider's path prefix.
+            await send.refuse(
+                400, "dot-segments", "the path has a `.` or `..` segment; write it out"
+            )
             return
         route = self._routes.route(path, headers)
         if route is None:

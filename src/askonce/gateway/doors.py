@@ -7,6 +7,7 @@ import httpx2
 
 from askonce.cache import AsyncCache
 from askonce.cache_status import cache_status
+from askonce.errors import AnswerCut
 from askonce.formats import BY_NAME
 from askonce.gateway.exposition import Latencies
 from askonce.gateway.messages import (
@@ -22,7 +23,7 @@ from askonce.gateway.messages import (
     whole_body,
 )
 from askonce.gateway.routes import Route, origin_of
-from askonce.gateway.upstreams import Asker, Connections, onward, with_credential
+from askonce.gateway.upstreams import Asker, Connections, arrived, onward, with_credential
 from askonce.identity import CREDENTIALS, bare
 from askonce.keys import HEADERS_THAT_MATTER
 from askonce.records import Because, Call, Outcome
@@ -126,10 +127,10 @@ class Doors:
             body = None if ended is None else body_pieces(receive, ended)
             response = await self._connections.send(scope["method"], origin, path, headers, body)
             try:
-                answered = response.headers.multi_items()
+                answered = arrived(response)
                 status = cache_status(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
-                kept += [(n, v) for n, v in answered if n.lower() == "content-length"]
+                kept += [(n, v) for n, v in answered if n == "content-length"]
                 await send.head(response.status_code, encoded(kept))
                 async for piece in response.aiter_raw():
                     await send.piece(piece)
@@ -153,16 +154,20 @@ class Doors:
         except CallerGone:
             return
         except httpx2.TimeoutException:
-            status, what = 504, "did not answer in time"
-        except httpx2.TransportError:
-            status, what = 502, "cannot be reached, or broke off its answer"
+            status, code, what = 504, "upstream-timeout", "did not answer in time"
+        except httpx2.LocalProtocolError:
+            status, code = 400, "not-http"
+            what = "cannot be asked like that: the path or a header is not valid HTTP"
+        except (httpx2.HTTPError, AnswerCut):
+            status, code = 502, "upstream-unreachable"
+            what = "cannot be reached, or broke off its answer"
         else:
             return
         if send.started:
             # Too late for a status: leaving the response unfinished makes the server cut it off.
             return
         message = f"the provider {route.provider.name!r} {what}"
-        error = _FORMATS[route.provider.format].error(message, "upstream-unreachable")
+        error = _FORMATS[route.provider.format].error(message, code)
         await send.whole(status, [(b"content-type", b"application/json")], error)
 
     def _credited(self, headers: RawHeaders) -> RawHeaders:

@@ -26,6 +26,14 @@ class CallerGone(Exception):
     """The caller went away before its request was whole."""
 
 
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """A request's headers by name; lines of the same name are one list (RFC 9110 section 5.3)."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
 class Sender:
     """A `send` that knows whether the response has begun."""
 

@@ -1,5 +1,6 @@
 """Routes: which provider a path means. Upstream addresses come from the configuration alone."""
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -26,6 +27,14 @@ class Origin(NamedTuple):
 def origin_of(provider: Provider) -> Origin:
     parts = urlsplit(provider.base_url)
     return Origin(parts.scheme, parts.hostname or "", parts.port, parts.path.rstrip("/").encode())
+
+
+_DOT_SEGMENT = re.compile(rb"(?:^|/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECASE)
+
+
+def has_dot_segments(path: bytes) -> bool:
+    """Has the path a `.` or `..` segment, written plainly or percent-encoded?"""
+    return _DOT_SEGMENT.search(path) is not None
 
 
 class Routes:

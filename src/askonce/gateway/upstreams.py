@@ -62,6 +62,15 @@ def with_credential(headers: Headers, key: str) -> Headers:
     return replaced
 
 
+def arrived(response: httpx2.Response) -> list[tuple[str, str]]:
+    """A provider's headers: lower-case names, values one character for each byte.
+
+    Without `Date`: the server says when this response was made, and two would be one too many.
+    """
+    pairs = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.headers.raw]
+    return [(name, value) for name, value in pairs if name != "date"]
+
+
 class Connections:
     """The gateway's connections to its providers."""
 
@@ -85,15 +94,14 @@ class Connections:
         body: bytes | AsyncIterable[bytes] | None,
     ) -> httpx2.Response:
         """Send a request; the response's body has not been read. Raises `httpx2` errors."""
-        url = httpx2.URL(
-            scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=origin.prefix + path
-        )
+        url = httpx2.URL(scheme=origin.scheme, host=origin.host, port=origin.port)
         request = httpx2.Request(
             method,
             url,
             headers=headers,
             content=body,
-            extensions={"timeout": self._timeouts},
+            # A target of its own: the URL would write the path in another way.
+            extensions={"timeout": self._timeouts, "target": origin.prefix + path},
         )
         return await self._transport.handle_async_request(request)
 
@@ -129,7 +137,7 @@ class Arrival:
 
     def __init__(self, response: httpx2.Response, *, raw: bool) -> None:
         self.status: int = response.status_code
-        self.headers: list[tuple[str, str]] = response.headers.multi_items()
+        self.headers = arrived(response)
         self._response = response
         self._pieces: AsyncIterator[bytes] = (
             response.aiter_raw() if raw else response.aiter_bytes()

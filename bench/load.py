@@ -1,0 +1,174 @@
+"""Load: one request sent again and again over keep-alive connections, as fast as answers come.
+
+`wrk` makes it where that is installed, for it takes the least time of its own; otherwise a small
+generator of ours does, in a process of its own.
+
+    python -m bench.load HOST PORT CONNECTIONS SECONDS < REQUEST
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import uvloop
+
+from bench.servers import on_core
+
+
+class Rate(NamedTuple):
+    """Answers that came back, all of them status 200, and how long that took."""
+
+    answers: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return self.answers / self.seconds
+
+
+def generator() -> str:
+    return "wrk" if shutil.which("wrk") else "asyncio"
+
+
+def loaded(
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    seconds: int,
+    connections: int,
+    core: int | None,
+) -> Rate:
+    """Load a server. Raises RuntimeError if any answer failed."""
+    make = _with_wrk if shutil.which("wrk") else _with_asyncio
+    with on_core(core):
+        return make(url, headers, body, seconds, connections)
+
+
+def _with_wrk(
+    url: str, headers: Mapping[str, str], body: bytes, seconds: int, connections: int
+) -> Rate:
+    lines = ['wrk.method = "POST"', f"wrk.body = {_lua(body.decode())}"]
+    lines += [f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in headers.items()]
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write("\n".join(lines))
+        script.flush()
+        command = [
+            "wrk", "--threads", "1", "--connections", str(connections),
+            "--duration", f"{seconds}s", "--timeout", "30s", "--script", script.name, url,
+        ]  # fmt: skip
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in told or "Socket errors" in told:
+        raise RuntimeError(f"answers failed:\n{told}")
+    found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m),", told)
+    if found is None:
+        raise RuntimeError(f"wrk said something new:\n{told}")
+    unit = {"ms": 0.001, "s": 1.0, "m": 60.0}[found[3]]
+    return Rate(int(found[1]), float(found[2]) * unit)
+
+
+def _lua(text: str) -> str:
+    """The text as a literal of Lua, which knows JSON's escapes of ASCII but no `\\u`."""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("only printable ASCII can be sent with wrk")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _with_asyncio(
+    url: str, headers: Mapping[str, str], body: bytes, seconds: int, connections: int
+) -> Rate:
+    parts = urlsplit(url)
+    lines = [f"POST {parts.path} HTTP/1.1", f"host: {parts.netloc}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"content-length: {len(body)}", "", ""]
+    command = [sys.executable, "-m", "bench.load", str(parts.hostname), str(parts.port)]
+    command += [str(connections), str(seconds)]
+    done = subprocess.run(
+        command, input="\r\n".join(lines).encode() + body, capture_output=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"answers failed:\n{done.stderr.decode()}")
+    return Rate(*json.loads(done.stdout))
+
+
+class _Connection(asyncio.Protocol):
+    """One keep-alive connection that asks again as soon as it was answered."""
+
+    def __init__(self, request: bytes, failed: "asyncio.Future[None]") -> None:
+        self.answers = 0
+        self._request = request
+        self._failed = failed
+        self._came = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._came = self._came + data if self._came else data
+        if not _is_whole(self._came):
+            return
+        if not self._came.startswith(b"HTTP/1.1 200"):
+            self._fail(self._came[:200].decode("latin-1"))
+        self.answers += 1
+        self._came = b""
+        self._transport.write(self._request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("a connection was closed")
+
+    def _fail(self, why: str) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(RuntimeError(why))
+
+
+def _is_whole(response: bytes) -> bool:
+    end = response.find(b"\r\n\r\n")
+    if end < 0:
+        return False
+    head = response[:end].lower()
+    at = head.find(b"\r\ncontent-length:")
+    if at < 0:
+        return response.endswith(b"\r\n0\r\n\r\n")
+    return len(response) >= end + 4 + int(head[at + 17 :].partition(b"\r\n")[0])
+
+
+async def _load(host: str, port: int, connections: int, seconds: float, request: bytes) -> Rate:
+    loop = asyncio.get_running_loop()
+    failed: asyncio.Future[None] = loop.create_future()
+    began = time.perf_counter()
+    made = [
+        await loop.create_connection(lambda: _Connection(request, failed), host, port)
+        for _ in range(connections)
+    ]
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(failed), seconds)
+    rate = Rate(sum(protocol.answers for _, protocol in made), time.perf_counter() - began)
+    for transport, _ in made:
+        transport.abort()
+    return rate
+
+
+def main() -> None:
+    host, port, connections, seconds = sys.argv[1:]
+    request = sys.stdin.buffer.read()
+    story = _load(host, int(port), int(connections), float(seconds), request)
+    # What closing the connections does to them is not a failure any more.
+    print(json.dumps(uvloop.run(story)))
+
+
+if __name__ == "__main__":
+    main()

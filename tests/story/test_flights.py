@@ -1,0 +1,383 @@
+"""Single-flight: one upstream call for simultaneous callers, whatever happens to any of them."""
+
+import asyncio
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+
+from askonce.records import Call
+from askonce.runtimes import finish
+from tests.story.conftest import SSE_HEADERS, Flavor, Script, Scripted, call, said, streamed
+from tests.story.test_answering import text_of
+
+
+class Gate:
+    """Holds a provider's answer back until the test opens it."""
+
+    def __init__(self, flavor: Flavor) -> None:
+        self._flavor = flavor
+        self.open = False
+        self.reached = 0
+
+    async def __call__(self) -> None:
+        self.reached += 1
+        await self._flavor.until(lambda: self.open)
+
+
+async def opened_when_joined(flavor: Flavor, gate: Gate, followers: int) -> None:
+    """Open the gate once everybody sits in the flight."""
+
+    def everybody() -> bool:
+        flying = list(flavor.parts.desk.flights._flying.values())
+        return bool(flying) and flying[0].joined == followers
+
+    await flavor.until(everybody)
+    gate.open = True
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_fifty_identical_calls_make_one_upstream_call(flavor: Flavor, stream: bool) -> None:
+    async def story() -> None:
+        for round_ in range(10):
+            gate = Gate(flavor)
+            pieces = [gate, *streamed("Thirty", " days")] if stream else [gate, said()]
+            headers = SSE_HEADERS if stream else [("content-type", "application/json")]
+            provider = Scripted(lambda p=pieces, h=headers: Script(*p, headers=h))
+            asked = call(f"round {round_}", stream=stream)
+
+            async def one(a: Call = asked, p: Scripted = provider) -> tuple[str, bytes]:
+                return await flavor.ask(a, p)
+
+            async def opening(g: Gate = gate) -> None:
+                await opened_when_joined(flavor, g, 49)
+
+            *answers, _ = await flavor.together(*[one] * 50, opening)
+            assert provider.calls == 1
+            assert len({body for _, body in answers}) == 1
+            statuses = sorted(status for status, _ in answers)
+            assert statuses[1:] == ["askonce; hit; detail=joined"] * 49
+        stats = flavor.cache.stats()
+        assert (stats.joined, stats.misses, stats.stored) == (490, 10, 10)
+        assert stats.saved_tokens == 490 * 16
+
+    flavor.run(story)
+
+
+def test_both_shapes_share_one_flight(flavor: Flavor) -> None:
+    async def story() -> None:
+        for leader_streams in (True, False):
+            gate = Gate(flavor)
+            pieces = [gate, *streamed("Thirty", " days")]
+            if not leader_streams:
+                pieces = [gate, said("Thirty days")]
+            headers = SSE_HEADERS if leader_streams else [("content-type", "application/json")]
+            provider = Scripted(lambda p=pieces, h=headers: Script(*p, headers=h))
+            question = f"leader streams: {leader_streams}"
+
+            async def leader(q: str = question, s: bool = leader_streams) -> tuple[str, bytes]:
+                return await flavor.ask(call(q, stream=s), provider)
+
+            async def follower(
+                q: str = question, s: bool = leader_streams, g: Gate = gate
+            ) -> tuple[str, bytes]:
+                await flavor.until(lambda: g.reached == 1)
+                return await flavor.ask(call(q, stream=not s), provider)
+
+            async def opening(g: Gate = gate) -> None:
+                await opened_when_joined(flavor, g, 1)
+
+            one, other, _ = await flavor.together(leader, follower, opening)
+            assert provider.calls == 1
+            assert text_of(one[1]) == text_of(other[1]) == "Thirty days"
+            assert other[0] == "askonce; hit; detail=joined"
+
+    flavor.run(story)
+
+
+def test_followers_get_the_live_bytes(flavor: Flavor) -> None:
+    async def story() -> None:
+        gate = Gate(flavor)
+        first, *rest = streamed("a", "b", "c")
+        provider = Scripted(lambda: Script(first, gate, *rest, headers=SSE_HEADERS))
+        leader = await flavor.answer(call(stream=True), provider)
+        assert await leader.next() == first
+        follower = await flavor.answer(call(stream=True), provider)
+        assert dict(follower.headers)["cache-status"] == "askonce; hit; detail=joined"
+        assert await follower.next() == first, "a follower sees what is there at once"
+        gate.open = True
+        assert await flavor.read(leader) == await flavor.read(follower)
+        assert provider.calls == 1
+
+    flavor.run(story)
+
+
+def test_a_leader_that_leaves_hands_over(flavor: Flavor) -> None:
+    """Its followers pull on themselves; the one upstream call is not lost."""
+
+    async def story() -> None:
+        provider = Scripted(lambda: Script(*streamed("a", "b", "c"), headers=SSE_HEADERS))
+        leader = await flavor.answer(call(stream=True), provider)
+        await leader.next()
+        follower = await flavor.answer(call(stream=True), provider)
+        await leader.close()
+        assert not provider.given[0].closed
+        assert text_of(await flavor.read(follower)) == "abc"
+        assert provider.calls == 1
+        assert "detail=memory" in (await flavor.ask(call(), provider))[0]
+
+    flavor.run(story)
+
+
+def test_when_everybody_leaves_the_provider_is_let_go(flavor: Flavor) -> None:
+    async def story() -> None:
+        provider = Scripted(lambda: Script(*streamed("a", "b", "c"), headers=SSE_HEADERS))
+        leader = await flavor.answer(call(stream=True), provider)
+        follower = await flavor.answer(call(stream=True), provider)
+        await leader.next()
+        await leader.close()
+        assert not provider.given[0].closed
+        await follower.close()
+        assert provider.given[0].closed
+        assert len(flavor.parts.desk.flights) == 0
+        await flavor.ask(call(stream=True), provider)
+        assert provider.calls == 2
+
+    flavor.run(story)
+
+
+def test_a_cancelled_leader_cancels_nobody_else() -> None:
+    flavor = Flavor("suspending", "memory:", lambda: 0.0)  # type: ignore[arg-type]
+
+    async def story() -> None:
+        gate = Gate(flavor)
+        provider = Scripted(lambda: Script(gate, said()))
+        leader = asyncio.create_task(flavor.ask(call(), provider))
+        await flavor.until(lambda: gate.reached == 1)
+        follower = asyncio.create_task(flavor.ask(call(), provider))
+        await asyncio.sleep(0)
+        leader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leader
+        gate.open = True
+        assert await follower == ("askonce; hit; detail=joined", said())
+        assert provider.calls == 1
+
+    flavor.run(story)
+
+
+def test_a_cancelled_lone_caller_cancels_its_upstream_call() -> None:
+    flavor = Flavor("suspending", "memory:", lambda: 0.0)  # type: ignore[arg-type]
+
+    async def story() -> None:
+        gate = Gate(flavor)
+        provider = Scripted(lambda: Script(gate, said()))
+        lone = asyncio.create_task(flavor.ask(call(), provider))
+        await flavor.until(lambda: gate.reached == 1)
+        lone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await lone
+        assert len(flavor.parts.desk.flights) == 0
+        assert provider.given[0].closed
+        gate.open = True
+        status, _ = await flavor.ask(call(), provider)
+        assert status.startswith("askonce; fwd=miss; stored")
+
+    flavor.run(story)
+
+
+def test_a_killed_leader_is_replaced_by_one_of_its_followers() -> None:
+    """Ctrl-C in the thread that was waiting for the provider: the others ask once more."""
+    flavor = Flavor("blocking", "memory:", lambda: 0.0)  # type: ignore[arg-type]
+
+    async def story() -> None:
+        gate = Gate(flavor)
+        stops = [KeyboardInterrupt()]
+
+        async def stop_the_first() -> None:
+            if stops:
+                raise stops.pop()
+
+        provider = Scripted(lambda: Script(gate, stop_the_first, said()))
+
+        async def one() -> tuple[str, bytes]:
+            return await flavor.ask(call(), provider)
+
+        async def opening() -> None:
+            await opened_when_joined(flavor, gate, 9)
+
+        *answers, _ = await flavor.together(*[one] * 10, opening)
+        stopped = [a for a in answers if isinstance(a, KeyboardInterrupt)]
+        served = [a for a in answers if isinstance(a, tuple)]
+        assert (len(stopped), len(served)) == (1, 9)
+        assert {body for _, body in served} == {said()}
+        assert provider.calls == 2
+
+    flavor.run(story)
+
+
+def test_an_upstream_failure_reaches_all_waiters_after_one_call(flavor: Flavor) -> None:
+    class Unreachable(Exception):
+        pass
+
+    async def story() -> None:
+        gate = Gate(flavor)
+        provider = Scripted(lambda: Script(gate, Unreachable("reset")))
+
+        async def one() -> tuple[str, bytes]:
+            return await flavor.ask(call(), provider)
+
+        async def opening() -> None:
+            await opened_when_joined(flavor, gate, 19)
+
+        *answers, _ = await flavor.together(*[one] * 20, opening)
+        assert all(isinstance(answer, Unreachable) for answer in answers)
+        assert provider.calls == 1
+
+    flavor.run(story)
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_an_error_answer_reaches_all_waiters_after_one_call(flavor: Flavor, status: int) -> None:
+    async def story() -> None:
+        gate = Gate(flavor)
+        headers = [
+            ("content-type", "application/json"),
+            ("retry-after", "7"),
+            ("set-cookie", "session=1"),
+        ]
+        provider = Scripted(lambda: Script(gate, b'{"error":1}', status=status, headers=headers))
+
+        async def one() -> tuple[int, dict[str, str], bytes]:
+            reply = await flavor.answer(call(), provider)
+            return reply.status, dict(reply.headers), await flavor.read(reply)
+
+        async def opening() -> None:
+            await opened_when_joined(flavor, gate, 19)
+
+        *answers, _ = await flavor.together(*[one] * 20, opening)
+        assert provider.calls == 1
+        assert {(s, b) for s, _, b in answers} == {(status, b'{"error":1}')}
+        assert all(h["retry-after"] == "7" for _, h, _ in answers)
+        assert sum("set-cookie" in h for _, h, _ in answers) == 1, "only the leader's own"
+
+    flavor.run(story)
+
+
+def test_a_stream_cut_short_is_one_clear_error_for_followers_in_the_other_shape(
+    flavor: Flavor,
+) -> None:
+    async def story() -> None:
+        gate = Gate(flavor)
+        pieces = streamed("a", end=False)
+        provider = Scripted(lambda: Script(gate, *pieces, headers=SSE_HEADERS))
+
+        async def leader() -> tuple[str, bytes]:
+            return await flavor.ask(call(stream=True), provider)
+
+        async def follower() -> tuple[int, bytes]:
+            await flavor.until(lambda: gate.reached == 1)
+            reply = await flavor.answer(call(), provider)
+            return reply.status, await flavor.read(reply)
+
+        async def opening() -> None:
+            await opened_when_joined(flavor, gate, 1)
+
+        _, (status, body), _ = await flavor.together(leader, follower, opening)
+        assert status == 502
+        assert msgspec.json.decode(body)["error"]["code"] == "cut-short"
+        assert provider.calls == 1
+
+    flavor.run(story)
+
+
+def test_restricting_directives_do_not_join_others(flavor: Flavor) -> None:
+    async def story() -> None:
+        gate = Gate(flavor)
+        provider = Scripted(lambda: Script(gate, said()))
+
+        async def one(headers: dict[str, str]) -> tuple[str, bytes]:
+            return await flavor.ask(call(headers=headers), provider)
+
+        wishes: list[dict[str, str]] = [
+            {},
+            {"cache-control": "no-cache"},
+            {"cache-control": "max-age=5"},
+            {"askonce-ttl": "5s"},
+            {"askonce-tags": "a"},
+        ]
+
+        async def opening() -> None:
+            await flavor.until(lambda: gate.reached == len(wishes))
+            gate.open = True
+
+        stories: list[Any] = [lambda h=h: one(h) for h in wishes]
+        await flavor.together(*stories, opening)
+        assert provider.calls == len(wishes)
+
+    flavor.run(story)
+
+
+def test_an_oversize_answer_is_relayed_without_being_kept(flavor: Flavor) -> None:
+    """Only a window of it is held once it cannot be stored any more."""
+
+    async def story() -> None:
+        piece = b"x" * 1_000_000
+        pieces = [b'{"a":"', *[piece] * 40, b'"}']
+        provider = Scripted(lambda: Script(*pieces))
+        reply = await flavor.answer(call(), provider)
+        size = held = 0
+        source: Any = reply._source
+        while (got := await reply.next()) is not None:
+            size += len(got)
+            if source is not None:
+                held = max(held, sum(len(p) for p in source.recording.pieces))
+        await reply.close()
+        assert size == 40_000_000 + 8
+        assert held <= 10_000_000
+
+    flavor.run(story)
+
+
+def test_threads_see_one_another_in_flight_under_every_interleaving() -> None:
+    """Many rounds of callers that leave, join and read at odd moments: nobody hangs."""
+    flavor = Flavor("blocking", "memory:", lambda: 0.0)  # type: ignore[arg-type]
+
+    async def story() -> None:
+        for round_ in range(60):
+            provider = Scripted(
+                lambda: Script(*streamed("a", "b", "c", "d"), headers=SSE_HEADERS)
+            )
+            barrier = threading.Barrier(8)
+
+            def caller(
+                index: int,
+                question: str = f"round {round_}",
+                wait: threading.Barrier = barrier,
+                up: Scripted = provider,
+            ) -> Any:
+                async def one() -> str:
+                    wait.wait(10)
+                    reply = await flavor.answer(call(question, stream=True), up)
+                    if index % 3 == 0:  # some leave early
+                        await reply.next()
+                        await reply.close()
+                        return "left"
+                    return text_of(await flavor.read(reply))
+
+                return one
+
+            answers = await flavor.together(*[caller(i) for i in range(8)])
+            assert set(answers) <= {"left", "abcd"}, answers
+            assert answers.count("abcd") == 5
+
+    flavor.run(story)
+
+
+def test_finish_refuses_a_story_that_suspends() -> None:
+    async def suspends() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="suspends"):
+        finish(suspends())

@@ -1,0 +1,140 @@
+"""Random questions with the cache and without it: their askers cannot tell the difference."""
+
+import json
+import re
+from typing import Any
+
+from holding import HoldingProvider
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sdks import Door, ready
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "parameters": {
+            "type": "object",
+            "properties": {"what": {"type": "string"}, "count": {"type": "integer"}},
+        },
+    },
+}
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+KEYS = {"authorization": "Bearer sk-1", "x-api-key": "sk-1", "anthropic-version": "2023-06-01"}
+
+# What the provider makes up anew for every answer.
+_NEW = re.compile(
+    r"(chatcmpl-|call_|msg_|toolu_)[0-9a-zA-Z]+|(?<=\"created\":)\s*\d+|(?<='created': )\d+"
+)
+
+texts = st.sampled_from(["", "Please call the tool: ", "Zoë's 料金 "]).flatmap(
+    lambda start: st.text(min_size=1, max_size=30).map(lambda rest: start + rest)
+)
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """A path and a request body without `stream`."""
+    turns = [{"role": "user", "content": draw(texts)}]
+    if draw(st.booleans()):
+        turns += [{"role": "assistant", "content": "Go on."}]
+        turns += [{"role": "user", "content": draw(texts)}]
+    if draw(st.booleans()):
+        body: dict[str, Any] = {"model": "claude-haiku-4-5", "max_tokens": 512, "messages": turns}
+        options: dict[str, Any] = {
+            "system": "Be brief.",
+            "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "tools": [{"name": "look_up", "input_schema": TOOL["function"]["parameters"]}],
+        }
+    else:
+        body = {"model": "gpt-4o-mini", "messages": turns}
+        options = {
+            "n": draw(st.integers(1, 3)),
+            "tools": [TOOL],
+            "temperature": draw(st.sampled_from([0, 0.5, 1])),
+            "response_format": {"type": "json_object"},
+        }
+    chosen = draw(st.sets(st.sampled_from(sorted(options))))
+    path = MESSAGES if "max_tokens" in body else CHAT
+    return path, {**body, **{name: options[name] for name in sorted(chosen)}}
+
+
+def without_new(text: str) -> str:
+    return _NEW.sub("new", text)
+
+
+def events(body: str) -> list[dict[str, Any]]:
+    data = [line[6:] for line in body.split("\n") if line.startswith("data: ")]
+    return [json.loads(datum) for datum in data if datum != "[DONE]"]
+
+
+def folded(body: str) -> dict[str, str]:
+    """All that a stream says, pieces put together under the place where they belong."""
+    said: dict[str, str] = {}
+
+    def walk(value: Any, place: str) -> None:
+        if isinstance(value, dict):
+            inner = f"{place}[{value['index']}]" if "index" in value else place
+            for name in value.keys() - {"index"}:
+                walk(value[name], f"{inner}.{name}")
+        elif isinstance(value, list):
+            for position, item in enumerate(value):
+                # Items that carry an index come in any order, one event each.
+                indexed = isinstance(item, dict) and "index" in item
+                walk(item, place if indexed else f"{place}[{position}]")
+        elif isinstance(value, str) and place.endswith(PIECES):
+            said[place] = said.get(place, "") + value
+        elif value is not None:
+            said[place] = str(value)
+
+    for event in events(body):
+        walk(event, str(event.get("type", "")))
+    return said
+
+
+PIECES = (".content", ".arguments", ".text", ".thinking", ".partial_json", ".refusal")
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(question=questions(), usage=st.booleans())
+def test_cache_on_and_off(
+    door: Door, provider: HoldingProvider, question: tuple[str, dict[str, Any]], usage: bool
+) -> None:
+    path, body = question
+    streamed = {**body, "stream": True}
+    if usage and path == CHAT:
+        streamed["stream_options"] = {"include_usage": True}
+
+    async def story() -> None:
+        async def ask(client: Any, asked: dict[str, Any]) -> str:
+            response = await ready(client.post(path, json=asked, headers=KEYS))
+            assert response.status_code == 200
+            return str(response.text)
+
+        plain = door.http()
+        async with door.cache(sampling="reuse") as first, door.cache(sampling="reuse") as second:
+            of_json, of_stream = door.http(first), door.http(second)
+
+            whole = await ask(of_json, body)
+            assert without_new(whole) == without_new(await ask(plain, body))
+            assert await ask(of_json, body) == whole
+
+            live = await ask(of_stream, streamed)
+            expected = folded(await ask(plain, streamed))
+            assert without_new(str(folded(live))) == without_new(str(expected))
+
+            # Hits in either shape, out of an entry that came in either shape.
+            assert folded(await ask(of_stream, streamed)) == folded(live)
+            replayed = folded(await ask(of_json, streamed))
+            assert without_new(str(sorted(replayed.items()))) == without_new(
+                str(sorted(expected.items()))
+            )
+            kept = json.loads(await ask(of_stream, body))
+            assert without_new(str(kept)) == without_new(str(json.loads(whole)))
+            assert (first.stats().hits, second.stats().hits) == (2, 2)
+            for client in (plain, of_json, of_stream):
+                await ready(client.aclose() if hasattr(client, "aclose") else client.close())
+
+    door.run(story())
