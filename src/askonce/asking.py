@@ -226,7 +226,7 @@ class Asking:
                 answer = folding.answer()
         if attempt.failed:
             self._give_up(recording, Because.GARBAGE)
-        elif folding.ended:
+        elif folding.ended or folding.failed is not None:
             body = None if answer is None else _encode(answer)
             await self._land(recording, body, answer, folding.failed)
 

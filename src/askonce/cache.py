@@ -7,6 +7,7 @@ serves an `async` client, and the other way round.
 
 import functools
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
@@ -33,6 +34,8 @@ from askonce.texts import Answer, Texts
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 LOCAL = "local"
 """The namespace of texts and functions, where the developer names no other."""
@@ -88,6 +91,7 @@ class Works:
         self.closed = False
         self._blocking: Flavor | None = None
         self._suspending: Flavor | None = None
+        self._thread: InThread | None = None
 
     @property
     def blocking(self) -> Flavor:
@@ -102,7 +106,8 @@ class Works:
         if self._suspending is None:
             shared = self.shared
             if shared is not None:
-                shared = ThreadedStore(shared, InThread("askonce-store"))
+                self._thread = InThread("askonce-store")
+                shared = ThreadedStore(shared, self._thread)
             self._suspending = self._flavor(self.suspending_runtime, shared)
         return self._suspending
 
@@ -149,6 +154,8 @@ class Works:
         with flavor.desk.boundary.around("close"):
             if flavor.desk.shared is not None:
                 await flavor.desk.shared.close()
+        if self._thread is not None:
+            self._thread.close()
 
 
 class _Settings:
@@ -178,6 +185,8 @@ class _Settings:
                 stale_if_error=_seconds("stale_if_error", stale_if_error),
                 pool=_pool(sampling),
             )
+        if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+            raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
         self._works = Works(
             url,
             rules=rules,

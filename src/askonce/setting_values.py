@@ -48,8 +48,6 @@ def size(value: Any) -> int:
         return parse_size(amount)
     except ValueError as error:
         raise ValueError(f"is {error}") from None
-    except OverflowError:
-        raise ValueError(f"is beyond all sizes: {short(value)}; write less") from None
 
 
 def _amount(value: Any, what: str, example: str) -> str:

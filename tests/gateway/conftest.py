@@ -59,3 +59,8 @@ def puppet(_puppet: Puppet) -> Puppet:
 def puppet_gateway(_puppet: Puppet) -> Iterator[str]:
     with gateway(_puppet.url) as url:
         yield url
+
+
+@pytest.fixture
+def puppet_caller(http: httpx2.Client, puppet_gateway: str) -> Caller:
+    return Caller(http, puppet_gateway)

@@ -5,7 +5,17 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from stage import CHAT, MESSAGES, Caller, Puppet, gateway, is_answer, outcome_of, plain_request
+from stage import (
+    CHAT,
+    MESSAGES,
+    Caller,
+    Exchange,
+    Puppet,
+    gateway,
+    is_answer,
+    outcome_of,
+    plain_request,
+)
 
 from askonce.gateway.routes import has_dot_segments
 
@@ -184,9 +194,9 @@ class TestTargets:
         assert not has_dot_segments(b"/v1/files/a..b/.hidden/x./...")
 
     def test_a_redirect_is_the_callers_to_follow(self, puppet: Puppet, puppet_gateway: str) -> None:
-        async def redirect(exchange: object) -> None:
-            await exchange.head(307, location="http://elsewhere.example/")  # type: ignore[attr-defined]
-            await exchange.end()  # type: ignore[attr-defined]
+        async def redirect(exchange: Exchange) -> None:
+            await exchange.head(307, location="http://elsewhere.example/")
+            await exchange.end()
 
         puppet.act = redirect
         answer = plain_request(puppet_gateway, "GET", "/v1/files/f/content", KEY)

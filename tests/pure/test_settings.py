@@ -172,7 +172,7 @@ def test_a_variable_finds_a_name_with_case_dots_and_dashes() -> None:
         ("[cache]\nttl = true", "my.toml: cache.ttl is not a duration: True; write one such as"),
         ("[cache]\nttl = nan", "my.toml: cache.ttl is not a duration: 'nan'"),
         ('[memory]\nsize = "1 MO"', "my.toml: memory.size is not a size: '1 MO' (write"),
-        (f'[memory]\nsize = "{"9" * 400}"', "my.toml: memory.size is beyond all sizes"),
+        (f'[memory]\nsize = "{"9" * 400}"', "my.toml: memory.size is not a size"),
         ('[cache]\nmax_entry = "0 B"', "my.toml: cache.max_entry must be above zero"),
         (
             '[memory]\neviction = "lru"',

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import threading
 from typing import Any, NamedTuple
@@ -21,7 +22,6 @@ class Ending(NamedTuple):
     kind: type | None
     text: str
     status: int | None = None
-    body: Any = None
     cause: type | None = None
 
 
@@ -34,9 +34,10 @@ async def ending(sdk: Sdk, client: Any, model: str, *, stream: bool) -> Ending:
         async for event in each(got.value):
             words.append(sdk.words(event))
     except sdk.errors as error:
-        status, body = getattr(error, "status_code", None), getattr(error, "body", None)
         cause = None if error.__cause__ is None else type(error.__cause__)
-        return Ending(type(error), f"{error} after {''.join(words)}", status, body, cause)
+        # The message quotes the response's body, in which only the request's id is ever new.
+        text = re.sub(r"\breq_\w+", "req_", f"{error} after {''.join(words)}")
+        return Ending(type(error), text, getattr(error, "status_code", None), cause)
     return Ending(None, "".join(words))
 
 

@@ -1,0 +1,38 @@
+"""Two tenants behind one gateway: everyone of a tenant shares its answers, nobody else does."""
+
+from typing import Any
+
+from openai import OpenAI
+
+from askonce.gateway import build
+from askonce.practice.provider import PracticeProvider
+from askonce.practice.serving import running
+from askonce.settings import load
+
+# `askonce serve --config FILE` does the same with this text in a file. For the real thing,
+# base_url is https://api.openai.com and upstream_key is what you pay with.
+CONFIG = """
+[store]
+url = "memory:"
+[providers.openai]
+base_url = "{provider}"
+format = "openai"
+[tenants.acme]
+keys = ["sk-acme-1", "sk-acme-2"]
+upstream_key = "sk-paid-by-acme"
+[tenants.globex]
+keys = ["sk-globex-1"]
+upstream_key = "sk-paid-by-globex"
+"""
+MESSAGES: Any = [{"role": "user", "content": "What does the premium plan cost?"}]
+
+provider = PracticeProvider(first_byte_ms=(50, 50))
+with running(provider) as url:
+    gateway = build(load(CONFIG.format(provider=url), {}))
+    with running(gateway, lifespan="on") as gateway_url:
+        for key in ("sk-acme-1", "sk-acme-2", "sk-globex-1", "sk-globex-1"):
+            with OpenAI(api_key=key, base_url=f"{gateway_url}/v1") as client:
+                create = client.chat.completions.with_raw_response.create
+                status = create(model="gpt-4o-mini", messages=MESSAGES).headers["cache-status"]
+                print(f"{key:12} {status}")
+print(f"The model was asked {provider.calls.total} times: once for each tenant.")

@@ -1,0 +1,68 @@
+"""The Markdown pages of the repository: their blocks, tables and links, for tests."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_WORD = re.compile(r"`([^`]+)`")
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page_id(page), text[: found.start()].count("\n") + 1, found[1], found[2])
+        for found in _BLOCK.finditer(text)
+        if found[1] == language
+    ]
+
+
+def all_blocks(language: str) -> list[Block]:
+    return [block for page in PAGES for block in blocks(page, language)]
+
+
+def commands(block: Block) -> list[str]:
+    """The shell's lines, without comments, continued ones in one piece."""
+    joined = block.text.replace("\\\n", " ")
+    lines = [re.sub(r"\s+#.*", "", line).strip() for line in joined.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table whose first heading is this one; a page may have several of them."""
+    found: list[list[str]] = []
+    inside = False
+    for line in read(page).splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if not line.startswith("|"):
+            inside = False
+        elif cells[0] == heading:
+            inside = True
+        elif inside and not set(line) <= set("|-: "):
+            found.append(cells)
+    return found
+
+
+def words(text: str) -> list[str]:
+    """What stands in backticks."""
+    return _WORD.findall(text)

@@ -1,0 +1,101 @@
+"""Every example runs as a person would run it, in a process of its own, and says what it should."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+MISS = r"askonce; fwd=miss; stored; detail=not-found"
+HIT = r"askonce; hit; ttl=\d+; detail=memory"
+BYPASS = r"askonce; fwd=bypass; detail=sampling"
+WEATHER = r"  Weather\(city='Zürich', degrees=21.5\)"
+FETCHED = r"  \(asking the weather service about Zürich\)"
+FIRST_WORDS = r"\[first words after \d+ ms, all after \d+ ms\]"
+
+EXPECTED = {
+    "exact_match": [
+        rf" +\d+ ms  How do I change my PIN\? +{MISS}",
+        rf" +\d+ ms  My card has not arrived yet\. +{MISS}",
+        rf" +\d+ ms  How do I change my PIN\? +{HIT}",
+        r"Once more, .*",
+        r" +\d+ ms  How do I change my PIN\? +askonce; fwd=miss; stored; detail=too-old",
+        r"1 of 4 calls was a hit: [1-9]\d+ tokens",
+        r"and \$0\.0000\d\d saved\.",
+    ],
+    "deterministic_only": [
+        r'Cache\(sampling="bypass"\)',
+        rf"  temperature 0: answer \.\.\.(?P<a>\w+)  {MISS}",
+        rf"  temperature 0: answer \.\.\.(?P=a)  {HIT}",
+        *[rf"  temperature 0\.8: answer \.\.\.\w+  {BYPASS}"] * 2,
+        r"  3 of 4 calls went to the model",
+        r"",
+        r'Cache\(sampling="pool:3"\)',
+        *[rf"  temperature 0\.8: answer \.\.\.(?P<{name}>\w+)  {MISS}" for name in "xyz"],
+        *[rf"  temperature 0\.8: answer \.\.\.(?P={name})  {HIT}" for name in "xyz"],
+        r"  3 of 6 calls went to the model",
+        r"",
+    ],
+    "decorator": [
+        r"Twice the same question:",
+        *[FETCHED, WEATHER, WEATHER],
+        r"Once more, after its tag was invalidated:",
+        *[FETCHED, WEATHER],
+        r"Five times at once, in asyncio:",
+        r"  \(translating\)",
+        r"  \['Hallo', 'Hallo', 'Hallo', 'Hallo', 'Hallo'\]",
+    ],
+    "streaming_chat": [
+        *[r"model: (?P<answer>.* Your reference is .*)", FIRST_WORDS, ""],
+        *[r"cache: (?P=answer)", FIRST_WORDS, ""],
+    ],
+    "transport": [
+        r"The first program that opens the file:",
+        r"  openai:    (?P<openai>.+)",
+        r"  anthropic: (?P<anthropic>.+)",
+        r"  2 calls to the models, 0 hits",
+        r"The second program that opens the file:",
+        r"  openai:    (?P=openai)",
+        r"  anthropic: (?P=anthropic)",
+        r"  0 calls to the models, 2 hits",
+    ],
+    "gateway_tenants": [
+        rf"sk-acme-1    {MISS}",
+        rf"sk-acme-2    {HIT}",
+        rf"sk-globex-1  {MISS}",
+        rf"sk-globex-1  {HIT}",
+        r"The model was asked 2 times: once for each tenant\.",
+    ],
+}
+"""What each example prints, line by line, as regular expressions; named groups carry over."""
+
+
+def test_no_example_is_forgotten() -> None:
+    assert EXPECTED.keys() == {path.stem for path in EXAMPLES.glob("*.py")}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_it_runs_and_prints_what_it_promises(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / f"{name}.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    pattern = "".join(f"{line}\n" for line in EXPECTED[name])
+    assert re.fullmatch(pattern, done.stdout), done.stdout
+    assert list(tmp_path.iterdir()) == [], "an example leaves nothing behind"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_it_is_short_and_says_what_it_shows(name: str) -> None:
+    text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+
+    assert re.match(r'"""[A-Z][^\n]+\."""\n', text)
+    assert len(text.splitlines()) <= 40
