@@ -1,9 +1,9 @@
 """The bare app: what an ASGI server can do at best, as a measure for the gateway.
 
-    python -m bench.bare PORT FILE CONTENT_TYPE
+    python -m bench.bare PORT FILE CONTENT_TYPE [joined]
 
 It reads the request's body, hashes it, and answers the bytes of one file. The server runs with
-the gateway's own settings.
+the gateway's own settings; with `joined`, it also joins writes as the gateway's does.
 """
 
 import hashlib
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+
+from askonce.gateway.wire import Protocol
 
 Message = MutableMapping[str, Any]
 
@@ -47,11 +49,11 @@ class BareApp:
 
 
 def main() -> None:
-    port, file, content_type = sys.argv[1:]
+    port, file, content_type, *joined = sys.argv[1:]
     uvicorn.run(
         BareApp(Path(file).read_bytes(), content_type),
         port=int(port),
-        http="httptools",
+        http=Protocol if joined else "httptools",
         ws="none",
         lifespan="off",
         access_log=False,

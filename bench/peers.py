@@ -50,7 +50,10 @@ def measure(seconds: int = 5, rounds: int = 3) -> list[Figure]:
             headers = {**HEADERS, "authorization": f"Bearer {key}"}
             ready(theirs, headers)
             told = []
-            for name, goal, stream in (("JSON hits", 100.0, False), ("stream replays", 500.0, True)):
+            for name, goal, stream in (
+                ("JSON hits", 100.0, False),
+                ("stream replays", 500.0, True),
+            ):
                 body = chat(f"How do I change my PIN? {name}", stream=stream)
                 primed(ours.url, body)
                 cached_by(theirs, provider, body, headers)
@@ -121,9 +124,7 @@ def ready(server: Server, headers: Mapping[str, str]) -> None:
     raise RuntimeError("the proxy of LiteLLM did not become ready")
 
 
-def cached_by(
-    server: Server, provider: Server, body: bytes, headers: Mapping[str, str]
-) -> None:
+def cached_by(server: Server, provider: Server, body: bytes, headers: Mapping[str, str]) -> None:
     """Fill the proxy's cache. Raises RuntimeError if it goes on asking upstream."""
     for _ in range(5):
         before = upstream_calls(provider)

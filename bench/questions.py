@@ -16,7 +16,9 @@ _SYSTEM = (
 )
 
 
-def chat(question: str, *, stream: bool = False, user: str = "00000-00000", size: int = 1024) -> bytes:
+def chat(
+    question: str, *, stream: bool = False, user: str = "00000-00000", size: int = 1024
+) -> bytes:
     """A Chat Completions request of exactly `size` bytes.
 
     `user` is not part of its key, as long as its length stays the same.

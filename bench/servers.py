@@ -19,11 +19,14 @@ class Server(NamedTuple):
     url: str
     pid: int
 
-    def cpu_seconds(self) -> float | None:
-        """The processor's time that it has used so far; None where the system does not say."""
+    def cpu_seconds(self) -> float:
+        """The processor's time that it has used so far."""
         stat = Path(f"/proc/{self.pid}/stat")
         if not stat.exists():
-            return None
+            clock = ["ps", "-o", "time=", "-p", str(self.pid)]
+            told = subprocess.run(clock, capture_output=True, text=True, check=True).stdout
+            minutes, _, seconds = told.strip().rpartition(":")
+            return int(minutes.rpartition(":")[2]) * 60 + float(seconds)
         fields = stat.read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -95,13 +98,16 @@ def gateway(folder: Path, upstream: str, core: int | None = None) -> Iterator[Se
 
 
 @contextlib.contextmanager
-def bare(folder: Path, body: bytes, content_type: str, core: int | None = None) -> Iterator[Server]:
-    """The bare app, answering this body."""
+def bare(
+    folder: Path, body: bytes, content_type: str, core: int | None, *, joined: bool = False
+) -> Iterator[Server]:
+    """The bare app, answering this body; with `joined`, on the gateway's own server."""
     port = free_port()
     answer = folder / f"bare-{port}"
     answer.write_bytes(body)
     command = [sys.executable, "-m", "bench.bare", str(port), str(answer), content_type]
-    with serving(command, port, folder / "bare.log", core) as server:
+    command += ["joined"] if joined else []
+    with serving(command, port, folder / f"bare-{port}.log", core) as server:
         yield server
 
 

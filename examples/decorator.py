@@ -19,12 +19,9 @@ with Cache() as cache:
         print(f"  (asking the weather service about {city})")
         return Weather(city, 21.5)
 
-    print("Twice the same question:")
-    print(" ", weather("Zürich"))
-    print(" ", weather("Zürich"))
+    print("Twice:", weather("Zürich"), weather("Zürich"), sep="\n  ")
     cache.invalidate(tags=["weather"])
-    print("Once more, after its tag was invalidated:")
-    print(" ", weather("Zürich"))
+    print("After its tag was invalidated:", weather("Zürich"), sep="\n  ")
 
 
 async def main() -> None:
@@ -36,8 +33,7 @@ async def main() -> None:
             await asyncio.sleep(0.1)
             return {"Hello": "Hallo"}[text]
 
-        print("Five times at once, in asyncio:")
-        print(" ", await asyncio.gather(*[translate("Hello") for _ in range(5)]))
+        print("Five at once:", *await asyncio.gather(*[translate("Hello") for _ in range(5)]))
 
 
 asyncio.run(main())

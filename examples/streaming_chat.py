@@ -28,8 +28,8 @@ async def chat(client: AsyncOpenAI, who: str) -> None:
 
 async def main(base_url: str) -> None:
     async with AsyncCache() as cache:
-        http_client = httpx2.AsyncClient(transport=CachingTransport(cache))
-        async with AsyncOpenAI(api_key="sk-1", base_url=base_url, http_client=http_client) as client:
+        http = httpx2.AsyncClient(transport=CachingTransport(cache))
+        async with AsyncOpenAI(api_key="sk-1", base_url=base_url, http_client=http) as client:
             await chat(client, "model")
             await chat(client, "cache")
 

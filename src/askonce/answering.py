@@ -16,7 +16,7 @@ the design:
    10 whole?       fold the stream; may it be stored?
    11 store        unless a tag was invalidated since step 3
    12 land         followers finish, or one of them pulls on if the leader went away
-   13 account      one outcome and one reason for each call
+   13 account      one outcome and one reason for each call (`presenting.py`)
 
 The order of 5, 6 and 7 is the point. A flight is joined right after memory, so a thousand
 identical simultaneous questions cost one read of the shared store and one upstream call. Memory
@@ -38,13 +38,13 @@ from askonce.asking import Asking
 from askonce.cache_status import cache_status
 from askonce.desk import Asked, Desk
 from askonce.policy import Life
-from askonce.protocols import Held, Upstream
+from askonce.presenting import Presenting
+from askonce.protocols import Upstream
 from askonce.recognizing import Recognition, sampled_key
-from askonce.recording import Reader, Recording
-from askonce.records import Because, Call, Entry, Outcome
-from askonce.reply import Reply, from_entry, relayed_headers, without_private
+from askonce.recording import Recording
+from askonce.records import Because, Call, Outcome
+from askonce.reply import Reply, relayed_headers
 
-_decode = msgspec.json.Decoder().decode
 _SAMPLED_QUESTIONS = 65_536
 
 
@@ -54,6 +54,7 @@ class Answering:
     def __init__(self, desk: Desk, recognition: Recognition) -> None:
         self._desk = desk
         self._recognition = recognition
+        self._presenting = Presenting(desk)
         self._samples: dict[bytes, int] = {}
 
     async def answer(self, call: Call, upstream: Upstream) -> Reply:
@@ -76,7 +77,7 @@ class Answering:
         with self._desk.boundary.around("memory"):
             held = self._desk.memory.find(asked.key)
             if held is not None and self._desk.life(held.entry, asked) is Life.FRESH:
-                return _noted(asked, self._hit(asked, held))
+                return _noted(asked, self._presenting.hit(asked, held, Outcome.HIT_MEMORY))
         return asked
 
     async def go_on(self, call: Call, asked: Asked | Because, upstream: Upstream) -> Reply:
@@ -89,15 +90,13 @@ class Answering:
             return _noted(asked, reply)
         while True:
             recording, leads = await self._join(asked, upstream)
-            reply = await self._present(asked, recording, leads=leads)
+            found = await self._presenting.present(asked, recording, leads=leads)
             if leads and recording.due:
                 self._refresh(asked, upstream)
-            if reply is not None:
-                return _noted(asked, reply)
-            if not leads and recording.stored is not None:
-                # Too large to be kept, so it cannot be shown in this caller's other shape.
-                because = recording.stored.because
-                return _noted(asked, await self._pass(call, because, upstream))
+            if isinstance(found, Because):
+                return _noted(asked, await self._pass(call, found, upstream))
+            if found is not None:
+                return _noted(asked, found)
 
     # Steps 1 to 4.
 
@@ -128,23 +127,6 @@ class Answering:
 
     # Step 5.
 
-    def _hit(self, asked: Asked, held: Held, outcome: Outcome = Outcome.HIT_MEMORY) -> Reply:
-        desk = self._desk
-        entry = held.entry
-        shape = asked.question.shape
-        if shape.stream:
-            shown = held.shown.get(shape)
-            if shown is None:
-                shown = self._unfolded(asked, entry.body)
-                desk.memory.show(held, shape, shown)
-        else:
-            shown = entry.body
-        desk.ledger.answered(outcome, Because.OK, entry)
-        return from_entry(entry, shape, shown, outcome, desk.runtime.now())
-
-    def _unfolded(self, asked: Asked, body: bytes) -> bytes:
-        return b"".join(asked.format.unfold(_decode(body), asked.question.shape))
-
     def _stale(self, asked: Asked, upstream: Upstream) -> Reply | None:
         """Answer with a stale entry of memory that may still serve, and refresh it behind."""
         desk = self._desk
@@ -154,7 +136,9 @@ class Answering:
         if held is None or desk.life(held.entry, asked) is not Life.STALE:
             return None
         self._refresh(asked, upstream)
-        return self._hit(asked, held, Outcome.STALE)
+        with desk.boundary.around("memory"):
+            return self._presenting.hit(asked, held, Outcome.STALE)
+        return None
 
     def _refresh(self, asked: Asked, upstream: Upstream) -> None:
         again = msgspec.structs.replace(asked, refreshing=True)
@@ -162,7 +146,7 @@ class Answering:
         async def ask_again() -> None:
             with self._desk.boundary.around("refresh"):
                 recording, leads = await self._join(again, upstream)
-                reader = self._reader(again, recording)
+                reader = self._presenting.reader(again, recording)
                 try:
                     if leads:
                         await reader.whole()
@@ -190,84 +174,6 @@ class Answering:
             return Recording(desk.runtime, Asking(desk, asked, upstream, flight))
 
         return desk.flights.join(flight, take_off)
-
-    def _reader(self, asked: Asked, recording: Recording) -> Reader:
-        shape, show = asked.question.shape, asked.format.show
-        return Reader(recording, lambda event: show(event, shape))
-
-    # Steps 12 and 13, as one caller sees them.
-
-    async def _present(self, asked: Asked, recording: Recording, *, leads: bool) -> Reply | None:
-        """This caller's reply out of a recording; None if the question must be asked again."""
-        reader = self._reader(asked, recording)
-        reply = None
-        try:
-            if await reader.head():
-                reply = await self._presented(asked, recording, reader, leads=leads)
-            return reply
-        finally:
-            if reply is None or reply.body is not None:
-                await reader.close()
-
-    async def _presented(
-        self, asked: Asked, recording: Recording, reader: Reader, *, leads: bool
-    ) -> Reply | None:
-        ledger = self._desk.ledger
-        shape = asked.question.shape
-        if recording.outcome is not Outcome.MISS:
-            assert recording.entry is not None
-            return self._replayed(asked, recording, recording.entry, leads=leads)
-        outcome = Outcome.MISS if leads else Outcome.JOINED
-        if leads and asked.wishes.no_cache:
-            outcome, recording.because = Outcome.BYPASS, Because.NO_CACHE
-        whole = 200 <= recording.status < 300
-        if whole and not leads and recording.streamed != shape.stream:
-            body = await reader.whole()
-            if body is None:
-                assert recording.stored is not None
-                if recording.stored.because is Because.OVER_SIZE:
-                    return None
-                ledger.answered(outcome, recording.stored.because)
-                return self._failed(asked, recording.stored.because)
-            shown = self._unfolded(asked, body) if shape.stream else body
-            ledger.answered(outcome)
-            return self._joined(asked, recording, shown)
-        ledger.answered(outcome, recording.because if leads else Because.OK)
-        stored = recording.stored is not None and recording.stored.yes
-        status = cache_status(outcome, recording.because, stored=stored)
-        headers = relayed_headers(recording.headers, status, raw=False)
-        if not leads:
-            headers = without_private(headers)
-        if recording.decided and not recording.streamed and not recording.first_kept():
-            body = b"".join([p for p in recording.pieces if isinstance(p, bytes)])
-            return Reply(
-                recording.status, headers, outcome, recording.because, body=body, stored=stored
-            )
-        return Reply(
-            recording.status, headers, outcome, recording.because, source=reader, stored=stored
-        )
-
-    def _replayed(self, asked: Asked, recording: Recording, entry: Entry, *, leads: bool) -> Reply:
-        outcome = recording.outcome if leads else Outcome.JOINED
-        shape = asked.question.shape
-        shown = self._unfolded(asked, entry.body) if shape.stream else entry.body
-        self._desk.ledger.answered(outcome, Because.OK, entry)
-        return from_entry(entry, shape, shown, outcome, self._desk.runtime.now())
-
-    def _joined(self, asked: Asked, recording: Recording, shown: bytes) -> Reply:
-        kind = "text/event-stream; charset=utf-8" if asked.question.shape.stream else (
-            "application/json"
-        )  # fmt: skip
-        status = cache_status(Outcome.JOINED)
-        headers = [("content-type", kind), ("cache-status", status)]
-        return Reply(recording.status, headers, Outcome.JOINED, Because.OK, body=shown)
-
-    def _failed(self, asked: Asked, because: Because) -> Reply:
-        """The one upstream call failed half-way; its followers hear of it, and may retry."""
-        body = asked.format.error("the provider's answer ended before it was whole", because.value)
-        status = cache_status(Outcome.MISS, because)
-        headers = [("content-type", "application/json"), ("cache-status", status)]
-        return Reply(502, headers, Outcome.JOINED, because, body=body)
 
     async def _pass(self, call: Call, because: Because, upstream: Upstream) -> Reply:
         """Step 4 said no: the provider's own bytes, nothing read and nothing stored."""

@@ -127,7 +127,9 @@ class Asking:
     async def _ask(self, recording: Recording) -> Response | None:
         """Ask the provider; None if a stale answer had to stand in for it."""
         desk, asked = self._desk, self._asked
-        body = asked.format.to_upstream(asked.call.body, asked.question)
+        body = asked.call.body
+        with desk.boundary.around("body"):
+            body = asked.format.to_upstream(body, asked.question)
         desk.ledger.asked_upstream()
         if self._fallback is None:
             return await self._upstream.ask(asked.call, body)

@@ -6,6 +6,7 @@
     ├── StoreError         a store could not do what it was asked
     │   └── EntryDamaged   stored bytes are not the entry they claim to be
     ├── AnswerCut          a provider's answer ended before it was whole
+    ├── PatienceOver       a joined call brought no news for longer than its caller waits
     └── CacheClosed        a cache was used after `close`
 
 Errors of the provider's HTTP client are never translated: a caller sees what it would have seen
@@ -35,6 +36,10 @@ class EntryDamaged(StoreError):
 
 class AnswerCut(AskOnceError):
     """A provider's answer ended before it was whole."""
+
+
+class PatienceOver(AskOnceError):
+    """A joined call brought no news for longer than this caller waits for an answer."""
 
 
 class CacheClosed(AskOnceError):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-from askonce.errors import AnswerCut
+from askonce.errors import AnswerCut, PatienceOver
 from askonce.records import Because, Entry, Outcome, Verdict
 from askonce.runtimes import Bell, Labor, Runtime
 from askonce.sse import Event
@@ -117,8 +117,13 @@ class Recording:
                 await labor.stop()
             await self._source.drop(self)
 
-    async def until(self, enough: Callable[["Recording"], bool]) -> None:
-        """Pull, or wait for whoever pulls, until `enough` or the recording has ended."""
+    async def until(
+        self, enough: Callable[["Recording"], bool], patience: float | None = None
+    ) -> None:
+        """Pull, or wait for whoever pulls, until `enough` or the recording has ended.
+
+        Raises PatienceOver when whoever pulls brought no news for `patience` seconds.
+        """
         while not enough(self) and self.state is State.GROWING:
             with self._guard:
                 if enough(self) or self.state is not State.GROWING:
@@ -130,10 +135,10 @@ class Recording:
                 else:
                     self._pulling = True
                     labor = self._labor = self._runtime.start(self._pull)
-            if labor is None:
-                await bell.heard(None)
-            else:
+            if labor is not None:
                 await labor.done()
+            elif not await bell.heard(patience):
+                raise PatienceOver(f"the call that was joined brought no news for {patience} s")
 
     def forget(self, count: int) -> None:
         """Drop pieces that the only reader has seen; nobody can join any more."""
@@ -184,8 +189,14 @@ class _Pull:
 class Reader:
     """One caller's place in a recording; entered already, and must be closed."""
 
-    def __init__(self, recording: Recording, show: Callable[[Event], bytes | None]) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        show: Callable[[Event], bytes | None],
+        patience: float | None = None,
+    ) -> None:
         self.recording = recording
+        self._patience = patience
         self._show = show
         self._position = 0
         self._open = True
@@ -196,7 +207,7 @@ class Reader:
         Raises what the provider's client raised.
         """
         recording = self.recording
-        await recording.until(lambda it: it.headed)
+        await recording.until(lambda it: it.headed, self._patience)
         if recording.headed:
             return True
         if recording.state is State.FAILED and recording.error is not None:
@@ -208,7 +219,7 @@ class Reader:
         recording = self.recording
         while True:
             start = self._position
-            await recording.until(self._is_behind)
+            await recording.until(self._is_behind, self._patience)
             fresh = recording.pieces[start - recording.first_kept() :]
             if not fresh:
                 break
@@ -226,7 +237,7 @@ class Reader:
     async def whole(self) -> bytes | None:
         """The whole answer in its normal form; None where it never became whole."""
         recording = self.recording
-        await recording.until(lambda it: it.decided)
+        await recording.until(lambda it: it.decided, self._patience)
         if recording.answer is None and recording.state is State.FAILED:
             assert recording.error is not None
             raise recording.error

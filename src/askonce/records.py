@@ -159,6 +159,9 @@ class Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     namespace: str | None
+    patience: float | None = None
+    """Seconds that this caller waits for news of a call that it joined; None for as long as it
+    takes. How long its own upstream call may take is its client's question."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

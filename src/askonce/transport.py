@@ -10,19 +10,25 @@ import functools
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from askonce.cache import AsyncCache, Cache, Flavor
 from askonce.directives import OWN_HEADERS
-from askonce.errors import AnswerCut
+from askonce.errors import AnswerCut, PatienceOver
 from askonce.formats import recognize
 from askonce.protocols import Response
 from askonce.records import Call
 from askonce.reply import Reply
 from askonce.runtimes import finish
 
+if TYPE_CHECKING:
+    # Type checkers take it for a transport of either library, in either flavor.
+    from typing import Any as _Transport
+else:
+    _Transport = object
 
-class CachingTransport:
+
+class CachingTransport(_Transport):  # type: ignore[misc]
     """A transport that answers from a cache what it can, and sends on what it cannot.
 
     `inner` is the transport that reaches the provider; without one, the library's own default is
@@ -100,8 +106,12 @@ class CachingTransport:
         url = request.url
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         path = url.raw_path.decode("ascii")
-        call = Call(request.method, origin, path, headers, request.content, namespace)
-        return await flavor.answering.answer(call, upstream)
+        patience = request.extensions.get("timeout", {}).get("read")
+        call = Call(request.method, origin, path, headers, request.content, namespace, patience)
+        try:
+            return await flavor.answering.answer(call, upstream)
+        except PatienceOver as over:
+            raise _library(request).ReadTimeout(str(over), request=request) from over
 
 
 def _is_cached(request: Any) -> bool:
@@ -202,6 +212,8 @@ def _streams(lib: Any) -> Mapping[str, Any]:
                     yield piece
             except AnswerCut as cut:
                 raise lib.ReadError(str(cut)) from cut
+            except PatienceOver as over:
+                raise lib.ReadTimeout(str(over)) from over
 
         def close(self) -> None:
             finish(self._reply.close())
@@ -216,6 +228,8 @@ def _streams(lib: Any) -> Mapping[str, Any]:
                     yield piece
             except AnswerCut as cut:
                 raise lib.ReadError(str(cut)) from cut
+            except PatienceOver as over:
+                raise lib.ReadTimeout(str(over)) from over
 
         async def aclose(self) -> None:
             await self._reply.close()

@@ -46,6 +46,7 @@ STORY = {
     "boundary",
     "desk",
     "flights",
+    "presenting",
     "recording",
     "remembering",
     "reply",

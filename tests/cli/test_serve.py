@@ -50,7 +50,7 @@ def test_ctrl_c_stops_it_quietly() -> None:
     command = [sys.executable, "-m", "askonce.cli", "serve", "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as gateway:
         assert gateway.stdout is not None
-        assert b"Starting AskOnce on http://127.0.0.1:0" in gateway.stdout.readline()
+        assert gateway.stdout.readline().startswith(b"AskOnce answers on http://127.0.0.1:")
         gateway.send_signal(signal.SIGINT)
         _, err = gateway.communicate(timeout=30)
     assert err == b""

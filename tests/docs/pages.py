@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_WORD = re.compile(r"`([^`]+)`")
+_TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
+_WORD = re.compile(r"`([^`\n]+)`")
 
 
 class Block(NamedTuple):
@@ -51,16 +52,15 @@ def commands(block: Block) -> list[str]:
 def rows(page: str, heading: str) -> list[list[str]]:
     """The cells of the table whose first heading is this one; a page may have several of them."""
     found: list[list[str]] = []
-    inside = False
-    for line in read(page).splitlines():
-        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
-        if not line.startswith("|"):
-            inside = False
-        elif cells[0] == heading:
-            inside = True
-        elif inside and not set(line) <= set("|-: "):
-            found.append(cells)
+    for table in _TABLE.findall(read(page)):
+        titles, _, *body = [_cells(line) for line in table.splitlines()]
+        if titles[0] == heading:
+            found += body
     return found
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("| ").split(" | ")]
 
 
 def words(text: str) -> list[str]:

@@ -26,6 +26,8 @@ from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, commands, p
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
 README = ROOT / "README.md"
 GATEWAY = "http://127.0.0.1:4040"
+REMARKS = {"closes the transport and the one within, never the cache"}
+"""Comments at a call that do not say what it prints."""
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +72,8 @@ def test_the_python_of_a_page_does_what_it_says(
 
     assert done.stderr == ""
     assert done.returncode == 0
-    promised = [text for text in printed(program) if text not in COMMENTS]
+    promised = [text for text in printed(program) if text not in REMARKS]
     assert done.stdout.splitlines() == promised
-
-
-COMMENTS = {"closes the transport and the one within, never the cache"}
-"""Remarks at a call that are not what it prints."""
 
 
 def test_a_wrong_promise_would_be_noticed(tmp_path: Path, provider_url: str) -> None:

@@ -175,7 +175,13 @@ class TestHeaders:
             answer = plain_request(puppet_gateway, "POST", path, KEY, b"{}")
 
             names = {name.lower() for name, _ in answer.headers}
-            assert not names & {"x-secret", "keep-alive", "proxy-authenticate", "trailer", "upgrade"}
+            assert not names & {
+                "x-secret",
+                "keep-alive",
+                "proxy-authenticate",
+                "trailer",
+                "upgrade",
+            }
             assert answer.values("x-kept") == ["k"]
 
     def test_repeated_headers_stay_apart_and_in_order(
@@ -275,7 +281,9 @@ class TestWhatIsNotStored:
 
 class TestWhatAMissSends:
     def test_the_callers_own_bytes(self, puppet: Puppet, puppet_gateway: str) -> None:
-        body = '{ "model":"m","messages":[{"content":"\\u00e9 é","role":"user"}], "x": 1.0}'.encode()
+        body = (
+            '{ "model":"m","messages":[{"content":"\\u00e9 é","role":"user"}], "x": 1.0}'.encode()
+        )
         plain_request(puppet_gateway, "POST", CHAT, KEY, body)
 
         assert puppet.last.body == body

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from askonce.errors import PatienceOver
 from askonce.records import Call
 from askonce.runtimes import finish
 from tests.story.conftest import SSE_HEADERS, Flavor, Script, Scripted, call, said, streamed
@@ -381,3 +382,26 @@ def test_finish_refuses_a_story_that_suspends() -> None:
 
     with pytest.raises(RuntimeError, match="suspends"):
         finish(suspends())
+
+
+def test_a_follower_waits_no_longer_than_its_own_client_would(flavor: Flavor) -> None:
+    async def story() -> None:
+        gate = Gate(flavor)
+        provider = Scripted(lambda: Script(gate, said()))
+
+        async def leader() -> tuple[str, bytes]:
+            return await flavor.ask(call(), provider)
+
+        async def hurried() -> None:
+            await flavor.until(lambda: gate.reached == 1)
+            asked = msgspec.structs.replace(call(), patience=0.01)
+            with pytest.raises(PatienceOver):
+                await flavor.ask(asked, provider)
+            gate.open = True
+
+        (status, body), failed = await flavor.together(leader, hurried)
+        assert failed is None
+        assert (status, body) == ("askonce; fwd=miss; stored; detail=not-found", said())
+        assert provider.calls == 1
+
+    flavor.run(story)

@@ -14,10 +14,13 @@ from holding import HoldingProvider
 from sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 from askonce.practice.serving import running
+from askonce.prices import GenaiPrices
 
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[tuple[HoldingProvider, str]]:
+    # Importing the price tables reads files: a program does that when it starts, as the gateway.
+    GenaiPrices().load()
     provider = HoldingProvider()
     with running(provider) as url:
         yield provider, url
@@ -32,13 +35,15 @@ def provider(served: tuple[HoldingProvider, str]) -> HoldingProvider:
 FLAVORS = {"blocking": True, "suspending": False}
 
 
-@pytest.fixture(params=FLAVORS.values(), ids=FLAVORS)
+@pytest.fixture(params=list(FLAVORS.values()), ids=list(FLAVORS))
 def blocking(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
 @pytest.fixture(params=[httpx2, httpx], ids=lambda lib: lib.__name__)
-def door(request: pytest.FixtureRequest, served: tuple[HoldingProvider, str], blocking: bool) -> Door:
+def door(
+    request: pytest.FixtureRequest, served: tuple[HoldingProvider, str], blocking: bool
+) -> Door:
     """Each HTTP library."""
     return Door(request.param, blocking, served[1])
 
@@ -50,7 +55,8 @@ def door(request: pytest.FixtureRequest, served: tuple[HoldingProvider, str], bl
 def sdk(request: pytest.FixtureRequest, served: tuple[HoldingProvider, str], blocking: bool) -> Sdk:
     """Each SDK on each HTTP library that it accepts."""
     make, lib = request.param
-    return make(Door(lib, blocking, served[1]))  # type: ignore[no-any-return]
+    sdk: Sdk = make(Door(lib, blocking, served[1]))
+    return sdk
 
 
 @pytest.fixture

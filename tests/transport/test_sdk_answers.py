@@ -55,7 +55,9 @@ def _tokens(usage: Any) -> int:
     return int(counts.get("total_tokens") or counts["input_tokens"] + counts["output_tokens"])
 
 
-async def test_what_belongs_to_one_response_is_not_replayed(sdk: Sdk, provider: HoldingProvider) -> None:
+async def test_what_belongs_to_one_response_is_not_replayed(
+    sdk: Sdk, provider: HoldingProvider
+) -> None:
     async with sdk.door.cache() as cache, sdk.client(cache) as client:
         miss = await sdk.ask(client)
         hit = await sdk.ask(client)
@@ -85,7 +87,9 @@ async def test_one_entry_serves_both_shapes(
     assert provider.calls.total == 1
 
 
-async def test_a_streamed_hit_has_the_usage_of_the_answer(sdk: Sdk, provider: HoldingProvider) -> None:
+async def test_a_streamed_hit_has_the_usage_of_the_answer(
+    sdk: Sdk, provider: HoldingProvider
+) -> None:
     async with sdk.door.cache() as cache, sdk.client(cache) as client:
         streamed = await sdk.ask(client, stream=True)
         assert await said(sdk, streamed, stream=True) == ANSWER
@@ -156,7 +160,9 @@ async def test_a_gzipped_answer(sdk: Sdk, provider: HoldingProvider, stream: boo
     assert provider.calls.total == 1
 
 
-async def test_a_file_outlives_its_cache(sdk: Sdk, provider: HoldingProvider, tmp_path: Path) -> None:
+async def test_a_file_outlives_its_cache(
+    sdk: Sdk, provider: HoldingProvider, tmp_path: Path
+) -> None:
     address = f"sqlite:{tmp_path / 'answers.db'}"
     async with sdk.door.cache(address) as cache, sdk.client(cache) as client:
         miss = await sdk.ask(client)
@@ -231,7 +237,9 @@ class TestChatCompletions:
                 assert completion.choices[0].message.parsed == Support(answer=ANSWER)
         assert provider.calls.total == 1
 
-    async def test_with_streaming_response(self, chat: OpenAISdk, provider: HoldingProvider) -> None:
+    async def test_with_streaming_response(
+        self, chat: OpenAISdk, provider: HoldingProvider
+    ) -> None:
         asked: Any = [{"role": "user", "content": QUESTION}]
         bodies = []
         async with chat.door.cache() as cache, chat.client(cache) as client:
@@ -254,7 +262,11 @@ class TestMessages:
 
         [started] = [event for event in events if event.type == "content_block_start"]
         [block] = hit.value.content
-        assert (block.type, block.name, block.id) == ("tool_use", "look_up", started.content_block.id)
+        assert (block.type, block.name, block.id) == (
+            "tool_use",
+            "look_up",
+            started.content_block.id,
+        )
         assert block.input["what"]
         assert hit.value.stop_reason == "tool_use"
         assert provider.calls.total == 1
@@ -275,7 +287,9 @@ class TestMessages:
         assert [block.type for block in plain.value.content] == ["text"]
         assert provider.calls.total == 2
 
-    async def test_the_streaming_helper(self, claude: AnthropicSdk, provider: HoldingProvider) -> None:
+    async def test_the_streaming_helper(
+        self, claude: AnthropicSdk, provider: HoldingProvider
+    ) -> None:
         asked: Any = [{"role": "user", "content": QUESTION}]
         finals = []
         async with claude.door.cache() as cache, claude.client(cache) as client:
@@ -301,7 +315,9 @@ class TestMessages:
                 assert message.content[0].text == ANSWER
         assert provider.calls.total == 2, "a beta can change the answer"
 
-    async def test_with_streaming_response(self, claude: AnthropicSdk, provider: HoldingProvider) -> None:
+    async def test_with_streaming_response(
+        self, claude: AnthropicSdk, provider: HoldingProvider
+    ) -> None:
         asked: Any = [{"role": "user", "content": QUESTION}]
         bodies = []
         async with claude.door.cache() as cache, claude.client(cache) as client:

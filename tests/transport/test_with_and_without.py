@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 from typing import Any
 
 from holding import HoldingProvider
@@ -9,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sdks import Door, ready
 
-TOOL = {
+from askonce import CachingTransport
+
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "look_up",
@@ -21,6 +24,9 @@ TOOL = {
 }
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 KEYS = {"authorization": "Bearer sk-1", "x-api-key": "sk-1", "anthropic-version": "2023-06-01"}
+
+# Made once: the certificates that every new transport would read take longer than the questions.
+TLS = ssl.create_default_context()
 
 # What the provider makes up anew for every answer.
 _NEW = re.compile(
@@ -121,15 +127,20 @@ def test_cache_on_and_off(
     if usage and path == CHAT:
         streamed["stream_options"] = {"include_usage": True}
 
+    def client_of(cache: Any = None) -> Any:
+        make = door.lib.HTTPTransport if door.blocking else door.lib.AsyncHTTPTransport
+        inner = make(verify=TLS)
+        return door.http(transport=inner if cache is None else CachingTransport(cache, inner))
+
     async def story() -> None:
         async def ask(client: Any, asked: dict[str, Any]) -> str:
             response = await ready(client.post(path, json=asked, headers=KEYS))
             assert response.status_code == 200
             return str(response.text)
 
-        plain = door.http()
+        plain = client_of()
         async with door.cache(sampling="reuse") as first, door.cache(sampling="reuse") as second:
-            of_json, of_stream = door.http(first), door.http(second)
+            of_json, of_stream = client_of(first), client_of(second)
 
             whole = await ask(of_json, body)
             assert without_new(json.loads(whole)) == without_new(json.loads(await ask(plain, body)))

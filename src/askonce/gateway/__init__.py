@@ -16,6 +16,7 @@ from askonce.cache import AsyncCache
 from askonce.errors import ConfigError
 from askonce.gateway.app import GatewayApp
 from askonce.gateway.upstreams import Connections
+from askonce.gateway.wire import Protocol
 from askonce.prices import GenaiPrices
 from askonce.settings import Settings
 
@@ -41,11 +42,11 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
     return GatewayApp(settings, cache, connections, __version__)
 
 
-def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> uvicorn.Server:
+def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> "Server":
     """The HTTP server around the application, not yet running."""
     config = uvicorn.Config(
         build(settings, clock=clock),
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -53,7 +54,18 @@ def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> u
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.gateway.drain.total_seconds())),
     )
-    return uvicorn.Server(config)
+    return Server(config)
+
+
+class Server(uvicorn.Server):
+    """A server that says when it answers, which is after it has taken over the signals."""
+
+    ready: Callable[[], None] = staticmethod(lambda: None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.ready()
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -72,12 +84,13 @@ def listen(settings: Settings) -> socket.socket:
 def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None) -> None:
     """Run the gateway until it is told to stop; streams in flight are finished first.
 
-    `ready` hears the gateway's address as soon as it is bound. Raises `ConfigError`.
+    `ready` hears the gateway's address as soon as it answers. Raises `ConfigError`.
     """
     running = server(settings)
     with listen(settings) as listening:
         host, port = listening.getsockname()[:2]
-        ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        running.ready = lambda: ready(url)
         with _sigterm_is_no_failure():
             running.run(sockets=[listening])
 

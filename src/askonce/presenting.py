@@ -1,0 +1,153 @@
+"""Presenting: one caller's reply, out of an entry or out of a recording.
+
+Steps 12 and 13 of the request path, as one caller sees them. An entry or a recording knows
+nothing of who reads it; here it takes the shape that this caller asked for.
+"""
+
+import msgspec
+
+from askonce.cache_status import cache_status
+from askonce.desk import Asked, Desk
+from askonce.protocols import Held
+from askonce.recording import Reader, Recording
+from askonce.records import Because, Entry, Outcome
+from askonce.reply import Reply, from_entry, relayed_headers, without_private
+from askonce.sse import Event
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Presenting:
+    """Makes replies, over one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def hit(self, asked: Asked, held: Held, outcome: Outcome) -> Reply:
+        """A reply out of memory; what was rendered before is not rendered again."""
+        desk, shape, entry = self._desk, asked.question.shape, held.entry
+        shown = held.shown.get(shape) if shape.stream else entry.body
+        if shown is None:
+            shown = _unfolded(asked, entry.body)
+            desk.memory.show(held, shape, shown)
+        desk.ledger.answered(outcome, Because.OK, entry)
+        return from_entry(entry, shape, shown, outcome, desk.runtime.now())
+
+    def reader(self, asked: Asked, recording: Recording) -> Reader:
+        """This caller's place in a recording that it has entered."""
+        shape, show, boundary = asked.question.shape, asked.format.show, self._desk.boundary
+
+        def shown(event: Event) -> bytes | None:
+            with boundary.around("show"):
+                return show(event, shape)
+            return event.raw
+
+        return Reader(recording, shown, asked.call.patience)
+
+    async def present(
+        self, asked: Asked, recording: Recording, *, leads: bool
+    ) -> Reply | Because | None:
+        """This caller's reply out of a recording.
+
+        None if the question must be asked again (whoever asked it was stopped), and a reason if
+        this answer cannot be shown to this caller, who must then ask the provider itself. Raises
+        what the provider's client raised.
+        """
+        reader = self.reader(asked, recording)
+        reply: Reply | Because | None = None
+        try:
+            if await reader.head():
+                reply = await self._of(asked, recording, reader, leads=leads)
+            return reply
+        finally:
+            if not isinstance(reply, Reply) or reply.body is not None:
+                await reader.close()
+
+    async def _of(
+        self, asked: Asked, recording: Recording, reader: Reader, *, leads: bool
+    ) -> Reply | Because:
+        if recording.outcome is not Outcome.MISS:
+            assert recording.entry is not None
+            return self._replayed(asked, recording, recording.entry, leads=leads)
+        succeeded = 200 <= recording.status < 300
+        if succeeded and not leads and recording.streamed != asked.question.shape.stream:
+            return await self._reshaped(asked, recording, reader)
+        return self._live(asked, recording, reader, leads=leads)
+
+    def _replayed(
+        self, asked: Asked, recording: Recording, entry: Entry, *, leads: bool
+    ) -> Reply | Because:
+        """The answer was there already."""
+        outcome = recording.outcome if leads else Outcome.JOINED
+        shown = self._in_shape(asked, entry.body)
+        if shown is None:
+            return Because.GARBAGE
+        self._desk.ledger.answered(outcome, Because.OK, entry)
+        return from_entry(entry, asked.question.shape, shown, outcome, self._desk.runtime.now())
+
+    async def _reshaped(
+        self, asked: Asked, recording: Recording, reader: Reader
+    ) -> Reply | Because:
+        """Its leader asked for a stream and this caller did not, or the other way round."""
+        body = await reader.whole()
+        if body is None:
+            because = Because.CUT_SHORT if recording.stored is None else recording.stored.because
+            if because is Because.OVER_SIZE:
+                return because
+            self._desk.ledger.answered(Outcome.JOINED, because)
+            return _half(asked, because)
+        shown = self._in_shape(asked, body)
+        if shown is None:
+            return Because.GARBAGE
+        self._desk.ledger.answered(Outcome.JOINED)
+        streamed = asked.question.shape.stream
+        kind = "text/event-stream; charset=utf-8" if streamed else "application/json"
+        headers = [("content-type", kind), ("cache-status", cache_status(Outcome.JOINED))]
+        return Reply(recording.status, headers, Outcome.JOINED, Because.OK, body=shown)
+
+    def _live(self, asked: Asked, recording: Recording, reader: Reader, *, leads: bool) -> Reply:
+        """What the provider sends, as it arrives."""
+        outcome, because = Outcome.JOINED, recording.because
+        if leads:
+            outcome = Outcome.MISS
+            if asked.wishes.no_cache:
+                outcome, because = Outcome.BYPASS, Because.NO_CACHE
+        self._desk.ledger.answered(outcome, because if leads else Because.OK)
+        stored = recording.stored is not None and recording.stored.yes
+        headers = relayed_headers(
+            recording.headers, cache_status(outcome, because, stored=stored), raw=False
+        )
+        if not leads:
+            headers = without_private(headers)
+        body = None
+        if recording.decided and not recording.streamed and not recording.first_kept():
+            body = b"".join([piece for piece in recording.pieces if isinstance(piece, bytes)])
+        return Reply(
+            recording.status,
+            headers,
+            outcome,
+            because,
+            body=body,
+            source=reader if body is None else None,
+            stored=stored,
+        )
+
+    def _in_shape(self, asked: Asked, body: bytes) -> bytes | None:
+        """A whole answer as this caller wants it shown; None if it cannot be."""
+        if not asked.question.shape.stream:
+            return body
+        with self._desk.boundary.around("unfold"):
+            return _unfolded(asked, body)
+        return None
+
+
+def _unfolded(asked: Asked, body: bytes) -> bytes:
+    return b"".join(asked.format.unfold(_decode(body), asked.question.shape))
+
+
+def _half(asked: Asked, because: Because) -> Reply:
+    """The one upstream call failed half-way; its followers hear of it, and may retry."""
+    body = asked.format.error("the provider's answer ended before it was whole", because.value)
+    status = cache_status(Outcome.MISS, because)
+    headers = [("content-type", "application/json"), ("cache-status", status)]
+    return Reply(502, headers, Outcome.JOINED, because, body=body)

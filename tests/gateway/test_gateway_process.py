@@ -1,0 +1,301 @@
+"""The gateway as a process of its own: killed, stopped, out of disk, or not even started."""
+
+import asyncio
+import contextlib
+import http.client
+import itertools
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from stage import (
+    CHAT,
+    PATIENCE_S,
+    Caller,
+    Exchange,
+    Puppet,
+    asked,
+    is_answer,
+    outcome_of,
+    text_of_stream,
+)
+
+from askonce.practice.answers import answer_to
+
+WRITES, KILLS, CALLERS = 10_000, 5, 8
+
+
+class Gateway:
+    """`askonce serve` in a process of its own, with a store in this folder."""
+
+    def __init__(self, folder: Path, provider: str, *, largest_file: int | None = None) -> None:
+        self.folder = folder
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")} | {
+            "ASKONCE_PROVIDERS__OPENAI__BASE_URL": provider,
+            "ASKONCE_PROVIDERS__ANTHROPIC__BASE_URL": provider,
+            "ASKONCE_STORE__URL": "sqlite:answers.db",
+            "ASKONCE_GATEWAY__DRAIN": "20s",
+        }
+        self._largest_file = largest_file
+        self.url = ""
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["subprocess.Popen[str]"]:
+        command = [sys.executable, "-m", "askonce.cli"]
+        if self._largest_file is not None:
+            # What a full disk is like: files stop growing.
+            limit = f"({self._largest_file}, resource.RLIM_INFINITY)"
+            code = f"resource.setrlimit(resource.RLIMIT_FSIZE, {limit}); sys.exit(main())"
+            code = f"import resource, sys; from askonce.cli import main; {code}"
+            command = [sys.executable, "-c", code]
+        with subprocess.Popen(
+            [*command, "serve", "--port=0"],
+            cwd=self.folder,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                assert process.stdout is not None
+                found = re.search(r"http://\S+:\d+", process.stdout.readline())
+                assert found, "it does not say where it answers"
+                self.url = found[0]
+                yield process
+            finally:
+                process.kill()
+
+    def check(self) -> list[object]:
+        """What `askonce check` finds."""
+        command = [sys.executable, "-m", "askonce.cli", "check", "--json"]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environ, capture_output=True, check=False
+        )
+        found: list[object] = json.loads(done.stdout)["damage"]
+        assert (done.returncode == 0) == (not found)
+        return found
+
+
+def ask(connection: http.client.HTTPConnection, question: str, *, stream: bool) -> str:
+    """The answer's text; any part missing is an error."""
+    body = json.dumps({"model": "m", "messages": asked(question), "stream": stream})
+    connection.request("POST", CHAT, body, {"authorization": "Bearer sk-kill"})
+    response = connection.getresponse()
+    text = response.read().decode()
+    assert response.status == 200
+    return text_of_stream(text) if stream else json.loads(text)["choices"][0]["message"]["content"]
+
+
+class Askers:
+    """Many callers at once, each with questions that nobody asked before."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count()
+        self.answered: list[int] = []
+        self.wrong: list[str] = []
+
+    def ask_until_killed(self, url: str, enough: int, reached: threading.Event) -> None:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            for number in self.numbers:
+                question = f"Question {number}?"
+                try:
+                    text = ask(connection, question, stream=number % 4 == 0)
+                except (OSError, http.client.HTTPException):
+                    return  # killed in the middle of this one
+                if text != answer_to(question):
+                    self.wrong.append(question)
+                self.answered.append(number)
+                if len(self.answered) >= enough:
+                    reached.set()
+
+    def crowd(self, url: str, enough: int, reached: threading.Event) -> list[threading.Thread]:
+        crowd = [
+            threading.Thread(target=self.ask_until_killed, args=(url, enough, reached))
+            for _ in range(CALLERS)
+        ]
+        for thread in crowd:
+            thread.start()
+        return crowd
+
+
+@pytest.fixture
+def provider_of_its_own(http: httpx2.Client) -> Iterator[str]:
+    """A practice provider in another process: ten thousand calls should not wait for our threads."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "askonce.practice", f"--port={port}", "--latency=0"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            until(lambda: http.get(f"{url}/v1/models").status_code == 200)
+            yield url
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_kill_9_during_writes_damages_nothing(provider_of_its_own: str, tmp_path: Path) -> None:
+    gateway, askers = Gateway(tmp_path, provider_of_its_own), Askers()
+    last_of_each: list[int] = []
+    for kill in range(1, KILLS + 1):
+        reached = threading.Event()
+        with gateway.running() as process:
+            crowd = askers.crowd(gateway.url, kill * WRITES // KILLS, reached)
+            assert reached.wait(60)
+            process.send_signal(signal.SIGKILL)
+            for thread in crowd:
+                thread.join()
+        last_of_each += askers.answered[-CALLERS * 4 :]
+
+        assert gateway.check() == []
+    assert askers.wrong == []
+    assert len(askers.answered) >= WRITES
+
+    # What was on its way when the process died is either whole or not there.
+    every_so_many = askers.answered[:: WRITES // 500]
+    sample = {*last_of_each, *every_so_many, *range(max(askers.answered) + 20)[-40:]}
+    with gateway.running(), httpx2.Client(timeout=PATIENCE_S, trust_env=False) as client:
+        caller = Caller(client, gateway.url, "sk-kill")
+        hits = 0
+        for number in sorted(sample):
+            answer = caller.chat(f"Question {number}?", model="m", stream=number % 2 == 0)
+            assert is_answer(answer, f"Question {number}?")
+            hits += outcome_of(answer) == "hit"
+    # Only the last few writes before each kill may be lost.
+    assert hits > len(sample) / 2
+
+
+def test_sigterm_finishes_a_stream_in_flight_and_exits_0(puppet: Puppet, tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    async def slowly(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream")
+        head = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":'
+        for text in ("one ", "two"):
+            delta = f'[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":null}}]'
+            await exchange.piece(f"data: {head}{delta}}}\n\n".encode())
+            await asyncio.to_thread(go_on.wait, PATIENCE_S)
+        end = f'data: {head}[{{"index":0,"delta":{{}},"finish_reason":"stop"}}]}}\n\n'
+        await exchange.end(end.encode() + b"data: [DONE]\n\n")
+
+    puppet.act = slowly
+    gateway = Gateway(tmp_path, puppet.url)
+    with (
+        gateway.running() as process,
+        httpx2.Client(timeout=PATIENCE_S, trust_env=False) as client,
+    ):
+        caller = Caller(client, gateway.url)
+        with caller.chat_stream("To the end?") as response:
+            pieces = response.iter_bytes()
+            first = next(pieces)
+            process.send_signal(signal.SIGTERM)
+            until(lambda: not listens(gateway.url))  # then the signal has been heard
+            go_on.set()
+            rest = b"".join(pieces)
+        status = process.wait(PATIENCE_S)
+
+    assert text_of_stream((first + rest).decode()) == "one two"
+    assert status == 0
+    # And what was answered at the last moment was kept.
+    assert gateway.check() == []
+    with gateway.running(), httpx2.Client(trust_env=False) as client:
+        assert outcome_of(Caller(client, gateway.url).chat("To the end?")) == "hit"
+
+
+def listens(url: str) -> bool:
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname, address.port), PATIENCE_S).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Ask again and again until it is true; connections that are refused are not yet."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        with contextlib.suppress(httpx2.ConnectError):
+            if true():
+                return
+    pytest.fail("it never came true")
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit on files")
+def test_a_full_disk_fails_no_call(http: httpx2.Client, provider_url: str, tmp_path: Path) -> None:
+    full = Gateway(tmp_path, provider_url, largest_file=200_000)
+    questions = [f"{number} {'x' * 10_000}" for number in range(40)]
+    with full.running():
+        caller = Caller(http, full.url)
+        first = [caller.chat(question) for question in questions]
+        second = [caller.chat(question) for question in questions]
+        stats = caller.stats()
+
+    assert all(map(is_answer, [*first, *second], [*questions, *questions]))
+    assert {outcome_of(answer) for answer in first} == {"miss"}
+    assert {outcome_of(answer) for answer in second} == {"hit"}  # memory has them all
+    assert stats["errors"] > 0
+    assert stats["calls"] == 80
+
+    roomy = Gateway(tmp_path, provider_url)
+    assert roomy.check() == []
+    with roomy.running():
+        caller = Caller(http, roomy.url)
+        third = [caller.chat(question) for question in questions]
+    assert all(map(is_answer, third, questions))
+    assert {outcome_of(answer) for answer in third} <= {"hit", "miss"}
+
+
+class TestNotStarted:
+    def serve(self, folder: Path, *arguments: str, **environ: str) -> tuple[int, str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "askonce.cli", "serve", *arguments],
+            cwd=folder,
+            env={**clean, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    def test_a_taken_port(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            status, said = self.serve(tmp_path, f"--port={port}")
+
+        assert status == 2
+        assert said.startswith(f"askonce: cannot listen on 127.0.0.1:{port}")
+        assert said.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("[gateway]\nprot = 1", 'did you mean "port"'),
+            ("[cache]\nttl = 'soon'", "cache.ttl is not a duration"),
+            ("[providers.openai]\nbase_url = 'ftp://x'", "is not a plain http:// or https://"),
+            ("[store]\nurl = 'carrier-pigeon:'", "carrier-pigeon"),
+            ("gateway", "is not TOML"),
+        ],
+    )
+    def test_a_wrong_setting(self, tmp_path: Path, text: str, told: str) -> None:
+        Path(tmp_path, "askonce.toml").write_text(text, encoding="utf-8")
+        status, said = self.serve(tmp_path, "--port=0")
+
+        assert status == 2
+        assert told in said
+        assert said.startswith("askonce: ")
+        assert said.count("\n") == 1
