@@ -88,7 +88,15 @@ def relayed_headers(
     return kept
 
 
-_PRIVATE = ("set-cookie", "x-ratelimit", "anthropic-ratelimit", "ratelimit", "x-request-id", "request-id", "cf-")
+_PRIVATE = (
+    "set-cookie",
+    "x-ratelimit",
+    "anthropic-ratelimit",
+    "ratelimit",
+    "x-request-id",
+    "request-id",
+    "cf-",
+)
 
 
 def without_private(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

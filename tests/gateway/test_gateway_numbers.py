@@ -32,7 +32,8 @@ def read_exposition(text: str) -> Samples:
             family = line.split(" ")[2]
             assert family not in families, f"{family} comes twice"
             families.add(family)
-            assert (kind := next(lines)).startswith(f"# TYPE {family} ")
+            kind = next(lines)
+            assert kind.startswith(f"# TYPE {family} ")
             allowed = {family + suffix for suffix in _SUFFIXES[kind.rpartition(" ")[2]]}
         else:
             found = _SAMPLE.fullmatch(line)

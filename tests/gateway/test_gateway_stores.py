@@ -1,4 +1,4 @@
-"""The gateway over a store that is shared, broken, locked or full: calls are answered all the same."""
+"""The gateway over a shared, broken or locked store: calls are answered all the same."""
 
 import sqlite3
 from collections.abc import Iterator

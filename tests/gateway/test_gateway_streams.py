@@ -181,7 +181,7 @@ def test_a_joined_caller_may_want_the_other_shape(puppet_caller: Caller, slowly:
 
 
 def test_a_slow_reader_does_not_hold_up_another(puppet_caller: Caller, puppet: Puppet) -> None:
-    """Four megabytes are more than the sockets hold: the leader stops reading, the joined goes on."""
+    """Four megabytes are more than sockets hold: the leader is stuck, the joined goes on."""
     long = [chunk("x" * 4_000) for _ in range(1_000)]
 
     async def at_length(exchange: Exchange) -> None:

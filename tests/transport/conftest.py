@@ -14,13 +14,10 @@ from holding import HoldingProvider
 from sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 from askonce.practice.serving import running
-from askonce.prices import GenaiPrices
 
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[tuple[HoldingProvider, str]]:
-    # Importing the price tables reads files: a program does that when it starts, as the gateway.
-    GenaiPrices().load()
     provider = HoldingProvider()
     with running(provider) as url:
         yield provider, url

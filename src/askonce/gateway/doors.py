@@ -1,5 +1,6 @@
 """The gateway's two doors to a provider: through the cache, and past it."""
 
+import functools
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
@@ -57,6 +58,9 @@ class Doors:
     ) -> None:
         self._max_body = settings.gateway.max_body
         self._works = cache.works
+        self._in_time = functools.partial(
+            cache.works.suspending_runtime.within, settings.gateway.read_timeout.total_seconds()
+        )
         self._connections = connections
         self._latencies = latencies
         self._origins = {name: origin_of(p) for name, p in settings.providers.items()}
@@ -79,10 +83,14 @@ class Doors:
         runtime = self._works.suspending_runtime
         began = runtime.tick()
         try:
-            body = await whole_body(receive, shown.get(b"content-length", b""), self._max_body)
+            declared = shown.get(b"content-length", b"")
+            body = await whole_body(receive, declared, self._max_body, self._in_time)
         except TooLarge:
             limit = f"the body is longer than {self._max_body} bytes ([gateway] max_body)"
             await send.refuse(413, Because.TOO_LARGE, limit)
+            return
+        except TimeoutError:
+            await send.refuse(408, "slow-body", "the body did not arrive in time")
             return
         except CallerGone:
             return

@@ -1,6 +1,6 @@
 """ASGI's messages: reading a request's body, sending a response."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+InTime = Callable[[Coroutine[Any, Any, bytes]], Awaitable[bytes]]
 RawHeaders = list[tuple[bytes, bytes]]
 
 _JSON = [(b"content-type", b"application/json")]
@@ -82,34 +83,48 @@ def encoded(headers: list[tuple[str, str]]) -> RawHeaders:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-async def whole_body(receive: Receive, declared: bytes, limit: int) -> bytes:
-    """The request's body. Raises TooLarge or CallerGone; a declared excess is not even read."""
+async def whole_body(receive: Receive, declared: bytes, limit: int, in_time: InTime) -> bytes:
+    """The request's body. A declared excess is not even read.
+
+    Raises TooLarge, CallerGone, or what `in_time` raises if a body that has begun does not end.
+    """
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise CallerGone
-        piece: bytes = message.get("body", b"")
-        size += len(piece)
+    body, more = await _piece(receive)
+    if more:
+        return await in_time(_with_the_rest(receive, body, limit))
+    if len(body) > limit:
+        raise TooLarge
+    return body
+
+
+async def _with_the_rest(receive: Receive, body: bytes, limit: int) -> bytes:
+    pieces, size, more = [body], len(body), True
+    while more:
         if size > limit:
             raise TooLarge
-        if not message.get("more_body", False):
-            return b"".join(pieces) + piece if pieces else piece
+        piece, more = await _piece(receive)
         pieces.append(piece)
+        size += len(piece)
+    if size > limit:
+        raise TooLarge
+    return b"".join(pieces)
+
+
+async def _piece(receive: Receive) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether there is more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise CallerGone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 async def body_pieces(receive: Receive, ended: Bell) -> AsyncIterator[bytes]:
     """The request's body as it arrives; rings `ended` after the last piece."""
     more = True
     while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise CallerGone
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
+        piece, more = await _piece(receive)
+        yield piece
     ended.ring()
 
 
