@@ -9,7 +9,7 @@ import msgspec
 from askonce.cache_status import cache_status
 from askonce.desk import Asked, Desk
 from askonce.protocols import Held
-from askonce.recording import Reader, Recording
+from askonce.recording import Reader, Recording, State
 from askonce.records import Because, Entry, Outcome
 from askonce.reply import Reply, from_entry, relayed_headers, without_private
 from askonce.sse import Event
@@ -60,6 +60,9 @@ class Presenting:
                 reply = await self._of(asked, recording, reader, leads=leads)
             return reply
         finally:
+            if reply is None and recording.state is State.FAILED:
+                outcome = Outcome.MISS if leads else Outcome.JOINED
+                self._desk.ledger.answered(outcome, Because.UPSTREAM_FAILED)
             if not isinstance(reply, Reply) or reply.body is not None:
                 await reader.close()
 

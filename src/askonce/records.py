@@ -41,6 +41,7 @@ class Because(enum.StrEnum):
     TOO_OLD = "too-old"
     INVALIDATED = "invalidated"
     ONLY_IF_CACHED = "only-if-cached"
+    UPSTREAM_FAILED = "upstream-failed"
     # An answer that must not be stored.
     STATUS = "status"
     CUT_SHORT = "cut-short"

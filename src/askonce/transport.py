@@ -192,10 +192,11 @@ class _SuspendingArrival:
 
 def _response(lib: ModuleType, reply: Reply, flavor: str) -> Any:
     """The reply as a response of the caller's own library."""
+    # As bytes, because the libraries would encode a text as ASCII.
+    headers = [(name.encode("ascii"), value.encode()) for name, value in reply.headers]
     if reply.body is not None:
-        return lib.Response(reply.status, headers=reply.headers, content=reply.body)
-    stream = _streams(lib)[flavor](reply)
-    return lib.Response(reply.status, headers=reply.headers, stream=stream)
+        return lib.Response(reply.status, headers=headers, content=reply.body)
+    return lib.Response(reply.status, headers=headers, stream=_streams(lib)[flavor](reply))
 
 
 @functools.cache

@@ -65,10 +65,13 @@ def asked_for(code: str) -> dict[str, Any]:
     raise AssertionError(f"no test for {code}")
 
 
-ERRORS = [(int(row[0]), words(row[1])[0]) for row in rows("docs/gateway.md", "status")]
+LISTED = [(int(row[0]), words(row[1])[0]) for row in rows("docs/gateway.md", "status")]
+# A client library always sends its body; tests/gateway stalls one on a bare socket.
+ERRORS = [error for error in LISTED if error != (408, "slow-body")]
 
 
 def test_there_are_errors_to_test() -> None:
+    assert len(LISTED) == 9
     assert len(ERRORS) == 8
 
 

@@ -34,7 +34,7 @@ from stage import (
 
 from askonce.practice.answers import answer_to
 
-WRITES, KILLS, CALLERS = 5_000, 5, 8
+WRITES, KILLS, CALLERS = 10_000, 5, 8
 
 
 class Gateway:

@@ -280,5 +280,3 @@ def test_a_wrong_setting_is_one_clear_line(settings: dict[str, Any], said: str) 
 def test_constructing_touches_no_disk(tmp_path: Path) -> None:
     Cache(f"sqlite:{tmp_path / 'never.db'}")
     assert list(tmp_path.iterdir()) == []
-
-

@@ -145,7 +145,13 @@ def test_3_no_truncated_answer_is_ever_stored(
 
             class Provider:
                 async def ask(
-                    self, asked: Call, b: bytes, *, raw: bool = False, p: Any = pieces, h: Any = headers
+                    self,
+                    asked: Call,
+                    b: bytes,
+                    *,
+                    raw: bool = False,
+                    p: Any = pieces,
+                    h: Any = headers,
                 ) -> Script:
                     return Script(*p, headers=h)
 

@@ -236,9 +236,7 @@ def flavor_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def flavor(
-    flavor_name: str, request: pytest.FixtureRequest, tmp_path: Any, clock: Clock
-) -> Flavor:
+def flavor(flavor_name: str, request: pytest.FixtureRequest, tmp_path: Any, clock: Clock) -> Flavor:
     url = "memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'answers.db'}"
     return Flavor(flavor_name, url, clock)
 

@@ -404,6 +404,8 @@ def test_an_error_of_the_client_reaches_the_caller_unchanged(flavor: Flavor) -> 
         with pytest.raises(Unreachable) as raised:
             await flavor.ask(call(), Scripted(error))
         assert raised.value is error
+        stats = flavor.cache.stats()
+        assert (stats.calls, stats.misses, stats.reasons) == (1, 1, {"upstream-failed": 1})
         parts = [streamed("a")[0], Unreachable("cut")]
         provider = Scripted(lambda: Script(*parts, headers=SSE_HEADERS))
         with pytest.raises(Unreachable):

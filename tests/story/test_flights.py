@@ -347,9 +347,7 @@ def test_threads_see_one_another_in_flight_under_every_interleaving() -> None:
 
     async def story() -> None:
         for round_ in range(60):
-            provider = Scripted(
-                lambda: Script(*streamed("a", "b", "c", "d"), headers=SSE_HEADERS)
-            )
+            provider = Scripted(lambda: Script(*streamed("a", "b", "c", "d"), headers=SSE_HEADERS))
             barrier = threading.Barrier(8)
 
             def caller(

@@ -4,6 +4,7 @@ A composition root: it builds the application out of the settings and runs it.
 """
 
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -87,6 +88,9 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
     `ready` hears the gateway's address as soon as it answers. Raises `ConfigError`.
     """
     running = server(settings)
+    # Modules and price lists stay for good: the collector need not look through them again.
+    gc.collect()
+    gc.freeze()
     with listen(settings) as listening:
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

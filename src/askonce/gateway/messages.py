@@ -53,8 +53,11 @@ class Sender:
         await self._send({"type": "http.response.body", "body": body})
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        await self.head(status, [*headers, (b"content-length", b"%d" % len(body))])
-        await self.end(body)
+        # Every hit comes through here, so not by way of `head` and `end`.
+        self.started = True
+        sized = [*headers, (b"content-length", b"%d" % len(body))]
+        await self._send({"type": "http.response.start", "status": status, "headers": sized})
+        await self._send({"type": "http.response.body", "body": body})
 
     async def json(self, status: int, body: Any) -> None:
         await self.whole(status, _JSON, msgspec.json.encode(body))

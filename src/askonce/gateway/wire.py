@@ -16,10 +16,11 @@ _AT_ONCE = 65_536  # bytes; more than that does not wait, so that back-pressure 
 class JoinedWrites:
     """A transport whose writes of one turn of the event loop leave together at its end."""
 
-    __slots__ = ("_bytes", "_pieces", "_soon", "_transport")
+    __slots__ = ("_bytes", "_pieces", "_soon", "_transport", "is_closing")
 
     def __init__(self, transport: Any, soon: Callable[[Callable[[], None]], object]) -> None:
         self._transport = transport
+        self.is_closing = transport.is_closing  # asked for every response
         self._soon = soon
         self._pieces: list[bytes] = []
         self._bytes = 0
@@ -40,7 +41,7 @@ class JoinedWrites:
         pieces, self._pieces = self._pieces, []
         self._bytes = 0
         # A caller may have gone away since; its transport takes no more.
-        if pieces and not self._transport.is_closing():
+        if pieces and not self.is_closing():
             self._transport.write(b"".join(pieces))
 
     def __getattr__(self, name: str) -> Any:
