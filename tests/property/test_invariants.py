@@ -9,10 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from askonce.errors import EntryDamaged, StoreError
-from askonce.records import Call, Damage, Entry, Key, Selection
-from askonce.stores.memory import MemoryStore
 from tests.story.conftest import (
     SSE_HEADERS,
     Clock,
@@ -23,6 +19,10 @@ from tests.story.conftest import (
     streamed,
 )
 from tests.story.test_answering import text_of
+
+from askonce.errors import EntryDamaged, StoreError
+from askonce.records import Call, Damage, Entry, Key, Selection
+from askonce.stores.memory import MemoryStore
 
 BOTH = pytest.mark.parametrize("name", ["blocking", "suspending"])
 

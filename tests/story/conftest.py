@@ -195,7 +195,7 @@ class Flavor:
         def one(index: int) -> None:
             try:
                 results[index] = finish(stories[index]())
-            except BaseException as error:  # a thread's own end, given to the test
+            except BaseException as error:  # noqa: BLE001 - a thread's own end, given to the test
                 results[index] = error
 
         threads = [threading.Thread(target=one, args=(i,)) for i in range(len(stories))]

@@ -77,14 +77,16 @@ def test_both_shapes_share_one_flight(flavor: Flavor) -> None:
             provider = Scripted(lambda p=pieces, h=headers: Script(*p, headers=h))
             question = f"leader streams: {leader_streams}"
 
-            async def leader(q: str = question, s: bool = leader_streams) -> tuple[str, bytes]:
-                return await flavor.ask(call(q, stream=s), provider)
+            async def leader(
+                q: str = question, s: bool = leader_streams, p: Scripted = provider
+            ) -> tuple[str, bytes]:
+                return await flavor.ask(call(q, stream=s), p)
 
             async def follower(
-                q: str = question, s: bool = leader_streams, g: Gate = gate
+                q: str = question, s: bool = leader_streams, g: Gate = gate, p: Scripted = provider
             ) -> tuple[str, bytes]:
                 await flavor.until(lambda: g.reached == 1)
-                return await flavor.ask(call(q, stream=not s), provider)
+                return await flavor.ask(call(q, stream=not s), p)
 
             async def opening(g: Gate = gate) -> None:
                 await opened_when_joined(flavor, g, 1)
