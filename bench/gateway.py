@@ -10,7 +10,8 @@ round counts, the number is the ratio of the processor time that an answer took,
 changes little; it is shown beside the other in any case.
 
 The bare app runs on uvicorn as it comes. The gateway's own server is uvicorn too, with the head and
-the body of a response joined into one write; `joined` is the ratio to the bare app on that server.
+the body of a response joined into one write; `of bare on our server` is the ratio, in processor
+time, to the bare app on that.
 """
 
 import argparse
@@ -141,7 +142,9 @@ def _figure(name: str, goal: float, told: list[Round], answer: Answer) -> Figure
             if counted
             else "processor time: no round was undisturbed",
             "by processor time": costs,
-            "joined": statistics.median(e.joined.cpu_us / e.ours.cpu_us for e in shown),
+            "of bare on our server": statistics.median(
+                e.joined.cpu_us / e.ours.cpu_us for e in shown
+            ),
             "gateway a second": statistics.median(each.ours.per_second for each in shown),
             "bare a second": statistics.median(each.before.per_second for each in shown),
             "gateway us of processor": statistics.median(each.ours.cpu_us for each in shown),

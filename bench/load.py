@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 import uvloop
@@ -51,7 +51,10 @@ def loaded(
     """Load a server. Raises RuntimeError if any answer failed."""
     make = _with_wrk if shutil.which("wrk") else _with_asyncio
     with on_core(core):
-        return make(url, headers, body, seconds, connections)
+        rate = make(url, headers, body, seconds, connections)
+    if not rate.answers:
+        raise RuntimeError(f"{url} answered nothing")
+    return rate
 
 
 def _with_wrk(
@@ -111,9 +114,9 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        # uvloop's transports are asyncio's by their methods, not by their type.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None

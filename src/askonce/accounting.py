@@ -4,6 +4,7 @@ Everything is an integer, so that counts of several processes add up exactly: mo
 nano-dollars. A call has one outcome and one reason; both are the words of `records`.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
@@ -82,7 +83,7 @@ class Ledger:
 
     def __init__(self, guard: AbstractContextManager[Any]) -> None:
         self._guard = guard
-        self._tallies: dict[str, int] = {}
+        self._tallies: defaultdict[str, int] = defaultdict(int)
         self._taken: dict[str, int] = {}
 
     def answered(
@@ -90,27 +91,27 @@ class Ledger:
     ) -> None:
         """One call was answered; `saved` is the entry that spared an upstream call."""
         with self._guard:
-            self._add(_OUTCOME[outcome], 1)
+            self._tallies[_OUTCOME[outcome]] += 1
             if because is not Because.OK:
-                self._add(_REASON[because], 1)
+                self._tallies[_REASON[because]] += 1
             if saved is not None:
                 self._save(saved, 1)
 
     def landed(self, verdict: Verdict, entry: Entry | None, joined: int) -> None:
         """An upstream answer was whole, and `joined` callers shared it with its leader."""
         with self._guard:
-            self._add("stored" if verdict.yes else _NOT_STORED[verdict.because], 1)
+            self._tallies["stored" if verdict.yes else _NOT_STORED[verdict.because]] += 1
             if entry is not None and joined:
                 self._save(entry, joined)
 
     def asked_upstream(self) -> None:
         with self._guard:
-            self._add("upstream", 1)
+            self._tallies["upstream"] += 1
 
     def fault(self, what: str) -> bool:
         """A fault of the cache; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""
         with self._guard:
-            count = self._add(f"fault:{what}", 1)
+            count = self._tallies[f"fault:{what}"] = self._tallies[f"fault:{what}"] + 1
         return count & (count - 1) == 0
 
     def tallies(self) -> dict[str, int]:
@@ -134,14 +135,10 @@ class Ledger:
             for name, count in taken.items():
                 self._taken[name] = self._taken.get(name, 0) - count
 
-    def _add(self, name: str, count: int) -> int:
-        total = self._tallies[name] = self._tallies.get(name, 0) + count
-        return total
-
     def _save(self, entry: Entry, times: int) -> None:
         if entry.cost_usd is not None:
-            self._add("saved_nano_usd", int(entry.cost_usd * _NANO) * times)
+            self._tallies["saved_nano_usd"] += int(entry.cost_usd * _NANO) * times
         elif entry.usage is not None:
-            self._add("unpriced", times)
+            self._tallies["unpriced"] += times
         if entry.usage is not None:
-            self._add("saved_tokens", entry.usage.total_tokens * times)
+            self._tallies["saved_tokens"] += entry.usage.total_tokens * times

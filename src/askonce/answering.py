@@ -45,6 +45,8 @@ from askonce.recording import Recording
 from askonce.records import Because, Call, Outcome
 from askonce.reply import Reply, relayed_headers
 
+SUBDIVIDES = "~"
+"""Stands between a namespace and what its caller made of it; in no namespace of the server's."""
 _SAMPLED_QUESTIONS = 65_536
 
 
@@ -70,11 +72,11 @@ class Answering:
     def at_once(self, call: Call) -> Reply | Asked | Because:
         """Steps 1 to 5, without waiting: a reply out of memory, or what is to be gone on with."""
         asked: Asked | Because = Because.MALFORMED
-        with self._desk.boundary.around("recognize"):
+        with self._desk.boundary.around("recognize") as attempt:
             asked = self._read(call)
-        if not isinstance(asked, Asked) or not asked.verdict.yes or asked.wishes.no_cache:
-            return asked
-        with self._desk.boundary.around("memory"):
+            if not isinstance(asked, Asked) or not asked.verdict.yes or asked.wishes.no_cache:
+                return asked
+            attempt.what = "memory"
             held = self._desk.memory.find(asked.key)
             if held is not None and self._desk.life(held.entry, asked) is Life.FRESH:
                 return _noted(asked, self._presenting.hit(asked, held, Outcome.HIT_MEMORY))
@@ -101,12 +103,12 @@ class Answering:
     # Steps 1 to 4.
 
     def _read(self, call: Call) -> Asked | Because:
-        if call.namespace is None:
+        if call.namespace is None or SUBDIVIDES in call.namespace:
             return Because.NO_IDENTITY
         wishes = directives.parse(call.headers)
         namespace = call.namespace
         if wishes.subdivision:
-            namespace = f"{namespace}~{wishes.subdivision}"
+            namespace = f"{namespace}{SUBDIVIDES}{wishes.subdivision}"
         found = self._recognition.recognize(call, namespace)
         if isinstance(found, Because):
             return found

@@ -26,10 +26,10 @@ class Boundary:
 class Attempt:
     """Work that may fail without failing the call; `failed` says whether it did."""
 
-    __slots__ = ("_ledger", "_what", "failed")
+    __slots__ = ("_ledger", "failed", "what")
 
     def __init__(self, what: str, ledger: Ledger) -> None:
-        self._what = what
+        self.what = what
         self._ledger = ledger
         self.failed = False
 
@@ -45,9 +45,9 @@ class Attempt:
         if not isinstance(error, Exception):
             return False  # nothing happened, or the caller itself is being stopped
         self.failed = True
-        if self._ledger.fault(self._what):
+        if self._ledger.fault(self.what):
             # Only the kind: an error's text may quote a prompt or an answer.
-            _log.warning("%s failed (%s); calls go on without it", self._what, type(error).__name__)
+            _log.warning("%s failed (%s); calls go on without it", self.what, type(error).__name__)
         return True
 
 

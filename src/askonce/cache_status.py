@@ -17,6 +17,6 @@ def cache_status(
     """The header's value; `ttl` in seconds, negative once an answer is stale."""
     if outcome in HITS:
         life = "" if ttl is None else f"; ttl={int(ttl)}"
-        return f"askonce; hit{life}; detail={outcome.value}"
+        return f"askonce; hit{life}; detail={outcome}"
     forward = "bypass" if outcome is Outcome.BYPASS else "miss"
     return f"askonce; fwd={forward}{'; stored' if stored else ''}; detail={because.value}"

@@ -38,6 +38,10 @@ class Echo:
         body = msgspec.json.decode(asked.body)
         for shown_only in ("stream", "stream_options", "user", "metadata"):
             body.pop(shown_only, None)
+        # One number, and a null that is no different from nothing: the same question.
+        body = {name: value for name, value in body.items() if value is not None}
+        if body.get("temperature") == 0:
+            body["temperature"] = 0
         matter = {k: v for k, v in asked.headers.items() if k.startswith("openai")}
         whole = [
             asked.namespace,

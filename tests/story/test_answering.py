@@ -110,7 +110,7 @@ def test_a_backfilled_answer_lives_no_longer(flavor: Flavor, clock: Clock) -> No
 def test_namespaces_never_share(flavor: Flavor) -> None:
     async def story() -> None:
         provider = whole()
-        for namespace in ("team-a", "team-b", "team-a~sub"):
+        for namespace in ("team-a", "team-b", "team-a.sub"):
             status, _ = await flavor.ask(call(namespace=namespace), provider)
             assert status == MISS
         status, _ = await flavor.ask(call(headers={"askonce-namespace": "x"}), provider)
@@ -125,6 +125,7 @@ def test_namespaces_never_share(flavor: Flavor) -> None:
     ("because", "changed"),
     [
         ("no-identity", {"namespace": None}),
+        ("no-identity", {"namespace": "team-a~x"}),
         ("no-identity", {"headers": {"askonce-namespace": "a/b"}}),
         ("no-store", {"headers": {"cache-control": "no-store"}}),
         ("sampling", {"temperature": 0.2}),

@@ -53,6 +53,7 @@ def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> "
         access_log=False,
         log_level=logging.WARNING,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the caller's address
         timeout_graceful_shutdown=max(1, round(settings.gateway.drain.total_seconds())),
     )
     return Server(config)

@@ -96,7 +96,10 @@ class Doors:
             return
         flavor = self._works.suspending
         headers = {n: shown[raw].decode("latin-1") for raw, n in _READ_HEADERS if raw in shown}
-        namespace = await self._works.identify(flavor.desk, headers)
+        if (identity := self._works.identity) is not None:
+            namespace = identity.namespace(headers)
+        else:
+            namespace = await self._works.identify(flavor.desk, headers)
         path = _with_query(route.path, scope)
         origin = route.provider.base_url
         call = Call("POST", origin, path.decode("latin-1"), headers, body, namespace)

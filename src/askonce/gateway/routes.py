@@ -34,7 +34,8 @@ _DOT_SEGMENT = re.compile(rb"(?:^|/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECA
 
 def has_dot_segments(path: bytes) -> bool:
     """Has the path a `.` or `..` segment, written plainly or percent-encoded?"""
-    return _DOT_SEGMENT.search(path) is not None
+    # Without these two characters there can be none, and every call comes through here.
+    return (b"." in path or b"%" in path) and _DOT_SEGMENT.search(path) is not None
 
 
 class Routes:
