@@ -71,23 +71,35 @@ def canonical(tree: Any) -> bytes:
         raise CallMalformed(f"the body cannot be written as JSON: {error}") from error
 
 
-def digest(
-    namespace: str,
-    format_name: str,
-    origin: str,
-    path: str,
-    headers: Iterable[tuple[str, str]],
-    question: bytes,
-    sample: int = 0,
-) -> bytes:
-    """SHA-256 over the length-prefixed parts of a question."""
-    parts = [VERSION, namespace.encode(), format_name.encode(), origin.encode(), path.encode()]
-    for name, value in headers:
-        parts.append(name.encode())
-        parts.append(value.encode())
-    parts.append(question)
-    parts.append(b"%d" % sample)
-    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).digest()
+class Place:
+    """Where a question is asked: everything of a key but the question itself, hashed once."""
+
+    __slots__ = ("_begun", "_format_name", "_namespace")
+
+    def __init__(
+        self,
+        namespace: str,
+        format_name: str,
+        *,
+        origin: str = "",
+        path: str = "",
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        parts = [VERSION, namespace.encode(), format_name.encode(), origin.encode(), path.encode()]
+        for name, value in headers:
+            parts.append(name.encode())
+            parts.append(value.encode())
+        self._begun = hashlib.sha256(b"".join([b"%d:%b" % (len(p), p) for p in parts]))
+        self._namespace = namespace
+        self._format_name = format_name
+
+    def key(self, asked: Any, sample: int = 0) -> Key:
+        """The key of a question asked here, given as a tree."""
+        question = canonical(asked)
+        number = b"%d" % sample
+        whole = self._begun.copy()
+        whole.update(b"%d:%b%d:%b" % (len(question), question, len(number), number))
+        return Key(self._namespace, self._format_name, whole.digest())
 
 
 def key_of(
@@ -101,12 +113,8 @@ def key_of(
     sample: int = 0,
 ) -> Key:
     """The key of a question, given as a tree."""
-    question = canonical(asked)
-    return Key(
-        namespace,
-        format_name,
-        digest(namespace, format_name, origin, path, headers, question, sample),
-    )
+    place = Place(namespace, format_name, origin=origin, path=path, headers=headers)
+    return place.key(asked, sample)
 
 
 def renamed_ids() -> "Renaming":
@@ -135,7 +143,8 @@ def _plain(value: Any) -> Any:
         return value
     if kind is dict:
         return {
-            name: _plain(member)
+            # Most members are texts; asking here saves a call for each of them.
+            name: member if type(member) is str else _plain(member)
             for name, member in value.items()
             if member is not None and name not in CACHE_MARKERS
         }

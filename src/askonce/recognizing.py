@@ -16,8 +16,10 @@ from askonce.formats.contract import Format, Question
 from askonce.records import Because, Call, Key
 
 _decode = msgspec.json.Decoder().decode
-_REMEMBERED = 4_096  # questions in each of two generations
-_REMEMBERED_BYTES = 65_536  # a longer body is worked out anew; it costs its caller little
+_REMEMBERED_BYTES = 4 << 20  # of bodies, in each of two generations
+_SMALL = 65_536  # a longer body is worked out anew; it costs its caller little
+_RECORD_BYTES = 1_024  # what is remembered of a question beside its body, roughly
+_PLACES = 1_024
 
 
 class Recognized(msgspec.Struct, frozen=True):
@@ -33,23 +35,26 @@ class Recognition:
 
     def __init__(self, max_question: int) -> None:
         self._max_question = max_question
+        self._places: dict[tuple[object, ...], keys.Place] = {}
         self._young: dict[tuple[object, ...], Recognized] = {}
+        self._young_bytes = 0
         self._old: dict[tuple[object, ...], Recognized] = {}
 
     def recognize(self, call: Call, namespace: str) -> Recognized | Because:
         """The call's format, question and key, or why it has none."""
         matter = headers_that_matter(call.headers)
-        small = len(call.body) <= _REMEMBERED_BYTES
+        small = len(call.body) <= _SMALL
         if small:
-            body = hashlib.sha256(call.body).digest()
-            seen = (body, namespace, call.origin, call.path, call.method, matter)
+            seen = (call.body, namespace, call.origin, call.path, call.method, matter)
             known = self._young.get(seen) or self._old.get(seen)
             if known is not None:
                 return known
         found = self._work_out(call, namespace, matter)
         if small and isinstance(found, Recognized):
-            if len(self._young) >= _REMEMBERED:
+            if self._young_bytes >= _REMEMBERED_BYTES:
                 self._old, self._young = self._young, {}
+                self._young_bytes = 0
+            self._young_bytes += len(call.body) + _RECORD_BYTES
             self._young[seen] = found
         return found
 
@@ -64,18 +69,25 @@ class Recognition:
             return Because.TOO_LARGE
         try:
             question = known.read(_decode(call.body))
-            key = keys.key_of(
-                namespace,
-                known.name,
-                question.asked,
-                origin=call.origin,
-                path=call.path,
-                headers=matter,
-            )
+            key = self._place(call, namespace, known, matter).key(question.asked)
         except (msgspec.MsgspecError, ValueError, CallMalformed, RecursionError):
             return Because.MALFORMED
         # The tree was only needed for the key.
         return Recognized(known, msgspec.structs.replace(question, asked={}), key)
+
+    def _place(
+        self, call: Call, namespace: str, known: Format, matter: tuple[tuple[str, str], ...]
+    ) -> keys.Place:
+        named = (namespace, known.name, call.origin, call.path, matter)
+        place = self._places.get(named)
+        if place is None:
+            if len(self._places) >= _PLACES:
+                self._places.clear()
+            place = keys.Place(
+                namespace, known.name, origin=call.origin, path=call.path, headers=matter
+            )
+            self._places[named] = place
+        return place
 
 
 def headers_that_matter(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
