@@ -3,6 +3,7 @@
 from askonce.accounting import stats_of
 from askonce.cache import AsyncCache
 from askonce.formats import recognize
+from askonce.gateway.addresses import Addresses
 from askonce.gateway.doors import Doors
 from askonce.gateway.exposition import Latencies, metrics, plain_stats
 from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
@@ -26,6 +27,7 @@ class GatewayApp:
         self._connections = connections
         self._version = version
         self._routes = Routes(settings)
+        self._addresses = Addresses(cache.works)
         self._latencies = Latencies()
         self._doors = Doors(settings, cache, connections, self._latencies)
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
@@ -67,6 +69,10 @@ class GatewayApp:
             await own(send)
             return
         headers = headers_of(scope)
+        seen, address = self._addresses.known(path, scope, headers)
+        if address is not None and scope["method"] == "POST":
+            await self._doors.through(scope, receive, send, address, headers)
+            return
         if headers.get(b"upgrade", b"").lower() == b"websocket":
             await send.refuse(501, "websocket", _NO_WEBSOCKETS)
             return
@@ -81,7 +87,8 @@ class GatewayApp:
             where = f"nothing is served here; providers answer on /v1/… and {self._names}"
             await send.refuse(404, "no-route", where)
         elif scope["method"] == "POST" and recognize(route.path.decode("latin-1")) is not None:
-            await self._doors.through(scope, receive, send, route, headers)
+            address = await self._addresses.work_out(seen, route, headers)
+            await self._doors.through(scope, receive, send, address, headers)
         else:
             await self._doors.past(scope, receive, send, route)
 

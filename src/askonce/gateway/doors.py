@@ -10,6 +10,7 @@ from askonce.cache import AsyncCache
 from askonce.cache_status import cache_status
 from askonce.errors import AnswerCut
 from askonce.formats import BY_NAME
+from askonce.gateway.addresses import Address
 from askonce.gateway.exposition import Latencies
 from askonce.gateway.messages import (
     CallerGone,
@@ -26,23 +27,11 @@ from askonce.gateway.messages import (
 from askonce.gateway.routes import Route, origin_of
 from askonce.gateway.upstreams import Asker, Connections, arrived, onward, with_credential
 from askonce.identity import CREDENTIALS, bare
-from askonce.keys import HEADERS_THAT_MATTER
 from askonce.records import Because, Call, Outcome
 from askonce.reply import Reply, relayed_headers
 from askonce.runtimes import Bell, unless
 from askonce.settings import Settings
 
-_READ_HEADERS = tuple(
-    (name.encode(), name)
-    for name in (
-        *CREDENTIALS,
-        *HEADERS_THAT_MATTER,
-        "cache-control",
-        "askonce-ttl",
-        "askonce-tags",
-        "askonce-namespace",
-    )
-)
 _FORMATS = {"openai": BY_NAME["openai_chat"], "anthropic": BY_NAME["anthropic_messages"]}
 
 
@@ -76,7 +65,7 @@ class Doors:
         scope: Scope,
         receive: Receive,
         send: Sender,
-        route: Route,
+        address: Address,
         shown: Mapping[bytes, bytes],
     ) -> None:
         """An endpoint of a known format: the one request path."""
@@ -95,14 +84,8 @@ class Doors:
         except CallerGone:
             return
         flavor = self._works.suspending
-        headers = {n: shown[raw].decode("latin-1") for raw, n in _READ_HEADERS if raw in shown}
-        if (identity := self._works.identity) is not None:
-            namespace = identity.namespace(headers)
-        else:
-            namespace = await self._works.identify(flavor.desk, headers)
-        path = _with_query(route.path, scope)
-        origin = route.provider.base_url
-        call = Call("POST", origin, path.decode("latin-1"), headers, body, namespace)
+        route, path, path_text, headers, namespace = address
+        call = Call("POST", route.provider.base_url, path_text, headers, body, namespace)
         found = flavor.answering.at_once(call)
         if isinstance(found, Reply):
             self._latencies.add(found.outcome, runtime.tick() - began)
