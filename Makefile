@@ -18,7 +18,8 @@ run: $(READY) ## serve on 127.0.0.1:4040
 demo: $(READY) ## watch real customers' questions being answered from cache
 	@$(BIN)/askonce demo
 
-test: $(READY) ## run all tests
+test: $(READY) ## run all tests, on real servers
+	@$(BIN)/python scripts/servers.py
 	@$(BIN)/pytest -n 2
 
 check: $(READY) ## lint, format and types, changing nothing

@@ -50,11 +50,11 @@ class _Whole:
         """Nothing is held open."""
 
 
-class _Once:
+class Once:
     """An upstream that may be asked for one answer, and is an error after that."""
 
-    def __init__(self) -> None:
-        self._asked = False
+    def __init__(self, *, asked: bool = False) -> None:
+        self._asked = asked
 
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
         if self._asked:
@@ -94,9 +94,9 @@ def _call(body: bytes) -> Call:
     return Call("POST", _ORIGIN, PATH, HEADERS, body, "bench")
 
 
-def _filled(cache: Cache) -> _Once:
+def _filled(cache: Cache) -> Once:
     """Put the one answer into the cache; the upstream that it came from."""
-    upstream = _Once()
+    upstream = Once()
     reply = cache.answer(_call(chat(_QUESTION)), upstream)
     _expect(reply, Outcome.MISS)
     finish(reply.close())
@@ -160,7 +160,7 @@ def _sqlite_us() -> float:
 
 async def _suspending_us() -> float:
     async with AsyncCache("memory:") as cache:
-        upstream = _Once()
+        upstream = Once()
         reply = await cache.answer(_call(chat(_QUESTION)), upstream)
         await reply.close()
         call = _call(chat(_QUESTION))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from askonce.accounting import Stats
     from askonce.cache import AsyncCache, Cache
     from askonce.errors import AskOnceError, CacheClosed, ConfigError, StoreError
+    from askonce.layers import Layer
     from askonce.records import Because, Entry, Key, Outcome, Usage
     from askonce.texts import Answer
     from askonce.transport import CachingTransport
@@ -30,6 +31,7 @@ __all__ = [
     "ConfigError",
     "Entry",
     "Key",
+    "Layer",
     "Outcome",
     "Stats",
     "StoreError",
@@ -47,6 +49,7 @@ _WHERE = {
     "ConfigError": "errors",
     "Entry": "records",
     "Key": "records",
+    "Layer": "layers",
     "Outcome": "records",
     "Stats": "accounting",
     "StoreError": "errors",

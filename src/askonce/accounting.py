@@ -20,6 +20,18 @@ _REASON = {because: f"reason:{because.value}" for because in Because}
 _NOT_STORED = {because: f"not_stored:{because.value}" for because in Because}
 
 
+class LayerStats(msgspec.Struct, frozen=True):
+    """What one layer did: answers it had, calls of it that failed, writes that were dropped.
+
+    `state` is its circuit breaker's, in a process that has one: closed, open or probing.
+    """
+
+    hits: int = 0
+    errors: int = 0
+    dropped: int = 0
+    state: str = ""
+
+
 class Stats(msgspec.Struct, frozen=True):
     """What a cache did. `hits` counts memory, shared, semantic and stale answers, not joined ones.
 
@@ -40,6 +52,7 @@ class Stats(msgspec.Struct, frozen=True):
     outcomes: dict[str, int] = {}
     reasons: dict[str, int] = {}
     not_stored: dict[str, int] = {}
+    layers: dict[str, LayerStats] = {}
 
     @property
     def hit_rate(self) -> float:
@@ -48,8 +61,11 @@ class Stats(msgspec.Struct, frozen=True):
         return served / (served + self.misses) if served + self.misses else 0.0
 
 
-def stats_of(tallies: Mapping[str, int]) -> Stats:
-    """Read a ledger's integers, of one process or of all of them."""
+def stats_of(tallies: Mapping[str, int], states: Mapping[str, str] | None = None) -> Stats:
+    """Read a ledger's integers, of one process or of all of them.
+
+    `states` are the layers of this cache, nearest first, with their breakers' states.
+    """
 
     def part(prefix: str) -> dict[str, int]:
         return {
@@ -75,7 +91,21 @@ def stats_of(tallies: Mapping[str, int]) -> Stats:
         outcomes=outcomes,
         reasons=part("reason:"),
         not_stored=part("not_stored:"),
+        layers=_layers(part("layer:"), states or {}),
     )
+
+
+def _layers(counts: Mapping[str, int], states: Mapping[str, str]) -> dict[str, LayerStats]:
+    names = dict.fromkeys([*states, *(name.partition(":")[0] for name in counts)])
+    return {
+        name: LayerStats(
+            hits=counts.get(f"{name}:hits", 0),
+            errors=counts.get(f"{name}:errors", 0),
+            dropped=counts.get(f"{name}:dropped", 0),
+            state=states.get(name, ""),
+        )
+        for name in names
+    }
 
 
 class Ledger:
@@ -103,6 +133,11 @@ class Ledger:
             self._tallies["stored" if verdict.yes else _NOT_STORED[verdict.because]] += 1
             if entry is not None and joined:
                 self._save(entry, joined)
+
+    def layer(self, name: str, what: str) -> None:
+        """One hit, error or dropped write of a layer below memory."""
+        with self._guard:
+            self._tallies[f"layer:{name}:{what}"] += 1
 
     def asked_upstream(self) -> None:
         with self._guard:

@@ -10,7 +10,7 @@ the design:
     5 memory       fresh -> HIT_MEMORY; usable stale -> STALE, refreshed behind
     6 join         someone is asking this already -> their recording -> JOINED
       then, once for everybody who joined (`asking.py`):
-    7 shared       fresh -> backfill memory -> HIT_SHARED
+    7 shelves      fresh -> backfill nearer layers -> HIT_SHARED; or another process's lease ends
     8 semantic     (its seam is here: between the shared store and the provider)
     9 upstream     relay bytes as they arrive; append to the recording
    10 whole?       fold the stream; may it be stored?
@@ -77,7 +77,7 @@ class Answering:
             if not isinstance(asked, Asked) or not asked.verdict.yes or asked.wishes.no_cache:
                 return asked
             attempt.what = "memory"
-            held = self._desk.memory.find(asked.key)
+            held = self._desk.find(asked.key)
             if held is not None and self._desk.life(held.entry, asked) is Life.FRESH:
                 return _noted(asked, self._presenting.hit(asked, held, Outcome.HIT_MEMORY))
         return asked
@@ -134,7 +134,7 @@ class Answering:
         desk = self._desk
         if asked.wishes.no_cache:
             return None
-        held = desk.memory.find(asked.key)
+        held = desk.find(asked.key)
         if held is None or desk.life(held.entry, asked) is not Life.STALE:
             return None
         self._refresh(asked, upstream)

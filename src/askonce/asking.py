@@ -13,11 +13,12 @@ import msgspec
 
 from askonce import policy
 from askonce.boundary import Held
-from askonce.desk import Asked, Desk
+from askonce.desk import Asked, Desk, Found
+from askonce.formats.contract import Folding
 from askonce.policy import Life
 from askonce.protocols import Response, Upstream
 from askonce.recording import Piece, Recording
-from askonce.records import Because, Entry, Outcome, Usage, Verdict
+from askonce.records import Because, Entry, Lease, Outcome, Usage, Verdict
 from askonce.sse import Splitter
 
 _KEPT_HEADERS = frozenset({"content-type", "openai-version", "openai-model"})
@@ -39,11 +40,12 @@ class Asking:
         self._asked = asked
         self._upstream = upstream
         self._flight = flight
-        self._fallback: Entry | None = None
+        self._fallback: Found | None = None
+        self._lease: Lease | None = None
         self._epochs: dict[str, int] | None = {}
         self._response: Response | None = None
-        self._splitter = Splitter()
-        self._folding = asked.format.fold()
+        self._splitter: Splitter
+        self._folding: Folding
         self._body: list[bytes] = []
         self._size = 0
         self._started = 0.0
@@ -58,6 +60,7 @@ class Asking:
 
     async def drop(self, recording: Recording) -> None:
         self._desk.flights.land(self._flight, recording)
+        self._let_go()
         if self._response is not None:
             await self._response.close()
 
@@ -71,6 +74,9 @@ class Asking:
         if asked.wishes.only_if_cached:
             self._refuse(recording)
             return
+        takes_turns = readable and self._lease is None and not asked.wishes.no_store
+        if takes_turns and await self._wait_for_turn(recording):
+            return
         self._epochs = await desk.capture(asked.wishes.tags)
         self._started = desk.runtime.tick()
         response = await self._ask(recording)
@@ -79,37 +85,60 @@ class Asking:
         self._response = response
         content = next((v for n, v in response.headers if n.lower() == "content-type"), "")
         streamed = 200 <= response.status < 300 and content.startswith("text/event-stream")
-        if not streamed:
+        if streamed:
+            # Not before: most flights end in a layer and need neither.
+            self._splitter = Splitter()
+            self._folding = asked.format.fold()
+        else:
             await self._read_ahead(recording)
         recording.begin(response.status, response.headers, streamed=streamed)
 
     async def _answer_from_layers(self, recording: Recording) -> bool:
-        """Memory once more, then the shared store; True if one of them had the answer."""
+        """Memory once more, then the shelves; True if one of them had the answer."""
         desk, asked = self._desk, self._asked
-        held = desk.memory.find(asked.key)
-        entry = held.entry if held is not None else None
-        outcome = Outcome.HIT_MEMORY
-        if entry is None or desk.life(entry, asked) is not Life.FRESH:
-            shared = await desk.read_shared(asked.key)
-            if shared is not None and (entry is None or shared.expires > entry.expires):
-                entry, outcome = shared, Outcome.HIT_SHARED
-        if entry is None:
+        found = await desk.recall(asked.key)
+        if found is None or desk.life(found.entry, asked) is not Life.FRESH:
+            below = await desk.read(asked.key)
+            if below is not None and (found is None or below.entry.expires > found.entry.expires):
+                found = below
+        if found is None:
             return False
+        entry = found.entry
         life = desk.life(entry, asked)
         if life is Life.FRESH or (life is Life.STALE and not asked.refreshing):
-            if outcome is Outcome.HIT_SHARED:
-                desk.backfill(entry)
+            desk.backfill(found)
             recording.due = life is Life.STALE
-            recording.replay(entry, Outcome.STALE if recording.due else outcome)
-            desk.flights.land(self._flight, recording)
+            self._replay(recording, found, Outcome.STALE if recording.due else found.outcome)
             return True
         if not entry.is_fresh(desk.runtime.now()):
             recording.because = Because.EXPIRED
         elif life is Life.OVER:
             recording.because = Because.TOO_OLD
         if life in (Life.STALE, Life.IF_ERROR):
-            self._fallback = entry
+            self._fallback = found
         return False
+
+    async def _wait_for_turn(self, recording: Recording) -> bool:
+        """One process of many asks; True if another one's answer is there to be replayed."""
+        desk, asked = self._desk, self._asked
+
+        async def look() -> bool:
+            return await self._answer_from_layers(recording)
+
+        turn = await desk.turn(asked.key, look, wait=not asked.refreshing)
+        self._lease = turn.lease
+        if turn.answered:
+            return True
+        if asked.refreshing and turn.taken and self._fallback is not None:
+            # Somebody else refreshes it already.
+            self._replay(recording, self._fallback, Outcome.STALE)
+            return True
+        return False
+
+    def _replay(self, recording: Recording, found: Found, outcome: Outcome) -> None:
+        layer = "" if found.shelf is None else found.shelf.name
+        recording.replay(found.entry, outcome, layer)
+        self._desk.flights.land(self._flight, recording)
 
     def _refuse(self, recording: Recording) -> None:
         body = self._asked.format.error(
@@ -137,7 +166,7 @@ class Asking:
         held = Held()
         with held:
             response = await self._upstream.ask(asked.call, body)
-        life = desk.life(self._fallback, asked)
+        life = desk.life(self._fallback.entry, asked)
         if life not in (Life.STALE, Life.IF_ERROR) or asked.refreshing:
             if held.error is not None:
                 raise held.error
@@ -145,8 +174,7 @@ class Asking:
         if response is None or policy.is_passing_failure(response.status):
             if response is not None:
                 await response.close()
-            recording.replay(self._fallback, Outcome.STALE)
-            desk.flights.land(self._flight, recording)
+            self._replay(recording, self._fallback, Outcome.STALE)
             return None
         return response
 
@@ -193,7 +221,14 @@ class Asking:
             recording.stored = Verdict(False, because)
             self._desk.ledger.landed(recording.stored, None, 0)
             self._desk.flights.land(self._flight, recording)
+            self._let_go()
         self._body.clear()
+
+    def _let_go(self) -> None:
+        """Whoever waits for this question in another process may ask now."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._desk.give_back(lease)
 
     # Step 10, streams.
 
@@ -261,12 +296,14 @@ class Asking:
         if verdict.yes:
             verdict = Verdict(False, Because.STORE_FAILED)
             if entry is not None:
-                verdict = await desk.store(entry)
+                lease, self._lease = self._lease, None
+                verdict = await desk.store(entry, lease)
         recording.entry = entry
         recording.stored = verdict
         if not verdict.yes and recording.because is Because.NOT_FOUND:
             recording.because = verdict.because
         desk.flights.land(self._flight, recording)
+        self._let_go()
         desk.ledger.landed(verdict, entry, recording.joined)
 
     def _entry(self, body: bytes, answer: dict[str, Any]) -> Entry | None:

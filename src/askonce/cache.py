@@ -1,36 +1,29 @@
 """The cache, as a library: `Cache` for threads, `AsyncCache` for event loops.
 
-A composition root: here the story meets its edges. Both classes are thin; what they share is one
-`_Works`, which holds the layers and builds a desk for each flavor on first use. So a `Cache` also
-serves an `async` client, and the other way round.
+Both classes are thin; what they share is one `Works`, which holds the layers and builds a desk for
+each flavor on first use. So a `Cache` also serves an `async` client, and the other way round.
 """
 
 import functools
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
 
-from askonce.accounting import Ledger, Stats, stats_of
-from askonce.answering import Answering
-from askonce.desk import Desk
+from askonce.accounting import Stats
 from askonce.durations import parse_duration, parse_size
-from askonce.errors import CacheClosed, ConfigError
-from askonce.identity import Identity
+from askonce.errors import ConfigError
+from askonce.layers import Layer, Tier, tiers_of
 from askonce.policy import Rules
-from askonce.prices import GenaiPrices
-from askonce.protocols import Memory, Prices, Store, Upstream
-from askonce.recognizing import Recognition
+from askonce.protocols import Prices, Store, Upstream
 from askonce.records import Call, Damage
-from askonce.remembering import Remembered, Remembering
+from askonce.remembering import Remembered
 from askonce.reply import Reply
-from askonce.runtimes import Blocking, InThread, Suspending, finish
-from askonce.stores import open_store
-from askonce.stores.memory import MemoryStore
-from askonce.stores.threaded import ThreadedStore
-from askonce.texts import Answer, Texts
+from askonce.runtimes import finish
+from askonce.texts import Answer
+from askonce.works import Sharing, Works
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,123 +32,6 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 LOCAL = "local"
 """The namespace of texts and functions, where the developer names no other."""
-
-
-class Flavor:
-    """What the doors of one flavor go through."""
-
-    def __init__(self, desk: Desk, recognition: Recognition) -> None:
-        self.desk = desk
-        self.answering = Answering(desk, recognition)
-        self.texts = Texts(desk)
-        self.remembering = Remembering(desk)
-
-
-class Works:
-    """The layers of one cache and its two flavors; everything is built on first use."""
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        rules: Rules,
-        memory_bytes: int,
-        eviction: Literal["s3-fifo", "gdsf"],
-        namespace: str | None,
-        tenants: Mapping[str, str] | None,
-        clock: Callable[[], float] | None,
-        prices: Prices | None,
-    ) -> None:
-        times = {} if clock is None else {"clock": clock}
-        self.blocking_runtime = Blocking(**times)
-        self.suspending_runtime = Suspending(**times)
-        self.rules = rules
-        self.namespace = namespace
-        self.tenants = tenants
-        self.prices = GenaiPrices() if prices is None else prices
-        self.guard = self.blocking_runtime.guard()
-        self.ledger = Ledger(self.blocking_runtime.guard())
-        self.recognition = Recognition(rules.max_question)
-        self.memory: Memory = MemoryStore(
-            memory_bytes,
-            guard=self.blocking_runtime.guard(),
-            eviction=eviction,
-            clock=self.blocking_runtime.now,
-        )
-        self.shared: Store | None = None
-        if url != "memory:":
-            self.shared = open_store(
-                url, guard=self.blocking_runtime.guard(), clock=self.blocking_runtime.now
-            )
-        self.identity: Identity | None = None
-        self.closed = False
-        self._blocking: Flavor | None = None
-        self._suspending: Flavor | None = None
-        self._thread: InThread | None = None
-
-    @property
-    def blocking(self) -> Flavor:
-        self._still_open()
-        if self._blocking is None:
-            self._blocking = self._flavor(self.blocking_runtime, self.shared)
-        return self._blocking
-
-    @property
-    def suspending(self) -> Flavor:
-        self._still_open()
-        if self._suspending is None:
-            shared = self.shared
-            if shared is not None:
-                self._thread = InThread("askonce-store")
-                shared = ThreadedStore(shared, self._thread)
-            self._suspending = self._flavor(self.suspending_runtime, shared)
-        return self._suspending
-
-    def _still_open(self) -> None:
-        if self.closed:
-            raise CacheClosed("this cache is closed; open another one")
-
-    def _flavor(self, runtime: Blocking | Suspending, shared: Store | None) -> Flavor:
-        with self.guard:
-            desk = Desk(
-                runtime=runtime,
-                memory=self.memory,
-                shared=shared,
-                ledger=self.ledger,
-                rules=self.rules,
-                prices=self.prices,
-            )
-            return Flavor(desk, self.recognition)
-
-    async def identify(self, desk: Desk, headers: Mapping[str, str]) -> str | None:
-        """The caller's namespace; None if it has no credential or the secret cannot be read."""
-        if self.namespace is not None:
-            return self.namespace
-        if self.identity is None:
-            with desk.boundary.around("identity"):
-                secrets = self.memory if desk.shared is None else desk.shared
-                self.identity = Identity(await secrets.pepper(), self.tenants)
-        return None if self.identity is None else self.identity.namespace(headers)
-
-    async def flush(self, desk: Desk) -> dict[str, int]:
-        """Add what the ledger took in to the store's lasting tallies; all of them."""
-        store = self.memory if desk.shared is None else desk.shared
-        fresh = self.ledger.take()
-        attempt = desk.boundary.around("tallies")
-        with attempt:
-            return await store.tallies(fresh)
-        self.ledger.give_back(fresh)
-        return self.ledger.tallies()
-
-    async def close(self, flavor: Flavor) -> None:
-        await flavor.desk.runtime.settle()
-        await self.flush(flavor.desk)
-        self.closed = True
-        with flavor.desk.boundary.around("close"):
-            if flavor.desk.shared is not None:
-                await flavor.desk.shared.close()
-        if self._thread is not None:
-            self._thread.close()
 
 
 class _Settings:
@@ -169,8 +45,12 @@ class _Settings:
         stale_while_revalidate: timedelta | str = "0s",
         stale_if_error: timedelta | str = "0s",
         sampling: str = "bypass",
+        layers: Sequence[Layer | str | Store] | None = None,
         memory: int | str = "256 MiB",
         eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo",
+        consistency: Literal["eventual", "strong"] = "eventual",
+        lease: timedelta | str = "5s",
+        lease_wait: timedelta | str = "20s",
         namespace: str | None = None,
         rules: Rules | None = None,
         tenants: Mapping[str, str] | None = None,
@@ -187,10 +67,25 @@ class _Settings:
             )
         if namespace is not None and not _NAMESPACE.fullmatch(namespace):
             raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
+        if layers is not None and url != "memory:":
+            raise ConfigError("layers and an address were given; put the address into layers")
+        named, tiers = tiers_of([url] if layers is None else layers)
+        own = Tier("memory", "memory:", None, _bytes("memory", memory), 1.0)
+        if named is not None:
+            own = own._replace(
+                ttl=named.ttl, size=named.size if named.size is not None else own.size
+            )
+        if consistency not in ("eventual", "strong"):
+            raise ConfigError(f"consistency is {consistency!r}; write 'eventual' or 'strong'")
         self._works = Works(
-            url,
+            own,
+            tiers,
             rules=rules,
-            memory_bytes=_bytes("memory", memory),
+            sharing=Sharing(
+                consistency=consistency,
+                lease=_seconds("lease", lease),
+                wait=_seconds("lease_wait", lease_wait),
+            ),
             eviction=eviction,
             namespace=namespace,
             tenants=tenants,
@@ -205,7 +100,7 @@ class _Settings:
 
     def stats(self) -> Stats:
         """What this cache did since it was opened, in this process."""
-        return stats_of(self._works.ledger.tallies())
+        return self._works.stats()
 
     def remember(
         self,
@@ -240,7 +135,9 @@ class _Settings:
 class Cache(_Settings):
     """A cache for ordinary threads; close it, or use it in a `with` statement.
 
-    `url` is `memory:` or `sqlite:FILE`. `ttl` and its kin are `timedelta` or a text as `24h`;
+    `url` is where answers are kept below the process's memory: `sqlite:FILE`, `redis://HOST`,
+    `postgresql://HOST/DATABASE`; `layers` names several, the nearest first. `ttl` and its kin are
+    `timedelta` or a text as `24h`;
     `memory` is bytes or a text as `256 MiB`. `sampling` says what happens to questions with an
     explicit temperature above 0: `bypass`, `reuse` or `pool:K`. Without a `namespace`, SDK calls
     are kept apart by credential, and texts and functions live in the namespace `local`.
@@ -298,8 +195,8 @@ class Cache(_Settings):
 
     def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
-        desk = self._works.blocking.desk
-        return finish((desk.shared or desk.memory).check(fix=fix))
+        store = self._works.shared or self._works.memory
+        return finish(store.check(fix=fix))
 
     def close(self) -> None:
         """Finish what is under way and close the store; closing twice is fine."""
@@ -372,7 +269,8 @@ class AsyncCache(_Settings):
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
         desk = self._works.suspending.desk
-        return await (desk.shared or desk.memory).check(fix=fix)
+        store = desk.memory if desk.authority is None else desk.authority.store
+        return await store.check(fix=fix)
 
     async def aclose(self) -> None:
         """Finish what is under way and close the store; closing twice is fine."""

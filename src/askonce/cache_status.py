@@ -13,10 +13,15 @@ def cache_status(
     *,
     ttl: float | None = None,
     stored: bool = False,
+    layer: str = "",
 ) -> str:
-    """The header's value; `ttl` in seconds, negative once an answer is stale."""
+    """The header's value; `ttl` in seconds, negative once an answer is stale.
+
+    `layer` names the layer below memory that had the answer.
+    """
     if outcome in HITS:
         life = "" if ttl is None else f"; ttl={int(ttl)}"
-        return f"askonce; hit{life}; detail={outcome}"
+        where = f"; layer={layer}" if layer else ""
+        return f"askonce; hit{life}; detail={outcome}{where}"
     forward = "bypass" if outcome is Outcome.BYPASS else "miss"
     return f"askonce; fwd={forward}{'; stored' if stored else ''}; detail={because.value}"

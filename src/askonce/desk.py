@@ -1,26 +1,30 @@
 """The desk: what one flavor of the story works with, and its small verbs on the layers.
 
-Memory is the first layer and always there; the shared store is the second and may be missing.
-Each verb that touches the shared store runs inside the fail-open boundary with a deadline.
+Memory is the first layer and always there. Below it are shelves, the nearest first; the last one
+is the authority: its epochs are true for every process, and it gives out the leases. Whatever a
+shelf does is done in time and behind its circuit breaker (`shelf.py`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from askonce import policy
 from askonce.accounting import Ledger
 from askonce.boundary import Boundary
+from askonce.coherence import Coherence
 from askonce.directives import Directives
+from askonce.errors import StoreError
 from askonce.flights import Flights
 from askonce.formats.contract import Format, Question
+from askonce.leasing import Leasing, Turn
 from askonce.policy import Life, Rules
-from askonce.protocols import Memory, Prices, Store
-from askonce.records import Because, Call, Entry, Key, Outcome, Verdict
+from askonce.protocols import Held, Memory, Prices
+from askonce.records import Because, Call, Entry, Key, Lease, Outcome, Verdict
 from askonce.runtimes import Runtime
-
-SHARED_DEADLINE = 1.0
-"""Seconds that a call waits for the shared store at most, where waiting can be interrupted."""
+from askonce.shelf import Shelf
+from askonce.writing import Writing, shortened
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -35,6 +39,17 @@ class Asked(msgspec.Struct, frozen=True):
     refreshing: bool = False
 
 
+class Found(NamedTuple):
+    """An entry, and the shelf that had it; None for memory."""
+
+    entry: Entry
+    shelf: Shelf | None
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.HIT_MEMORY if self.shelf is None else Outcome.HIT_SHARED
+
+
 class Desk:
     """The parts of one cache in one flavor."""
 
@@ -43,93 +58,173 @@ class Desk:
         *,
         runtime: Runtime,
         memory: Memory,
-        shared: Store | None,
+        shelves: tuple[Shelf, ...],
+        writings: tuple[Writing, ...],
+        settled: Callable[[], Awaitable[None]],
+        coherence: Coherence | None,
+        leasing: Leasing | None,
         ledger: Ledger,
         rules: Rules,
         prices: Prices | None,
+        memory_ttl: float | None = None,
     ) -> None:
         self.runtime = runtime
         self.memory = memory
-        self.shared = shared
+        self.shelves = shelves
+        self.authority = shelves[-1] if shelves else None
+        self._writings = writings
+        self._settled = settled
         self.ledger = ledger
         self.rules = rules
         self.prices = prices
         self.boundary = Boundary(ledger)
         self.flights = Flights(runtime.guard())
+        self._coherence = coherence
+        self._leasing = leasing
+        self._memory_ttl = memory_ttl
 
     def life(self, entry: Entry, asked: Asked) -> Life:
         return policy.life_of(entry, asked.wishes, self.rules, self.runtime.now())
 
-    async def read_shared(self, key: Key) -> Entry | None:
-        if self.shared is None:
+    # Reading.
+
+    def find(self, key: Key) -> Held | None:
+        """Memory's entry, if it may be served without asking anybody."""
+        held = self.memory.find(key)
+        if held is None or not held.entry.tags or self._coherence is None:
+            return held
+        return held if self._coherence.sees() else None
+
+    async def recall(self, key: Key) -> Found | None:
+        """Memory's entry; with strong consistency the authority is asked about its tags first."""
+        held = self.memory.find(key)
+        if held is None or not await self._trusts(held.entry):
             return None
-        with self.boundary.around("read"):
-            return await self.runtime.within(SHARED_DEADLINE, self.shared.read(key))
+        return Found(held.entry, None)
+
+    async def read(self, key: Key) -> Found | None:
+        """The first shelf's fresh entry, else the one that was fresh last."""
+        latest: Found | None = None
+        for shelf in self.shelves:
+            entry = await shelf.read(key)
+            if entry is None:
+                continue
+            if shelf is not self.authority and not await self._trusts(entry):
+                continue
+            if latest is None or entry.expires > latest.entry.expires:
+                latest = Found(entry, shelf)
+            if entry.is_fresh(self.runtime.now()):
+                return Found(entry, shelf)
+        return latest
+
+    async def _trusts(self, entry: Entry) -> bool:
+        """Is an entry out of a layer that is not the authority known to be valid?"""
+        coherence = self._coherence
+        if not entry.tags or coherence is None or coherence.sees():
+            return True
+        return coherence.strong and await self._confirmed(entry)
+
+    async def _confirmed(self, entry: Entry) -> bool:
+        epochs = await self._authoritative([tag for tag, _ in entry.tags])
+        return epochs is not None and all(epochs[tag] == epoch for tag, epoch in entry.tags)
+
+    def backfill(self, found: Found) -> None:
+        """What a shelf had, nearer layers may keep; it lives no longer for it."""
+        if found.shelf is None:
+            return
+        if found.entry.tags:
+            self.memory.heed(dict(found.entry.tags))
+        for shelf, writing in zip(self.shelves, self._writings, strict=True):
+            if shelf is found.shelf:
+                break
+            writing.put(found.entry)
+        self._keep(found.entry)
+
+    async def find_fresh(self, key: Key) -> Found | None:
+        """A fresh entry of the first layer that has one; backfilled."""
+        now = self.runtime.now()
+        found = await self.recall(key)
+        if found is not None and found.entry.is_fresh(now):
+            return found
+        found = await self.read(key)
+        if found is not None and found.entry.is_fresh(now):
+            self.backfill(found)
+            return found
         return None
 
-    def backfill(self, entry: Entry) -> None:
-        """What the shared store has, memory may keep; it lives no longer for it."""
-        if entry.tags:
-            self.memory.learn(dict(entry.tags))
-        self.memory.keep(entry)
+    # Taking turns.
 
-    async def find_fresh(self, key: Key) -> tuple[Entry | None, Outcome]:
-        """A fresh entry of the first layer that has one; backfilled."""
-        held = self.memory.find(key)
-        if held is not None and held.entry.is_fresh(self.runtime.now()):
-            return held.entry, Outcome.HIT_MEMORY
-        entry = await self.read_shared(key)
-        if entry is not None and entry.is_fresh(self.runtime.now()):
-            self.backfill(entry)
-            return entry, Outcome.HIT_SHARED
-        return None, Outcome.MISS
+    async def turn(
+        self, key: Key, look: Callable[[], Awaitable[bool]], *, wait: bool = True
+    ) -> Turn:
+        """Wait until no other process asks this question; `look` says whether it was answered."""
+        if self._leasing is None:
+            return Turn()
+        return await self._leasing.turn(key, look, wait=wait)
+
+    def give_back(self, lease: Lease) -> None:
+        """Let go of a lease whose question got no answer that was stored."""
+        self._writings[-1].give_back(lease)
+
+    # Writing.
 
     async def capture(self, tags: Iterable[str]) -> dict[str, int] | None:
         """The epochs of tags before the provider is asked; None if they cannot be known."""
         if not tags:
             return {}
-        if self.shared is None:
+        if self.authority is None:
             return await self.memory.epochs(tags)
-        with self.boundary.around("epochs"):
-            epochs = await self.runtime.within(SHARED_DEADLINE, self.shared.epochs(tags))
-            self.memory.learn(epochs)
-            return epochs
-        return None
+        return await self._authoritative(tags)
 
-    async def store(self, entry: Entry) -> Verdict:
-        """Step 11: into the shared store and memory, unless a tag was invalidated meanwhile."""
-        if entry.tags and self.shared is not None:
-            # The shared store knows of invalidations in every process, so it decides first.
-            kept = False
-            attempt = self.boundary.around("write")
-            with attempt:
-                kept = await self.runtime.within(SHARED_DEADLINE, self.shared.write(entry))
-            if attempt.failed:
-                return Verdict(False, Because.STORE_FAILED)
-            if not kept:
-                return Verdict(False, Because.INVALIDATED)
-            self.memory.keep(entry)
-            return Verdict(True, Because.OK)
-        if not self.memory.keep(entry) and self.shared is None:
+    async def _authoritative(self, tags: Iterable[str]) -> dict[str, int] | None:
+        assert self.authority is not None
+        store = self.authority.store
+        epochs = await self.authority.ask("epochs", lambda: store.epochs(tags))
+        if epochs is not None:
+            self.memory.heed(epochs)
+        return epochs
+
+    async def store(self, entry: Entry, lease: Lease | None = None) -> Verdict:
+        """Step 11: into every layer, unless a tag was invalidated meanwhile.
+
+        Memory has it when this returns. The shelves follow behind, and whoever waits for the
+        lease hears of it after the authority has the answer.
+        """
+        if not self._keep(entry):
             now = await self.memory.epochs(tag for tag, _ in entry.tags)
             moved = any(now[tag] != epoch for tag, epoch in entry.tags)
-            return Verdict(False, Because.INVALIDATED if moved else Because.OVER_SIZE)
-        if self.shared is not None:
-            shared = self.shared
-
-            async def write() -> None:
-                with self.boundary.around("write"):
-                    await shared.write(entry)
-
-            await self.runtime.aside(write)
+            if moved or self.authority is None:
+                if lease is not None:
+                    self.give_back(lease)
+                return Verdict(False, Because.INVALIDATED if moved else Because.OVER_SIZE)
+        for writing in self._writings:
+            writing.put(entry, lease if writing is self._writings[-1] else None)
         return Verdict(True, Because.OK)
+
+    def _keep(self, entry: Entry) -> bool:
+        return self.memory.keep(shortened(entry, self.runtime.now(), self._memory_ttl))
+
+    async def settle(self) -> None:
+        """Wait for all work behind, writing included."""
+        await self.runtime.settle()
+        await self._settled()
 
     async def invalidate(self, tags: Iterable[str]) -> None:
         """Bump the tags' epochs. Raises StoreError: an invalidation never fails in silence."""
         wanted = list(tags)
-        if self.shared is None:
-            await self.memory.epochs(wanted, bump=True)
-        else:
-            # Memory first: whatever the shared store says, this process serves nothing old.
-            await self.memory.epochs(wanted, bump=True)
-            self.memory.learn(await self.shared.epochs(wanted, bump=True))
+        # Memory first: whatever the authority says, this process serves nothing old.
+        await self.memory.epochs(wanted, bump=True)
+        if self.authority is None:
+            return
+        try:
+            bumping = self.authority.store.epochs(wanted, bump=True)
+            raised = await self.runtime.within(_INVALIDATION_DEADLINE, bumping)
+        except TimeoutError:
+            raise StoreError("the store did not confirm the invalidation in time") from None
+        self.memory.heed(raised)
+        for shelf in self.shelves[:-1]:
+            await shelf.ask("learn", lambda shelf=shelf: shelf.store.learn(raised))  # type: ignore[misc]
+
+
+_INVALIDATION_DEADLINE = 10.0
+"""Seconds; an invalidation is worth more patience than an answer."""

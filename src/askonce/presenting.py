@@ -86,7 +86,11 @@ class Presenting:
         if shown is None:
             return Because.GARBAGE
         self._desk.ledger.answered(outcome, Because.OK, entry)
-        return from_entry(entry, asked.question.shape, shown, outcome, self._desk.runtime.now())
+        layer = recording.layer
+        if layer and leads:
+            self._desk.ledger.layer(layer, "hits")
+        now = self._desk.runtime.now()
+        return from_entry(entry, asked.question.shape, shown, outcome, now, layer)
 
     async def _reshaped(
         self, asked: Asked, recording: Recording, reader: Reader

@@ -1,10 +1,20 @@
 """The seams between the story and the outside world, described by what each side guarantees."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
-from askonce.records import Call, Damage, Entry, Key, Selection, Shape, Usage
+from askonce.records import (
+    Call,
+    Damage,
+    Entry,
+    Key,
+    Lease,
+    News,
+    Selection,
+    Shape,
+    Usage,
+)
 
 
 class Store(Protocol):
@@ -14,27 +24,59 @@ class Store(Protocol):
     never part of one, never another key's, never one of whose tags has been bumped since the
     entry's own epochs were captured. `write` is atomic, replaces, and writes nothing when a tag's
     epoch has moved on. Expired entries may be returned (freshness is the story's question) or
-    forgotten. Losing an entry is always allowed.
+    forgotten. Losing an entry is always allowed; losing an epoch never makes an old one valid.
 
     Does not guarantee: durability of the last writes, or that `size` entries fit.
 
-    Methods are `async def`. In the blocking flavor they block instead of suspending.
-    Errors: `StoreError`, nothing else.
+    A new store subclasses `stores.plain.PlainStore` and writes the first five methods; the others
+    are there to be done better. Methods are `async def`. In the blocking flavor they block instead
+    of suspending. Errors: `StoreError`, nothing else, within the deadline that the store was
+    opened with. A call that was cancelled or that failed leaves nothing behind that the next one
+    could read as its own.
     """
+
+    tells: bool
+    """Whether `news` waits for changes; where it does not, it is asked again and again."""
 
     async def read(self, key: Key) -> Entry | None: ...
 
-    async def write(self, entry: Entry) -> bool:
-        """Store the entry; False if one of its tags was invalidated meanwhile."""
+    async def write(self, entry: Entry, *, fence: int = 0) -> bool:
+        """Store the entry; False if one of its tags was invalidated meanwhile.
+
+        With a `fence`, also False if a later lease was given out for the key.
+        """
 
     async def remove(self, selection: Selection) -> int:
         """Remove what the selection names; return how many entries went."""
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
-        """The epoch of each tag (0 if never bumped), raised by one first with `bump`."""
+        """The epoch of each tag, raised first with `bump`, above every epoch ever given out."""
 
     def scan(self, selection: Selection) -> AsyncIterator[Entry]:
         """Every readable entry that the selection names, in no order."""
+
+    # What `PlainStore` makes of these five.
+
+    async def write_all(self, entries: Sequence[Entry]) -> int:
+        """Store many entries at once; how many were stored."""
+
+    async def learn(self, epochs: Mapping[str, int]) -> None:
+        """Raise the tags' epochs to what a more shared store says they are; never lower one."""
+
+    async def news(self, since: str | None, patience: float) -> News:
+        """What was bumped and removed since a mark; without one, only where news begin.
+
+        Where the store `tells`, it waits up to `patience` seconds for something to happen.
+        """
+
+    async def lease(self, key: Key, seconds: float) -> Lease | None:
+        """The right to ask this question, for so long; None while somebody else has it."""
+
+    async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+        """Hold the leases for so long from now; one that was lost stays lost."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; nothing happens if it was lost meanwhile."""
 
     async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
         """Add to the store's lasting counters and return them all."""
@@ -44,6 +86,16 @@ class Store(Protocol):
 
     async def pepper(self) -> bytes:
         """32 random bytes made with the store and kept with it: the secret of its namespaces."""
+
+    async def adopt(self, pepper: bytes) -> bool:
+        """Take over the pepper of a store whose entries move here, if nothing is kept here yet.
+
+        Is it this store's pepper now? Where not, entries of callers that are known only by their
+        credentials cannot be found here.
+        """
+
+    async def migrate(self) -> list[str]:
+        """Make or renew what the store needs; what was done, one line each."""
 
     async def close(self) -> None: ...
 
@@ -72,8 +124,11 @@ class Memory(Store, Protocol):
     def show(self, held: Any, shape: Shape, frames: bytes) -> None:
         """Remember how a held entry looks in this shape; `held` is what `find` returned."""
 
-    def learn(self, epochs: Mapping[str, int]) -> None:
-        """Raise the tags' epochs to what a shared store says they are."""
+    def heed(self, epochs: Mapping[str, int]) -> None:
+        """`learn`, without a coroutine."""
+
+    def forget_all(self) -> None:
+        """Drop every entry; epochs stay."""
 
 
 class Response(Protocol):

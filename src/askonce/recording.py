@@ -63,6 +63,8 @@ class Recording:
         self.outcome = Outcome.MISS
         self.because = Because.NOT_FOUND
         self.entry: Entry | None = None
+        self.layer = ""
+        """The layer below memory that had the answer."""
         self.answer: bytes | None = None
         """The whole answer in its normal form, stored or not; None until it is whole."""
         self.stored: Verdict | None = None
@@ -83,8 +85,9 @@ class Recording:
         if self.state is State.GROWING:
             self.state = State.FINISHED
 
-    def replay(self, entry: Entry, outcome: Outcome) -> None:
+    def replay(self, entry: Entry, outcome: Outcome, layer: str = "") -> None:
         """The answer was there already."""
+        self.layer = layer
         self.entry, self.outcome, self.answer = entry, outcome, entry.body
         self.begin(entry.status, [], streamed=False)
         self.end()

@@ -173,6 +173,33 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expired_before: float | None = None
 
 
+class Lease(NamedTuple):
+    """The right to ask the provider a key's question, for a while, before all other processes.
+
+    `fence` grows with every lease given out for the key: whoever holds an older one is late.
+    """
+
+    key: Key
+    fence: int
+
+
+class News(msgspec.Struct, frozen=True):
+    """What other processes changed in a store since a mark; `mark` is where the next news begin.
+
+    `epochs` are the raised epochs of tags, `removed` the selections that were removed. With
+    `lost` the store does not know any more what happened since: anything may have changed.
+    """
+
+    mark: str
+    epochs: dict[str, int] = {}
+    removed: tuple[Selection, ...] = ()
+    lost: bool = False
+
+    @property
+    def empty(self) -> bool:
+        return not (self.epochs or self.removed or self.lost)
+
+
 class Damage(msgspec.Struct, frozen=True):
     """What `check` found wrong with one stored thing."""
 

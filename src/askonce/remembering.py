@@ -17,7 +17,7 @@ from askonce import keys
 from askonce.desk import Desk
 from askonce.errors import AnswerCut
 from askonce.recording import Reader, Recording
-from askonce.records import Because, Entry, Key, Outcome, Verdict
+from askonce.records import Because, Entry, Key, Lease, Outcome, Verdict
 from askonce.sse import Event
 
 FORMAT = "function"
@@ -79,13 +79,15 @@ class Computing:
         self._compute = compute
         self.value: Any = None
         self.computed = False
+        self._lease: Lease | None = None
 
     async def step(self, recording: Recording) -> None:
         desk = self._desk
-        entry, outcome = await desk.find_fresh(self._key)
-        if entry is not None:
-            recording.replay(entry, outcome)
-        else:
+
+        async def look() -> bool:
+            return await self._answer_from_layers(recording)
+
+        if not await look() and not await self._wait_for_turn(look):
             epochs = await desk.capture(self._remembered.tags)
             self.value = await self._compute()
             self.computed = True
@@ -96,6 +98,28 @@ class Computing:
 
     async def drop(self, recording: Recording) -> None:
         self._desk.flights.land(self._flight, recording)
+        self._let_go()
+
+    async def _answer_from_layers(self, recording: Recording) -> bool:
+        found = await self._desk.find_fresh(self._key)
+        if found is None:
+            return False
+        layer = "" if found.shelf is None else found.shelf.name
+        recording.replay(found.entry, found.outcome, layer)
+        return True
+
+    async def _wait_for_turn(self, look: Callable[[], Awaitable[bool]]) -> bool:
+        """One process of many computes it; True if another one's result is there."""
+        if self._lease is not None or self._remembered.ttl <= 0:
+            return False
+        turn = await self._desk.turn(self._key, look)
+        self._lease = turn.lease
+        return turn.answered
+
+    def _let_go(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._desk.give_back(lease)
 
     async def _land(self, recording: Recording, epochs: dict[str, int] | None) -> None:
         desk, ttl = self._desk, self._remembered.ttl
@@ -111,6 +135,7 @@ class Computing:
         verdict = Verdict(False, Because.TTL_ZERO if ttl <= 0 else Because.STORE_FAILED)
         if ttl > 0 and epochs is not None:
             now = desk.runtime.now()
+            lease, self._lease = self._lease, None
             verdict = await desk.store(
                 Entry(
                     key=self._key,
@@ -121,7 +146,8 @@ class Computing:
                     expires=now + ttl,
                     stale_until=now + ttl,
                     tags=tuple(epochs.items()),
-                )
+                ),
+                lease,
             )
         recording.stored = verdict
         desk.ledger.landed(verdict, None, 0)
@@ -141,7 +167,7 @@ class Remembering:
         if key is None:
             desk.ledger.answered(Outcome.BYPASS, Because.MALFORMED)
             return await compute()
-        held = desk.memory.find(key)
+        held = desk.find(key)
         if held is not None and held.entry.is_fresh(desk.runtime.now()):
             desk.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry)
             return self._value(remembered, held.entry.body)

@@ -60,13 +60,15 @@ class Reply:
             await self._source.close()
 
 
-def from_entry(entry: Entry, shape: Shape, body: bytes, outcome: Outcome, now: float) -> Reply:
-    """A whole reply out of an entry; `body` is the entry as this shape shows it."""
+def from_entry(
+    entry: Entry, shape: Shape, body: bytes, outcome: Outcome, now: float, layer: str = ""
+) -> Reply:
+    """A whole reply out of an entry of a layer; `body` is the entry as this shape shows it."""
     age = now - entry.created
     headers = [
         *(_STREAM_HEADERS if shape.stream else _JSON_HEADERS),
         *entry.headers,
-        ("cache-status", cache_status(outcome, ttl=entry.expires - now)),
+        ("cache-status", cache_status(outcome, ttl=entry.expires - now, layer=layer)),
         ("age", str(int(age)) if age > 0 else "0"),
     ]
     return Reply(entry.status, headers, outcome, Because.OK, body=body, entry=entry)

@@ -6,11 +6,13 @@ event loop. This is the only file of the core that knows threads, event loops an
 """
 
 import asyncio
+import os
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -60,10 +62,13 @@ class Runtime(Protocol):
         """Seconds on a clock that never jumps."""
 
     def place(self) -> object:
-        """Where flights can be shared: one event loop, or all threads."""
+        """Where flights can be shared: one event loop, or all threads of a process."""
 
     def guard(self) -> AbstractContextManager[Any]:
         """A lock for a few statements; never held across an `await`."""
+
+    def turnstile(self) -> AbstractAsyncContextManager[Any]:
+        """Lets callers of one place in one at a time; may be held across an `await`."""
 
     def bell(self) -> Bell: ...
 
@@ -72,8 +77,8 @@ class Runtime(Protocol):
     def behind(self, work: Work) -> None:
         """Do the work after the caller was answered."""
 
-    async def aside(self, work: Work) -> None:
-        """Do the work behind where that can be done without a thread more, else now."""
+    async def pause(self, seconds: float) -> None:
+        """Let time pass, and others work."""
 
     async def within(self, seconds: float, work: Awaitable[T]) -> T:
         """The work's result; TimeoutError after `seconds` where work can be interrupted."""
@@ -104,6 +109,19 @@ class _Inline:
         """Nothing to do: whoever runs it is the one who waits for it."""
 
 
+class _Turnstile:
+    """A lock for a flavor that blocks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    async def __aenter__(self) -> None:
+        self._lock.acquire()
+
+    async def __aexit__(self, *error: object) -> None:
+        self._lock.release()
+
+
 class Blocking:
     """The runtime of ordinary threads."""
 
@@ -116,12 +134,17 @@ class Blocking:
         self.tick = ticker
         self._lock = threading.Lock()
         self._behind: ThreadPoolExecutor | None = None
+        self._behind_in = 0
+        self._turnstile = _Turnstile()
 
     def place(self) -> object:
-        return None
+        return os.getpid()  # a forked child has none of its parent's threads
 
     def guard(self) -> AbstractContextManager[Any]:
         return threading.Lock()
+
+    def turnstile(self) -> AbstractAsyncContextManager[Any]:
+        return self._turnstile
 
     def bell(self) -> Bell:
         return _Event()
@@ -131,12 +154,13 @@ class Blocking:
 
     def behind(self, work: Work) -> None:
         with self._lock:
-            if self._behind is None:
+            if self._behind is None or self._behind_in != os.getpid():
                 self._behind = ThreadPoolExecutor(4, thread_name_prefix="askonce-behind")
+                self._behind_in = os.getpid()
             self._behind.submit(lambda: finish(work()))
 
-    async def aside(self, work: Work) -> None:
-        await work()
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - this flavor blocks
 
     async def within(self, seconds: float, work: Awaitable[T]) -> T:
         return await work
@@ -144,7 +168,7 @@ class Blocking:
     async def settle(self) -> None:
         with self._lock:
             pool, self._behind = self._behind, None
-        if pool is not None:
+        if pool is not None and self._behind_in == os.getpid():
             pool.shutdown(wait=True)
 
 
@@ -192,12 +216,16 @@ class Suspending:
         self.now = clock
         self.tick = ticker
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turnstiles: weakref.WeakKeyDictionary[Any, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     def place(self) -> object:
         return asyncio.get_running_loop()
 
     def guard(self) -> AbstractContextManager[Any]:
         return threading.Lock()
+
+    def turnstile(self) -> AbstractAsyncContextManager[Any]:
+        return self._turnstiles.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def bell(self) -> Bell:
         return _Future()
@@ -210,8 +238,8 @@ class Suspending:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def aside(self, work: Work) -> None:
-        self.behind(work)
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     async def within(self, seconds: float, work: Awaitable[T]) -> T:
         async with asyncio.timeout(seconds):
@@ -221,6 +249,55 @@ class Suspending:
         loop = asyncio.get_running_loop()
         while mine := [task for task in self._tasks if task.get_loop() is loop]:
             await asyncio.wait(mine)
+
+
+class Tending:
+    """Does one small piece of work again and again, in a daemon thread of its own.
+
+    The work says how many seconds to pause before the next time. It is a method; the thread ends
+    when it is stopped or when the method's object is gone. It is never inherited by a fork.
+    """
+
+    def __init__(self, name: str, work: Callable[[], Coroutine[Any, Any, float]]) -> None:
+        self._name = name
+        self._work = weakref.WeakMethod(work)
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    def start(self) -> bool:
+        """Start, unless it runs already in this process or was stopped for good."""
+        if self._thread is not None and self._pid == os.getpid():
+            return False
+        with self._lock:
+            if self._stopped.is_set() or (self._thread is not None and self._pid == os.getpid()):
+                return False
+            self._pid = os.getpid()
+            args = (self._work, self._stopped)
+            self._thread = threading.Thread(target=_tend, args=args, name=self._name, daemon=True)
+            self._thread.start()
+            return True
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Stop for good; the piece of work under way is still done."""
+        self._stopped.set()
+
+
+def _tend(
+    work: "weakref.WeakMethod[Callable[[], Coroutine[Any, Any, float]]]", stopped: threading.Event
+) -> None:
+    while not stopped.is_set():
+        piece = work()
+        if piece is None:
+            return
+        pause = finish(piece())
+        del piece
+        stopped.wait(pause)
 
 
 class InThread:

@@ -16,6 +16,7 @@ import msgspec
 
 from askonce import setting_values as read
 from askonce.errors import ConfigError
+from askonce.layers import MEMORY, Layer, tiers_of
 from askonce.policy import Rules
 from askonce.records import Because
 
@@ -38,6 +39,16 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     drain: timedelta = timedelta(seconds=30)
 
 
+class LayerTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer of the cache: one `[layers.NAME]` table, in the order of the file."""
+
+    name: str
+    url: str
+    ttl: timedelta | None = None
+    size: int | None = None  # bytes
+    deadline: timedelta | None = None
+
+
 class StoreAddress(msgspec.Struct, frozen=True, kw_only=True):
     """Where entries are kept."""
 
@@ -48,6 +59,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """The memory in front of the store."""
 
     size: int = 256 * _MiB  # bytes
+    ttl: timedelta | None = None
     eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo"
 
 
@@ -65,6 +77,9 @@ class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
     sampling: int = 0
     max_entry: int = 8 * _MiB  # bytes
     also_store: frozenset[Because] = frozenset()
+    consistency: Literal["eventual", "strong"] = "eventual"
+    lease: timedelta = timedelta(seconds=5)
+    lease_wait: timedelta = timedelta(seconds=20)
 
     @property
     def rules(self) -> Rules:
@@ -115,9 +130,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreAddress = StoreAddress()
     memory: Memory = Memory()
     cache: CacheRules = CacheRules()
+    named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=_default_providers)
     tenants: dict[str, Tenant] = msgspec.field(default_factory=dict)
     origins: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, memory first: `[layers]`, or `[memory]` and `[store]`."""
+        own = Layer(MEMORY, name="memory", ttl=self.memory.ttl, size=self.memory.size)
+        if not self.named_layers:
+            below = () if self.store.url == MEMORY else (Layer(self.store.url),)
+            return (own, *below)
+        tables = self.named_layers.values()
+        named = [Layer(t.url, t.name, t.ttl, t.size, t.deadline) for t in tables]
+        if named[0].store == MEMORY:
+            own = Layer(MEMORY, named[0].name, named[0].ttl or own.ttl, named[0].size or own.size)
+            named = named[1:]
+        return (own, *named)
+
+    @property
+    def shared_url(self) -> str:
+        """The address of the most shared store."""
+        return str(self.layers[-1].store)
 
     def provider_for(self, format_name: str) -> Provider | None:
         """Who answers a format's own routes: the provider named like it, else the first of it."""
@@ -144,11 +179,13 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         store=StoreAddress(**values.get(("store",), {})),
         memory=Memory(**values.get(("memory",), {})),
         cache=CacheRules(**values.get(("cache",), {})),
+        named_layers=_layers(values, source),
         providers=_providers(values, source),
         tenants=_tenants(values, source),
         origins=origins,
     )
     _check_keys_are_unique(settings)
+    _check_layers(settings, source)
     return settings
 
 
@@ -162,7 +199,17 @@ _READERS: dict[str, dict[str, read.Reader]] = {
         "drain": read.duration,
     },
     "store": {"url": read.text},
-    "memory": {"size": read.size, "eviction": read.one_of("s3-fifo", "gdsf")},
+    "memory": {
+        "size": read.size,
+        "ttl": read.above_zero(read.duration),
+        "eviction": read.one_of("s3-fifo", "gdsf"),
+    },
+    "layers": {
+        "url": read.text,
+        "ttl": read.above_zero(read.duration),
+        "size": read.above_zero(read.size),
+        "deadline": read.above_zero(read.duration),
+    },
     "cache": {
         "ttl": read.duration,
         "stale_while_revalidate": read.duration,
@@ -170,11 +217,14 @@ _READERS: dict[str, dict[str, read.Reader]] = {
         "sampling": read.sampling,
         "max_entry": read.above_zero(read.size),
         "also_store": read.reasons,
+        "consistency": read.one_of("eventual", "strong"),
+        "lease": read.above_zero(read.duration),
+        "lease_wait": read.duration,
     },
     "providers": {"base_url": read.base_url, "format": read.one_of(*FORMATS)},
     "tenants": {"keys": read.texts, "upstream_key": read.secret},
 }
-_NAMED = ("providers", "tenants")
+_NAMED = ("layers", "providers", "tenants")
 """Sections that hold a table for each name."""
 
 _Path = tuple[str, ...]
@@ -263,6 +313,29 @@ def _value(path: _Path, key: str, given: _Given, readers: dict[str, read.Reader]
         return readers[key](given.value)
     except ValueError as error:
         raise _wrong(where, full, str(error)) from None
+
+
+def _layers(values: dict[_Path, dict[str, Any]], source: str) -> dict[str, LayerTable]:
+    layers = {}
+    for path, table in values.items():
+        if path[0] != "layers":
+            continue
+        name = _name(path, source)
+        if "url" not in table:
+            raise _wrong(source, f"layers.{name}", 'has no url; add url = "redis://localhost"')
+        layers[name] = LayerTable(name=name, **table)
+    return layers
+
+
+def _check_layers(settings: Settings, source: str) -> None:
+    if settings.named_layers and "store.url" in settings.origins:
+        where = settings.origins["store.url"]
+        what = "stands beside [layers]; name the store in one of [layers.NAME] and leave this out"
+        raise _wrong(where, "store.url", what)
+    try:
+        tiers_of(settings.layers)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: layers: {error}") from None
 
 
 def _providers(values: dict[_Path, dict[str, Any]], source: str) -> dict[str, Provider]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from askonce.settings import CacheRules, Provider, Settings, Tenant
+from askonce.settings import CacheRules, LayerTable, Memory, Provider, Settings, Tenant
 
 Table = dict[str, Any]
 
@@ -23,8 +23,8 @@ def masked(settings: Settings) -> dict[str, Table]:
             "read_timeout": show_duration(gateway.read_timeout),
             "drain": show_duration(gateway.drain),
         },
-        "store": {"url": masked_url(settings.store.url)},
-        "memory": {"size": show_size(memory.size), "eviction": memory.eviction},
+        **_stores(settings),
+        "memory": _memory(memory),
         "cache": _cache(settings.cache),
         "providers": {name: _provider(item) for name, item in settings.providers.items()},
         "tenants": {name: _tenant(item) for name, item in settings.tenants.items()},
@@ -78,7 +78,34 @@ def _cache(cache: CacheRules) -> Table:
         "sampling": show_sampling(cache.sampling),
         "max_entry": show_size(cache.max_entry),
         "also_store": sorted(cache.also_store),
+        "consistency": cache.consistency,
+        "lease": show_duration(cache.lease),
+        "lease_wait": show_duration(cache.lease_wait),
     }
+
+
+def _stores(settings: Settings) -> Table:
+    if not settings.named_layers:
+        return {"store": {"url": masked_url(settings.store.url)}}
+    return {"layers": {name: _layer(item) for name, item in settings.named_layers.items()}}
+
+
+def _layer(layer: LayerTable) -> Table:
+    table: Table = {"url": masked_url(layer.url)}
+    if layer.ttl is not None:
+        table["ttl"] = show_duration(layer.ttl)
+    if layer.size is not None:
+        table["size"] = show_size(layer.size)
+    if layer.deadline is not None:
+        table["deadline"] = show_duration(layer.deadline)
+    return table
+
+
+def _memory(memory: Memory) -> Table:
+    table: Table = {"size": show_size(memory.size), "eviction": memory.eviction}
+    if memory.ttl is not None:
+        table["ttl"] = show_duration(memory.ttl)
+    return table
 
 
 def _provider(provider: Provider) -> Table:
@@ -94,7 +121,7 @@ def _tenant(tenant: Tenant) -> Table:
 
 def _lines(settings: Settings) -> Iterator[str]:
     for section, content in masked(settings).items():
-        named = section in {"providers", "tenants"}
+        named = section in {"layers", "providers", "tenants"}
         tables = content.items() if named else [("", content)]
         for name, table in tables:
             path = f"{section}.{name}" if name else section

@@ -35,18 +35,21 @@ class Texts:
     ) -> Answer | None:
         desk = self._desk
         key = self.key(question, scope, namespace)
-        entry, outcome = await desk.find_fresh(key)
+        found = await desk.find_fresh(key)
+        entry = None if found is None else found.entry
         now = desk.runtime.now()
         because = Because.NOT_FOUND
         if entry is not None and max_age is not None and entry.age(now) > max_age:
             entry, because = None, Because.TOO_OLD
-        if entry is None:
+        if entry is None or found is None:
             desk.ledger.answered(Outcome.MISS, because)
             return None
-        desk.ledger.answered(outcome, Because.OK, entry)
+        desk.ledger.answered(found.outcome, Because.OK, entry)
+        if found.shelf is not None:
+            desk.ledger.layer(found.shelf.name, "hits")
         return Answer(
             text=entry.body.decode(),
-            layer=outcome.value,
+            layer="memory" if found.shelf is None else found.shelf.name,
             age=entry.age(now),
             ttl=entry.expires - now,
             key=key,

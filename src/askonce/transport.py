@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from askonce.cache import AsyncCache, Cache, Flavor
+from askonce.cache import AsyncCache, Cache
 from askonce.directives import OWN_HEADERS
 from askonce.errors import AnswerCut, PatienceOver
 from askonce.formats import recognize
@@ -20,6 +20,7 @@ from askonce.protocols import Response
 from askonce.records import Call
 from askonce.reply import Reply
 from askonce.runtimes import finish
+from askonce.works import Flavor
 
 if TYPE_CHECKING:
     # Type checkers take it for a transport of either library, in either flavor.

@@ -20,6 +20,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "askonce"
 
 PURE = {
     "accounting",
+    "breaker",
     "cache_status",
     "directives",
     "durations",
@@ -28,6 +29,7 @@ PURE = {
     "formats",
     "identity",
     "keys",
+    "layers",
     "matching",
     "policy",
     "prompts",
@@ -44,16 +46,21 @@ STORY = {
     "answering",
     "asking",
     "boundary",
+    "checkpoints",
+    "coherence",
     "desk",
     "flights",
+    "leasing",
     "presenting",
     "recording",
     "remembering",
     "reply",
     "runtimes",
+    "shelf",
     "texts",
+    "writing",
 }
-ROOTS = {"cache", "gateway.__init__"}
+ROOTS = {"cache", "gateway.__init__", "moving", "works"}
 FACES = {"__init__", "cli", "gateway", "integrations", "transport"}
 PRACTICE = {"practice"}  # a provider to practice with: not the product's core
 

@@ -20,11 +20,27 @@ from askonce.cli import main
 from askonce.cli.parser import new_parser
 from askonce.records import Entry, Key
 from askonce.runtimes import Blocking, finish
-from askonce.stores import open_store
+from askonce.stores import Ground, open_store
 
 Run = Callable[..., tuple[int, str, str]]
 
-COMMANDS = ("serve", "demo", "stats", "explain", "check", "config")
+COMMANDS = (
+    "serve",
+    "demo",
+    "stats",
+    "explain",
+    "check",
+    "migrate",
+    "export",
+    "import",
+    "copy",
+    "entries",
+    "entries list",
+    "entries show",
+    "entries remove",
+    "warm",
+    "config",
+)
 BODY = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -56,14 +72,14 @@ def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 def make_store(**tallies: int) -> None:
     runtime = Blocking()
-    store = open_store("sqlite:askonce.db", guard=runtime.guard(), clock=runtime.now)
+    store = open_store("sqlite:askonce.db", Ground(runtime.guard, runtime.now))
     finish(store.tallies(tallies))
     finish(store.close())
 
 
 def make_damaged_store() -> None:
     runtime = Blocking()
-    store = open_store("sqlite:askonce.db", guard=runtime.guard(), clock=runtime.now)
+    store = open_store("sqlite:askonce.db", Ground(runtime.guard, runtime.now))
     entry = Entry(
         key=Key("me", "openai_chat", bytes(32)),
         body=b"{}",
@@ -90,7 +106,7 @@ def test_the_version_is_the_package_s(run: Run) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(run: Run, command: str) -> None:
-    status, out, _ = run(command, "--help")
+    status, out, _ = run(*command.split(), "--help")
     assert status == 0
     assert f"  askonce {command}" in out.partition("\nexamples:\n")[2]
     assert max(len(line) for line in out.splitlines()) <= 80

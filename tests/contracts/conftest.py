@@ -6,24 +6,50 @@ To put another store under the contract, add one line to `STORES`.
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from askonce.protocols import Store
-from askonce.stores.memory import MemoryStore
-from askonce.stores.sqlite import SqliteStore
+from askonce.stores import Ground, open_store
+from tests.contracts.folder import FolderStore
 
 T = TypeVar("T")
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
-STORES: dict[str, Callable[[Path], Store]] = {
-    "memory": lambda folder: MemoryStore(8 << 20, guard=threading.Lock()),
-    "memory-gdsf": lambda folder: MemoryStore(8 << 20, guard=threading.Lock(), eviction="gdsf"),
-    "sqlite": lambda folder: SqliteStore(
-        folder / "askonce.db", guard=threading.Lock(), clock=lambda: 0.0
+
+class Place(NamedTuple):
+    """Where a test's stores may be made: a folder of their own, and a name that nobody else has."""
+
+    request: pytest.FixtureRequest
+    folder: Any
+    name: str
+    ground: Ground
+
+    def server(self, fixture: str) -> str:
+        """The address of a real server, from the fixture that runs it."""
+        return str(self.request.getfixturevalue(fixture))
+
+
+STORES: dict[str, Callable[[Place], Store]] = {
+    "memory": lambda at: open_store("memory:", at.ground, size=8 << 20),
+    "memory-gdsf": lambda at: open_store("memory:", at.ground, size=8 << 20, eviction="gdsf"),
+    "folder": lambda at: FolderStore(at.folder),
+    "sqlite": lambda at: open_store(f"sqlite:{at.folder / 'askonce.db'}", at.ground),
+    "postgres": lambda at: open_store(f"{at.server('postgres_url')}?schema={at.name}", at.ground),
+    "redis7": lambda at: open_store(f"{at.server('redis7_url')}?prefix={at.name}", at.ground),
+    "redis8": lambda at: open_store(f"{at.server('redis8_url')}?prefix={at.name}", at.ground),
+    "redis-sentinel": lambda at: open_store(
+        f"{at.server('redis_sentinel_url')}?prefix={at.name}", at.ground
+    ),
+    "redis-cluster": lambda at: open_store(
+        f"{at.server('redis_cluster_url')}?prefix={at.name}", at.ground
     ),
 }
+LOCAL = {"memory", "memory-gdsf", "folder", "sqlite"}
+"""Stores that block in either flavor."""
+SHARES = set(STORES) - {"memory", "memory-gdsf", "folder"}
+"""Stores that several processes may share, each with an instance of its own."""
 
 
 def run_blocking(story: Coroutine[Any, Any, T]) -> T:
@@ -36,30 +62,46 @@ def run_blocking(story: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("a blocking store has suspended")
 
 
-def run_async(story: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(story)
+@pytest.fixture(params=["blocking", "suspending"])
+def flavor(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-@pytest.fixture(params=[run_blocking, run_async], ids=["blocking", "async"])
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Runs one story to its end, in one flavor."""
-    return request.param  # type: ignore[no-any-return]
+@pytest.fixture
+def run(flavor: str) -> Iterator[Run]:
+    """Runs stories to their end, in one flavor; the suspending one in one event loop."""
+    if flavor == "blocking":
+        yield run_blocking
+        return
+    with asyncio.Runner() as runner:
+        yield runner.run
 
 
-@pytest.fixture(params=list(STORES.values()), ids=list(STORES))
-def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+@pytest.fixture
+def ground(flavor: str) -> Ground:
+    """Time stands still, at zero, for every store under the contract."""
+    if flavor == "blocking":
+        return Ground(threading.Lock, lambda: 0.0, deadline=5.0)
+    return Ground(threading.Lock, lambda: 0.0, asyncio.get_running_loop, True, 5.0)
+
+
+@pytest.fixture(params=list(STORES))
+def new_store(
+    request: pytest.FixtureRequest, tmp_path: Any, run: Run, ground: Ground
+) -> Iterator[Callable[[], Store]]:
     """Makes an empty store each time it is called; all are closed after the test."""
     made: list[Store] = []
 
     def make() -> Store:
         folder = tmp_path / str(len(made))
         folder.mkdir()
-        made.append(request.param(folder))
+        name = f"t{abs(hash(folder)):x}"
+        made.append(STORES[request.param](Place(request, folder, name, ground)))
         return made[-1]
 
     yield make
     for store in made:
-        run_blocking(store.close())
+        run(store.close())
 
 
 @pytest.fixture

@@ -262,11 +262,11 @@ def test_an_invalidated_entry_is_forgotten_when_it_is_found() -> None:
 def test_epochs_learnt_from_another_store_only_ever_rise() -> None:
     store = memory()
     assert not store.keep(entry(1, tags=(("policy", 5),)))
-    store.learn({"policy": 5})
+    store.heed({"policy": 5})
     assert store.keep(entry(1, tags=(("policy", 5),)))
-    store.learn({"policy": 4})
+    store.heed({"policy": 4})
     assert store.find(key(1)) is not None
-    store.learn({"policy": 6})
+    store.heed({"policy": 6})
     assert store.find(key(1)) is None
 
 
@@ -422,7 +422,7 @@ def test_threads_see_whole_answers_of_their_own_key(eviction: Eviction) -> None:
     assert 0 < store.used_bytes <= store.size_bytes
     done(store.remove(Selection()))
     empty = MemoryStore(60_000, guard=nullcontext(), eviction=eviction)
-    empty.learn(done(store.epochs([f"tag-{number}" for number in range(3)])))
+    empty.heed(done(store.epochs([f"tag-{number}" for number in range(3)])))
     # The books balance: only tags and shared strings are left.
     assert len(store) == 0
     assert store.used_bytes < empty.used_bytes + 60_000 // 64

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +20,11 @@ from hypothesis import strategies as st
 from askonce.errors import EntryDamaged, StoreError
 from askonce.records import Entry, Key, Selection
 from askonce.stores import envelope
+from askonce.stores import sqlite_changes as changes
 from askonce.stores.envelope import seal, unseal
 from askonce.stores.sqlite import SqliteStore
+from askonce.stores.sqlite_schema import pragma
+from tests.contracts.format_1 import PEPPER, make_format_1
 
 T = TypeVar("T")
 
@@ -292,6 +296,8 @@ def test_no_damage_to_the_file_ever_yields_a_wrong_answer(
     path.write_bytes(raw)
 
     store = open_store(path)
+    began = attempt(store.news(None, 0))
+    mark = began.mark if began else None
     for number in range(40):
         expected = entry(number, size=100 * number)
         assert attempt(store.read(expected.key)) in (None, expected)
@@ -299,8 +305,14 @@ def test_no_damage_to_the_file_ever_yields_a_wrong_answer(
     assert attempt(store.read(entry(99).key)) in (None, entry(99))
     attempt(store.tallies({"hits": 1}))
     attempt(store.epochs(["a"], bump=True))
+    attempt(store.remove(Selection(keys=(entry(99).key,))))
+    attempt(store.news(mark, 0))
+    attempt(store.lease(entry(98).key, 5))
     run(store.check(fix=True))
     assert run(store.check()) == []
+    assert run(store.epochs(["a"], bump=True))
+    assert run(store.lease(entry(97).key, 5))
+    run(store.news(mark, 0))
     assert run(store.write(entry(100))) is True
     assert run(store.read(entry(100).key)) == entry(100)
     run(store.close())
@@ -338,6 +350,23 @@ def test_epochs_of_a_lost_file_are_not_counted_anew(store: SqliteStore, path: Pa
     assert run(store.epochs(["a"]))["a"] > 1
 
 
+def test_a_new_file_gives_out_no_epoch_of_an_earlier_one(path: Path, open_store: Open) -> None:
+    """Nor does a process that never saw the earlier one, whose epochs others may still hold."""
+    earlier = open_store(path)
+    bumped = [run(earlier.epochs(["a"], bump=True))["a"] for _ in range(20)]
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink()
+    assert run(open_store(path).epochs(["a"]))["a"] > bumped[-1]
+
+
+def test_a_clock_that_was_set_back_gives_out_no_epoch_twice(store: SqliteStore, path: Path) -> None:
+    far = run(store.epochs(["a"]))["a"] * 2
+    run(store.learn({"a": far}))
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink()
+    assert run(store.epochs(["b"]))["b"] > far
+
+
 def test_a_file_moved_away_is_let_go(store: SqliteStore, path: Path, open_store: Open) -> None:
     run(store.write(entry(0)))
     for suffix in ("-wal", "-shm", ""):
@@ -369,14 +398,141 @@ def test_a_newer_format_is_refused_and_left_alone(
     run(store.write(entry()))
     run(store.close())
     with sqlite3.connect(path) as newer:
-        newer.execute("PRAGMA user_version = 2")
+        newer.execute("PRAGMA user_version = 3")
     newer.close()
     again = open_store(path)
-    with pytest.raises(StoreError, match="format 2; this AskOnce reads up to 1: upgrade"):
+    with pytest.raises(StoreError, match="format 3; this AskOnce reads up to 2: upgrade"):
         run(again.write(entry()))
     (damage,) = run(again.check(fix=True))
-    assert "format 2" in damage.what
+    assert "format 3" in damage.what
     assert not path.with_name("answers.db.damaged-1").exists()
+
+
+# Formats
+
+
+def test_a_file_of_format_1_keeps_all_it_has(path: Path, open_store: Open) -> None:
+    old = [entry(0, tags=(("a", 4), ("never", 0))), entry(1)]
+    outdated = entry(2, tags=(("a", 3),))
+    make_format_1(path, [*old, outdated], {"a": 4, "b": 9})
+    store = open_store(path)
+    assert {found.key for found in run(collect(store))} == {one.key for one in old}
+    assert [run(store.read(one.key)) for one in (*old, outdated)] == [*old, None]
+    assert run(store.tallies({})) == {"hits": 3}
+    assert run(store.pepper()) == PEPPER
+    assert run(store.epochs(["a", "b", "never"])) == {"a": 4, "b": 9, "never": 0}
+    assert run(store.epochs(["never"], bump=True)) == {"never": 10}
+    assert run(store.read(entry(0).key)) is None
+    assert run(store.check()) == []
+
+
+def test_migrating_says_what_it_did(path: Path, open_store: Open) -> None:
+    make_format_1(path, [entry()], {})
+    store = open_store(path)
+    assert run(store.migrate()) == ["raised the file's format from 1 to 2"]
+    assert run(store.migrate()) == []
+    assert run(open_store(path).migrate()) == []
+    assert run(open_store(path.with_name("new.db")).migrate()) == ["made the file, format 2"]
+    assert run(store.read(entry().key)) == entry()
+
+
+def test_what_a_program_of_format_1_bumps_meanwhile_is_bumped(
+    path: Path, open_store: Open, request: pytest.FixtureRequest
+) -> None:
+    make_format_1(path, [], {"a": 5})
+    store = open_store(path)
+    run(store.migrate())
+    request.getfixturevalue("sql").execute("UPDATE epochs SET epoch = 50 WHERE tag = 'a'")
+    assert run(store.epochs(["a"], bump=True)) == {"a": 51}
+
+
+def test_a_file_that_lost_a_table_is_damaged(store: SqliteStore, path: Path) -> None:
+    run(store.write(entry()))
+    run(store.close())
+    for table in ("changes", "leases", "epochs"):
+        with sqlite3.connect(path) as db:
+            db.execute(f"DROP TABLE {table}")
+        db.close()
+        again = SqliteStore(path, guard=threading.Lock(), clock=lambda: NOW)
+        assert len(run(again.check(fix=True))) == 1
+        assert run(again.check()) == []
+        run(again.close())
+
+
+# News
+
+
+def test_a_log_that_was_trimmed_says_so(store: SqliteStore, open_store: Open, path: Path) -> None:
+    start = run(store.news(None, 0)).mark
+    for number in range(changes.KEPT + 1):
+        run(store.epochs([f"t{number % 50}"], bump=True))
+    middle = run(store.news(None, 0)).mark
+    assert len(run(store.news(start, 0)).epochs) == 50
+    for number in range(changes.KEPT):
+        run(store.epochs([f"t{number % 50}"], bump=True))
+    assert run(store.news(start, 0)).lost
+    assert run(open_store(path).news(start, 0)).lost
+    news = run(store.news(middle, 0))
+    assert not news.lost
+    assert news.epochs == run(store.epochs([f"t{number}" for number in range(50)]))
+    with store._file.connected() as db:
+        assert db.execute("SELECT count(*) FROM changes").fetchone()[0] < changes.KEPT * 1.2
+
+
+def test_what_is_too_large_for_a_line_of_the_log_is_lost(store: SqliteStore) -> None:
+    mark = run(store.news(None, 0)).mark
+    run(store.remove(Selection(keys=tuple(entry(number).key for number in range(4_000)))))
+    assert run(store.news(mark, 0)).lost
+    mark = run(store.news(None, 0)).mark
+    bumped = run(store.epochs([f"tag {number}" for number in range(9_000)], bump=True))
+    assert len(bumped) == 9_000
+    assert run(store.news(mark, 0)).lost
+
+
+def test_a_replaced_file_has_lost_the_news(store: SqliteStore, path: Path) -> None:
+    run(store.epochs(["a"], bump=True))
+    mark = run(store.news(None, 0)).mark
+    assert run(store.news(mark, 0)).empty
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink()
+    news = run(store.news(mark, 0))
+    assert news.lost
+    assert run(store.news(news.mark, 0)).empty
+
+
+def test_news_of_a_quiet_file_read_nothing_but_its_version(store: SqliteStore) -> None:
+    said: list[str] = []
+    mark = run(store.news(None, 0)).mark
+    with store._file.connected() as db:
+        db.set_trace_callback(said.append)
+    assert run(store.news(mark, 0)).empty
+    assert said == ["PRAGMA data_version"]
+
+
+def test_the_end_of_what_expired_is_no_news(path: Path, open_store: Open) -> None:
+    now = [NOW]
+    store = open_store(path, clock=lambda: now[0])
+    run(store.write(entry(0)))
+    mark = run(store.news(None, 0)).mark
+    now[0] = NOW + 1_000
+    for number in range(1, 130):
+        run(store.write(entry(number, expires=NOW + 2_000)))
+    assert run(store.read(entry(0).key)) is None
+    assert run(store.news(mark, 0)).empty
+
+
+# In the middle
+
+
+def test_in_the_middle_a_tag_has_the_epoch_of_the_more_shared_store(store: SqliteStore) -> None:
+    """Also one that lies below this file's own floor, which says nothing about others' tags."""
+    run(store.learn({"a": 12}))
+    assert run(store.epochs(["a"])) == {"a": 12}
+    assert run(store.write(entry(tags=(("a", 12),)))) is True
+    run(store.learn({"a": 11}))
+    assert run(store.read(entry().key)) is not None
+    run(store.learn({"a": 13}))
+    assert run(store.read(entry().key)) is None
 
 
 # Faults of the machine
@@ -499,16 +655,20 @@ def test_a_name_is_only_a_name(
 def test_everything_is_there_after_closing_and_opening(
     store: SqliteStore, path: Path, open_store: Open
 ) -> None:
-    run(store.epochs(["a"], bump=True))
-    run(store.write(entry(0, tags=(("a", 1),))))
+    bumped = run(store.epochs(["a"], bump=True))
+    tags = tuple(bumped.items())
+    run(store.write(entry(0, tags=tags)))
     run(store.tallies({"hits": 3}))
+    mark = run(store.news(None, 0)).mark
     pepper = run(store.pepper())
     run(store.close())
     assert [found.name for found in path.parent.iterdir()] == [path.name]  # the log is folded in
 
     again = open_store(str(path))
-    assert run(again.read(entry(0).key)) == entry(0, tags=(("a", 1),))
-    assert run(again.epochs(["a"])) == {"a": 1}
+    assert run(again.read(entry(0).key)) == entry(0, tags=tags)
+    assert run(again.epochs(["a"])) == bumped
+    assert run(again.news(mark, 0)).empty
+    assert run(again.migrate()) == []
     assert run(again.tallies({})) == {"hits": 3}
     assert run(again.pepper()) == pepper
 
@@ -556,6 +716,36 @@ def test_an_entry_larger_than_the_bound_is_not_kept(path: Path, open_store: Open
     assert run(store.write(noise(1, 300_000))) is False
     assert run(store.read(entry(0).key)) == entry(0)
     assert run(store.read(entry(1).key)) is None  # no longer the latest answer
+
+
+def test_many_at_once_stay_within_the_bound(path: Path, open_store: Open) -> None:
+    bound = 1 << 20
+    store = open_store(path, max_bytes=bound)
+    run(store.write(entry(0)))
+    many = [noise(number, 8_000) for number in range(1, 600)]
+    assert run(store.write_all([*many, noise(0, 2 << 20)])) == 599
+    assert run(store.read(entry(0).key)) is None  # no longer the latest answer
+    with store._file.connected() as db:
+        live = pragma(db, "page_count") - pragma(db, "freelist_count")
+        assert live * pragma(db, "page_size") <= bound
+    kept = sorted(int.from_bytes(found.key.digest, "big") for found in run(collect(store)))
+    assert kept == list(range(kept[0], 600))
+    assert len(kept) > 60
+
+
+def test_a_scan_keeps_few_large_answers_in_memory(store: SqliteStore) -> None:
+    for number in range(40):
+        run(store.write(noise(number, 1 << 20)))
+
+    async def count() -> int:
+        return len([None async for _ in store.scan(Selection())])
+
+    tracemalloc.start()
+    try:
+        assert run(count()) == 40
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_threads_share_one_store(store: SqliteStore) -> None:

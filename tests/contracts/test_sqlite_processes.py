@@ -16,9 +16,11 @@ import pytest
 from askonce.errors import StoreError
 from askonce.records import Entry, Key, Selection
 from askonce.stores.sqlite import SqliteStore
+from tests.contracts.format_1 import make_format_1
 
 T = TypeVar("T")
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_750_000_000.0
 
 
@@ -65,7 +67,7 @@ def open_store(path: str | Path, busy_timeout_ms: int = 10_000) -> SqliteStore:
     )
 
 
-# What the other processes do: `python test_sqlite_processes.py <role> <path> <number>`.
+# What the other processes do: `python -m` this module, with `<role> <path> <number>`.
 
 
 def say(text: object) -> None:
@@ -117,6 +119,15 @@ def bump(path: str, me: int) -> None:
     run(store.close())
 
 
+def lease(path: str, me: int) -> None:
+    """Ask for the lease of every key once; say how many were had."""
+    store = open_store(path)
+    say("ready")
+    wait()
+    say(sum(run(store.lease(key(number), 60)) is not None for number in range(300)))
+    run(store.close())
+
+
 def fork(path: str, me: int) -> None:
     """Use the store, fork, and go on using it on both sides."""
     store = open_store(path)
@@ -135,7 +146,7 @@ def fork(path: str, me: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-ROLES = {role.__name__: role for role in (mixed, endless, pepper, bump, fork)}
+ROLES = {role.__name__: role for role in (mixed, endless, pepper, bump, lease, fork)}
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -150,9 +161,16 @@ def start(path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start_(role: str, number: int = 0) -> "subprocess.Popen[str]":
-        command = [sys.executable, __file__, role, str(path), str(number)]
+        command = [sys.executable, "-m", "tests.contracts.test_sqlite_processes"]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        process = subprocess.Popen(
+            [*command, role, str(path), str(number)],
+            cwd=ROOT,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+        )
         started.append(process)
         return process
 
@@ -190,7 +208,9 @@ def test_four_processes_write_and_read_together(start: Start, path: Path) -> Non
     assert len(found) == 150
     assert all(map(is_whole, found))
     assert run(store.tallies({})) == {"turns": 1600} | {f"turns of {me}": 400 for me in range(4)}
-    assert run(store.epochs(["shared", "t0"])) == {"shared": 1600, "t0": 400}
+    epochs = run(store.epochs(["shared", "t0", "never"]))
+    assert epochs["shared"] - epochs["never"] == 1600  # one sequence: no two bumps share a number
+    assert epochs["never"] < epochs["t0"] <= epochs["shared"]
     assert run(store.check()) == []
     run(store.close())
 
@@ -224,13 +244,27 @@ def test_processes_that_make_the_store_together_agree(start: Start, path: Path) 
             made.unlink()
 
 
+def test_processes_that_upgrade_an_old_file_together_agree(start: Start, path: Path) -> None:
+    make_format_1(path, [entry(1, tags=(("a", 3),))], {"a": 3, "policy": 7})
+    said = go(*(start("bump") for _ in range(4)))
+    assert sorted(map(int, said)) == [8, 9, 10, 11]
+    store = open_store(path)
+    assert run(store.read(key(1))) == entry(1, tags=(("a", 3),))
+    assert run(store.check()) == []
+    run(store.close())
+
+
+def test_each_lease_is_had_by_one_process(start: Start) -> None:
+    assert sum(map(int, go(*(start("lease") for _ in range(4))))) == 300
+
+
 def test_an_invalidation_is_seen_by_the_other_process_at_once(start: Start, path: Path) -> None:
     store = open_store(path)
     asked = run(store.epochs(["policy"]))
     tagged = entry(1, tags=tuple(asked.items()))
     assert run(store.write(tagged)) is True
     assert run(store.read(key(1))) == tagged
-    assert go(start("bump")) == ["1"]
+    assert go(start("bump")) == [str(asked["policy"] + 1)]
     assert run(store.read(key(1))) is None
     assert run(store.write(tagged)) is False
     run(store.close())

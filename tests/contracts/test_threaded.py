@@ -23,7 +23,24 @@ def test_every_verb_reaches_the_store_inside(tmp_path: Path) -> None:
         assert await store.read(entry(7).key) == entry(7)
         found = {e.body async for e in store.scan(Selection(namespace="team"))}
         assert found == {b"%d" % n for n in range(600)}
-        assert await store.epochs(["t"], bump=True) == {"t": 1}
+        assert store.tells is inside.tells
+        mark = (await store.news(None, 0)).mark
+        bumped = await store.epochs(["t"], bump=True)
+        assert await store.epochs(["t"]) == bumped
+        assert (await store.news(mark, 0)).epochs == bumped
+        await store.learn({"t": bumped["t"] + 1})
+        assert await store.epochs(["t"]) == {"t": bumped["t"] + 1}
+        lease = await store.lease(entry(1).key, 5)
+        assert lease is not None
+        assert await store.lease(entry(1).key, 5) is None
+        await store.renew([lease], 5)
+        assert await store.write(entry(1), fence=lease.fence)
+        await store.release(lease)
+        later = await store.lease(entry(1).key, 5)
+        assert later is not None
+        assert not await store.write(entry(1), fence=lease.fence)
+        assert await store.write_all([entry(1), entry(2)]) == 2
+        assert await store.migrate() == []
         assert await store.tallies({"calls": 2}) == {"calls": 2}
         assert len(await store.pepper()) == 32
         assert await store.remove(Selection(keys=(entry(7).key,))) == 1

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tomllib
 
-from askonce.accounting import Stats
+from askonce.accounting import LayerStats, Stats
 from askonce.directives import OWN_HEADERS
 from askonce.formats import BY_NAME
 from askonce.gateway.exposition import Latencies, metrics
@@ -94,8 +94,9 @@ def test_every_header_of_ours_is_documented() -> None:
 def test_every_metric_is_documented_and_nothing_else_is() -> None:
     latencies = Latencies()
     latencies.add(Outcome.MISS, 1.0)
-    gauges = {"memory_bytes": ("", 0), "flights": ("", 0)}
-    text = metrics(Stats(), latencies, gauges).decode()
+    gauges = {"memory_bytes": ("", 0), "coherent": ("", 1), "flights": ("", 0)}
+    layers = {"redis": LayerStats(1, 1, 1, "closed")}
+    text = metrics(Stats(layers=layers), latencies, gauges).decode()
     real = set(re.findall(r"^# TYPE (\w+)", text, flags=re.MULTILINE))
 
     listed = {word.partition("{")[0] for word in first_words("docs/operating.md", "metric")}

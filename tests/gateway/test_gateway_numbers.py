@@ -55,7 +55,11 @@ def caller(http: httpx2.Client, provider_url: str) -> Iterator[Caller]:
 def test_healthz(caller: Caller) -> None:
     answer = caller.http.get(f"{caller.url}/healthz?from=probe")
 
-    assert answer.json() == {"status": "ok", "version": askonce.__version__}
+    assert answer.json() == {
+        "status": "ok",
+        "version": askonce.__version__,
+        "layers": {},
+    }
     assert caller.http.head(f"{caller.url}/healthz").status_code == 200
     assert caller.http.post(f"{caller.url}/healthz").status_code == 404
 

@@ -115,7 +115,7 @@ def test_a_sqlite_cache_remembers_across_openings(
     first.end()
     second = Door(flavor, url, clock)
     answer = second.get(QUESTION)
-    assert (answer.text, answer.layer) == ("30 days \u2028 caf\u00e9 \U0001f600.", "shared")
+    assert (answer.text, answer.layer) == ("30 days \u2028 caf\u00e9 \U0001f600.", "sqlite")
     assert second.get(QUESTION).layer == "memory"
     assert second.check() == []
     second.invalidate(tags=["p"])
@@ -264,7 +264,7 @@ def test_versions_and_namespaces_keep_functions_apart(door: Door) -> None:
         ({"ttl": timedelta(seconds=-1)}, "ttl is negative"),
         ({"memory": "lots"}, "memory is not a size: 'lots'"),
         ({"sampling": "pool"}, "write 'bypass', 'reuse' or 'pool:3'"),
-        ({"url": "redis:x"}, "no store has the scheme 'redis'"),
+        ({"url": "memcached:x"}, "no store has the scheme 'memcached'"),
         ({"namespace": "a/b"}, "namespace"),
         ({"namespace": ""}, "namespace"),
     ],

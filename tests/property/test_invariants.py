@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -21,8 +21,9 @@ from tests.story.conftest import (
 from tests.story.test_answering import text_of
 
 from askonce.errors import EntryDamaged, StoreError
-from askonce.records import Call, Damage, Entry, Key, Selection
+from askonce.records import Call, Entry, Key, Lease, Selection
 from askonce.stores.memory import MemoryStore
+from askonce.stores.plain import PlainStore
 
 BOTH = pytest.mark.parametrize("name", ["blocking", "suspending"])
 
@@ -170,7 +171,7 @@ def test_3_no_truncated_answer_is_ever_stored(
     flavor.run(story)
 
 
-class Unreliable:
+class Unreliable(PlainStore):
     """A shared store that fails, forgets and damages at random, but never lies."""
 
     def __init__(self, seed: int) -> None:
@@ -189,7 +190,7 @@ class Unreliable:
         self._maybe()
         return None if self._random.random() < 0.2 else await self._store.read(key)
 
-    async def write(self, entry: Entry) -> bool:
+    async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         self._maybe()
         return await self._store.write(entry)
 
@@ -205,19 +206,9 @@ class Unreliable:
         async for entry in self._store.scan(selection):
             yield entry
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
+    async def lease(self, key: Key, seconds: float) -> Lease | None:
         self._maybe()
-        return await self._store.tallies(add)
-
-    async def check(self, *, fix: bool = False) -> list[Damage]:
-        return []
-
-    async def pepper(self) -> bytes:
-        self._maybe()
-        return await self._store.pepper()
-
-    async def close(self) -> None:
-        self._maybe()
+        return Lease(key, 0)
 
 
 class _Free:
@@ -234,11 +225,9 @@ def test_4_a_faulty_store_fails_no_call_and_changes_no_answer(
 ) -> None:
     """The differential test: with the cache and without it, the same answers."""
     flavor = Flavor(name, "memory:", Clock())
-    flavor.open(sampling="reuse", memory=20_000)  # so small that the shared store is asked
     unreliable = Unreliable(seed)
-    flavor.cache.works.shared = unreliable
-    if name == "suspending":
-        flavor.parts.desk.shared = unreliable
+    # A memory so small that the shared store is asked.
+    flavor.open(sampling="reuse", memory=20_000, layers=[unreliable])
 
     async def story() -> None:
         provider = Echo()
@@ -269,10 +258,7 @@ def test_5_nothing_invalidated_is_served_or_stored_after_it(
     flavor = Flavor(name, "memory:", clock)
     choose = random.Random(seed)
     if shared:
-        store = MemoryStore(1 << 22, guard=_Free())
-        flavor.cache.works.shared = store
-        if name == "suspending":
-            flavor.parts.desk.shared = store
+        flavor.open(layers=[MemoryStore(1 << 22, guard=_Free())])
     version = {"t0": 0, "t1": 0}  # what the documents say now
 
     class Provider:

@@ -17,6 +17,7 @@ from askonce.cache import AsyncCache, Cache
 from askonce.records import Call
 from askonce.reply import Reply
 from askonce.runtimes import Bell, finish
+from tests.servers.engines import ENGINES, Engines
 
 ANSWER = {
     "id": "chatcmpl-1",
@@ -154,6 +155,12 @@ class Flavor:
         self.cache = make(self.url, clock=self.clock, **settings)
 
     @property
+    def layer(self) -> str:
+        """What the layer below memory is called."""
+        (name,) = self.cache.works.states()
+        return name
+
+    @property
     def parts(self) -> Any:
         works = self.cache.works
         return works.blocking if self.name == "blocking" else works.suspending
@@ -211,7 +218,7 @@ class Flavor:
         return bell
 
     async def settle(self) -> None:
-        await self.parts.desk.runtime.settle()
+        await self.parts.desk.settle()
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Let the others run until it is true."""
@@ -235,10 +242,12 @@ def flavor_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def flavor(flavor_name: str, request: pytest.FixtureRequest, tmp_path: Any, clock: Clock) -> Flavor:
-    url = "memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'answers.db'}"
-    return Flavor(flavor_name, url, clock)
+@pytest.fixture(params=["memory", *ENGINES])
+def flavor(
+    flavor_name: str, request: pytest.FixtureRequest, engines: Engines, clock: Clock
+) -> Flavor:
+    engine = request.param
+    return Flavor(flavor_name, "memory:" if engine == "memory" else engines.plain(engine), clock)
 
 
 Story = Callable[[], Awaitable[None]]

@@ -296,6 +296,8 @@ def test_a_stream_cut_short_is_one_clear_error_for_followers_in_the_other_shape(
 
 
 def test_restricting_directives_do_not_join_others(flavor: Flavor) -> None:
+    flavor.open(lease_wait="0s")  # nor do they wait for them
+
     async def story() -> None:
         gate = Gate(flavor)
         provider = Scripted(lambda: Script(gate, said()))

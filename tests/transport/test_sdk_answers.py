@@ -171,7 +171,7 @@ async def test_a_file_outlives_its_cache(
         again = await sdk.ask(client)
         assert await ready(cache.check()) == []
 
-    assert shared.status.endswith("detail=shared")
+    assert shared.status.endswith("detail=shared; layer=sqlite")
     assert again.status.endswith("detail=memory")
     assert miss.value.to_dict() == shared.value.to_dict() == again.value.to_dict()
     assert provider.calls.total == 1

@@ -1,4 +1,4 @@
-"""The command line: `askonce serve | demo | stats | explain | check | config`.
+"""The command line: `askonce serve`, `askonce stats`, `askonce export` and so on.
 
 `parser` has the grammar; each command is a module with `run(options) -> int` that is imported only
 when it runs, so that `askonce --help` is instant. Results go to stdout, a failure is
@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from askonce.cli.parser import new_parser
 from askonce.errors import AskOnceError, ConfigError
@@ -20,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; the return value is the process's exit status."""
     options = new_parser().parse_args(arguments)
     try:
-        command = import_module(f"askonce.cli.{options.command}")
+        # A module cannot be called `import`.
+        name = options.command + "_" * iskeyword(options.command)
+        command = import_module(f"askonce.cli.{name}")
         status: int = command.run(options)
         sys.stdout.flush()
     except ConfigError as error:
@@ -37,5 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: Exception, status: int) -> int:
-    print("askonce:", " ".join(str(error).split()), file=sys.stderr)
+    line = f"askonce: {' '.join(str(error).split())}"
+    red = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    print(f"\x1b[31m{line}\x1b[0m" if red else line, file=sys.stderr)
     return status

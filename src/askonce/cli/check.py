@@ -13,7 +13,7 @@ from askonce.showing import masked_url
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
     damage = finish(_check(open_existing(settings), fix=options.fix))
-    where = masked_url(settings.store.url)
+    where = masked_url(settings.shared_url)
     remains = bool(damage) and not options.fix
     if options.json:
         found = [{"what": item.what, "where": item.where} for item in damage]

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from askonce.errors import ConfigError, StoreError
+from askonce.layers import MEMORY, tiers_of
 from askonce.protocols import Store
 from askonce.runtimes import Blocking
 from askonce.settings import Gateway, Settings, load
 from askonce.showing import masked_url
-from askonce.stores import open_store, sqlite_path
+from askonce.stores import Ground, open_store, sqlite_path
 
 DEFAULT_FILE = "askonce.toml"
+_DEADLINE = 30.0  # seconds for one call of a store
 
 
 def read_settings(
@@ -34,14 +36,28 @@ def read_settings(
 
 def open_existing(settings: Settings) -> Store:
     """The configured store, which must be there already: looking never creates one."""
-    url = settings.store.url
+    url = settings.shared_url
     path = sqlite_path(url)
-    if url == "memory:":
-        raise StoreError("store.url is memory:, which nobody but the running gateway can read")
     if path is not None and not Path(path).is_file():
         raise StoreError(f"there is no store at {masked_url(url)} yet; `askonce serve` makes it")
+    return open_shared(settings)
+
+
+def open_shared(settings: Settings) -> Store:
+    """The configured store, the most shared one of several layers; it may have to be made."""
+    tiers = tiers_of(settings.layers)[1]
+    return open_url(settings.shared_url, size=tiers[-1].size if tiers else None)
+
+
+def open_url(url: str, *, size: int | None = None) -> Store:
+    """The store at an address, with patience: nobody waits for an answer here."""
+    if url == MEMORY:
+        raise StoreError("the store is memory:, which nobody but the running gateway can read")
     runtime = Blocking()
-    return open_store(url, guard=runtime.guard(), clock=runtime.now)
+    ground = Ground(
+        runtime.guard, runtime.now, runtime.place, deadline=_DEADLINE, tick=runtime.tick
+    )
+    return open_store(url, ground, size=size)
 
 
 def gateway_url(gateway: Gateway) -> str:

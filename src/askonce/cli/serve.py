@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 def _welcome(url: str, settings: Settings) -> str:
     """What to do next, with addresses that can be pasted."""
     return f"""\
-AskOnce answers on {url}, keeping answers in {masked_url(settings.store.url)}.
+AskOnce answers on {url}, keeping answers in {masked_url(settings.shared_url)}.
 
   export OPENAI_BASE_URL={url}/v1
   export ANTHROPIC_BASE_URL={url}

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
             tallies = finish(_tallies(open_existing(settings)))
         except StoreError as error:
             raise StoreError(f"no gateway answers at {source}, and {error}") from error
-        source = masked_url(settings.store.url)
+        source = masked_url(settings.shared_url)
     numbers: dict[str, Any] = {name: tallies.get(name, 0) for name in COUNTS}
     saved_usd = Decimal(tallies.get("saved_nano_usd", 0)) / NANO
     numbers["saved_usd"] = float(round(saved_usd, 9))

@@ -28,9 +28,11 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
     prices = GenaiPrices()
     prices.load()  # a quarter of a second that no caller should wait for
     cache = AsyncCache(
-        settings.store.url,
+        layers=settings.layers,
         rules=settings.cache.rules,
-        memory=settings.memory.size,
+        consistency=settings.cache.consistency,
+        lease=settings.cache.lease,
+        lease_wait=settings.cache.lease_wait,
         eviction=settings.memory.eviction,
         tenants=tenants,
         clock=clock,

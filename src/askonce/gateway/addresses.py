@@ -7,11 +7,11 @@ worked out for the first one and remembered for the others.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from askonce.cache import Works
 from askonce.gateway.messages import Scope
 from askonce.gateway.routes import Route
-from askonce.identity import CREDENTIALS
+from askonce.identity import CREDENTIALS, Identity
 from askonce.keys import HEADERS_THAT_MATTER
+from askonce.works import Works
 
 _READ = (
     *CREDENTIALS,
@@ -47,12 +47,16 @@ class Addresses:
     def __init__(self, works: Works) -> None:
         self._works = works
         self._known: dict[Seen, Address] = {}
+        self._known_to: Identity | None = None
 
     def known(
         self, path: bytes, scope: Scope, headers: Mapping[bytes, bytes]
     ) -> tuple[Seen, Address | None]:
         """What is seen of the request, and its address if that was seen before."""
         seen = (path, scope.get("query_string", b""), tuple(map(headers.get, _SEEN_BYTES)))
+        if self._known_to is not self._works.identity:
+            self._known.clear()
+            self._known_to = self._works.identity
         return seen, self._known.get(seen)
 
     async def work_out(self, seen: Seen, route: Route, shown: Mapping[bytes, bytes]) -> Address:

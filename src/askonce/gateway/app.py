@@ -60,7 +60,10 @@ class GatewayApp:
 
     async def _flush(self) -> None:
         if not self._works.closed:
-            await self._works.flush(self._works.suspending.desk)
+            desk = self._works.suspending.desk
+            await self._works.flush(desk)
+            for shelf in desk.shelves:
+                shelf.look_after()  # also one that nobody asks is found well again
 
     async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -93,18 +96,27 @@ class GatewayApp:
             await self._doors.past(scope, receive, send, route)
 
     async def _healthz(self, send: Sender) -> None:
-        await send.json(200, {"status": "ok", "version": self._version})
+        """200 also where a layer is down: calls are answered without it."""
+        states = self._works.states()
+        well = self._works.coherent and all(state == "closed" for state in states.values())
+        status = "ok" if well else "degraded"
+        health = {"status": status, "version": self._version, "layers": states}
+        await send.json(200, health)
 
     async def _metrics(self, send: Sender) -> None:
         works = self._works
         gauges = {
             "memory_bytes": ("Bytes that memory holds.", works.memory.used_bytes),
+            "coherent": (
+                "Whether this process hears of others' invalidations in time.",
+                int(works.coherent),
+            ),
             "flights": ("Questions being asked now.", len(works.suspending.desk.flights)),
         }
-        body = metrics(stats_of(works.ledger.tallies()), self._latencies, gauges)
+        body = metrics(works.stats(), self._latencies, gauges)
         kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         await send.whole(200, kind, body)
 
     async def _stats(self, send: Sender) -> None:
         tallies = await self._works.flush(self._works.suspending.desk)
-        await send.json(200, plain_stats(stats_of(tallies)))
+        await send.json(200, plain_stats(stats_of(tallies, self._works.states())))

@@ -64,6 +64,28 @@ def metrics(stats: Stats, latencies: Latencies, gauges: dict[str, tuple[str, int
     counter("saved_tokens_total", "Tokens not paid for again.", {"": stats.saved_tokens})
     counter("saved_usd_total", "US dollars not paid again.", {"": stats.saved_usd})
     counter("unpriced_total", "Saved answers whose price is not known.", {"": stats.unpriced})
+    counter(
+        "layer_hits_total",
+        "Answers that a layer below memory had.",
+        {name: layer.hits for name, layer in stats.layers.items()},
+        "layer",
+    )
+    counter(
+        "layer_errors_total",
+        "Calls of a layer that failed or took too long.",
+        {name: layer.errors for name, layer in stats.layers.items()},
+        "layer",
+    )
+    counter(
+        "layer_dropped_total",
+        "Answers that were not written to a layer: its queue was full, or it was down.",
+        {name: layer.dropped for name, layer in stats.layers.items()},
+        "layer",
+    )
+    lines.append("# HELP askonce_layer_up Whether a layer's circuit breaker is closed.")
+    lines.append("# TYPE askonce_layer_up gauge")
+    for name, layer in stats.layers.items():
+        lines.append(f'askonce_layer_up{{layer="{name}"}} {int(layer.state == "closed")}')
     for name, (text, value) in gauges.items():
         lines += [f"# HELP askonce_{name} {text}", f"# TYPE askonce_{name} gauge"]
         lines.append(f"askonce_{name} {value}")

@@ -1,44 +1,95 @@
-"""The stores, and their addresses: `sqlite:answers.db`, `sqlite:/var/lib/answers.db`, `memory:`.
+"""The stores, and their addresses: `sqlite:answers.db`, `redis://localhost`, `memory:` and more.
 
 Importing this package imports no store; opening one by its address imports that one.
 """
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from askonce.errors import ConfigError
 from askonce.protocols import Store
 
-SCHEMES = ("sqlite:FILE", "memory:")
+SCHEMES = (
+    "memory:",
+    "sqlite:FILE",
+    "redis://HOST",
+    "rediss://HOST",
+    "redis+sentinel://HOST/SERVICE",
+    "redis+cluster://HOST",
+    "postgresql://HOST/DATABASE",
+)
 MEMORY_BYTES = 256 << 20
+DEADLINE = 0.25
+"""Seconds that one call of a store over the network may take."""
+
+_REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+_POSTGRES = ("postgresql", "postgres")
+
+
+class Ground(NamedTuple):
+    """What a store needs of the process that opens it.
+
+    `guard` makes a lock, `clock` tells seconds since the Unix epoch, `place` the event loop of a
+    suspending caller (None in a thread). `deadline` is how many seconds one call may take, by
+    `tick`, a clock that never jumps; while that stands still, each of its waits may take so long.
+    """
+
+    guard: Callable[[], AbstractContextManager[Any]]
+    clock: Callable[[], float]
+    place: Callable[[], object] = lambda: None
+    suspending: bool = False
+    deadline: float = DEADLINE
+    tick: Callable[[], float] = lambda: 0.0
 
 
 def open_store(
     url: str,
+    ground: Ground,
     *,
-    guard: AbstractContextManager[Any],
-    clock: Callable[[], float],
-    memory_bytes: int = MEMORY_BYTES,
+    size: int | None = None,
     eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo",
 ) -> Store:
-    """Open the store that an address names.
+    """Open the store that an address names; nothing is connected yet.
 
-    `guard` is a lock of the flavor's own, `clock` tells seconds since the Unix epoch;
-    `memory_bytes` and `eviction` are for `memory:`. Raises `ConfigError` for an address that names
-    no store, `StoreError` where the store cannot be opened.
+    `size` bounds a memory or a SQLite file, in bytes. A store that lives in this process blocks
+    in either flavor (see `is_local`). Raises `ConfigError` for an address that names no store.
     """
-    path = sqlite_path(url)
-    if path is not None:
+    scheme = url.partition(":")[0] if ":" in url else "none"
+    if (path := sqlite_path(url)) is not None:
         from askonce.stores.sqlite import SqliteStore
 
-        return SqliteStore(path, guard=guard, clock=clock)
+        return SqliteStore(
+            path,
+            guard=ground.guard(),
+            clock=ground.clock,
+            max_bytes=size,
+            # A call may wait more than once for other writers.
+            busy_timeout_ms=round(ground.deadline * 1000 / 5),
+        )
     if url == "memory:":
         from askonce.stores.memory import MemoryStore
 
-        return MemoryStore(memory_bytes, guard=guard, eviction=eviction, clock=clock)
-    scheme = url.partition(":")[0] if ":" in url else "none"
-    raise ConfigError(f"no store has the scheme {scheme!r}; what works is {' or '.join(SCHEMES)}")
+        return MemoryStore(
+            MEMORY_BYTES if size is None else size,
+            guard=ground.guard(),
+            eviction=eviction,
+            clock=ground.clock,
+        )
+    if scheme in _REDIS:
+        from askonce.stores.redis import open_redis
+
+        return open_redis(url, ground)
+    if scheme in _POSTGRES:
+        from askonce.stores.postgres import open_postgres
+
+        return open_postgres(url, ground)
+    raise ConfigError(f"no store has the scheme {scheme!r}; what works is {', '.join(SCHEMES)}")
+
+
+def is_local(url: str) -> bool:
+    """Does the store live in this process, so that it blocks and one instance serves everybody?"""
+    return url == "memory:" or sqlite_path(url) is not None
 
 
 def sqlite_path(url: str) -> str | None:

@@ -13,6 +13,7 @@ whoever may write to the store may forge an entry.
 """
 
 import hashlib
+from collections import deque
 
 import msgspec
 import zstandard
@@ -52,8 +53,7 @@ def seal(entry: Entry) -> bytes:
     flags = 0
     # A small answer would save less than a page and take four times as long to read back.
     if len(entry.body) > _WORTH_TRYING_BYTES:
-        # A compressor of its own each time: one shared by threads would corrupt its output.
-        packed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(payload)
+        packed = _pack(payload)
         if len(packed) <= len(payload) * _WORTH_KEEPING:
             payload, flags = packed, _ZSTD
     sealed = MAGIC + bytes((VERSION, flags)) + payload
@@ -64,6 +64,17 @@ def unseal(blob: bytes, key: Key) -> Entry:
     """The entry that was sealed, if these bytes are whole and belong to `key`.
 
     Raises EntryDamaged in every other case; the message names the fault and never the content.
+    """
+    entry = unseal_any(blob)
+    if entry.key != key:
+        raise EntryDamaged("the entry belongs to another key")
+    return entry
+
+
+def unseal_any(blob: bytes) -> Entry:
+    """The entry that was sealed, whatever its key: for a file whose order says nothing of keys.
+
+    Raises EntryDamaged like `unseal`.
     """
     if len(blob) < _HEAD_BYTES + _CHECK_BYTES or not blob.startswith(MAGIC):
         raise EntryDamaged("the stored bytes are not an entry")
@@ -79,8 +90,6 @@ def unseal(blob: bytes, key: Key) -> Entry:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         # From None: the decoder's message may quote what it read.
         raise EntryDamaged(f"the entry cannot be decoded ({type(error).__name__})") from None
-    if entry.key != key:
-        raise EntryDamaged("the entry belongs to another key")
     return entry
 
 
@@ -104,6 +113,31 @@ def _unpack(payload: memoryview, flags: int) -> bytes:
         size = zstandard.frame_content_size(payload)
         if not 0 <= size <= MAX_PAYLOAD_BYTES:
             raise EntryDamaged(f"the entry would unpack to more than {MAX_PAYLOAD_BYTES} bytes")
-        return zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
+        unpacker = _unpackers.pop()
+    except IndexError:
+        unpacker = zstandard.ZstdDecompressor()
     except zstandard.ZstdError as error:
         raise EntryDamaged("the entry cannot be unpacked") from error
+    try:
+        return unpacker.decompress(payload, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise EntryDamaged("the entry cannot be unpacked") from error
+    finally:
+        _unpackers.append(unpacker)
+
+
+# Making one costs more than using it. A thread takes one out of the deque and puts it back, both
+# of which nothing can interrupt halfway: one shared by two threads would corrupt their output.
+_packers: deque[zstandard.ZstdCompressor] = deque(maxlen=8)
+_unpackers: deque[zstandard.ZstdDecompressor] = deque(maxlen=8)
+
+
+def _pack(payload: bytes) -> bytes:
+    try:
+        packer = _packers.pop()
+    except IndexError:
+        packer = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+    try:
+        return packer.compress(payload)
+    finally:
+        _packers.append(packer)

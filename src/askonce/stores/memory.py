@@ -17,8 +17,9 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Literal
 
-from askonce.records import Damage, Entry, Key, Selection, Shape
+from askonce.records import Entry, Key, Selection, Shape
 from askonce.stores.eviction import GreedyDual, Policy, Resident, S3Fifo
+from askonce.stores.plain import PlainStore
 
 Eviction = Literal["s3-fifo", "gdsf"]
 
@@ -55,7 +56,7 @@ class Held(Resident):
 _HELD_BYTES = Held.__basicsize__ + 16 + 3 * _NUMBER_BYTES + _DICT_SLOT_BYTES
 
 
-class MemoryStore:
+class MemoryStore(PlainStore):
     """A `Store` that keeps entries as objects, and answers without suspending.
 
     `find`, `keep` and `show` are its synchronous face, for the hot path. `guard` is a lock that
@@ -153,12 +154,17 @@ class MemoryStore:
             self._policy.resize(held, size)
             self._let_go(self._policy.settle())
 
-    def learn(self, epochs: Mapping[str, int]) -> None:
+    def heed(self, epochs: Mapping[str, int]) -> None:
         """Take over epochs that another store has seen; one that is behind changes nothing."""
         with self._guard:
             for tag, epoch in epochs.items():
                 self._epochs.raise_to(tag, epoch)
             self._balance()
+
+    def forget_all(self) -> None:
+        with self._guard:
+            for held in list(self._held.values()):
+                self._drop(held)
 
     # The store's face
 
@@ -166,8 +172,11 @@ class MemoryStore:
         held = self.find(key)
         return None if held is None else held.entry
 
-    async def write(self, entry: Entry) -> bool:
+    async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         return self.keep(entry)
+
+    async def learn(self, epochs: Mapping[str, int]) -> None:
+        self.heed(epochs)
 
     async def remove(self, selection: Selection) -> int:
         with self._guard:
@@ -180,8 +189,7 @@ class MemoryStore:
         with self._guard:
             wanted = dict.fromkeys(tags)
             if bump:
-                for tag in wanted:
-                    self._epochs.bump(tag)
+                self._epochs.bump(wanted)
                 self._balance()
             return {tag: self._epochs.of(tag) for tag in wanted}
 
@@ -198,10 +206,6 @@ class MemoryStore:
                 self._tallies[name] = self._tallies.get(name, 0) + count
             return dict(self._tallies)
 
-    async def check(self, *, fix: bool = False) -> list[Damage]:
-        """Nothing: objects in memory are never parsed back, so they cannot be misread."""
-        return []
-
     async def pepper(self) -> bytes:
         with self._guard:
             if self._pepper is None:
@@ -210,9 +214,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Forget every entry, and give its memory back at once."""
-        with self._guard:
-            for held in list(self._held.values()):
-                self._drop(held)
+        self.forget_all()
 
     # Under the lock
 
@@ -313,18 +315,19 @@ def _names(selection: Selection, entry: Entry) -> bool:
 class _Epochs:
     """The epoch of each tag that was ever bumped, in bounded memory.
 
-    A full table is emptied, and from then on a tag that is not in it has an epoch higher than any
-    ever given out: every tagged entry from before stops being readable, and no invalidation is
-    undone.
+    Bumps take the next number of one sequence. A full table is emptied, and from then on a tag
+    that is not in it has an epoch higher than any ever given out: every tagged entry from before
+    stops being readable, and no invalidation is undone.
     """
 
-    __slots__ = ("_known", "_limit", "_others", "bytes")
+    __slots__ = ("_highest", "_known", "_limit", "_others", "bytes")
 
     def __init__(self, limit_bytes: int) -> None:
         self.bytes = 0
         self._limit = limit_bytes
         self._known: dict[str, int] = {}
         self._others = 0
+        self._highest = 0
 
     def of(self, tag: str) -> int:
         return self._known.get(tag, self._others)
@@ -336,8 +339,10 @@ class _Epochs:
                 return False
         return True
 
-    def bump(self, tag: str) -> None:
-        self.raise_to(tag, self.of(tag) + 1)
+    def bump(self, tags: Iterable[str]) -> None:
+        epoch = self._highest + 1
+        for tag in tags:
+            self.raise_to(tag, epoch)
 
     def raise_to(self, tag: str, epoch: int) -> None:
         """Never lowers an epoch: news of it may arrive out of order."""
@@ -346,9 +351,10 @@ class _Epochs:
         if tag not in self._known:
             self.bytes += _DICT_SLOT_BYTES + _text_bytes(tag) + _NUMBER_BYTES
         self._known[tag] = epoch
+        self._highest = max(self._highest, epoch)
         if self.bytes > self._limit:
             # In this order, so that a reader without the lock sees no tag at its old epoch 0.
-            self._others = max(self._others, *self._known.values()) + 1
+            self._others = self._highest = self._highest + 1
             self._known = {}
             self.bytes = 0
 

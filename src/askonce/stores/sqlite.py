@@ -11,26 +11,25 @@ one is of no use.
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from askonce.errors import EntryDamaged
-from askonce.records import Damage, Entry, Key, Selection
+from askonce.records import Damage, Entry, Key, Lease, News, Selection
+from askonce.stores import sqlite_changes as changes
+from askonce.stores import sqlite_leases as leases
 from askonce.stores.envelope import seal, unseal
-from askonce.stores.sqlite_file import (
-    DatabaseFile,
-    FileDamaged,
-    FileForeign,
-    integer,
-    meta,
-    pragma,
-)
+from askonce.stores.plain import PlainStore
+from askonce.stores.sqlite_file import DatabaseFile
+from askonce.stores.sqlite_pages import BLOBS, IDS, Sealed, distinct, page, sealed_pages
+from askonce.stores.sqlite_schema import FileDamaged, FileForeign, integer, pepper_of, pragma, probe
 
-_PAGE = 64
-"""Rows per turn of a scan: calls of other threads get through in between."""
+_LOG_PAGES = 1_000
+_BULK_LOG_PAGES = 16_000
+"""Pages after which SQLite moves its log into the file, for which it waits for the disk. Entries
+in bulk go to pages all over the indexes, most of them more than once in a log of 64 MB."""
 
 _SWEEP_EVERY = 64
 _SWEEP_ROWS = 256
@@ -44,24 +43,14 @@ _WRITE = """
         created = excluded.created, expires = excluded.expires,
         usable_until = excluded.usable_until, size = excluded.size, blob = excluded.blob"""
 _FORGET = "DELETE FROM entries WHERE namespace = ? AND format = ? AND digest = ?"
+_ADOPT = """
+    UPDATE meta SET value = ? WHERE name = 'pepper' AND NOT EXISTS (SELECT 1 FROM entries)"""
 _SWEEP = """
     DELETE FROM entries WHERE id IN (
         SELECT id FROM entries WHERE usable_until <= ? ORDER BY usable_until LIMIT ?)"""
-_PAGE_END = "SELECT max(id) FROM (SELECT id FROM entries WHERE id > ? ORDER BY id LIMIT ?)"
-_IDS_IN_PAGE = """
-    SELECT id FROM entries
-    WHERE id > :after AND id <= :upto
-        AND (:only IS NULL OR namespace = :only)
-        AND (:expired_before IS NULL OR expires < :expired_before)"""
-_ID_OF_KEY = """
-    SELECT id FROM entries
-    WHERE namespace = :namespace AND format = :format AND digest = :digest
-        AND (:only IS NULL OR namespace = :only)
-        AND (:expired_before IS NULL OR expires < :expired_before)"""
-_BY_ID = "SELECT namespace, format, digest, blob FROM entries WHERE id = ?"
 
 
-class SqliteStore:
+class SqliteStore(PlainStore):
     """A `Store` in one SQLite file, shared by threads and processes.
 
     `guard` is held around each use of the one connection; `clock` gives seconds since the Unix
@@ -84,7 +73,8 @@ class SqliteStore:
         self._clock = clock
         self._max_bytes = max_bytes
         self._busy_timeout_ms = busy_timeout_ms
-        self._writes = 0
+        self._until_sweep = 0
+        self._heard: tuple[object, ...] = ()
 
     async def read(self, key: Key) -> Entry | None:
         with self._file.connected() as db:
@@ -96,33 +86,37 @@ class SqliteStore:
                 return None
             return entry
 
-    async def write(self, entry: Entry) -> bool:
+    async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         blob = seal(entry)
         with self._file.writing() as db:
-            if not self._is_valid(db, entry):
+            if not self._is_valid(db, entry) or (fence and leases.is_late(db, entry.key, fence)):
                 return False
-            if self._max_bytes is not None and len(blob) > self._max_bytes:
+            if self._is_too_large(blob):
                 # What was there is not the latest answer any more.
                 db.execute(_FORGET, entry.key)
                 return False
-            usable_until = max(entry.expires, entry.stale_until)
-            times = (entry.created, entry.expires, usable_until)
-            db.execute(_WRITE, (*entry.key, *times, len(blob), blob))
-            if self._writes % _SWEEP_EVERY == 0:
-                db.execute(_SWEEP, (self._clock(), _SWEEP_ROWS))
-            self._writes += 1
-            if self._max_bytes is not None:
-                _evict(db, self._max_bytes)
+            db.execute(_WRITE, _row(entry, blob))
+            self._tidy(db, 1)
             return True
 
+    async def write_all(self, entries: Sequence[Entry]) -> int:
+        self._let_log_grow(_BULK_LOG_PAGES)
+        try:
+            return sum(map(self._write_page, sealed_pages(entries)))
+        finally:
+            self._let_log_grow(_LOG_PAGES)
+
     async def remove(self, selection: Selection) -> int:
-        selection = _distinct(selection)
+        selection = distinct(selection)
         removed = 0
-        place: int | None = 0
+        place: int | None = None if selection.keys == () else 0
         while place is not None:
             with self._file.writing() as db:
-                ids, place = _page(db, selection, place)
-                removed += _delete(db, ids)
+                rows, place = page(db, selection, place, IDS)
+                removed += _delete(db, (id_ for (id_,) in rows))
+                if place is None:
+                    # At the end: whoever hears of it cannot read back what was to go.
+                    changes.log_removal(db, selection)
         return removed
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
@@ -130,20 +124,57 @@ class SqliteStore:
             with self._file.connected() as db:
                 return {tag: self._epoch(db, tag) for tag in tags}
         with self._file.writing() as db:
-            raised = {tag: self._epoch(db, tag) + 1 for tag in tags}
-            db.executemany("INSERT OR REPLACE INTO epochs VALUES (?, ?)", raised.items())
+            raised = changes.bump(db, tags, self._file.epoch_floor)
+            self._file.note(raised.values())
             return raised
 
+    async def learn(self, epochs: Mapping[str, int]) -> None:
+        with self._file.connected() as db:
+            # Mostly all is known already, and nobody needs the write lock to see that.
+            unknown = {
+                tag: epoch for tag, epoch in epochs.items() if changes.epoch_of(db, tag, -1) < epoch
+            }
+        if unknown:
+            with self._file.writing() as db:
+                changes.learn(db, unknown)
+                self._file.note(unknown.values())
+
+    async def news(self, since: str | None, patience: float) -> News:
+        """What happened since; at once, because nobody tells: SQLite is asked again instead."""
+        with self._file.connected() as db:
+            # The version moves with the commits of all other connections, the total with our own.
+            state = (db, pragma(db, "data_version"), db.total_changes)
+            if since is not None and self._heard == (since, state):
+                return News(since)
+            db.execute("BEGIN")  # one snapshot
+            news = changes.news_since(db, since)
+            db.execute("COMMIT")
+            self._heard = (news.mark, state)
+            return news
+
+    async def lease(self, key: Key, seconds: float) -> Lease | None:
+        with self._file.connected() as db:
+            # Those who wait ask often, and need no write lock to hear No.
+            if leases.is_held(db, key, self._clock()):
+                return None
+        with self._file.writing() as db:
+            return leases.take(db, key, self._clock(), seconds)
+
+    async def renew(self, leases_: Iterable[Lease], seconds: float) -> None:
+        with self._file.writing() as db:
+            leases.renew(db, leases_, self._clock(), seconds)
+
+    async def release(self, lease: Lease) -> None:
+        with self._file.writing() as db:
+            leases.release(db, lease, self._clock())
+
     async def scan(self, selection: Selection) -> AsyncIterator[Entry]:
-        selection = _distinct(selection)
-        place: int | None = 0
+        selection = distinct(selection)
+        place: int | None = None if selection.keys == () else 0
         while place is not None:
             with self._file.connected() as db:
-                ids, place = _page(db, selection, place)
-                rows = [db.execute(_BY_ID, (id_,)).fetchone() for id_ in ids]
-                whole = [self._unsealed(blob, Key(*key)) for *key, blob in filter(None, rows)]
-                entries = [entry for entry in whole if entry and self._is_valid(db, entry)]
-            for entry in entries:
+                rows, place = page(db, selection, place, BLOBS)
+            for entry in self._valid_of(rows):
                 yield entry
 
     async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
@@ -176,7 +207,18 @@ class SqliteStore:
 
     async def pepper(self) -> bytes:
         with self._file.connected() as db:
-            return _pepper(db)
+            return pepper_of(db)
+
+    async def adopt(self, pepper: bytes) -> bool:
+        with self._file.writing() as db:
+            if len(pepper) == 32:
+                db.execute(_ADOPT, (pepper,))
+            return pepper_of(db) == pepper
+
+    async def migrate(self) -> list[str]:
+        self._file.done.clear()
+        with self._file.connected():
+            return list(self._file.done)
 
     async def close(self) -> None:
         self._file.close()
@@ -192,6 +234,17 @@ class SqliteStore:
             self.damaged += 1
             return None
 
+    def _valid_of(self, rows: list[Any]) -> Iterator[Entry]:
+        """The whole and valid entries of a page of blobs."""
+        found = [self._unsealed(blob, Key(*key)) for _, *key, blob in rows]
+        whole = [entry for entry in found if entry is not None]
+        tags = {tag for entry in whole for tag, _ in entry.tags}
+        now: dict[str, int] = {}
+        if tags:
+            with self._file.connected() as db:
+                now = {tag: self._epoch(db, tag) for tag in tags}
+        return (entry for entry in whole if all(now[tag] == epoch for tag, epoch in entry.tags))
+
     def _is_valid(self, db: sqlite3.Connection, entry: Entry) -> bool:
         """Does every tag still have the epoch that the entry was asked under?
 
@@ -201,8 +254,38 @@ class SqliteStore:
         return all(self._epoch(db, tag) == epoch for tag, epoch in entry.tags)
 
     def _epoch(self, db: sqlite3.Connection, tag: str) -> int:
-        row = db.execute("SELECT epoch FROM epochs WHERE tag = ?", (tag,)).fetchone()
-        return integer(row[0]) if row else self._file.epoch_floor
+        return changes.epoch_of(db, tag, self._file.epoch_floor)
+
+    # What is written.
+
+    def _write_page(self, sealed: list[Sealed]) -> int:
+        tags = {tag for one in sealed for tag, _ in one.entry.tags}
+        with self._file.writing() as db:
+            now = {tag: self._epoch(db, tag) for tag in tags}
+            valid = [one for one in sealed if all(now[tag] == at for tag, at in one.entry.tags)]
+            rows = [_row(*one) for one in valid if not self._is_too_large(one.blob)]
+            if len(rows) < len(valid):
+                gone = [one.entry.key for one in valid if self._is_too_large(one.blob)]
+                db.executemany(_FORGET, gone)
+            db.executemany(_WRITE, rows)
+            self._tidy(db, len(rows))
+            return len(rows)
+
+    def _let_log_grow(self, pages: int) -> None:
+        with self._file.connected() as db:
+            db.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+
+    def _is_too_large(self, blob: bytes) -> bool:
+        return self._max_bytes is not None and len(blob) > self._max_bytes
+
+    def _tidy(self, db: sqlite3.Connection, written: int) -> None:
+        """Now and then delete what is of no more use; always keep within the bound."""
+        if self._until_sweep <= 0:
+            db.execute(_SWEEP, (self._clock(), _SWEEP_ROWS))
+            self._until_sweep = _SWEEP_EVERY
+        self._until_sweep -= written
+        if self._max_bytes is not None:
+            _evict(db, self._max_bytes)
 
     # What is checked.
 
@@ -211,7 +294,7 @@ class SqliteStore:
         try:
             with self._file.connected() as db:
                 faults = [fault for (fault,) in db.execute("PRAGMA integrity_check")]
-                _pepper(db)
+                probe(db)
             if faults == ["ok"]:
                 return self._inspect_entries(fix=fix)
         except FileForeign as error:
@@ -227,9 +310,8 @@ class SqliteStore:
         place: int | None = 0
         while place is not None:
             with self._file.connected() as db:
-                ids, place = _page(db, Selection(), place)
-                rows = [(id_, db.execute(_BY_ID, (id_,)).fetchone()) for id_ in ids]
-            bad = {id_: fault for id_, row in rows if row and (fault := _fault(row))}
+                rows, place = page(db, Selection(), place, BLOBS)
+            bad = {id_: fault for id_, *row in rows if (fault := _fault(row))}
             damages += [Damage(fault, f"entries row {id_}") for id_, fault in bad.items()]
             if fix and bad:
                 with self._file.writing() as db:
@@ -237,25 +319,9 @@ class SqliteStore:
         return damages
 
 
-def _page(db: sqlite3.Connection, selection: Selection, place: int) -> tuple[list[int], int | None]:
-    """Ids of a stretch of the selection, and where the next stretch begins (None at the end)."""
-    only = {"only": selection.namespace, "expired_before": selection.expired_before}
-    if selection.keys is not None:
-        keys = selection.keys[place : place + _PAGE]
-        found = [db.execute(_ID_OF_KEY, {**key._asdict(), **only}).fetchone() for key in keys]
-        ids = [id_ for (id_,) in filter(None, found)]
-        return ids, place + _PAGE if keys else None
-    (upto,) = db.execute(_PAGE_END, (place, _PAGE)).fetchone()
-    if upto is None:
-        return [], None
-    rows = db.execute(_IDS_IN_PAGE, {"after": place, "upto": upto, **only})
-    return [id_ for (id_,) in rows], integer(upto)
-
-
-def _distinct(selection: Selection) -> Selection:
-    if selection.keys is None:
-        return selection
-    return msgspec.structs.replace(selection, keys=tuple(dict.fromkeys(selection.keys)))
+def _row(entry: Entry, blob: bytes) -> tuple[object, ...]:
+    usable_until = max(entry.expires, entry.stale_until)
+    return (*entry.key, entry.created, entry.expires, usable_until, len(blob), blob)
 
 
 def _delete(db: sqlite3.Connection, ids: Iterable[int]) -> int:
@@ -282,8 +348,8 @@ def _live_bytes(db: sqlite3.Connection) -> int:
     return pages * pragma(db, "page_size")
 
 
-def _fault(row: tuple[object, ...]) -> str | None:
-    """What is wrong with a row of `_BY_ID`."""
+def _fault(row: Sequence[object]) -> str | None:
+    """What is wrong with a key and its blob."""
     *key, blob = row
     if not isinstance(blob, bytes):
         return "the stored value is not bytes"
@@ -292,10 +358,3 @@ def _fault(row: tuple[object, ...]) -> str | None:
     except EntryDamaged as error:
         return str(error)
     return None
-
-
-def _pepper(db: sqlite3.Connection) -> bytes:
-    pepper = meta(db, "pepper")
-    if not isinstance(pepper, bytes) or len(pepper) != 32:
-        raise FileDamaged("the database has lost its pepper")
-    return pepper

@@ -7,42 +7,27 @@ through a fork. All that SQLite and the operating system may raise becomes `Stor
 import contextlib
 import functools
 import os
-import secrets
 import sqlite3
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from askonce.errors import StoreError
-
-APPLICATION_ID = 0x41736B4F  # "AskO", in the file's header, where `file` and others look
-FORMAT = 1
+from askonce.stores.sqlite_schema import (
+    APPLICATION_ID,
+    FORMAT,
+    FileDamaged,
+    FileForeign,
+    create,
+    header,
+    integer,
+    meta,
+    upgrade,
+)
 
 _CREATING_MS = 2_000
 """How long to wait for another process that is making the file at this moment."""
-
-_SCHEMA = (
-    """CREATE TABLE entries (
-        id INTEGER PRIMARY KEY,
-        namespace TEXT NOT NULL,
-        format TEXT NOT NULL,
-        digest BLOB NOT NULL,
-        created REAL NOT NULL,
-        expires REAL NOT NULL,
-        usable_until REAL NOT NULL,
-        size INTEGER NOT NULL,
-        blob BLOB NOT NULL,
-        UNIQUE (namespace, format, digest)
-    )""",
-    "CREATE INDEX entries_by_age ON entries (created)",
-    "CREATE INDEX entries_by_end ON entries (usable_until)",
-    "CREATE TABLE epochs (tag TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE tallies (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {FORMAT}",
-)
 
 # What SQLite reports when the bytes of the file make no sense. A missing table is SQLITE_ERROR.
 _DAMAGE = {
@@ -55,18 +40,12 @@ _DAMAGE = {
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL}
 
 
-class FileDamaged(StoreError):
-    """The file is not a database, or its structure is broken."""
-
-
-class FileForeign(StoreError):
-    """The file belongs to another program, or to a newer AskOnce."""
-
-
 class DatabaseFile:
     """One file and the connection to it, made at first use and again when it is of no more use.
 
-    `epoch_floor` is the epoch of a tag that the file has never heard of.
+    `epoch_floor` is the epoch of a tag that the file has never heard of, `highest_epoch` the
+    highest that this process knows of, in this file or in one that was here before. `done` says
+    what was made or changed when the file was opened.
     """
 
     def __init__(
@@ -74,12 +53,17 @@ class DatabaseFile:
     ) -> None:
         self.path = path
         self.epoch_floor = 0
+        self.highest_epoch = 0
+        self.done: list[str] = []
         self._guard = guard
         self._busy_timeout_ms = busy_timeout_ms
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self._epochs_lost = False
         self._closed = False
+
+    def note(self, epochs: Iterable[int]) -> None:
+        """Remember what was given out, for the case that the file is lost."""
+        self.highest_epoch = max(self.highest_epoch, *epochs, 0)
 
     def close(self) -> None:
         with self._guard:
@@ -141,14 +125,13 @@ class DatabaseFile:
         try:
             self._prepare(db)
             self.epoch_floor = integer(meta(db, "epoch_floor"))
+            self.highest_epoch = max(self.highest_epoch, integer(meta(db, "sequence")))
             if identity != _identity(self.path):
                 raise StoreError("the database file was replaced while it was opened")
         except BaseException:
             db.close()
             raise
         self._db, self._identity = db, identity
-        # If a file has to be made from here on, then the epochs of this one are gone.
-        self._epochs_lost = True
         files = _connected_files()
         files.add(weakref.ref(self, files.discard))
         return db
@@ -168,18 +151,20 @@ class DatabaseFile:
     def _prepare(self, db: sqlite3.Connection) -> None:
         """Make sure that the file is ours, has our format and is in write-ahead mode."""
         db.execute("BEGIN")  # one snapshot: another process may be filling the file
-        is_marked = _header(db) != (0, 0)
+        is_marked = header(db) != (0, 0)
         is_filled = db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,)
         db.execute("COMMIT")
         if not is_marked and not is_filled:
             self._create(db)
-        application, version = _header(db)
+        application, version = header(db)
         if application != APPLICATION_ID:
             raise FileForeign("the file is the database of another program")
         if version > FORMAT:
             raise FileForeign(
                 f"the database has format {version}; this AskOnce reads up to {FORMAT}: upgrade it"
             )
+        if version < FORMAT:
+            self._upgrade(db)
         _use_write_ahead_log(db)
         # Without a sync at every commit a power cut may lose the last writes, never half of one.
         db.execute("PRAGMA synchronous = NORMAL")
@@ -190,14 +175,20 @@ class DatabaseFile:
         db.execute(f"PRAGMA busy_timeout = {_CREATING_MS}")
         _use_write_ahead_log(db)
         db.execute("BEGIN IMMEDIATE")
-        if _header(db) == (0, 0):
-            for statement in _SCHEMA:
-                db.execute(statement)
-            # Where the epochs of an earlier file were lost, no tag's epoch may start again at one
-            # that an answer still under way has captured.
-            floor = secrets.randbits(48) if self._epochs_lost else 0
-            facts = {"pepper": secrets.token_bytes(32), "epoch_floor": floor}
-            db.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+        if header(db) == (0, 0):
+            create(db, above=self.highest_epoch)
+            self.done.append(f"made the file, format {FORMAT}")
+        db.execute("COMMIT")
+        db.execute(f"PRAGMA busy_timeout = {self._busy_timeout_ms}")
+
+    def _upgrade(self, db: sqlite3.Connection) -> None:
+        """Raise an earlier format; of several processes that try, one does and the others wait."""
+        db.execute(f"PRAGMA busy_timeout = {_CREATING_MS}")
+        db.execute("BEGIN IMMEDIATE")
+        _, version = header(db)
+        if version < FORMAT:
+            upgrade(db, version)
+            self.done.append(f"raised the file's format from {version} to {FORMAT}")
         db.execute("COMMIT")
         db.execute(f"PRAGMA busy_timeout = {self._busy_timeout_ms}")
 
@@ -223,28 +214,8 @@ class DatabaseFile:
                     os.rename(f"{path}{suffix}", f"{aside}{suffix}")
         except OSError as error:
             raise StoreError(f"the damaged file cannot be moved: {error.strerror}") from error
-        self._epochs_lost = True
         with self.connected():
             pass
-
-
-def meta(db: sqlite3.Connection, name: str) -> object:
-    row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return row[0] if row else None
-
-
-def integer(value: object) -> int:
-    if not isinstance(value, int):
-        raise FileDamaged("the database has something else where a number should be")
-    return value
-
-
-def _header(db: sqlite3.Connection) -> tuple[int, int]:
-    return pragma(db, "application_id"), pragma(db, "user_version")
-
-
-def pragma(db: sqlite3.Connection, name: str) -> int:
-    return integer(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _use_write_ahead_log(db: sqlite3.Connection) -> None:

@@ -1,10 +1,10 @@
 """A blocking store for event loops: every call runs in the store's own thread."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from askonce.protocols import Store
-from askonce.records import Damage, Entry, Key, Selection
+from askonce.records import Damage, Entry, Key, Lease, News, Selection
 
 T = TypeVar("T")
 
@@ -23,12 +23,13 @@ class ThreadedStore:
     def __init__(self, store: Store, run: RunInThread) -> None:
         self._store = store
         self._run = run
+        self.tells = store.tells
 
     async def read(self, key: Key) -> Entry | None:
         return await self._run(lambda: self._store.read(key))
 
-    async def write(self, entry: Entry) -> bool:
-        return await self._run(lambda: self._store.write(entry))
+    async def write(self, entry: Entry, *, fence: int = 0) -> bool:
+        return await self._run(lambda: self._store.write(entry, fence=fence))
 
     async def remove(self, selection: Selection) -> int:
         return await self._run(lambda: self._store.remove(selection))
@@ -51,6 +52,24 @@ class ThreadedStore:
             for entry in batch:
                 yield entry
 
+    async def write_all(self, entries: Sequence[Entry]) -> int:
+        return await self._run(lambda: self._store.write_all(entries))
+
+    async def learn(self, epochs: Mapping[str, int]) -> None:
+        await self._run(lambda: self._store.learn(epochs))
+
+    async def news(self, since: str | None, patience: float) -> News:
+        return await self._run(lambda: self._store.news(since, patience))
+
+    async def lease(self, key: Key, seconds: float) -> Lease | None:
+        return await self._run(lambda: self._store.lease(key, seconds))
+
+    async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+        await self._run(lambda: self._store.renew(leases, seconds))
+
+    async def release(self, lease: Lease) -> None:
+        await self._run(lambda: self._store.release(lease))
+
     async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
         return await self._run(lambda: self._store.tallies(add))
 
@@ -59,6 +78,12 @@ class ThreadedStore:
 
     async def pepper(self) -> bytes:
         return await self._run(self._store.pepper)
+
+    async def adopt(self, pepper: bytes) -> bool:
+        return await self._run(lambda: self._store.adopt(pepper))
+
+    async def migrate(self) -> list[str]:
+        return await self._run(self._store.migrate)
 
     async def close(self) -> None:
         await self._run(self._store.close)

@@ -1,0 +1,143 @@
+"""What does a hit out of Redis cost, beside a bare `GET` of the same value by the same library?
+
+    python -m bench.redis_hits
+
+A hit is the whole way: a request body to the answer object, with memory forgetting the entry
+before each call. The bare `GET` is redis-py's own `client.get` of the very key that the entry is
+kept under. They take turns in small batches, so that both see the same machine.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import redis
+import redis.asyncio
+from tests.servers.redis_servers import RedisServer
+
+from askonce.cache import AsyncCache, Cache
+from askonce.records import Call, Outcome
+from askonce.runtimes import finish
+from bench import figures
+from bench.figures import Figure
+from bench.library import Once
+from bench.questions import HEADERS, PATH, chat
+
+_BATCHES, _BATCH = 40, 100
+
+
+def measure() -> list[Figure]:
+    with closing(RedisServer().start()) as server:
+        address = f"redis://127.0.0.1:{server.port}/0"
+        return [
+            _figure("blocking", 1.3, *_blocking(address, server.port)),
+            _figure("async", 1.5, *asyncio.run(_suspending(address, server.port))),
+        ]
+
+
+def _figure(flavor: str, at_most: float, hit_us: float, store_us: float, bare_us: float) -> Figure:
+    return Figure(
+        name=f"redis: a hit, of a bare GET, {flavor}",
+        value=hit_us / bare_us,
+        unit="x",
+        at_most=at_most,
+        detail={
+            "whole hit us": hit_us,
+            "the store's read alone, us": store_us,
+            "bare GET us": bare_us,
+        },
+    )
+
+
+def _call() -> Call:
+    return Call("POST", "https://api.openai.com", PATH, HEADERS, chat("How do I?"), "team")
+
+
+def _per_call(seconds: list[float]) -> float:
+    return statistics.median(seconds) / _BATCH * 1e6
+
+
+def _blocking(address: str, port: int) -> tuple[float, float, float]:
+    client = redis.Redis(port=port, protocol=3)
+    with Cache(address, namespace="team") as cache:
+        call = _call()
+        cache.answer(call, Once())
+        finish(cache.works.blocking.desk.settle())
+        name = _entry_name(client.keys("askonce:*"))
+        memory, store = cache.works.memory, cache.works.shared
+        assert store is not None
+        key = _key(cache, call)
+
+        def hit() -> None:
+            memory.forget_all()
+            reply = cache.answer(call, Once(asked=True))
+            assert reply.outcome is Outcome.HIT_SHARED
+
+        hits, reads, bares = [], [], []
+        for _ in range(_BATCHES):
+            hits.append(_timed(hit))
+            reads.append(_timed(lambda: finish(store.read(key))))
+            bares.append(_timed(lambda: client.get(name)))
+    client.close()
+    return _per_call(hits), _per_call(reads), _per_call(bares)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    for _ in range(_BATCH):
+        work()
+    return time.perf_counter() - began
+
+
+async def _suspending(address: str, port: int) -> tuple[float, float, float]:
+    client = redis.asyncio.Redis(port=port, protocol=3)
+    async with AsyncCache(address, namespace="team") as cache:
+        call = _call()
+        await cache.answer(call, Once())
+        desk = cache.works.suspending.desk
+        await desk.settle()
+        name = _entry_name(await client.keys("askonce:*"))
+        memory = cache.works.memory
+        assert desk.authority is not None
+        store, key = desk.authority.store, _key(cache, call)
+
+        async def hit() -> None:
+            memory.forget_all()
+            reply = await cache.answer(call, Once(asked=True))
+            assert reply.outcome is Outcome.HIT_SHARED
+
+        hits, reads, bares = [], [], []
+        for _ in range(_BATCHES):
+            hits.append(await _timed_async(hit))
+            reads.append(await _timed_async(lambda: store.read(key)))
+            bares.append(await _timed_async(lambda: client.get(name)))
+    await client.aclose()
+    return _per_call(hits), _per_call(reads), _per_call(bares)
+
+
+async def _timed_async(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    for _ in range(_BATCH):
+        await work()
+    return time.perf_counter() - began
+
+
+def _key(cache: Cache | AsyncCache, call: Call) -> Any:
+    found = cache.works.recognition.recognize(call, "team")
+    return found.key  # type: ignore[union-attr]
+
+
+def _entry_name(names: list[bytes]) -> bytes:
+    (name,) = [name for name in names if name.endswith(b"}:e")]
+    return name
+
+
+def main() -> None:
+    figures.show(measure())
+
+
+if __name__ == "__main__":
+    main()

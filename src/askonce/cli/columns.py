@@ -1,0 +1,57 @@
+"""Tables for a terminal, as wide as it is, of text that others wrote."""
+
+import shutil
+import unicodedata
+from collections.abc import Sequence
+
+_LEAST = 4
+_GAP = 2
+
+
+def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The table's lines. The last column takes what the others leave; what is too long is cut."""
+    cells = [list(heads), *[[plain(cell) for cell in row] for row in rows]]
+    room = shutil.get_terminal_size().columns
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    # The last column is worth a third of the line; who takes most gives way first.
+    widths[-1] = min(widths[-1], max(len(heads[-1]), room // 3))
+    while sum(widths) + _GAP * (len(widths) - 1) > room:
+        widest = max(range(1, len(widths)), key=lambda place: widths[place])
+        if widths[widest] <= _LEAST:
+            break
+        widths[widest] -= 1
+    left = room - sum(widths) - _GAP * (len(widths) - 1)
+    widths[-1] += max(0, left)
+    gap = " " * _GAP
+    return [
+        gap.join(fitted(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def fitted(text: str, size: int) -> str:
+    """The text in exactly so many cells."""
+    if width(text) > size:
+        while text and width(text) > size - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (size - width(text))
+
+
+def width(text: str) -> int:
+    """How many cells of a terminal a text takes."""
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
+def plain(text: str) -> str:
+    """One line without anything that a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def show_span(seconds: float) -> str:
+    """A span of time in its largest unit: `45s`, `12m`, `3h`, `9d`."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.0f}s"

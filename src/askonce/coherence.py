@@ -1,0 +1,153 @@
+"""Coherence: what this process knows of the changes that others make in the most shared store.
+
+One daemon thread follows the store's news: tags that were bumped and selections that were removed.
+Stores that tell wake it at once; the others are asked every few milliseconds. What it hears, it
+tells memory and the layers between. Where it has heard nothing for `BLIND_AFTER` seconds (the
+network is cut, the engine is down), this process is blind: it then serves no tagged answer out of
+its nearer layers, so nobody is served what was invalidated more than a second ago, whatever
+message was lost.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from askonce.boundary import Boundary
+from askonce.errors import StoreError
+from askonce.protocols import Memory, Store
+from askonce.records import Entry, Key, News, Selection
+from askonce.runtimes import Runtime, Tending
+
+BLIND_AFTER = 0.8
+"""Seconds since the start of the last exchange that was answered."""
+
+_PATIENCE = 0.25
+_POLL = 0.02
+_FIRST_NEWS = 1.0  # seconds to wait for the first ones, where the source may be down
+_AGAIN = 0.1
+_MARK = Key("~askonce", "mark", hashlib.sha256(b"mark").digest())
+"""Under this key a store between keeps how far it has heard the news."""
+
+_FOR_GOOD = 1e11  # seconds since the Unix epoch: the last to leave where the oldest go first
+_FEW = 256
+"""As many entries as a process may have kept while the first exchange was under way."""
+
+
+class Coherence:
+    """Follows one store for memory and the stores between, which are all blocking here.
+
+    `lost` is called where the store does not know any more what happened: it may be another one.
+    """
+
+    def __init__(
+        self,
+        source: Store,
+        *,
+        memory: Memory,
+        between: Sequence[Store],
+        runtime: Runtime,
+        boundary: Boundary,
+        lost: Callable[[], None],
+        strong: bool = False,
+    ) -> None:
+        self.strong = strong
+        self._source = source
+        self._memory = memory
+        self._between = between
+        self._tick = runtime.tick
+        self._boundary = boundary
+        self._lost = lost
+        self._mark: str | None = None
+        self._synced = self._started = float("-inf")
+        self._tending = Tending("askonce-news", self._step)
+
+    @property
+    def current(self) -> bool:
+        """Does this process hear of others' changes in time? A start is given the same time."""
+        return self._tick() - max(self._synced, self._started) < BLIND_AFTER
+
+    @property
+    def begun(self) -> bool:
+        """May the stores between be written to? What they missed, they should hear first."""
+        return self._mark is not None or self._tick() - self._started > _FIRST_NEWS
+
+    def sees(self) -> bool:
+        """May a tagged answer be served out of a nearer layer without asking the store?"""
+        if self.strong:
+            return False
+        if self._tick() - self._synced < BLIND_AFTER:
+            return True
+        self.start()  # a forked child has no thread yet
+        return False
+
+    def start(self) -> None:
+        if self._tending.start():
+            self._started = self._tick()
+
+    def stop(self) -> None:
+        self._tending.stop()
+
+    async def _step(self) -> float:
+        """One exchange; how many seconds until the next."""
+        began = self._tick()
+        attempt = self._boundary.around("news")
+        with attempt:
+            try:
+                await self._exchange()
+            except StoreError:
+                if not self._tending.stopped:
+                    raise
+        if attempt.failed:
+            return _AGAIN
+        self._synced = began
+        return 0.0 if self._source.tells else _POLL
+
+    async def _exchange(self) -> None:
+        if self._mark is None:
+            self._mark = await self._begin()
+            return
+        news = await self._source.news(self._mark, _PATIENCE)
+        if news.lost:
+            self._lost()
+            self._memory.forget_all()
+        self._memory.heed(news.epochs)
+        for selection in news.removed:
+            await self._memory.remove(selection)
+        if not news.empty:
+            for store in self._between:
+                await _tell(store, news)
+        # Last: a store between that failed hears it all again.
+        self._mark = news.mark
+
+    async def _begin(self) -> str:
+        """Where the news begin; what happened before, in which this process had no part."""
+        mark = (await self._source.news(None, 0)).mark
+        for store in self._between:
+            # It outlives processes: what it missed while none was there, it hears now.
+            known = await store.read(_MARK)
+            since = None if known is None else known.body.decode()
+            missed = News(mark, lost=True) if since is None else await self._source.news(since, 0)
+            await _tell(store, missed)
+        await self._doubt()
+        return mark
+
+    async def _doubt(self) -> None:
+        """Doubt what memory kept while the news began."""
+        kept = [entry async for entry in self._memory.scan(Selection())]
+        if len(kept) > _FEW:
+            self._memory.forget_all()
+            return
+        tags = {tag for entry in kept for tag, _ in entry.tags}
+        if tags:
+            self._memory.heed(await self._source.epochs(sorted(tags)))
+
+
+async def _tell(store: Store, news: News) -> None:
+    """Tell a store between what happened in the authority, and up to where."""
+    if news.lost:
+        await store.remove(Selection())
+    if news.epochs:
+        await store.learn(news.epochs)
+    for selection in news.removed:
+        await store.remove(selection)
+    told = news.mark.encode()
+    await store.write(Entry(_MARK, told, 200, (), _FOR_GOOD, _FOR_GOOD, _FOR_GOOD))

@@ -1,0 +1,331 @@
+"""The works of a cache: its layers, its background threads, and the two flavors of its story.
+
+A composition root: here the story meets its edges. `Cache`, `AsyncCache` and the gateway are faces
+over one `Works`. Nothing is opened before the first use.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from askonce.accounting import Ledger, Stats, stats_of
+from askonce.answering import Answering
+from askonce.boundary import Boundary
+from askonce.breaker import Breaker
+from askonce.coherence import Coherence
+from askonce.desk import Desk
+from askonce.errors import CacheClosed
+from askonce.identity import Identity
+from askonce.layers import Tier
+from askonce.leasing import Leasing, Renewal
+from askonce.policy import Rules
+from askonce.prices import GenaiPrices
+from askonce.protocols import Memory, Prices, Store
+from askonce.recognizing import Recognition
+from askonce.remembering import Remembering
+from askonce.runtimes import Blocking, InThread, Suspending
+from askonce.shelf import Shelf
+from askonce.stores import Ground, is_local, open_store
+from askonce.stores.memory import MemoryStore
+from askonce.stores.threaded import ThreadedStore
+from askonce.texts import Texts
+from askonce.writing import Writing
+
+
+class Sharing:
+    """How processes share: seconds that a lease lasts and that one waits for it, and how strictly
+    invalidations of others are looked for."""
+
+    def __init__(
+        self,
+        *,
+        consistency: Literal["eventual", "strong"] = "eventual",
+        lease: float = 5.0,
+        wait: float = 20.0,
+    ) -> None:
+        self.strong = consistency == "strong"
+        self.lease = lease
+        self.wait = wait
+
+
+class Flavor:
+    """What the doors of one flavor go through."""
+
+    def __init__(self, desk: Desk, recognition: Recognition) -> None:
+        self.desk = desk
+        self.answering = Answering(desk, recognition)
+        self.texts = Texts(desk)
+        self.remembering = Remembering(desk)
+
+
+class _Rack:
+    """One layer below memory: its blocking store, and what both flavors of it share."""
+
+    def __init__(self, tier: Tier, runtime: Blocking, suspending: Suspending) -> None:
+        self.tier = tier
+        self.guard = runtime.guard()
+        # Where a call cannot be interrupted, the store's own deadline ends it a little earlier.
+        self.breaker = Breaker(slow=tier.deadline * 0.9, stall=tier.deadline / 2)
+        self._suspending = suspending
+        ground = Ground(
+            runtime.guard, runtime.now, runtime.place, False, tier.deadline, runtime.tick
+        )
+        self._ground = ground._replace(place=suspending.place, suspending=True)
+        self._local = not isinstance(tier.store, str) or is_local(tier.store)
+        self.blocking: Store = (
+            open_store(tier.store, ground, size=tier.size)
+            if isinstance(tier.store, str)
+            else tier.store
+        )
+        self._threads: list[InThread] = []
+        self._native: Store | None = None
+
+    def shelf(self, store: Store, runtime: Blocking | Suspending, ledger: Ledger) -> Shelf:
+        return Shelf(
+            self.tier.name,
+            store,
+            runtime=runtime,
+            ledger=ledger,
+            breaker=self.breaker,
+            guard=self.guard,
+            deadline=self.tier.deadline,
+        )
+
+    def suspending(self) -> Store:
+        """The store for event loops."""
+        if self._local:
+            return self.threaded()
+        assert isinstance(self.tier.store, str)
+        if self._native is None:
+            self._native = open_store(self.tier.store, self._ground, size=self.tier.size)
+        return self._native
+
+    def threaded(self) -> Store:
+        """The blocking store, for event loops."""
+        thread = InThread(f"askonce-{self.tier.name}")
+        self._threads.append(thread)
+        return ThreadedStore(self.blocking, thread)
+
+    async def close(self, *, in_loop: bool) -> None:
+        try:
+            if self._native is not None and in_loop:
+                await self._native.close()
+            await self.blocking.close()
+        finally:
+            for thread in self._threads:
+                thread.close()
+
+
+class Works:
+    """The layers of one cache and its two flavors; everything is built on first use."""
+
+    def __init__(
+        self,
+        memory: Tier,
+        tiers: tuple[Tier, ...],
+        *,
+        rules: Rules,
+        sharing: Sharing,
+        eviction: Literal["s3-fifo", "gdsf"],
+        namespace: str | None,
+        tenants: Mapping[str, str] | None,
+        clock: Callable[[], float] | None,
+        prices: Prices | None,
+    ) -> None:
+        times = {} if clock is None else {"clock": clock}
+        self.blocking_runtime = Blocking(**times)
+        self.suspending_runtime = Suspending(**times)
+        self.rules = rules
+        self.namespace = namespace
+        self.tenants = tenants
+        self.prices = GenaiPrices() if prices is None else prices
+        self.guard = self.blocking_runtime.guard()
+        self.ledger = Ledger(self.blocking_runtime.guard())
+        self.recognition = Recognition(rules.max_question)
+        self.memory: Memory = MemoryStore(
+            memory.size or 0,
+            guard=self.blocking_runtime.guard(),
+            eviction=eviction,
+            clock=self.blocking_runtime.now,
+        )
+        self._memory_ttl = memory.ttl
+        self._sharing = sharing
+        self._racks = [
+            _Rack(tier, self.blocking_runtime, self.suspending_runtime) for tier in tiers
+        ]
+        self._coherence: Coherence | None = None
+        self._renewal: Renewal | None = None
+        if self._racks:
+            self._share(self._racks)
+        self._writings = tuple(self._writing(rack) for rack in self._racks)
+        self.identity: Identity | None = None
+        self._passing_identity: Identity | None = None
+        self._tries = 0
+        self.closed = False
+        self._blocking: Flavor | None = None
+        self._suspending: Flavor | None = None
+
+    def _share(self, racks: list[_Rack]) -> None:
+        """What other processes do, and what they may not do meanwhile: the last layer knows."""
+        authority = racks[-1].blocking
+        boundary = Boundary(self.ledger)
+        self._coherence = Coherence(
+            authority,
+            memory=self.memory,
+            between=[rack.blocking for rack in racks[:-1]],
+            runtime=self.blocking_runtime,
+            boundary=boundary,
+            lost=self._forget_identity,
+            strong=self._sharing.strong,
+        )
+        self._renewal = Renewal(
+            authority, self._sharing.lease, runtime=self.blocking_runtime, boundary=boundary
+        )
+
+    def _writing(self, rack: _Rack) -> Writing:
+        coherence = self._coherence
+        assert coherence is not None
+        return Writing(
+            rack.shelf(rack.blocking, self.blocking_runtime, self.ledger),
+            runtime=self.blocking_runtime,
+            ledger=self.ledger,
+            memory=self.memory,
+            guard=self.blocking_runtime.guard(),
+            ttl=rack.tier.ttl,
+            renewal=self._renewal if rack is self._racks[-1] else None,
+            begun=lambda: coherence.begun,
+        )
+
+    @property
+    def shared(self) -> Store | None:
+        """The most shared store, blocking; None if there is only memory."""
+        return self._racks[-1].blocking if self._racks else None
+
+    @property
+    def blocking(self) -> Flavor:
+        self._still_open()
+        if self._blocking is None:
+            with self.guard:  # two of them would be two sets of flights
+                self._blocking = self._blocking or self._flavor(self.blocking_runtime)
+        return self._blocking
+
+    @property
+    def suspending(self) -> Flavor:
+        self._still_open()
+        if self._suspending is None:
+            with self.guard:
+                self._suspending = self._suspending or self._flavor(self.suspending_runtime)
+        return self._suspending
+
+    def _still_open(self) -> None:
+        if self.closed:
+            raise CacheClosed("this cache is closed; open another one")
+
+    def _flavor(self, runtime: Blocking | Suspending) -> Flavor:
+        suspends = runtime is self.suspending_runtime
+        shelves = tuple(
+            rack.shelf(rack.suspending() if suspends else rack.blocking, runtime, self.ledger)
+            for rack in self._racks
+        )
+        leasing = None
+        if self._renewal is not None:
+            # Leases belong to the store that gave them: one, for both flavors and the renewal.
+            rack = self._racks[-1]
+            store = rack.threaded() if suspends else rack.blocking
+            leasing = Leasing(
+                store, shelves[-1], self._renewal, runtime=runtime, wait=self._sharing.wait
+            )
+        if self._coherence is not None:
+            self._coherence.start()
+        desk = Desk(
+            runtime=runtime,
+            memory=self.memory,
+            shelves=shelves,
+            writings=self._writings,
+            settled=self._settled if suspends else self.blocking_runtime.settle,
+            coherence=self._coherence,
+            leasing=leasing,
+            ledger=self.ledger,
+            rules=self.rules,
+            prices=self.prices,
+            memory_ttl=self._memory_ttl,
+        )
+        return Flavor(desk, self.recognition)
+
+    async def identify(self, desk: Desk, headers: Mapping[str, str]) -> str | None:
+        """The caller's namespace; None if it has no credential.
+
+        Where the shared secret cannot be read now, memory's own stands in for it: this process's
+        callers still share, and what they store below is never found under another secret.
+        """
+        if self.namespace is not None:
+            return self.namespace
+        identity = self.identity
+        if identity is None:
+            tries = self._tries
+            async with desk.runtime.turnstile():
+                # Whoever waited here while another one tried takes what that one got.
+                if self.identity is None and self._tries == tries:
+                    await self._learn_identity(desk)
+            identity = self.identity or self._passing_identity
+        return None if identity is None else identity.namespace(headers)
+
+    async def _learn_identity(self, desk: Desk) -> None:
+        own = await self.memory.pepper()
+        secret: bytes | None = own
+        if desk.authority is not None:
+            secret = await desk.authority.ask("identity", desk.authority.store.pepper)
+        if secret is not None:
+            self.identity = Identity(secret, self.tenants)
+        elif self._passing_identity is None:
+            self._passing_identity = Identity(own, self.tenants)
+        self._tries += 1
+
+    def _forget_identity(self) -> None:
+        """The store may be another one, with another secret."""
+        self.identity = None
+
+    def stats(self) -> Stats:
+        """What this cache did since it was opened, in this process."""
+        return stats_of(self.ledger.tallies(), self.states())
+
+    def states(self) -> dict[str, str]:
+        """The layers below memory, nearest first, with the states of their circuit breakers."""
+        return {rack.tier.name: rack.breaker.state.value for rack in self._racks}
+
+    @property
+    def coherent(self) -> bool:
+        """Does this process hear of other processes' invalidations in time?"""
+        return self._coherence is None or self._coherence.current
+
+    async def flush(self, desk: Desk) -> dict[str, int]:
+        """Add what the ledger took in to the store's lasting tallies; all of them."""
+        fresh = self.ledger.take()
+        if desk.authority is None:
+            return await self.memory.tallies(fresh)
+        store = desk.authority.store
+        total = await desk.authority.ask("tallies", lambda: store.tallies(fresh))
+        if total is not None:
+            return total
+        self.ledger.give_back(fresh)
+        return self.ledger.tallies()
+
+    async def _settled(self) -> None:
+        """Wait in a thread: what is written behind is written by threads."""
+        thread = InThread("askonce-settling")
+        try:
+            await thread(self.blocking_runtime.settle)
+        finally:
+            thread.close()
+
+    async def close(self, flavor: Flavor) -> None:
+        await flavor.desk.settle()
+        await self.flush(flavor.desk)
+        self.closed = True
+        if self._coherence is not None:
+            self._coherence.stop()
+        if self._renewal is not None:
+            self._renewal.stop()
+        in_loop = flavor.desk.runtime is self.suspending_runtime
+        for rack in self._racks:
+            with flavor.desk.boundary.around("close"):
+                await rack.close(in_loop=in_loop)

@@ -1,0 +1,145 @@
+"""Writing: what is to be kept in a layer below memory, written behind whoever asked.
+
+Entries stand in a bounded queue; a thread takes them out in order. Nobody waits for it, in either
+flavor, and a busy event loop does not hold it up. Where the queue is full, the oldest goes first
+and is counted: losing an entry is always allowed.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from askonce.accounting import Ledger
+from askonce.leasing import Renewal
+from askonce.protocols import Memory
+from askonce.records import Entry, Lease
+from askonce.runtimes import Runtime
+from askonce.shelf import Shelf
+
+QUEUE_ENTRIES = 4_096
+QUEUE_BYTES = 64 << 20
+
+
+class Job(NamedTuple):
+    """An entry to be written, and the lease to be given back after that."""
+
+    entry: Entry
+    lease: Lease | None
+
+
+class Writing:
+    """The queue of one layer, for both flavors.
+
+    `shelf` and `runtime` are of the blocking flavor. `ttl` bounds how long an entry lives in this
+    layer, in seconds. The last layer has a `renewal`: it is the authority on epochs, and leases
+    are its; any other one stands in the middle, learns the authority's epochs, and is written to
+    once `begun` says that it may be.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        *,
+        runtime: Runtime,
+        ledger: Ledger,
+        memory: Memory,
+        guard: AbstractContextManager[Any],
+        ttl: float | None,
+        renewal: Renewal | None,
+        begun: Callable[[], bool],
+    ) -> None:
+        self._shelf = shelf
+        self._runtime = runtime
+        self._ledger = ledger
+        self._memory = memory
+        self._guard = guard
+        self._ttl = ttl
+        self._renewal = renewal
+        self._begun = begun
+        self._jobs: deque[Job] = deque()
+        self._bytes = 0
+        self._draining: object = None
+
+    def put(self, entry: Entry, lease: Lease | None = None) -> None:
+        """Have the entry written soon."""
+        dropped: list[Job] = []
+        with self._guard:
+            self._jobs.append(Job(entry, lease))
+            self._bytes += _size(entry)
+            while len(self._jobs) > QUEUE_ENTRIES or self._bytes > QUEUE_BYTES:
+                dropped.append(self._jobs.popleft())
+                self._bytes -= _size(dropped[-1].entry)
+        self._start(self._drain)
+        for job in dropped:
+            self._ledger.layer(self._shelf.name, "dropped")
+            if job.lease is not None:
+                self.give_back(job.lease)
+
+    def give_back(self, lease: Lease) -> None:
+        """Let go of a lease, behind."""
+
+        async def release() -> None:
+            await self._release(lease)
+
+        self._runtime.behind(release)
+
+    def _start(self, work: Any) -> None:
+        here = self._runtime.place()
+        with self._guard:
+            if self._draining == here:
+                return
+            self._draining = here  # in another process than the last one after a fork
+        self._runtime.behind(work)
+
+    async def _drain(self) -> None:
+        while True:
+            with self._guard:
+                if not self._jobs:
+                    self._draining = None
+                    return
+                job = self._jobs.popleft()
+                self._bytes -= _size(job.entry)
+            await self._write(job.entry, job.lease)
+            if job.lease is not None:
+                await self._release(job.lease)
+
+    async def _write(self, entry: Entry, lease: Lease | None) -> None:
+        shelf, store = self._shelf, self._shelf.store
+        while self._renewal is None and not self._begun():
+            await self._runtime.pause(0.005)
+        entry = shortened(entry, self._runtime.now(), self._ttl)
+        tags = [tag for tag, _ in entry.tags]
+
+        async def write() -> bool:
+            if tags and self._renewal is None:
+                await store.learn(dict(entry.tags))
+            return await store.write(entry, fence=0 if lease is None else lease.fence)
+
+        kept = await shelf.ask("write", write)
+        if kept is None:
+            self._ledger.layer(shelf.name, "dropped")
+        elif not kept and tags and self._renewal is not None:
+            # Another process invalidated a tag, and its news have not come yet.
+            self._memory.heed(await shelf.ask("epochs", lambda: store.epochs(tags)) or {})
+
+    async def _release(self, lease: Lease) -> None:
+        if self._renewal is not None:
+            self._renewal.drop(lease)
+        store = self._shelf.store
+        await self._shelf.ask("release", lambda: store.release(lease))
+
+
+def shortened(entry: Entry, now: float, ttl: float | None) -> Entry:
+    """The entry as a layer with this `ttl` keeps it: never longer than it would live anyway."""
+    if ttl is None or now + ttl >= entry.expires:
+        return entry
+    stale = max(0.0, entry.stale_until - entry.expires)
+    expires = now + ttl
+    return msgspec.structs.replace(entry, expires=expires, stale_until=expires + stale)
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.body) + len(entry.question) + 512

@@ -1,0 +1,1 @@
+"""Real engines that fail: slowly, halfway, at every await."""
