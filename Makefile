@@ -32,6 +32,7 @@ fix: $(READY) ## mend what ruff can mend
 	@$(BIN)/ruff format
 
 bench: $(READY) ## measure: a table, and JSON in .bench/
+	@$(BIN)/python scripts/servers.py
 	@$(BIN)/python -m bench
 
 bench-peers: $(READY) ## measure against other caches, each in a virtual environment of its own

@@ -1,5 +1,6 @@
 """Figures: what was measured, beside what was promised."""
 
+import math
 import os
 import platform
 import statistics
@@ -79,6 +80,8 @@ def percentile(numbers: Sequence[float], percent: int) -> float:
 
 
 def _plain(number: float) -> str:
+    if not math.isfinite(number):
+        return str(number)
     if number == int(number) or abs(number) >= 1000:
         return f"{number:,.0f}"
     return f"{number:.3g}"

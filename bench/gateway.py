@@ -18,7 +18,7 @@ import argparse
 import http.client
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -107,7 +107,7 @@ def _kept(name: str, body: bytes, goal: float, seconds: int, rounds: int) -> Fig
     core, load_core = servers.cores()
 
     def speed(server: Server) -> Speed:
-        return _speed(server, body, seconds, load_core)
+        return speed_of(server, [body], seconds, load_core)
 
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -125,15 +125,16 @@ def _kept(name: str, body: bytes, goal: float, seconds: int, rounds: int) -> Fig
                     Round(speed(bare), speed(gateway), speed(bare), speed(joined))
                     for _ in range(rounds)
                 ]
-    return _figure(name, goal, told, answer)
+    return figure(f"{name}, of a bare ASGI app", goal, told, {"body bytes": len(answer.body)})
 
 
-def _figure(name: str, goal: float, told: list[Round], answer: Answer) -> Figure:
+def figure(name: str, goal: float, told: list[Round], detail: Mapping[str, float | str]) -> Figure:
+    """What the rounds say together; `detail` is told beside it."""
     counted = [each for each in told if each.counts]
     costs = statistics.median(each.cost for each in told)
     shown = counted or told
     return Figure(
-        name=f"gateway: {name}, of a bare ASGI app",
+        name=f"gateway: {name}",
         value=statistics.median(each.rate for each in counted) if counted else costs,
         unit="x",
         at_least=goal,
@@ -148,16 +149,17 @@ def _figure(name: str, goal: float, told: list[Round], answer: Answer) -> Figure
             "gateway a second": statistics.median(each.ours.per_second for each in shown),
             "bare a second": statistics.median(each.before.per_second for each in shown),
             "gateway us of processor": statistics.median(each.ours.cpu_us for each in shown),
-            "body bytes": len(answer.body),
+            **detail,
             "load": generator(),
         },
     )
 
 
-def _speed(server: Server, body: bytes, seconds: int, core: int | None) -> Speed:
+def speed_of(server: Server, bodies: Sequence[bytes], seconds: int, core: int | None) -> Speed:
+    """Load a server from this core, with these questions in turn."""
     before = server.cpu_seconds()
     rate = loaded(
-        server.url + PATH, HEADERS, body, seconds=seconds, connections=CONNECTIONS, core=core
+        server.url + PATH, HEADERS, bodies, seconds=seconds, connections=CONNECTIONS, core=core
     )
     used = server.cpu_seconds() - before
     return Speed(rate.per_second, used * 1e6 / rate.answers, used / rate.seconds)

@@ -1,13 +1,16 @@
-"""Load: one request sent again and again over keep-alive connections, as fast as answers come.
+"""Load: requests sent in turn, over keep-alive connections, as fast as answers come.
 
 `wrk` makes it where that is installed, for it takes the least time of its own; otherwise a small
 generator of ours does, in a process of its own.
 
-    python -m bench.load HOST PORT CONNECTIONS SECONDS < REQUEST
+    python -m bench.load HOST PORT CONNECTIONS SECONDS < REQUESTS
+
+REQUESTS is a list of requests in JSON, each byte of them a character.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
 import re
 import shutil
@@ -15,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -42,26 +45,44 @@ def generator() -> str:
 def loaded(
     url: str,
     headers: Mapping[str, str],
-    body: bytes,
+    bodies: Sequence[bytes],
     *,
     seconds: int,
     connections: int,
     core: int | None,
 ) -> Rate:
-    """Load a server. Raises RuntimeError if any answer failed."""
+    """Load a server with these bodies in turn. Raises RuntimeError if any answer failed."""
     make = _with_wrk if shutil.which("wrk") else _with_asyncio
     with on_core(core):
-        rate = make(url, headers, body, seconds, connections)
+        rate = make(url, headers, bodies, seconds, connections)
     if not rate.answers:
         raise RuntimeError(f"{url} answered nothing")
     return rate
 
 
+# The requests are made before the load begins, so that taking the next one costs next to nothing.
+_IN_TURN = """
+local requests, turn = {}, 0
+function init()
+  for place, body in ipairs(bodies) do requests[place] = wrk.format(nil, nil, nil, body) end
+end
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+"""
+
+
 def _with_wrk(
-    url: str, headers: Mapping[str, str], body: bytes, seconds: int, connections: int
+    url: str, headers: Mapping[str, str], bodies: Sequence[bytes], seconds: int, connections: int
 ) -> Rate:
-    lines = ['wrk.method = "POST"', f"wrk.body = {_lua(body.decode())}"]
+    lines = ['wrk.method = "POST"']
     lines += [f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in headers.items()]
+    if len(bodies) == 1:
+        lines.append(f"wrk.body = {_lua(bodies[0].decode())}")
+    else:
+        literals = ",\n".join(_lua(body.decode()) for body in bodies)
+        lines += [f"local bodies = {{{literals}}}", _IN_TURN]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write("\n".join(lines))
         script.flush()
@@ -87,17 +108,19 @@ def _lua(text: str) -> str:
 
 
 def _with_asyncio(
-    url: str, headers: Mapping[str, str], body: bytes, seconds: int, connections: int
+    url: str, headers: Mapping[str, str], bodies: Sequence[bytes], seconds: int, connections: int
 ) -> Rate:
     parts = urlsplit(url)
     lines = [f"POST {parts.path} HTTP/1.1", f"host: {parts.netloc}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines += [f"content-length: {len(body)}", "", ""]
+    head = "\r\n".join(lines)
+    requests = [
+        f"{head}\r\ncontent-length: {len(body)}\r\n\r\n{body.decode('latin-1')}" for body in bodies
+    ]
     command = [sys.executable, "-m", "bench.load", str(parts.hostname), str(parts.port)]
     command += [str(connections), str(seconds)]
-    done = subprocess.run(
-        command, input="\r\n".join(lines).encode() + body, capture_output=True, check=False
-    )
+    given = json.dumps(requests).encode()
+    done = subprocess.run(command, input=given, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"answers failed:\n{done.stderr.decode()}")
     return Rate(*json.loads(done.stdout))
@@ -106,9 +129,9 @@ def _with_asyncio(
 class _Connection(asyncio.Protocol):
     """One keep-alive connection that asks again as soon as it was answered."""
 
-    def __init__(self, request: bytes, failed: "asyncio.Future[None]") -> None:
+    def __init__(self, requests: Iterator[bytes], failed: "asyncio.Future[None]") -> None:
         self.answers = 0
-        self._request = request
+        self._requests = requests
         self._failed = failed
         self._came = b""
         self._transport: asyncio.Transport | None = None
@@ -116,7 +139,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are asyncio's by their methods, not by their type.
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
@@ -127,7 +150,7 @@ class _Connection(asyncio.Protocol):
             self._fail(self._came[:200].decode("latin-1"))
         self.answers += 1
         self._came = b""
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail("a connection was closed")
@@ -148,12 +171,15 @@ def _is_whole(response: bytes) -> bool:
     return len(response) >= end + 4 + int(head[at + 17 :].partition(b"\r\n")[0])
 
 
-async def _load(host: str, port: int, connections: int, seconds: float, request: bytes) -> Rate:
+async def _load(
+    host: str, port: int, connections: int, seconds: float, requests: Sequence[bytes]
+) -> Rate:
     loop = asyncio.get_running_loop()
     failed: asyncio.Future[None] = loop.create_future()
+    in_turn = itertools.cycle(requests)
     began = time.perf_counter()
     made = [
-        await loop.create_connection(lambda: _Connection(request, failed), host, port)
+        await loop.create_connection(lambda: _Connection(in_turn, failed), host, port)
         for _ in range(connections)
     ]
     with contextlib.suppress(TimeoutError):
@@ -166,8 +192,8 @@ async def _load(host: str, port: int, connections: int, seconds: float, request:
 
 def main() -> None:
     host, port, connections, seconds = sys.argv[1:]
-    request = sys.stdin.buffer.read()
-    story = _load(host, int(port), int(connections), float(seconds), request)
+    requests = [request.encode("latin-1") for request in json.load(sys.stdin)]
+    story = _load(host, int(port), int(connections), float(seconds), requests)
     # What closing the connections does to them is not a failure any more.
     print(json.dumps(uvloop.run(story)))
 

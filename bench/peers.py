@@ -159,7 +159,7 @@ def _times(
 
     def speed(server: Server, shown: Mapping[str, str]) -> float:
         return loaded(
-            server.url + PATH, shown, body, seconds=seconds, connections=CONNECTIONS, core=core
+            server.url + PATH, shown, [body], seconds=seconds, connections=CONNECTIONS, core=core
         ).per_second
 
     told = [(speed(ours, HEADERS), speed(theirs, headers)) for _ in range(rounds)]

@@ -4,17 +4,20 @@
 
 In each round all callers of all processes ask one new question at once, through the caching
 transport, of a real HTTP provider that takes 50 ms; the provider counts. The processes share one
-store and nothing else. Half of them are threads, half are tasks of an event loop.
+store and nothing else. Half of them are threads, half are tasks of an event loop. The caches are as
+they come: their deadlines and leases are the defaults.
 """
 
 import argparse
 import asyncio
 import multiprocessing
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from multiprocessing import connection
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -31,11 +34,28 @@ PROCESSES = 8
 _TIMEOUT_S = 60.0
 
 
+class Asker(NamedTuple):
+    """A process, and our end of the pipe to it."""
+
+    process: Any
+    pipe: Any
+
+    def tell(self, number: int | None) -> None:
+        with suppress(OSError):  # it has ended; why, `_said` finds out
+            self.pipe.send(number)
+
+
+class Failed(NamedTuple):
+    """What a process says last when it fails."""
+
+    trace: str
+
+
 def measure(store: str, address: str, rounds: int = 50, processes: int = PROCESSES) -> Figure:
     """One upstream call a round, over the store at this address."""
     calls = upstream_calls(address, rounds, processes)
     return Figure(
-        name=f"single-flight: rounds of {rounds} with one upstream call, {store}",
+        name=f"single-flight: rounds of {rounds} with one upstream call, processes on {store}",
         value=sum(count == 1 for count in calls),
         unit="rounds",
         at_least=rounds,
@@ -54,47 +74,90 @@ def upstream_calls(
     """How many upstream calls each round made."""
     provider = PracticeProvider(first_byte_ms=(50, 50), word_ms=0)
     calls = []
-    with running(provider) as url, _asking(address, url + PATH, processes, callers) as pipes:
+    with running(provider) as url, _asking(address, url + PATH, processes, callers) as askers:
         for number in range(rounds):
             before = provider.calls.total
-            for pipe in pipes:
-                pipe.send(number)
-            for pipe in pipes:
-                if not pipe.poll(_TIMEOUT_S):
-                    raise RuntimeError("a process hangs")
-                wrong = pipe.recv()
-                if wrong:
-                    raise RuntimeError(f"{wrong} callers were not answered")
+            for asker in askers:
+                asker.tell(number)
+            wrong = sum(_said(askers))
+            if wrong:
+                raise RuntimeError(f"{wrong} callers were not answered")
             calls.append(provider.calls.total - before)
     return calls
 
 
 @contextmanager
-def _asking(address: str, url: str, processes: int, callers: int) -> Iterator[list[Any]]:
+def _asking(address: str, url: str, processes: int, callers: int) -> Iterator[list[Asker]]:
     """Processes that ask each question whose number comes through their pipe."""
     spawning = multiprocessing.get_context("spawn")
     barrier = spawning.Barrier(processes)
-    pipes, started = [], []
-    for place in range(processes):
-        ours, theirs = spawning.Pipe()
-        work = _in_threads if place % 2 else _in_a_loop
-        process = spawning.Process(
-            target=work, args=(theirs, barrier, address, url, callers), daemon=True
-        )
-        process.start()
-        started.append(process)
-        pipes.append(ours)
+    askers = []
     try:
-        for pipe in pipes:
-            if not pipe.poll(_TIMEOUT_S) or pipe.recv() != "ready":
-                raise RuntimeError("a process did not start")
-        yield pipes
+        for place in range(processes):
+            ours, theirs = spawning.Pipe()
+            work = _in_threads if place % 2 else _in_a_loop
+            given = (work, theirs, barrier, address, url, callers)
+            process = spawning.Process(target=_asker, args=given, daemon=True)
+            process.start()
+            theirs.close()  # so that the end of the process is the end of the pipe
+            askers.append(Asker(process, ours))
+        _said(askers)
+        yield askers
+        for asker in askers:
+            asker.tell(None)
+        _end(askers)
     finally:
-        for pipe in pipes:
-            pipe.send(None)
-        for process in started:
-            process.join(20)
-            process.kill()
+        for asker in askers:
+            asker.process.kill()
+            asker.process.join()
+            asker.pipe.close()
+
+
+def _said(askers: Sequence[Asker]) -> list[int]:
+    """What each process says next. Raises RuntimeError with the error of the first that fails."""
+    waiting = {asker.pipe: asker for asker in askers}
+    told = []
+    while waiting:
+        ready = connection.wait(list(waiting), _TIMEOUT_S)
+        if not ready:
+            raise RuntimeError(f"{len(waiting)} of {len(askers)} processes hang")
+        for pipe in ready:
+            said = _heard(waiting.pop(pipe))
+            if isinstance(said, Failed):
+                raise RuntimeError(f"a process failed:\n{said.trace}")
+            told.append(said)
+    return told
+
+
+def _heard(asker: Asker) -> int | Failed:
+    try:
+        said: int | Failed = asker.pipe.recv()
+    except (EOFError, OSError):
+        asker.process.join(_TIMEOUT_S)
+        return Failed(f"it ended without a word, exit code {asker.process.exitcode}")
+    return said
+
+
+def _end(askers: Sequence[Asker]) -> None:
+    """Wait for the processes to close their caches. Raises RuntimeError if one could not."""
+    for asker in askers:
+        asker.process.join(20)
+        if asker.process.exitcode is None:
+            raise RuntimeError("a process does not end")
+        if asker.process.exitcode:
+            failed = asker.pipe.recv() if asker.pipe.poll() else Failed("")
+            code = asker.process.exitcode
+            raise RuntimeError(f"a process ended with exit code {code}\n{failed.trace}")
+
+
+def _asker(work: Callable[..., None], pipe: Any, *given: Any) -> None:
+    """One process: do the work, and say why if it fails."""
+    try:
+        work(pipe, *given)
+    except Exception:  # noqa: BLE001 - whatever it is, it is told to whoever waits
+        with suppress(OSError):  # nobody listens any more
+            pipe.send(Failed(traceback.format_exc()))
+        raise SystemExit(1) from None
 
 
 def _body(number: int) -> bytes:
@@ -113,7 +176,7 @@ def _in_threads(pipe: Any, barrier: Any, address: str, url: str, callers: int) -
             gate.wait(_TIMEOUT_S)
             return client.post(url, content=body, headers=HEADERS).status_code
 
-        pipe.send("ready")
+        pipe.send(0)  # ready
         while (number := pipe.recv()) is not None:
             barrier.wait(_TIMEOUT_S)
             statuses = list(pool.map(ask, [_body(number)] * callers))
@@ -133,7 +196,7 @@ async def _in_tasks(pipe: Any, barrier: Any, address: str, url: str, callers: in
         async def ask(body: bytes) -> int:
             return (await client.post(url, content=body, headers=HEADERS)).status_code
 
-        pipe.send("ready")
+        pipe.send(0)  # ready
         while (number := await asyncio.to_thread(pipe.recv)) is not None:
             await asyncio.to_thread(barrier.wait, _TIMEOUT_S)
             statuses = await asyncio.gather(*[ask(_body(number)) for _ in range(callers)])
@@ -146,7 +209,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=50, help="(%(default)s)")
     parser.add_argument("--processes", type=int, default=PROCESSES, help="(%(default)s)")
     chosen = parser.parse_args()
-    figures.show([measure(chosen.url, chosen.url, chosen.rounds, chosen.processes)])
+    store = chosen.url.partition(":")[0]
+    figures.show([measure(store, chosen.url, chosen.rounds, chosen.processes)])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import redis
 import redis.asyncio
@@ -66,7 +66,7 @@ def _blocking(address: str, port: int) -> tuple[float, float, float]:
         call = _call()
         cache.answer(call, Once())
         finish(cache.works.blocking.desk.settle())
-        name = _entry_name(client.keys("askonce:*"))
+        name = _entry_name(cast("list[bytes]", client.keys("askonce:*")))
         memory, store = cache.works.memory, cache.works.shared
         assert store is not None
         key = _key(cache, call)
@@ -99,7 +99,7 @@ async def _suspending(address: str, port: int) -> tuple[float, float, float]:
         await cache.answer(call, Once())
         desk = cache.works.suspending.desk
         await desk.settle()
-        name = _entry_name(await client.keys("askonce:*"))
+        name = _entry_name(cast("list[bytes]", await client.keys("askonce:*")))
         memory = cache.works.memory
         assert desk.authority is not None
         store, key = desk.authority.store, _key(cache, call)

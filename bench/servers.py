@@ -83,30 +83,53 @@ def provider(folder: Path, core: int | None = None, latency: str = "0") -> Itera
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, upstream: str, core: int | None = None) -> Iterator[Server]:
-    """The gateway as `askonce serve` runs it, on a SQLite file, in front of one provider."""
+def gateway(
+    folder: Path,
+    upstream: str,
+    core: int | None = None,
+    *,
+    store: str | None = None,
+    memory: str = "256 MiB",
+) -> Iterator[Server]:
+    """The gateway as `askonce serve` runs it, before one provider, on SQLite or on `store`."""
     port = free_port()
     config = folder / "askonce.toml"
+    kept = store or f"sqlite:{folder / 'bench.db'}"
     config.write_text(
         f"[gateway]\nport = {port}\n"
-        f'[store]\nurl = "sqlite:{folder / "bench.db"}"\n'
+        f'[store]\nurl = "{kept}"\n'
+        f'[memory]\nsize = "{memory}"\n'
         f'[providers.openai]\nbase_url = "{upstream}"\nformat = "openai"\n'
     )
     command = [sys.executable, "-m", "askonce.cli", "serve", "--config", str(config)]
-    with serving(command, port, folder / "gateway.log", core, env=_environment()) as server:
+    with serving(command, port, folder / "gateway.log", core, env=environment()) as server:
         yield server
 
 
 @contextlib.contextmanager
 def bare(
-    folder: Path, body: bytes, content_type: str, core: int | None, *, joined: bool = False
+    folder: Path,
+    body: bytes,
+    content_type: str,
+    core: int | None,
+    *,
+    joined: bool = False,
+    getting: tuple[int, Sequence[bytes]] | None = None,
 ) -> Iterator[Server]:
-    """The bare app, answering this body; with `joined`, on the gateway's own server."""
+    """The bare app, answering this body; with `joined`, on the gateway's own server.
+
+    With `getting`, a port of Redis and names, it gets the value of one of them before each answer.
+    """
     port = free_port()
     answer = folder / f"bare-{port}"
     answer.write_bytes(body)
     command = [sys.executable, "-m", "bench.bare", str(port), str(answer), content_type]
-    command += ["joined"] if joined else []
+    command += ["--joined"] if joined else []
+    if getting is not None:
+        redis_port, names = getting
+        listed = folder / f"bare-{port}.names"
+        listed.write_bytes(b"\n".join(names))
+        command += ["--redis", str(redis_port), "--names", str(listed)]
     with serving(command, port, folder / f"bare-{port}.log", core) as server:
         yield server
 
@@ -117,7 +140,7 @@ def free_port() -> int:
         return port
 
 
-def _environment() -> Mapping[str, str]:
+def environment() -> Mapping[str, str]:
     """Ours, without settings of the gateway that somebody may have exported."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ASKONCE_")}
 

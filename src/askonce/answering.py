@@ -163,7 +163,7 @@ class Answering:
     async def _join(self, asked: Asked, upstream: Upstream) -> tuple[Recording, bool]:
         desk = self._desk
         # Who asks after an invalidation must not join a question from before it.
-        epochs = await desk.memory.epochs(asked.wishes.tags) if asked.wishes.tags else {}
+        epochs = await desk.epochs(asked.wishes.tags) if asked.wishes.tags else {}
         flight: Hashable = (
             desk.runtime.place(),
             asked.key,

@@ -49,9 +49,13 @@ class Asking:
         self._body: list[bytes] = []
         self._size = 0
         self._started = 0.0
+        self.short = self._readable = asked.verdict.yes and not asked.wishes.no_cache
 
     async def step(self, recording: Recording) -> None:
-        if self._response is None:
+        if self.short:
+            self.short = False
+            await self._answer_from_layers(recording)
+        elif self._response is None:
             await self._begin(recording)
         elif recording.streamed:
             await self._more_events(recording, await self._response.next())
@@ -64,17 +68,14 @@ class Asking:
         if self._response is not None:
             await self._response.close()
 
-    # Steps 7 and 9.
+    # Step 7 is `_answer_from_layers`; then step 9.
 
     async def _begin(self, recording: Recording) -> None:
         desk, asked = self._desk, self._asked
-        readable = asked.verdict.yes and not asked.wishes.no_cache
-        if readable and await self._answer_from_layers(recording):
-            return
         if asked.wishes.only_if_cached:
             self._refuse(recording)
             return
-        takes_turns = readable and self._lease is None and not asked.wishes.no_store
+        takes_turns = self._readable and self._lease is None and not asked.wishes.no_store
         if takes_turns and await self._wait_for_turn(recording):
             return
         self._epochs = await desk.capture(asked.wishes.tags)

@@ -24,14 +24,18 @@ class Boundary:
 
 
 class Attempt:
-    """Work that may fail without failing the call; `failed` says whether it did."""
+    """Work that may fail without failing the call.
 
-    __slots__ = ("_ledger", "failed", "what")
+    `failed` says whether it did, and `late` that it took too long.
+    """
+
+    __slots__ = ("_ledger", "failed", "late", "what")
 
     def __init__(self, what: str, ledger: Ledger) -> None:
         self.what = what
         self._ledger = ledger
         self.failed = False
+        self.late = False
 
     def __enter__(self) -> "Attempt":
         return self
@@ -45,6 +49,7 @@ class Attempt:
         if not isinstance(error, Exception):
             return False  # nothing happened, or the caller itself is being stopped
         self.failed = True
+        self.late = isinstance(error, TimeoutError)
         if self._ledger.fault(self.what):
             # Only the kind: an error's text may quote a prompt or an answer.
             _log.warning("%s failed (%s); calls go on without it", self.what, type(error).__name__)

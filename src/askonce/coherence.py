@@ -72,9 +72,7 @@ class Coherence:
 
     def sees(self) -> bool:
         """May a tagged answer be served out of a nearer layer without asking the store?"""
-        if self.strong:
-            return False
-        if self._tick() - self._synced < BLIND_AFTER:
+        if not self.strong and self._tick() - self._synced < BLIND_AFTER:
             return True
         self.start()  # a forked child has no thread yet
         return False

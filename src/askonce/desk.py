@@ -91,7 +91,10 @@ class Desk:
     def find(self, key: Key) -> Held | None:
         """Memory's entry, if it may be served without asking anybody."""
         held = self.memory.find(key)
-        if held is None or not held.entry.tags or self._coherence is None:
+        if held is None or self._coherence is None:
+            return held
+        if not held.entry.tags:
+            self._coherence.start()  # a forked child has to hear of removals
             return held
         return held if self._coherence.sees() else None
 
@@ -120,9 +123,12 @@ class Desk:
     async def _trusts(self, entry: Entry) -> bool:
         """Is an entry out of a layer that is not the authority known to be valid?"""
         coherence = self._coherence
-        if not entry.tags or coherence is None or coherence.sees():
+        if not entry.tags or coherence is None:
             return True
-        return coherence.strong and await self._confirmed(entry)
+        heard = await self.memory.epochs(tag for tag, _ in entry.tags)
+        if any(heard[tag] > epoch for tag, epoch in entry.tags):
+            return False  # its layer has not heard of it yet
+        return coherence.sees() or (coherence.strong and await self._confirmed(entry))
 
     async def _confirmed(self, entry: Entry) -> bool:
         epochs = await self._authoritative([tag for tag, _ in entry.tags])
@@ -176,6 +182,15 @@ class Desk:
             return await self.memory.epochs(tags)
         return await self._authoritative(tags)
 
+    async def epochs(self, tags: Iterable[str]) -> dict[str, int]:
+        """The epochs of tags as far as this process knows, for those who may join a flight.
+
+        Where it does not hear of others' invalidations now, the authority is asked first.
+        """
+        if tags and self._coherence is not None and not self._coherence.sees():
+            await self._authoritative(tags)
+        return await self.memory.epochs(tags)
+
     async def _authoritative(self, tags: Iterable[str]) -> dict[str, int] | None:
         assert self.authority is not None
         store = self.authority.store
@@ -193,16 +208,27 @@ class Desk:
         if not self._keep(entry):
             now = await self.memory.epochs(tag for tag, _ in entry.tags)
             moved = any(now[tag] != epoch for tag, epoch in entry.tags)
+            if moved and self.authority is not None:
+                # Memory may be ahead: of an invalidation that failed, or as its table was full.
+                moved = not await self._confirmed(entry)
             if moved or self.authority is None:
                 if lease is not None:
                     self.give_back(lease)
                 return Verdict(False, Because.INVALIDATED if moved else Because.OVER_SIZE)
-        for writing in self._writings:
-            writing.put(entry, lease if writing is self._writings[-1] else None)
+        if self._writings:
+            # The layers between follow once the authority has taken it.
+            self._writings[-1].put(entry, lease, self._writings[:-1])
         return Verdict(True, Because.OK)
 
     def _keep(self, entry: Entry) -> bool:
         return self.memory.keep(shortened(entry, self.runtime.now(), self._memory_ttl))
+
+    def look_after(self) -> None:
+        """See whether stores that were left alone are well again, also where nobody asks them."""
+        for shelf in self.shelves:
+            shelf.look_after()
+        for writing in self._writings:
+            writing.look_after()
 
     async def settle(self) -> None:
         """Wait for all work behind, writing included."""

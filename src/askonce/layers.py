@@ -65,6 +65,10 @@ def _tier(layer: Layer, taken: set[str]) -> Tier:
         raise ConfigError(f"layer name {name!r} cannot be used; write letters, digits, . _ -")
     if name in taken:
         raise ConfigError(f"two layers are called {name!r}; give each a name of its own")
+    if layer.size is not None and _is_far(layer.store):
+        raise ConfigError(
+            f"layer {name}: size is for memory: and sqlite: alone; bound the engine itself instead"
+        )
     return Tier(
         name,
         layer.store,
@@ -88,9 +92,12 @@ def _default_name(store: str | Store, taken: set[str]) -> str:
     return name
 
 
+def _is_far(store: str | Store) -> bool:
+    return isinstance(store, str) and not store.startswith(("sqlite:", MEMORY))
+
+
 def _default_deadline(store: str | Store) -> float:
-    far = isinstance(store, str) and not store.startswith(("sqlite:", MEMORY))
-    return 0.25 if far else 1.0
+    return 0.25 if _is_far(store) else 1.0
 
 
 def _seconds(name: str, what: str, value: timedelta | str) -> float:

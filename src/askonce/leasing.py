@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from askonce.boundary import Boundary
+from askonce.errors import StoreError
 from askonce.protocols import Store
 from askonce.records import Key, Lease
 from askonce.runtimes import Runtime, Tending
@@ -40,11 +41,16 @@ class Renewal:
         self._store = store
         self._boundary = boundary
         self._guard = runtime.guard()
+        self._place = runtime.place
+        self._here = runtime.place()
         self._held: set[Lease] = set()
         self._tending = Tending("askonce-leases", self._step)
 
     def add(self, lease: Lease) -> None:
         with self._guard:
+            if self._here != self._place():
+                self._here = self._place()
+                self._held.clear()  # after a fork these are the parent's, to prolong and give back
             self._held.add(lease)
         self._tending.start()
 
@@ -95,12 +101,8 @@ class Leasing:
             if asked is None:
                 return Turn()
             if asked:
-                self._renewal.add(asked[0])
                 # Its last holder may have answered after we looked and before it let go.
-                if await look():
-                    await self.give_back(asked[0])
-                    return Turn(answered=True)
-                return Turn(lease=asked[0])
+                return await self._unless_answered(asked[0], look)
             if not wait or runtime.tick() >= until:
                 return Turn(taken=True)
             await runtime.pause(pause)
@@ -108,10 +110,50 @@ class Leasing:
             if await look():
                 return Turn(answered=True)
 
-    async def _take(self, key: Key, seconds: float) -> tuple[Lease, ...]:
-        lease = await self._store.lease(key, seconds)
-        return () if lease is None else (lease,)
+    async def _unless_answered(self, lease: Lease, look: Callable[[], Awaitable[bool]]) -> Turn:
+        """Keep a new lease unless it is of no use, or whoever took it is stopped meanwhile."""
+        self._renewal.add(lease)
+        kept = False
+        try:
+            kept = not await look()
+        finally:
+            if not kept:
+                self._let_go(lease)
+        return Turn(lease=lease) if kept else Turn(answered=True)
 
-    async def give_back(self, lease: Lease) -> None:
+    async def _take(self, key: Key, seconds: float) -> tuple[Lease, ...]:
+        """The lease, if it was free; it goes back where nobody waits for it any more."""
+        taken: list[Lease] = []
+        awaited = True
+
+        async def take() -> None:
+            try:
+                lease = await self._store.lease(key, seconds)
+            except StoreError:
+                if awaited:
+                    raise
+                return
+            if lease is not None:
+                taken.append(lease)
+                if not awaited:
+                    self._let_go(lease)
+
+        # A thread that asks for it cannot be called back, so its answer is waited for.
+        labor = self._runtime.start(take)
+        try:
+            await labor.done()
+        except BaseException:
+            awaited = False
+            for lease in taken:
+                self._let_go(lease)
+            raise
+        return tuple(taken)
+
+    def _let_go(self, lease: Lease) -> None:
+        """Give a lease back, behind."""
         self._renewal.drop(lease)
-        await self._shelf.ask("release", lambda: self._store.release(lease))
+
+        async def release() -> None:
+            await self._shelf.ask("release", lambda: self._store.release(lease))
+
+        self._runtime.behind(release)

@@ -38,6 +38,9 @@ class Store(Protocol):
     tells: bool
     """Whether `news` waits for changes; where it does not, it is asked again and again."""
 
+    leases_travel: bool
+    """Whether another instance on the same place may prolong and give back a lease."""
+
     async def read(self, key: Key) -> Entry | None: ...
 
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:

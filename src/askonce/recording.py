@@ -31,7 +31,13 @@ class State(enum.Enum):
 
 
 class Source(Protocol):
-    """Where a recording comes from."""
+    """Where a recording comes from.
+
+    `short` says that the next step reads layers alone: whoever pulls takes it itself, which is a
+    task less. Where that one is stopped in the middle, the recording is abandoned.
+    """
+
+    short: bool
 
     async def step(self, recording: "Recording") -> None:
         """Make the recording longer: give it its head, a piece or its end."""
@@ -116,9 +122,12 @@ class Recording:
                 self.state = State.FINISHED if self.stored is not None else State.ABANDONED
             labor = self._labor
         if last:
-            if labor is not None:
-                await labor.stop()
-            await self._source.drop(self)
+            try:
+                if labor is not None:
+                    await labor.stop()
+            finally:
+                # Also where whoever leaves is cancelled again: nobody else gives it back.
+                await self._source.drop(self)
 
     async def until(
         self, enough: Callable[["Recording"], bool], patience: float | None = None
@@ -137,9 +146,13 @@ class Recording:
                     self._waiting.append(bell)
                 else:
                     self._pulling = True
-                    labor = self._labor = self._runtime.start(self._pull)
+                    bell = None
+                    labor = None if self._source.short else self._runtime.start(self._pull)
+                    self._labor = labor
             if labor is not None:
                 await labor.done()
+            elif bell is None:
+                await self._pull()
             elif not await bell.heard(patience):
                 raise PatienceOver(f"the call that was joined brought no news for {patience} s")
 

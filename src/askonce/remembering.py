@@ -64,6 +64,8 @@ class Remembered(msgspec.Struct, frozen=True):
 class Computing:
     """The source of a recording whose provider is a function."""
 
+    short = False
+
     def __init__(
         self,
         desk: Desk,
@@ -169,8 +171,11 @@ class Remembering:
             return await compute()
         held = desk.find(key)
         if held is not None and held.entry.is_fresh(desk.runtime.now()):
-            desk.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry)
-            return self._value(remembered, held.entry.body)
+            with desk.boundary.around("value"):
+                value = self._value(remembered, held.entry.body)
+                desk.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry)
+                return value
+            return await self._anew(compute)
         while True:
             done, value = await self._fly(remembered, key, compute)
             if done:
@@ -182,7 +187,7 @@ class Remembering:
         """Join or lead one flight; False if it was abandoned and another must be taken."""
         desk = self._desk
         tags = remembered.tags
-        epochs = await desk.memory.epochs(tags) if tags else {}
+        epochs = await desk.epochs(tags) if tags else {}
         flight: Hashable = (desk.runtime.place(), key, tuple(epochs.values()))
         computing = Computing(desk, remembered, key, flight, compute)
         recording, leads = desk.flights.join(flight, lambda: Recording(desk.runtime, computing))
@@ -195,11 +200,22 @@ class Remembering:
             await reader.close()
         outcome = recording.outcome if leads else Outcome.JOINED
         because = recording.because if outcome is Outcome.MISS else Because.OK
+        value: Any = None
+        attempt = desk.boundary.around("value")
+        with attempt:
+            value = computing.value if body is None else self._value(remembered, body)
+        if attempt.failed:
+            return True, await self._anew(compute)
         desk.ledger.answered(outcome, because)
-        if body is not None:
-            return True, self._value(remembered, body)
+        if leads and recording.layer:
+            desk.ledger.layer(recording.layer, "hits")
         # JSON cannot carry it: the leader has the object, a follower makes its own.
-        return True, computing.value if leads else await compute()
+        return True, value if leads or body is not None else await compute()
+
+    async def _anew(self, compute: Callable[[], Awaitable[Any]]) -> Any:
+        """What is remembered does not fit the function's annotation any more."""
+        self._desk.ledger.answered(Outcome.BYPASS, Because.GARBAGE)
+        return await compute()
 
     def _value(self, remembered: Remembered, body: bytes) -> Any:
         return msgspec.json.decode(body, type=remembered.returns)

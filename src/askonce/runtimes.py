@@ -18,6 +18,9 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
 
+_ROUNDS = 3
+"""Work behind may leave more of it; but whoever settles waits for no end of other callers."""
+
 
 def finish(story: Coroutine[Any, Any, T]) -> T:
     """Step a coroutine that never suspends to its end and return what it returns.
@@ -54,6 +57,9 @@ class Labor(Protocol):
 
 class Runtime(Protocol):
     """What the story needs of the outside world's time and threads."""
+
+    interrupts: bool
+    """Does `within` end what takes too long?"""
 
     def now(self) -> float:
         """Seconds since the Unix epoch."""
@@ -125,6 +131,8 @@ class _Turnstile:
 class Blocking:
     """The runtime of ordinary threads."""
 
+    interrupts = False
+
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
@@ -153,11 +161,15 @@ class Blocking:
         return _Inline(work)
 
     def behind(self, work: Work) -> None:
-        with self._lock:
-            if self._behind is None or self._behind_in != os.getpid():
-                self._behind = ThreadPoolExecutor(4, thread_name_prefix="askonce-behind")
-                self._behind_in = os.getpid()
-            self._behind.submit(lambda: finish(work()))
+        try:
+            with self._lock:
+                if self._behind is None or self._behind_in != os.getpid():
+                    self._behind = ThreadPoolExecutor(4, thread_name_prefix="askonce-behind")
+                    self._behind_in = os.getpid()
+                self._behind.submit(lambda: finish(work()))
+        except RuntimeError:
+            # The main thread has ended, and no other one takes work any more.
+            finish(work())
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - this flavor blocks
@@ -166,9 +178,11 @@ class Blocking:
         return await work
 
     async def settle(self) -> None:
-        with self._lock:
-            pool, self._behind = self._behind, None
-        if pool is not None and self._behind_in == os.getpid():
+        for _ in range(_ROUNDS):
+            with self._lock:
+                pool, self._behind = self._behind, None
+            if pool is None or self._behind_in != os.getpid():
+                return
             pool.shutdown(wait=True)
 
 
@@ -208,6 +222,8 @@ class _Task:
 class Suspending:
     """The runtime of asyncio event loops; flights are shared within one loop."""
 
+    interrupts = True
+
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
@@ -242,12 +258,21 @@ class Suspending:
         await asyncio.sleep(seconds)
 
     async def within(self, seconds: float, work: Awaitable[T]) -> T:
-        async with asyncio.timeout(seconds):
-            return await work
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as limit:
+            # Where the loop itself is late, what is waited for may have come long ago and waits for
+            # its turn as well: then it gets the same time once more.
+            due = loop.time() + seconds
+            alarm = loop.call_at(due, _sound, limit, loop, due, seconds)
+            try:
+                return await work
+            finally:
+                alarm.cancel()
 
     async def settle(self) -> None:
         loop = asyncio.get_running_loop()
-        while mine := [task for task in self._tasks if task.get_loop() is loop]:
+        # Of a copy: other loops add to it in their own threads.
+        while mine := [task for task in list(self._tasks) if task.get_loop() is loop]:
             await asyncio.wait(mine)
 
 
@@ -300,13 +325,28 @@ def _tend(
         stopped.wait(pause)
 
 
+def _sound(
+    limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop, due: float, seconds: float
+) -> None:
+    late = loop.time() - due > _LATE
+    limit.reschedule(loop.time() + (seconds if late else 0))
+
+
+_LATE = 0.02  # seconds after which a loop is too busy to say that others are slow
+
+
 class InThread:
     """Runs blocking coroutines one after another in a thread of their own."""
 
     def __init__(self, name: str) -> None:
+        self._name = name
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._pid = os.getpid()
 
     async def __call__(self, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self._pid != os.getpid():  # the parent's thread was not forked
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+            self._pid = os.getpid()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: finish(story()))
 

@@ -24,7 +24,8 @@ _NOBODY = Key("~askonce", "probe", bytes(32))
 class Shelf:
     """One store of one flavor, as the story uses it.
 
-    `breaker` may be shared with another flavor, under the same `guard`.
+    `breaker` may be shared with another flavor, under the same `guard`. Where calls queue up
+    before the store sees them (`queues`), lateness says nothing about the store.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Shelf:
         breaker: Breaker,
         guard: AbstractContextManager[Any],
         deadline: float,
+        queues: bool = False,
     ) -> None:
         self.name = name
         self.store = store
@@ -45,6 +47,7 @@ class Shelf:
         self._ledger = ledger
         self._boundary = Boundary(ledger)
         self._deadline = deadline
+        self._queues = queues
         self._guard = guard
 
     async def read(self, key: Key) -> Entry | None:
@@ -66,11 +69,14 @@ class Shelf:
         try:
             with attempt:
                 answer = await self._runtime.within(self._deadline, work())
-            fine = not attempt.failed
+            if not (attempt.late and self._queues):
+                fine = not attempt.failed
         finally:
             now = tick()
             with self._guard:
-                self.breaker.leave(now, now - began, fine=fine)
+                # What is interrupted in time is not slow; a busy event loop may be.
+                took = 0.0 if self._runtime.interrupts else now - began
+                self.breaker.leave(now, took, fine=fine)
         if attempt.failed:
             self._ledger.layer(self.name, "errors")
         return answer

@@ -6,7 +6,7 @@ import msgspec
 
 from askonce import keys
 from askonce.desk import Desk
-from askonce.records import Because, Entry, Key, Outcome
+from askonce.records import Because, Entry, Key, Outcome, Verdict
 
 FORMAT = "text"
 
@@ -69,6 +69,8 @@ class Texts:
         desk = self._desk
         epochs = await desk.capture(tuple(tags))
         if epochs is None or ttl <= 0:
+            because = Because.TTL_ZERO if ttl <= 0 else Because.STORE_FAILED
+            desk.ledger.landed(Verdict(False, because), None, 0)
             return False
         now = desk.runtime.now()
         entry = Entry(

@@ -64,7 +64,10 @@ class _Rack:
         self.tier = tier
         self.guard = runtime.guard()
         # Where a call cannot be interrupted, the store's own deadline ends it a little earlier.
-        self.breaker = Breaker(slow=tier.deadline * 0.9, stall=tier.deadline / 2)
+        slow = tier.deadline * 0.9
+        self.breaker = Breaker(slow=slow, stall=tier.deadline / 2)
+        # Of the one thread that writes: how callers fare does not stop it.
+        self.writing_breaker = Breaker(slow=slow)
         self._suspending = suspending
         ground = Ground(
             runtime.guard, runtime.now, runtime.place, False, tier.deadline, runtime.tick
@@ -79,16 +82,32 @@ class _Rack:
         self._threads: list[InThread] = []
         self._native: Store | None = None
 
-    def shelf(self, store: Store, runtime: Blocking | Suspending, ledger: Ledger) -> Shelf:
+    def shelf(
+        self, runtime: Blocking | Suspending, ledger: Ledger, *, writes: bool = False
+    ) -> Shelf:
+        suspends = isinstance(runtime, Suspending)
         return Shelf(
             self.tier.name,
-            store,
+            self.suspending() if suspends else self.blocking,
             runtime=runtime,
             ledger=ledger,
-            breaker=self.breaker,
+            breaker=self.writing_breaker if writes else self.breaker,
             guard=self.guard,
             deadline=self.tier.deadline,
+            queues=suspends and self._local,
         )
+
+    @property
+    def state(self) -> str:
+        """The state of the breakers: of the one that is worse off."""
+        reading, writing = self.breaker.state, self.writing_breaker.state
+        return (writing if self.breaker.closed else reading).value
+
+    def leasing(self, shelf: Shelf) -> Store:
+        """The store that gives leases to the callers of a shelf."""
+        if shelf.store is self.blocking or self._local or self.blocking.leases_travel:
+            return shelf.store
+        return self.threaded()  # what one instance gave, only that one prolongs
 
     def suspending(self) -> Store:
         """The store for event loops."""
@@ -134,6 +153,8 @@ class Works:
         times = {} if clock is None else {"clock": clock}
         self.blocking_runtime = Blocking(**times)
         self.suspending_runtime = Suspending(**times)
+        # With threads of its own: refreshes wait for the provider in those of the other one.
+        self._keeping = Blocking(**times)
         self.rules = rules
         self.namespace = namespace
         self.tenants = tenants
@@ -159,6 +180,7 @@ class Works:
         self._writings = tuple(self._writing(rack) for rack in self._racks)
         self.identity: Identity | None = None
         self._passing_identity: Identity | None = None
+        self._secret: bytes | None = None
         self._tries = 0
         self.closed = False
         self._blocking: Flavor | None = None
@@ -185,8 +207,8 @@ class Works:
         coherence = self._coherence
         assert coherence is not None
         return Writing(
-            rack.shelf(rack.blocking, self.blocking_runtime, self.ledger),
-            runtime=self.blocking_runtime,
+            rack.shelf(self._keeping, self.ledger, writes=True),
+            runtime=self._keeping,
             ledger=self.ledger,
             memory=self.memory,
             guard=self.blocking_runtime.guard(),
@@ -222,17 +244,14 @@ class Works:
 
     def _flavor(self, runtime: Blocking | Suspending) -> Flavor:
         suspends = runtime is self.suspending_runtime
-        shelves = tuple(
-            rack.shelf(rack.suspending() if suspends else rack.blocking, runtime, self.ledger)
-            for rack in self._racks
-        )
+        keeping = self.suspending_runtime if suspends else self._keeping
+        shelves = tuple(rack.shelf(keeping, self.ledger) for rack in self._racks)
         leasing = None
         if self._renewal is not None:
-            # Leases belong to the store that gave them: one, for both flavors and the renewal.
             rack = self._racks[-1]
-            store = rack.threaded() if suspends else rack.blocking
+            store = rack.leasing(shelves[-1])
             leasing = Leasing(
-                store, shelves[-1], self._renewal, runtime=runtime, wait=self._sharing.wait
+                store, shelves[-1], self._renewal, runtime=keeping, wait=self._sharing.wait
             )
         if self._coherence is not None:
             self._coherence.start()
@@ -241,7 +260,7 @@ class Works:
             memory=self.memory,
             shelves=shelves,
             writings=self._writings,
-            settled=self._settled if suspends else self.blocking_runtime.settle,
+            settled=self._settled if suspends else self._keeping.settle,
             coherence=self._coherence,
             leasing=leasing,
             ledger=self.ledger,
@@ -273,12 +292,20 @@ class Works:
         own = await self.memory.pepper()
         secret: bytes | None = own
         if desk.authority is not None:
-            secret = await desk.authority.ask("identity", desk.authority.store.pepper)
+            secret = await self._shared_secret(desk.authority)
         if secret is not None:
+            self._secret = secret
             self.identity = Identity(secret, self.tenants)
         elif self._passing_identity is None:
             self._passing_identity = Identity(own, self.tenants)
         self._tries += 1
+
+    async def _shared_secret(self, authority: Shelf) -> bytes | None:
+        """The store's secret; one that has lost everything takes ours over, if we knew it."""
+        store, known = authority.store, self._secret
+        if known is not None and await authority.ask("identity", lambda: store.adopt(known)):
+            return known
+        return await authority.ask("identity", store.pepper)
 
     def _forget_identity(self) -> None:
         """The store may be another one, with another secret."""
@@ -290,7 +317,7 @@ class Works:
 
     def states(self) -> dict[str, str]:
         """The layers below memory, nearest first, with the states of their circuit breakers."""
-        return {rack.tier.name: rack.breaker.state.value for rack in self._racks}
+        return {rack.tier.name: rack.state for rack in self._racks}
 
     @property
     def coherent(self) -> bool:
@@ -314,6 +341,7 @@ class Works:
         thread = InThread("askonce-settling")
         try:
             await thread(self.blocking_runtime.settle)
+            await thread(self._keeping.settle)
         finally:
             thread.close()
 

@@ -24,10 +24,11 @@ QUEUE_BYTES = 64 << 20
 
 
 class Job(NamedTuple):
-    """An entry to be written, and the lease to be given back after that."""
+    """An entry to be written, the lease to be given back and the layers to follow after that."""
 
     entry: Entry
     lease: Lease | None
+    above: "tuple[Writing, ...]"
 
 
 class Writing:
@@ -63,11 +64,13 @@ class Writing:
         self._bytes = 0
         self._draining: object = None
 
-    def put(self, entry: Entry, lease: Lease | None = None) -> None:
-        """Have the entry written soon."""
+    def put(
+        self, entry: Entry, lease: Lease | None = None, above: "tuple[Writing, ...]" = ()
+    ) -> None:
+        """Have the entry written soon, and into the layers `above` unless this one refuses it."""
         dropped: list[Job] = []
         with self._guard:
-            self._jobs.append(Job(entry, lease))
+            self._jobs.append(Job(entry, lease, above))
             self._bytes += _size(entry)
             while len(self._jobs) > QUEUE_ENTRIES or self._bytes > QUEUE_BYTES:
                 dropped.append(self._jobs.popleft())
@@ -77,6 +80,10 @@ class Writing:
             self._ledger.layer(self._shelf.name, "dropped")
             if job.lease is not None:
                 self.give_back(job.lease)
+
+    def look_after(self) -> None:
+        """See whether a store that was left alone is well again."""
+        self._shelf.look_after()
 
     def give_back(self, lease: Lease) -> None:
         """Let go of a lease, behind."""
@@ -102,11 +109,15 @@ class Writing:
                     return
                 job = self._jobs.popleft()
                 self._bytes -= _size(job.entry)
-            await self._write(job.entry, job.lease)
+            kept = await self._write(job.entry, job.lease)
+            if kept or (kept is None and not job.entry.tags):
+                for writing in job.above:
+                    writing.put(job.entry)
             if job.lease is not None:
                 await self._release(job.lease)
 
-    async def _write(self, entry: Entry, lease: Lease | None) -> None:
+    async def _write(self, entry: Entry, lease: Lease | None) -> bool | None:
+        """Whether the store has taken it; None if it could not be asked."""
         shelf, store = self._shelf, self._shelf.store
         while self._renewal is None and not self._begun():
             await self._runtime.pause(0.005)
@@ -124,6 +135,7 @@ class Writing:
         elif not kept and tags and self._renewal is not None:
             # Another process invalidated a tag, and its news have not come yet.
             self._memory.heed(await shelf.ask("epochs", lambda: store.epochs(tags)) or {})
+        return kept
 
     async def _release(self, lease: Lease) -> None:
         if self._renewal is not None:

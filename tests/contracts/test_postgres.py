@@ -280,6 +280,18 @@ def test_a_log_that_was_trimmed_past_the_mark_is_lost(
     assert list(run(store.news(marks[20], 0)).epochs) == [f"t{number}" for number in range(20, 40)]
 
 
+def test_removals_do_not_fill_the_log_for_good(
+    new_store: Open, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "KEPT", 10)
+    monkeypatch.setattr(postgres_store, "_TRIM_EVERY", 5)
+    store = new_store()
+    for _ in range(40):
+        run(store.remove(Selection(keys=(KEY,))))
+    ((lines,),) = sql("SELECT count(*) FROM {schema}.changes")
+    assert 10 <= lines <= 16
+
+
 def test_a_change_that_a_later_version_wrote_is_lost(new_store: Open, sql: Sql) -> None:
     store = new_store()
     mark = run(store.news(None, 0)).mark
@@ -417,6 +429,16 @@ def test_damage_is_a_miss_until_check_removes_it(new_store: Open, sql: Sql) -> N
     assert len(run(store.check(fix=True))) == 3
     assert run(store.check()) == []
     assert [found.key for found in run(collect(store))] == [numbered(3)]
+
+
+def test_a_name_that_is_no_unicode_is_damage_and_stops_no_scan(new_store: Open, sql: Sql) -> None:
+    store = new_store()
+    for number in range(2):
+        run(store.write(entry(numbered(number))))
+    sql("UPDATE {schema}.entries SET namespace = '\\xff' WHERE get_byte(digest, 31) = 1")
+    assert [found.key for found in run(collect(store))] == [numbered(0)]
+    assert len(run(store.check(fix=True))) == 1
+    assert run(store.check()) == []
 
 
 def test_large_entries_come_in_pages_that_fit_in_memory(new_store: Open) -> None:

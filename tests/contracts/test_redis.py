@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 
 from askonce.errors import ConfigError, StoreError
 from askonce.records import Entry, Key, Selection
@@ -258,6 +259,38 @@ def test_what_was_damaged_is_a_miss_and_check_finds_it(
     assert run(store.read(key("whole"))) == entry("whole")
 
 
+def test_books_of_another_run_begin_anew_on_an_old_connection_too(
+    redis8: RedisServer, prefix: str, url: str, open_: Open, run: Run
+) -> None:
+    """A server that was replica for a while, and promoted again before it had heard of a bump."""
+    store = open_(url)
+    old = tagged(store, run, "a")
+    mark = run(store.news(None, 0)).mark
+    with redis8.client() as client:
+        client.hset(f"{prefix}:{{~}}:epochs", "run", "0123456789abcdef")
+    assert run(store.epochs(["a"]))["a"] > dict(old.tags)["a"]
+    assert run(store.write(old)) is False
+    assert run(store.news(mark, 0.0)).lost
+
+
+def test_a_refusal_is_neither_damage_nor_a_missing_entry(
+    redis8: RedisServer, prefix: str, url: str, open_: Open, run: Run
+) -> None:
+    run(open_(url).write(entry()))
+    with redis8.client() as client:
+        client.execute_command(f"ACL SETUSER {prefix} on >pw ~* +@all -get")
+        try:
+            store = open_(url.replace("//", f"//{prefix}:pw@"))
+            with pytest.raises(StoreError, match="get"):
+                run(store.check(fix=True))
+            with pytest.raises(StoreError, match="get"):
+                run(store.remove(Selection(expired_before=NOW)))
+            run(store.close())
+        finally:
+            client.execute_command(f"ACL DELUSER {prefix}")
+    assert run(open_(url).read(key())) == entry()
+
+
 def test_a_pepper_is_adopted_by_an_empty_store_only(url: str, open_: Open, run: Run) -> None:
     store = open_(url)
     own = run(store.pepper())
@@ -302,6 +335,25 @@ def test_a_cancelled_read_never_leaves_its_reply_to_another(redis8_url: str, pre
         return whole
 
     assert 100 <= asyncio.run(story()) < 500
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_idle_connection_that_was_reset_is_replaced(
+    url: str, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def story() -> None:
+        ground = Ground(threading.Lock, lambda: 0.0, asyncio.get_running_loop, True, 5.0)
+        store = open_redis(url, ground)
+        await store.write(entry())
+        (pool,) = store._route._node._pools.values()  # type: ignore[attr-defined]
+        for wire in pool._idle:
+            wire._connection._writer.transport.abort()
+        await asyncio.sleep(0)
+        assert await store.read(key()) == entry()
+        await store.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(story())
 
 
 def test_many_tasks_share_a_bounded_number_of_connections(redis8: RedisServer, prefix: str) -> None:
@@ -450,6 +502,19 @@ def test_who_is_not_let_in_is_told_why_without_the_password(
 def test_a_replica_is_no_place_for_a_store(redis_pair: Any, open_: Open, run: Run) -> None:
     with pytest.raises(StoreError, match="replica"):
         run(open_(redis_pair.replica.url).read(key()))
+
+
+def test_an_invalidation_whose_copies_cannot_be_counted_is_an_error(
+    redis_pair: Any, open_: Open, run: Run, prefix: str
+) -> None:
+    with redis_pair.master.client() as client:
+        client.execute_command(f"ACL SETUSER {prefix} on >pw ~* +@all -wait")
+        try:
+            url = f"{redis_pair.master.url}?prefix={prefix}".replace("//", f"//{prefix}:pw@")
+            with pytest.raises(StoreError, match="wait"):
+                run(open_(url).epochs(["a"], bump=True))
+        finally:
+            client.execute_command(f"ACL DELUSER {prefix}")
 
 
 @pytest.mark.parametrize(

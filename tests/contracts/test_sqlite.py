@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from askonce.errors import EntryDamaged, StoreError
-from askonce.records import Entry, Key, Selection
+from askonce.records import Entry, Key, Selection, Usage
 from askonce.stores import envelope
 from askonce.stores import sqlite_changes as changes
 from askonce.stores.envelope import seal, unseal
@@ -190,6 +190,8 @@ def test_what_cannot_be_kept_is_refused_when_sealed(store: SqliteStore) -> None:
         run(store.write(entry(question="secret \ud800")))
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
+    with pytest.raises(StoreError, match="number"):
+        run(store.write(entry(usage=Usage(input_tokens=1 << 80))))
 
 
 # Damaged entries
@@ -367,6 +369,34 @@ def test_a_clock_that_was_set_back_gives_out_no_epoch_twice(store: SqliteStore, 
     assert run(store.epochs(["b"]))["b"] > far
 
 
+def test_a_restored_file_gives_out_no_number_twice(
+    store: SqliteStore, path: Path, open_store: Open
+) -> None:
+    mark, other = run(store.news(None, 0)).mark, open_store(path)
+    run(store.epochs(["a"], bump=True))
+    with sqlite3.connect(path) as db, sqlite3.connect(f"{path}.copy") as copy:
+        db.backup(copy)
+    for connection in (db, copy):
+        connection.close()
+    late = run(store.remove(Selection(namespace="nobody"))), run(store.news(None, 0)).mark
+    lost = entry(tags=tuple(run(store.epochs(["a"], bump=True)).items()))
+    fence = run(store.lease(entry().key, 60)).fence
+    for gone in (store, other):
+        run(gone.close())
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    Path(f"{path}.copy").replace(path)
+
+    restored = open_store(path)
+    assert run(restored.lease(entry().key, 60)).fence > fence
+    assert run(restored.epochs(["a"], bump=True))["a"] > lost.tags[0][1]
+    assert run(restored.write(lost)) is False
+    run(restored.remove(Selection(namespace="nobody")))
+    # The line of the mark's number is there again, and says something else.
+    assert run(restored.news(late[1], 0)).lost
+    assert not run(restored.news(mark, 0)).lost
+
+
 def test_a_file_moved_away_is_let_go(store: SqliteStore, path: Path, open_store: Open) -> None:
     run(store.write(entry(0)))
     for suffix in ("-wal", "-shm", ""):
@@ -421,7 +451,7 @@ def test_a_file_of_format_1_keeps_all_it_has(path: Path, open_store: Open) -> No
     assert run(store.tallies({})) == {"hits": 3}
     assert run(store.pepper()) == PEPPER
     assert run(store.epochs(["a", "b", "never"])) == {"a": 4, "b": 9, "never": 0}
-    assert run(store.epochs(["never"], bump=True)) == {"never": 10}
+    assert run(store.epochs(["never"], bump=True))["never"] > 9
     assert run(store.read(entry(0).key)) is None
     assert run(store.check()) == []
 
@@ -443,7 +473,7 @@ def test_what_a_program_of_format_1_bumps_meanwhile_is_bumped(
     store = open_store(path)
     run(store.migrate())
     request.getfixturevalue("sql").execute("UPDATE epochs SET epoch = 50 WHERE tag = 'a'")
-    assert run(store.epochs(["a"], bump=True)) == {"a": 51}
+    assert run(store.epochs(["a"], bump=True))["a"] > 50
 
 
 def test_a_file_that_lost_a_table_is_damaged(store: SqliteStore, path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from askonce.errors import StoreError
 from askonce.records import Entry, Key, Selection
+from askonce.stores import sqlite_changes as changes
 from askonce.stores.sqlite import SqliteStore
 from tests.contracts.format_1 import make_format_1
 
@@ -209,7 +210,11 @@ def test_four_processes_write_and_read_together(start: Start, path: Path) -> Non
     assert all(map(is_whole, found))
     assert run(store.tallies({})) == {"turns": 1600} | {f"turns of {me}": 400 for me in range(4)}
     epochs = run(store.epochs(["shared", "t0", "never"]))
-    assert epochs["shared"] - epochs["never"] == 1600  # one sequence: no two bumps share a number
+    with store._file.connected() as db:
+        told = [changes._read(what) for (what,) in db.execute("SELECT what FROM changes")]
+    bumps = [change.epoch for change in told if "shared" in change.tags]
+    assert len(bumps) == len(set(bumps)) == 1600  # one sequence: no two share a number
+    assert epochs["shared"] == max(bumps)
     assert epochs["never"] < epochs["t0"] <= epochs["shared"]
     assert run(store.check()) == []
     run(store.close())
@@ -247,7 +252,7 @@ def test_processes_that_make_the_store_together_agree(start: Start, path: Path) 
 def test_processes_that_upgrade_an_old_file_together_agree(start: Start, path: Path) -> None:
     make_format_1(path, [entry(1, tags=(("a", 3),))], {"a": 3, "policy": 7})
     said = go(*(start("bump") for _ in range(4)))
-    assert sorted(map(int, said)) == [8, 9, 10, 11]
+    assert len({number for number in map(int, said) if number > 7}) == 4
     store = open_store(path)
     assert run(store.read(key(1))) == entry(1, tags=(("a", 3),))
     assert run(store.check()) == []
@@ -264,7 +269,7 @@ def test_an_invalidation_is_seen_by_the_other_process_at_once(start: Start, path
     tagged = entry(1, tags=tuple(asked.items()))
     assert run(store.write(tagged)) is True
     assert run(store.read(key(1))) == tagged
-    assert go(start("bump")) == [str(asked["policy"] + 1)]
+    assert int(go(start("bump"))[0]) > asked["policy"]
     assert run(store.read(key(1))) is None
     assert run(store.write(tagged)) is False
     run(store.close())

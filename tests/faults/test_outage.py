@@ -106,10 +106,13 @@ def test_no_call_fails_or_hangs_and_the_store_is_taken_back(
             await in_thread(patient.mend)
 
         until = time.perf_counter() + 15
-        while "layer=store" not in await ask(flavor, "after", echo):
+        while (
+            "layer=store" not in await ask(flavor, "after", echo)
+            or flavor.cache.stats().layers["store"].state != "closed"
+        ):
             assert time.perf_counter() < until, "the store is not taken back"
             await flavor.parts.desk.runtime.pause(0.05)
-        assert flavor.cache.stats().layers["store"].state == "closed"
+            flavor.parts.desk.look_after()
 
     flavor.run(story)
 
@@ -120,6 +123,37 @@ async def in_thread(work: Callable[[], Any]) -> None:
     thread.start()
     thread.join(60)
     assert not thread.is_alive()
+
+
+@pytest.mark.timeout(60)
+def test_callers_keep_their_namespace_when_redis_has_lost_everything(flavor_name: str) -> None:
+    server = RedisServer().start()
+    flavor = opened(flavor_name, server.url)
+    works = flavor.cache.works
+
+    async def identified() -> str:
+        headers = {"authorization": "Bearer sk-one"}
+        namespace = await works.identify(flavor.parts.desk, headers)
+        assert namespace is not None
+        return namespace
+
+    async def story() -> None:
+        before = await identified()
+        known = works.identity
+        with server.client() as client:
+            client.flushall()
+        until = time.perf_counter() + 10
+        while works.identity is known:  # until the news say that all is lost
+            assert time.perf_counter() < until
+            await flavor.parts.desk.runtime.pause(0.01)
+        assert await identified() == before
+        with server.client() as client:
+            assert client.get("askonce:{~}:pepper") is not None  # for the other processes too
+
+    try:
+        flavor.run(story)
+    finally:
+        server.close()
 
 
 @pytest.mark.timeout(60)

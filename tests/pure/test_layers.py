@@ -44,6 +44,7 @@ def test_memory_need_not_be_named() -> None:
         ([Layer("redis://a", ttl="soon")], "layer redis: ttl is 'soon'; write a duration"),
         ([Layer("redis://a", ttl="0s")], "layer redis: ttl is '0s'"),
         ([Layer("redis://a", deadline=timedelta(0))], "layer redis: deadline is"),
+        ([Layer("redis://h", size="1 GiB")], "layer redis: size is for memory: and sqlite: alone"),
         ([Layer("memory:", size="big")], "layer memory: size is 'big'; write '256 MiB'"),
     ],
 )

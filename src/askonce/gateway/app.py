@@ -62,8 +62,7 @@ class GatewayApp:
         if not self._works.closed:
             desk = self._works.suspending.desk
             await self._works.flush(desk)
-            for shelf in desk.shelves:
-                shelf.look_after()  # also one that nobody asks is found well again
+            desk.look_after()
 
     async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
         path: bytes = scope.get("raw_path") or scope["path"].encode()

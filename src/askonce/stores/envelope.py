@@ -41,13 +41,16 @@ _decoder = msgspec.msgpack.Decoder(Entry)
 def seal(entry: Entry) -> bytes:
     """The entry as bytes that `unseal` can verify.
 
-    Raises StoreError if it is too large, or holds text that UTF-8 cannot say (a lone surrogate).
+    Raises StoreError if it is too large, or holds text that UTF-8 cannot say (a lone surrogate) or
+    a number of more than 64 bits.
     """
     try:
         payload = _encoder.encode(entry)
     except UnicodeEncodeError:
         # From None: the codec's message quotes the text.
         raise StoreError("the entry holds text that is not valid Unicode") from None
+    except OverflowError:
+        raise StoreError("the entry holds a number that is too large") from None
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise StoreError(f"the entry is larger than {MAX_PAYLOAD_BYTES} bytes")
     flags = 0

@@ -18,9 +18,10 @@ _FOR_GOOD = 1e11  # seconds since the Unix epoch: some three thousand years ahea
 
 
 class PlainStore(ABC):
-    """A `Store` of five methods. `tells` says whether `news` waits for changes."""
+    """A `Store` of five methods; see the protocol for `tells` and `leases_travel`."""
 
     tells = False
+    leases_travel = True
 
     @abstractmethod
     async def read(self, key: Key) -> Entry | None: ...

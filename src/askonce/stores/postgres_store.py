@@ -59,6 +59,7 @@ class PostgresStore(PlainStore):
     """
 
     tells = True
+    leases_travel = False  # advisory locks belong to a session
 
     def __init__(self, address: Address, ground: Ground) -> None:
         self.damaged = 0
@@ -70,7 +71,7 @@ class PostgresStore(PlainStore):
         self._leases = Leases(address, ground)
         self._statements: dict[str, str] = {}
         self._writes = 0
-        self._bumps = 0
+        self._changed = 0
 
     async def read(self, key: Key) -> Entry | None:
         rows = await self._ask(READ, *columns(key))
@@ -102,7 +103,7 @@ class PostgresStore(PlainStore):
             keys = _turned(row[:3] for row in found)
             removed += (await self._ask(REMOVE, *keys, *_limits(selection)))[0][0]
         # Told at the end: whoever forgets an entry now does not find it here again.
-        await self._ask(RECORD, logged(Change(removed=selection)), self._channel)
+        await self._change(RECORD, logged(Change(removed=selection)), self._channel)
         return removed
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
@@ -113,12 +114,7 @@ class PostgresStore(PlainStore):
         if not bump:
             rows = await self._ask(EPOCHS, stored)
             return {tag.decode(): epoch for tag, epoch in rows}
-        async with self._connections.borrowed() as session:
-            line = logged(Change(bumped=names))
-            rows = await session.rows(self._statement(BUMP), line, self._channel, stored)
-            if self._bumps % _TRIM_EVERY == 0:
-                await session.rows(self._statement(TRIM), KEPT)
-            self._bumps += 1
+        rows = await self._change(BUMP, logged(Change(bumped=names)), self._channel, stored)
         number: int = rows[0][0]
         return dict.fromkeys(names, number)
 
@@ -241,6 +237,15 @@ class PostgresStore(PlainStore):
         async with self._connections.borrowed() as session:
             return await session.rows(self._statement(statement), *parameters)
 
+    async def _change(self, statement: str, *parameters: object) -> Rows:
+        """Change something and log it; now and then trim the log."""
+        async with self._connections.borrowed() as session:
+            rows = await session.rows(self._statement(statement), *parameters)
+            if self._changed % _TRIM_EVERY == 0:
+                await session.rows(self._statement(TRIM), KEPT)
+            self._changed += 1
+            return rows
+
     def _statement(self, text: str) -> str:
         filled = self._statements.get(text)
         if filled is None:
@@ -278,7 +283,9 @@ def _batches(rows: Rows, size: Callable[[tuple[Any, ...]], int]) -> Iterator[Row
 
 
 def _key(row: tuple[Any, ...]) -> Key:
-    return Key(row[0].decode(), row[1].decode(), row[2])
+    # What is no UTF-8 becomes what no entry's key can hold.
+    namespace, format_ = (part.decode(errors="surrogateescape") for part in row[:2])
+    return Key(namespace, format_, row[2])
 
 
 def _fault(row: tuple[Any, ...]) -> str | None:
@@ -288,7 +295,5 @@ def _fault(row: tuple[Any, ...]) -> str | None:
         entry = unseal(blob, _key(row))
     except EntryDamaged as error:
         return str(error)
-    except UnicodeDecodeError:
-        return "its key is not valid Unicode"
     told = [(tag.decode(errors="replace"), epoch) for tag, epoch in zip(tags, epochs, strict=True)]
     return None if told == list(entry.tags) else "its row names other tags than the entry"

@@ -57,9 +57,9 @@ async def ready_in_thread(socket: int, wanted: Wait, seconds: float) -> Readines
 
 
 def poll_now(socket: int, wanted: Wait, seconds: float) -> Readiness:
+    """What the socket is ready for, waiting at most so long; nothing if it is not."""
     if socket < 0:
         raise psycopg.OperationalError("the connection is closed")
-    """What the socket is ready for, waiting at most so long; nothing if it is not."""
     poll = select.poll()
     asked = (select.POLLIN if wanted & Wait.R else 0) | (select.POLLOUT if wanted & Wait.W else 0)
     poll.register(socket, asked)

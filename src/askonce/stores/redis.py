@@ -10,7 +10,8 @@ failover to a replica that was behind. Whatever is lost, `redis_scripts` keeps t
 entry which was invalidated by a tag stays so. `redis_names` lists the keys.
 
 Works with Redis from 6.2 and with Valkey. A Redis user needs the keys `PREFIX:*` and the commands
-`+@read +@write +@scripting +@connection +time +info`, in a cluster also `+cluster|slots`.
+`+@read +@write +@scripting +@connection +time +info`, in a cluster also `+cluster|slots`. Redis
+6.2 counts `+select +wait +asking` apart from those.
 """
 
 import os

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from askonce.stores.redis_routes import Command, Route, sure
 from askonce.stores.redis_scripts import Script
@@ -61,4 +61,11 @@ class Caller:
         """What is kept under each name, None for nothing; a value that is no string is an error."""
         # Not MGET: in a cluster the names are in different slots.
         commands = [Command(name, pack(b"GET", name)) for name in names]
-        return await self._route.many(commands) if commands else []
+        replies = await self._route.many(commands) if commands else []
+        # Any other refusal says nothing about the value.
+        return [reply if is_wrong_type(reply) else sure(reply) for reply in replies]
+
+
+def is_wrong_type(reply: Any) -> bool:
+    """Does a refusal say that what is kept under the name is of another type?"""
+    return isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")

@@ -76,7 +76,7 @@ local function begin()
     log(n, 0, 'lost', '')
 end
 local function present()
-    if redis.call('HEXISTS', books, 'base') == 0 then begin() end
+    if redis.call('HGET', books, 'run') ~= run() then begin() end
     return number(redis.call('HGET', books, 'last'))
 end
 local function follow()
@@ -91,13 +91,15 @@ GREET = Script(
 if string.find(redis.call('INFO', 'replication'), 'role:slave', 1, true) then
     return redis.error_reply('READONLY this is a replica')
 end
-if redis.call('HGET', books, 'run') ~= run() then begin() end
+present()
 return redis.status_reply('OK')
 """
 )
 """The first thing on every new connection: after a restart or a failover the books begin anew.
 
 The server may have come back with older books than it had, and with entries that were invalid.
+Whoever reads or changes the books looks again: a connection may outlive its server's time as a
+replica.
 """
 
 EPOCHS = Script(

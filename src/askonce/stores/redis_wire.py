@@ -100,7 +100,11 @@ class SuspendingWire:
         # would cost a task of its own.
         small = sum(map(len, packed)) < _SMALL_BYTES
         connection.socket_timeout = None if small else self._deadline
-        await connection.send_packed_command(packed, check_health=False)
+        try:
+            await connection.send_packed_command(packed, check_health=False)
+        except RuntimeError:
+            # So uvloop says that the connection was reset while it was idle.
+            raise RedisConnectionError("the connection was reset") from None
         # Not as an argument of `read_response`: that one would end in None and leave the reply.
         connection.socket_timeout = patience + self._deadline
         replies: list[Any] = []
@@ -270,6 +274,9 @@ class Node:
         if "state=online" in str(replication):
             wait_ms = min(_WAIT_MS, int(self._ground.deadline * 800))
             (copies,) = await wire.exchange([pack("WAIT", 1, wait_ms)], 1, 0.0)
+            if isinstance(copies, ResponseError):
+                text = fault_text(copies)
+                raise StoreError(f"Redis does not say whether a replica has the change: {text}")
             if copies == 0:
                 raise StoreError(f"no replica of Redis at {self.server} has the change yet")
         return replies

@@ -1,27 +1,33 @@
 """The log of a SQLite store: what was bumped and removed, in the order of the file's one sequence.
 
-The number of a bump is the epoch of its tags from then on. A mark is the file's own name and the
-last line seen: of a file that took another's place, no mark is known. All functions run inside
-the caller's transaction.
+The number of a bump is the epoch of its tags from then on. A mark is the file's own name, the last
+line seen and a digest of what that says: of a file that took another's place, no mark is known, nor
+of an older copy that was restored and went its own way. All functions run inside the caller's
+transaction.
 """
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from askonce.records import News, Selection
-from askonce.stores.sqlite_schema import FileDamaged, integer, meta
+from askonce.stores.sqlite_schema import FileDamaged, integer, meta, microseconds
 
 KEPT = 10_000
 """Lines that the log holds at least."""
 
 _TRIM_EVERY = 1_000
+_NO_LINE = (0, None)
 _LARGEST_BYTES = 64 << 10
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the log: the tags that were given an epoch, or what was removed."""
+    """One line of the log: the tags that were given an epoch, or what was removed.
+
+    `epoch` is the change's number in any case, so that no two lines say the same.
+    """
 
     tags: tuple[str, ...] = ()
     epoch: int = 0
@@ -33,8 +39,12 @@ _decoder = msgspec.msgpack.Decoder(Change)
 
 
 def next_number(db: sqlite3.Connection, *, above: int = 0) -> int:
-    """The next number of the sequence, once more than `above` if that is higher."""
-    number = max(integer(meta(db, "sequence")), above) + 1
+    """The next number of the sequence, once more than `above` if that is higher.
+
+    No less than the time: a copy of the file that was restored must not give out once more what
+    the lost one gave out.
+    """
+    number = max(integer(meta(db, "sequence")), above, microseconds(db)) + 1
     _set(db, "sequence", number)
     return number
 
@@ -74,19 +84,17 @@ def learn(db: sqlite3.Connection, epochs: Mapping[str, int]) -> None:
 
 
 def log_removal(db: sqlite3.Connection, selection: Selection) -> None:
-    _append(db, Change(removed=selection))
+    _append(db, Change(removed=selection, epoch=next_number(db)))
 
 
 def news_since(db: sqlite3.Connection, mark: str | None) -> News:
     """All changes after the mark; without one, only where news begin."""
-    born = meta(db, "born")
-    first, last = db.execute("SELECT min(id), max(id) FROM changes").fetchone()
-    present = f"{born}:{last or 0}"
+    newest = db.execute("SELECT id, what FROM changes ORDER BY id DESC LIMIT 1").fetchone()
+    present = _mark(db, *(newest or _NO_LINE))
     if mark is None:
         return News(present)
-    file, _, seen = mark.rpartition(":")
-    after = int(seen) if seen.isascii() and seen.isdigit() else -1
-    if file != born or not (first or 1) - 1 <= after <= (last or 0):
+    after = _line_of(db, mark)
+    if after is None:
         return News(present, lost=True)
     epochs: dict[str, int] = {}
     removed: list[Selection] = []
@@ -98,6 +106,24 @@ def news_since(db: sqlite3.Connection, mark: str | None) -> News:
         if change.removed is not None:
             removed.append(change.removed)
     return News(present, epochs, tuple(removed))
+
+
+def _mark(db: sqlite3.Connection, line: int, what: object) -> str:
+    text = what if isinstance(what, bytes) else b""
+    return f"{meta(db, 'born')}:{line}:{hashlib.blake2b(text, digest_size=8).hexdigest()}"
+
+
+def _line_of(db: sqlite3.Connection, mark: str) -> int | None:
+    """The line that the mark was made at, if it is still there and nothing after it is missing."""
+    file, _, place = mark.partition(":")
+    digits = place.partition(":")[0]
+    if file != meta(db, "born") or not (digits.isascii() and digits.isdigit()):
+        return None
+    found = db.execute("SELECT id, what FROM changes WHERE id = ?", (int(digits),)).fetchone()
+    if found is None:
+        (first,) = db.execute("SELECT min(id) FROM changes").fetchone()
+        found = _NO_LINE if first in (None, 1) else None
+    return found[0] if found is not None and mark == _mark(db, *found) else None
 
 
 def _append(db: sqlite3.Connection, change: Change) -> None:

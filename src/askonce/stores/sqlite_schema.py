@@ -78,10 +78,14 @@ def create(db: sqlite3.Connection, *, above: int) -> None:
     """
     for statement in (*_FIRST_FORMAT, *_SECOND_FORMAT):
         db.execute(statement)
-    now = integer(db.execute(_MICROSECONDS).fetchone()[0])
-    floor = max(now, min(above, _HIGHEST_BELIEVED) + 1)
+    floor = max(microseconds(db), min(above, _HIGHEST_BELIEVED) + 1)
     facts = {"pepper": secrets.token_bytes(32), "epoch_floor": floor} | _second_facts(floor)
     db.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+
+
+def microseconds(db: sqlite3.Connection) -> int:
+    """The time since the Unix epoch, by SQLite's clock."""
+    return integer(db.execute(_MICROSECONDS).fetchone()[0])
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:

@@ -24,6 +24,7 @@ class ThreadedStore:
         self._store = store
         self._run = run
         self.tells = store.tells
+        self.leases_travel = store.leases_travel
 
     async def read(self, key: Key) -> Entry | None:
         return await self._run(lambda: self._store.read(key))
