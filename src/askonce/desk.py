@@ -101,7 +101,7 @@ class Desk:
     async def recall(self, key: Key) -> Found | None:
         """Memory's entry; with strong consistency the authority is asked about its tags first."""
         held = self.memory.find(key)
-        if held is None or not await self._trusts(held.entry):
+        if held is None or (held.entry.tags and not await self._trusts(held.entry)):
             return None
         return Found(held.entry, None)
 
@@ -112,7 +112,7 @@ class Desk:
             entry = await shelf.read(key)
             if entry is None:
                 continue
-            if shelf is not self.authority and not await self._trusts(entry):
+            if entry.tags and shelf is not self.authority and not await self._trusts(entry):
                 continue
             if latest is None or entry.expires > latest.entry.expires:
                 latest = Found(entry, shelf)

@@ -361,17 +361,36 @@ async def every(seconds: float, work: Work) -> None:
         await work()
 
 
-async def unless(stopped: Awaitable[Any], work: Coroutine[Any, Any, None]) -> bool:
+_BEFORE_WATCHING = 0.01  # seconds; most work is done by then, and watching costs as much as a hit
+
+
+async def unless(
+    stopped: Callable[[], Coroutine[Any, Any, None]], work: Coroutine[Any, Any, None]
+) -> bool:
     """Do the work unless `stopped` comes true first, which cancels it; True if it was done."""
-    doing = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stopped)
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    watching: list[asyncio.Task[None]] = []
+    came = False
+
+    async def watch() -> None:
+        nonlocal came
+        await stopped()
+        came = True
+        task.cancel()
+
+    alarm = loop.call_later(_BEFORE_WATCHING, lambda: watching.append(loop.create_task(watch())))
     try:
-        await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
-        finished = doing.done()
+        await work
+    except asyncio.CancelledError:
+        if came and task.uncancel() <= before:
+            return False
+        raise
     finally:
-        stopping.cancel()
-        doing.cancel()
-        await asyncio.wait([doing, stopping])
-    if finished:
-        doing.result()
-    return finished
+        alarm.cancel()
+        for watcher in watching:
+            watcher.cancel()
+            await asyncio.wait([watcher])
+    return True

@@ -144,7 +144,7 @@ class Doors:
     ) -> None:
         """Do the work unless the caller goes away; a provider out of reach is one clear error."""
         try:
-            await unless(gone(receive, after), work)
+            await unless(functools.partial(gone, receive, after), work)
         except CallerGone:
             return
         except httpx2.TimeoutException:

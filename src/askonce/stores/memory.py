@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Literal
 
-from askonce.records import Entry, Key, Selection, Shape
+from askonce.records import Entry, Key, Selection, Shape, Usage
 from askonce.stores.eviction import GreedyDual, Policy, Resident, S3Fifo
 from askonce.stores.plain import PlainStore
 
@@ -251,12 +251,9 @@ class MemoryStore(PlainStore):
 def weigh(entry: Entry, common: "_Common") -> int:
     """Bytes of process memory that an entry's own objects take, without what is held in common."""
     key = entry.key
-    size = _allocated(entry) + _allocated(key)
-    size += _allocated(key.digest) + _allocated(entry.body) + _text_bytes(entry.question)
+    size = _FIXED_BYTES + _allocated(entry.body) + _text_bytes(entry.question)
     size += common.charge(key.namespace) + common.charge(key.format)
     size += common.charge(entry.model) + common.charge(entry.origin)
-    # created, expires, stale_until, latency, and the status unless it is a shared small int
-    size += 5 * _NUMBER_BYTES
     if entry.headers:
         size += _allocated(entry.headers)
         for pair in entry.headers:
@@ -266,7 +263,7 @@ def weigh(entry: Entry, common: "_Common") -> int:
         for tag in entry.tags:
             size += _allocated(tag) + common.charge(tag[0]) + _NUMBER_BYTES
     if entry.usage is not None:
-        size += _allocated(entry.usage) + 5 * _NUMBER_BYTES
+        size += _USAGE_BYTES
     if entry.cost_usd is not None:
         size += _allocated(entry.cost_usd)
     return size
@@ -310,6 +307,18 @@ def _names(selection: Selection, entry: Entry) -> bool:
     if selection.namespace is not None and entry.key.namespace != selection.namespace:
         return False
     return selection.expired_before is None or entry.expires < selection.expired_before
+
+
+_SAMPLE = Entry(Key("", "", bytes(32)), b"", 200, (), 0.0, 0.0, 0.0)
+# The record, its key and digest; created, expires, stale_until, latency, and the status unless it
+# is a shared small int.
+_FIXED_BYTES = (
+    _allocated(_SAMPLE)
+    + _allocated(_SAMPLE.key)
+    + _allocated(_SAMPLE.key.digest)
+    + 5 * _NUMBER_BYTES
+)
+_USAGE_BYTES = _allocated(Usage()) + 5 * _NUMBER_BYTES
 
 
 class _Epochs:

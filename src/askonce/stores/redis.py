@@ -16,6 +16,7 @@ Works with Redis from 6.2 and with Valkey. A Redis user needs the keys `PREFIX:*
 
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from askonce.errors import EntryDamaged, StoreError
 from askonce.records import Damage, Entry, Key, Lease, News, Selection
@@ -25,6 +26,7 @@ from askonce.stores.plain import PlainStore
 from askonce.stores.redis_address import RedisAddress, Server, parse_address
 from askonce.stores.redis_books import Books, encoded
 from askonce.stores.redis_calls import Call, Caller, command, script
+from askonce.stores.redis_lanes import Lanes
 from askonce.stores.redis_names import Names
 from askonce.stores.redis_routes import Cluster, Command, OneServer, Route, Sentinels, sure
 from askonce.stores.redis_scripts import LEASE, RELEASE, RENEW, WRITE
@@ -63,6 +65,9 @@ class RedisStore(PlainStore):
             self._route = OneServer(address, make)
         self._caller = Caller(self._route)
         self._books = Books(names, self._caller)
+        self._lanes: Lanes | None = None
+        if ground.suspending and not self._route.spread:
+            self._lanes = Lanes(self._read_all, ground.place)
 
     # Entries
 
@@ -71,15 +76,23 @@ class RedisStore(PlainStore):
         if self._route.spread:
             packed, label = pack(b"GET", name), None
             blob = await self._route.one(Command(name, packed), repeatable=True)
+        elif self._lanes is not None:
+            blob, label = await self._lanes.read(name)
         else:
-            packed = pack(b"MGET", name, self._names.seq)
-            blob, label = sure(await self._route.one(Command(name, packed), repeatable=True))
+            (blob,), label = await self._read_all([name])
         if blob is None:
             return None
         entry = self._unsealed(sure(blob), key)
         if entry is None or (entry.tags and not await self._books.holds(entry.tags, label)):
             return None
         return entry
+
+    async def _read_all(self, names: Sequence[bytes]) -> tuple[list[Any], Any]:
+        """Values of names on one server, and the number of the latest change."""
+        packed = pack(b"MGET", *names, self._names.seq)
+        command = Command(names[0], packed)
+        *values, label = sure(await self._route.one(command, repeatable=True))
+        return values, label
 
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         return await self._write([entry], fence) == 1
