@@ -1,9 +1,9 @@
 """Lanes: reads of one event loop that come while others are on their way travel together.
 
 A read goes at once if no other is under way. Whoever comes meanwhile waits for the lane to be free,
-and then one of those who wait reads for all of them, in one command: under load a round trip carries
-many reads, a single read waits for nobody, and no read for more than two round trips. Nothing is
-read on behalf of who has left.
+and then one of those who wait reads for all of them, in one command. So under load a round trip
+carries many reads, a single read waits for nobody, and no read for more than two round trips.
+Nothing is read on behalf of who has left.
 """
 
 from collections import deque
