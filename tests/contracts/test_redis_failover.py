@@ -157,7 +157,7 @@ def test_a_slot_on_the_move_is_followed(
         finally:
             for client in (there, here):
                 client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[0])
-            # Without a later epoch than the one that took the slot over, gossip takes it away again.
+            # Gossip would take it away again without an epoch later than the other one's.
             here.execute_command("CLUSTER", "BUMPEPOCH")
     poll("the slot is back", lambda: redis_cluster.master_of(name).port == source.port)
 
