@@ -112,11 +112,11 @@ class Answering:
         found = self._recognition.recognize(call, namespace)
         if isinstance(found, Because):
             return found
-        rules = self._desk.rules
-        verdict = policy.may_ask(found.question, wishes, rules)
+        limits = self._desk.limits
+        verdict = policy.may_ask(found.question, wishes, limits)
         key = found.key
-        if verdict.yes and found.question.sampled and rules.pool > 1:
-            key = sampled_key(key, self._next_sample(key.digest) % rules.pool)
+        if verdict.yes and found.question.sampled and limits.pool > 1:
+            key = sampled_key(key, self._next_sample(key.digest) % limits.pool)
         return Asked(call, found.format, found.question, key, wishes, verdict)
 
     def _next_sample(self, question: bytes) -> int:

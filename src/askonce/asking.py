@@ -211,7 +211,7 @@ class Asking:
 
     def _keep(self, recording: Recording, piece: bytes) -> None:
         self._size += len(piece)
-        if self._size > self._desk.rules.max_entry:
+        if self._size > self._desk.limits.max_entry:
             self._give_up(recording, Because.OVER_SIZE)
         elif recording.stored is None:
             self._body.append(piece)
@@ -242,7 +242,7 @@ class Asking:
                 recording.add([self._splitter.rest])
             recording.end()
             return
-        if self._splitter.overfull or self._size > self._desk.rules.max_entry * 4:
+        if self._splitter.overfull or self._size > self._desk.limits.max_entry * 4:
             # An event stream is several times as long as the answer that it folds into.
             self._give_up(recording, Because.OVER_SIZE)
         self._size += len(piece)
@@ -288,7 +288,7 @@ class Asking:
                 if isinstance(answer, dict):
                     judged = asked.format.judge(answer, wants_json=asked.question.wants_json)
         size = len(body) if body is not None else 0
-        verdict = policy.may_store(status, judged, size, asked.wishes, desk.rules)
+        verdict = policy.may_store(status, judged, size, asked.wishes, desk.limits)
         entry: Entry | None = None
         if body is not None and isinstance(answer, dict) and judged not in _SHAPELESS:
             recording.answer = body
@@ -314,7 +314,7 @@ class Asking:
             return None  # the epochs are not known, so neither is what an invalidation would mean
         assert self._response is not None
         now = desk.runtime.now()
-        expires = now + policy.time_to_live(asked.wishes, desk.rules)
+        expires = now + policy.time_to_live(asked.wishes, desk.limits)
         usage: Usage | None = asked.format.usage(answer)
         model = asked.format.model(answer) or asked.question.model
         cost = None
@@ -328,7 +328,7 @@ class Asking:
             headers=kept_headers(self._response.headers),
             created=now,
             expires=expires,
-            stale_until=expires + desk.rules.keeps_stale,
+            stale_until=expires + desk.limits.keeps_stale,
             model=model,
             origin=asked.call.origin,
             question=asked.question.text,
@@ -336,6 +336,8 @@ class Asking:
             cost_usd=cost,
             latency_ms=(desk.runtime.tick() - self._started) * 1000,
             tags=tuple(epochs.items()),
+            route=asked.call.path.partition("?")[0],
+            asked_model=asked.question.model,
         )
 
 

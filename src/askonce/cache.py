@@ -16,7 +16,7 @@ from askonce.accounting import Stats
 from askonce.durations import parse_duration, parse_size
 from askonce.errors import ConfigError
 from askonce.layers import Layer, Tier, tiers_of
-from askonce.policy import Rules
+from askonce.policy import Limits
 from askonce.protocols import Prices, Store, Upstream
 from askonce.records import Call, Damage
 from askonce.remembering import Remembered
@@ -52,14 +52,14 @@ class _Settings:
         lease: timedelta | str = "5s",
         lease_wait: timedelta | str = "20s",
         namespace: str | None = None,
-        rules: Rules | None = None,
+        limits: Limits | None = None,
         tenants: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
         prices: Prices | None = None,
     ) -> None:
         """See the class. Raises ConfigError."""
-        if rules is None:
-            rules = Rules(
+        if limits is None:
+            limits = Limits(
                 ttl=_seconds("ttl", ttl),
                 stale_while_revalidate=_seconds("stale_while_revalidate", stale_while_revalidate),
                 stale_if_error=_seconds("stale_if_error", stale_if_error),
@@ -80,7 +80,7 @@ class _Settings:
         self._works = Works(
             own,
             tiers,
-            rules=rules,
+            limits=limits,
             sharing=Sharing(
                 consistency=consistency,
                 lease=_seconds("lease", lease),
@@ -116,7 +116,7 @@ class _Settings:
         must be plain data (what JSON and the annotations can carry); anything else is passed
         through to the function every time. Errors of the function are never remembered.
         """
-        seconds = self._works.rules.ttl if ttl is None else _seconds("ttl", ttl)
+        seconds = self._works.limits.ttl if ttl is None else _seconds("ttl", ttl)
         wanted = tuple(sorted(set(tags)))
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -181,7 +181,7 @@ class Cache(_Settings):
                 answer,
                 scope=scope,
                 namespace=namespace or works.namespace or LOCAL,
-                ttl=works.rules.ttl if ttl is None else _seconds("ttl", ttl),
+                ttl=works.limits.ttl if ttl is None else _seconds("ttl", ttl),
                 tags=sorted(set(tags)),
             )
         )
@@ -255,7 +255,7 @@ class AsyncCache(_Settings):
             answer,
             scope=scope,
             namespace=namespace or works.namespace or LOCAL,
-            ttl=works.rules.ttl if ttl is None else _seconds("ttl", ttl),
+            ttl=works.limits.ttl if ttl is None else _seconds("ttl", ttl),
             tags=sorted(set(tags)),
         )
 

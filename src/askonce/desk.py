@@ -19,7 +19,7 @@ from askonce.errors import StoreError
 from askonce.flights import Flights
 from askonce.formats.contract import Format, Question
 from askonce.leasing import Leasing, Turn
-from askonce.policy import Life, Rules
+from askonce.policy import Life, Limits
 from askonce.protocols import Held, Memory, Prices
 from askonce.records import Because, Call, Entry, Key, Lease, Outcome, Verdict
 from askonce.runtimes import Runtime
@@ -64,7 +64,7 @@ class Desk:
         coherence: Coherence | None,
         leasing: Leasing | None,
         ledger: Ledger,
-        rules: Rules,
+        limits: Limits,
         prices: Prices | None,
         memory_ttl: float | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class Desk:
         self._writings = writings
         self._settled = settled
         self.ledger = ledger
-        self.rules = rules
+        self.limits = limits
         self.prices = prices
         self.boundary = Boundary(ledger)
         self.flights = Flights(runtime.guard())
@@ -84,7 +84,7 @@ class Desk:
         self._memory_ttl = memory_ttl
 
     def life(self, entry: Entry, asked: Asked) -> Life:
-        return policy.life_of(entry, asked.wishes, self.rules, self.runtime.now())
+        return policy.life_of(entry, asked.wishes, self.limits, self.runtime.now())
 
     # Reading.
 

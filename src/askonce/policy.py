@@ -1,4 +1,4 @@
-"""The rules: what may be read, what may be served, what may be stored. Pure decisions."""
+"""The limits: what may be read, what may be served, what may be stored. Pure decisions."""
 
 import enum
 
@@ -9,7 +9,7 @@ from askonce.formats.contract import Question
 from askonce.records import Because, Entry, Verdict
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that decide; durations in seconds, sizes in bytes.
 
     `pool` is how many samples of a sampled question (explicit temperature above 0) are kept:
@@ -43,7 +43,7 @@ class Life(enum.Enum):
 _YES = Verdict(True, Because.OK)
 
 
-def may_ask(question: Question, wishes: Directives, rules: Rules) -> Verdict:
+def may_ask(question: Question, wishes: Directives, limits: Limits) -> Verdict:
     """May the cache take part in this call at all: be read, be joined, be written?"""
     if wishes.identity_in_doubt:
         return Verdict(False, Because.NO_IDENTITY)
@@ -51,21 +51,21 @@ def may_ask(question: Question, wishes: Directives, rules: Rules) -> Verdict:
         return Verdict(False, question.bypass)
     if wishes.no_store:
         return Verdict(False, Because.NO_STORE)
-    if question.sampled and rules.pool == 0:
+    if question.sampled and limits.pool == 0:
         return Verdict(False, Because.SAMPLING)
     return _YES
 
 
-def life_of(entry: Entry, wishes: Directives, rules: Rules, now: float) -> Life:
+def life_of(entry: Entry, wishes: Directives, limits: Limits, now: float) -> Life:
     """What a found entry is good for. Reading never extends it."""
     if wishes.max_age is not None and now - entry.created > wishes.max_age:
         return Life.OVER
     if now < entry.expires:
         return Life.FRESH
     over = now - entry.expires
-    if wishes.max_age is None and over < rules.stale_while_revalidate:
+    if wishes.max_age is None and over < limits.stale_while_revalidate:
         return Life.STALE
-    return Life.IF_ERROR if over < rules.stale_if_error else Life.OVER
+    return Life.IF_ERROR if over < limits.stale_if_error else Life.OVER
 
 
 def is_passing_failure(status: int) -> bool:
@@ -73,22 +73,22 @@ def is_passing_failure(status: int) -> bool:
     return status == 429 or status >= 500
 
 
-def time_to_live(wishes: Directives, rules: Rules) -> float:
-    return rules.ttl if wishes.ttl is None else wishes.ttl
+def time_to_live(wishes: Directives, limits: Limits) -> float:
+    return limits.ttl if wishes.ttl is None else wishes.ttl
 
 
 def may_store(
-    status: int, judged: Because | None, size: int, wishes: Directives, rules: Rules
+    status: int, judged: Because | None, size: int, wishes: Directives, limits: Limits
 ) -> Verdict:
     """May this answer be stored? `judged` is what its format found wrong with it."""
     if not 200 <= status < 300:
         return Verdict(False, Because.STATUS)
-    if judged is not None and judged not in rules.also_store:
+    if judged is not None and judged not in limits.also_store:
         return Verdict(False, judged)
-    if size > rules.max_entry:
+    if size > limits.max_entry:
         return Verdict(False, Because.OVER_SIZE)
     if wishes.tags_in_doubt:
         return Verdict(False, Because.BAD_TAGS)
-    if time_to_live(wishes, rules) <= 0:
+    if time_to_live(wishes, limits) <= 0:
         return Verdict(False, Because.TTL_ZERO)
     return _YES

@@ -117,7 +117,9 @@ class Entry(msgspec.Struct, frozen=True):
     """A whole answer with its provenance.
 
     `body` is the provider's non-streamed response (its normal form). Times are seconds since the
-    Unix epoch; `tags` pairs each tag with the epoch it had when the question was asked.
+    Unix epoch; `tags` pairs each tag with the epoch it had when the question was asked, and
+    `swept` is the number of the last sweep before that. `model` is the one that answered,
+    `asked_model` the one that was asked for; `route` is the path that the question went to.
     """
 
     key: Key
@@ -134,6 +136,9 @@ class Entry(msgspec.Struct, frozen=True):
     cost_usd: Decimal | None = None
     latency_ms: float = 0.0
     tags: tuple[tuple[str, int], ...] = ()
+    route: str = ""
+    asked_model: str = ""
+    swept: int = 0
 
     def is_fresh(self, now: float) -> bool:
         return now < self.expires

@@ -17,7 +17,7 @@ import msgspec
 from askonce import setting_values as read
 from askonce.errors import ConfigError
 from askonce.layers import MEMORY, Layer, tiers_of
-from askonce.policy import Rules
+from askonce.policy import Limits
 from askonce.records import Because
 
 FORMATS = ("openai", "anthropic")
@@ -82,9 +82,9 @@ class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
     lease_wait: timedelta = timedelta(seconds=20)
 
     @property
-    def rules(self) -> Rules:
+    def limits(self) -> Limits:
         """The same as the request path wants it."""
-        return Rules(
+        return Limits(
             ttl=self.ttl.total_seconds(),
             stale_while_revalidate=self.stale_while_revalidate.total_seconds(),
             stale_if_error=self.stale_if_error.total_seconds(),

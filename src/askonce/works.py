@@ -17,7 +17,7 @@ from askonce.errors import CacheClosed
 from askonce.identity import Identity
 from askonce.layers import Tier
 from askonce.leasing import Leasing, Renewal
-from askonce.policy import Rules
+from askonce.policy import Limits
 from askonce.prices import GenaiPrices
 from askonce.protocols import Memory, Prices, Store
 from askonce.recognizing import Recognition
@@ -142,7 +142,7 @@ class Works:
         memory: Tier,
         tiers: tuple[Tier, ...],
         *,
-        rules: Rules,
+        limits: Limits,
         sharing: Sharing,
         eviction: Literal["s3-fifo", "gdsf"],
         namespace: str | None,
@@ -155,13 +155,13 @@ class Works:
         self.suspending_runtime = Suspending(**times)
         # With threads of its own: refreshes wait for the provider in those of the other one.
         self._keeping = Blocking(**times)
-        self.rules = rules
+        self.limits = limits
         self.namespace = namespace
         self.tenants = tenants
         self.prices = GenaiPrices() if prices is None else prices
         self.guard = self.blocking_runtime.guard()
         self.ledger = Ledger(self.blocking_runtime.guard())
-        self.recognition = Recognition(rules.max_question)
+        self.recognition = Recognition(limits.max_question)
         self.memory: Memory = MemoryStore(
             memory.size or 0,
             guard=self.blocking_runtime.guard(),
@@ -264,7 +264,7 @@ class Works:
             coherence=self._coherence,
             leasing=leasing,
             ledger=self.ledger,
-            rules=self.rules,
+            limits=self.limits,
             prices=self.prices,
             memory_ttl=self._memory_ttl,
         )

@@ -28,6 +28,7 @@ PURE = {
     "explaining",
     "formats",
     "identity",
+    "invalidation",
     "keys",
     "layers",
     "matching",
@@ -36,12 +37,14 @@ PURE = {
     "protocols",
     "recognizing",
     "records",
+    "rules",
     "setting_values",
     "settings",
     "showing",
     "sse",
+    "sweeps",
 }
-EDGES = {"prices", "stores", "vectors"}
+EDGES = {"patterns", "prices", "stores", "vectors"}
 STORY = {
     "answering",
     "asking",
@@ -57,6 +60,7 @@ STORY = {
     "reply",
     "runtimes",
     "shelf",
+    "sweeping",
     "texts",
     "writing",
 }
@@ -190,7 +194,7 @@ def test_the_rule_can_fail() -> None:
         ("keys", "def f():\n    import askonce.stores.memory"),
         ("answering", "from askonce.stores import open_store"),
         ("answering", "from askonce.cache import Cache"),
-        ("stores.memory", "from askonce.policy import Rules"),
+        ("stores.memory", "from askonce.policy import Limits"),
         ("cli.stats", "from askonce.stores.memory import MemoryStore"),
     ):
         found = module(importer, text)

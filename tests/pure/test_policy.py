@@ -1,10 +1,10 @@
-"""The rules as tables: may it be asked, what is it good for, may it be stored."""
+"""The limits as tables: may it be asked, what is it good for, may it be stored."""
 
 import pytest
 
 from askonce.directives import NONE, Directives
 from askonce.formats.contract import Question
-from askonce.policy import Life, Rules, is_passing_failure, life_of, may_ask, may_store
+from askonce.policy import Life, Limits, is_passing_failure, life_of, may_ask, may_store
 from askonce.records import Because, Entry, Key, Shape
 
 
@@ -18,62 +18,62 @@ def entry(created: float, ttl: float) -> Entry:
 
 
 @pytest.mark.parametrize(
-    ("asked", "wishes", "rules", "because"),
+    ("asked", "wishes", "limits", "because"),
     [
-        (question(), NONE, Rules(), Because.OK),
-        (question(), Directives(no_cache=True), Rules(), Because.OK),
-        (question(), Directives(no_store=True), Rules(), Because.NO_STORE),
-        (question(), Directives(identity_in_doubt=True), Rules(), Because.NO_IDENTITY),
-        (question(bypass=Because.AUDIO), NONE, Rules(), Because.AUDIO),
-        (question(sampled=True), NONE, Rules(), Because.SAMPLING),
-        (question(sampled=True), NONE, Rules(pool=1), Because.OK),
-        (question(sampled=True), NONE, Rules(pool=3), Because.OK),
+        (question(), NONE, Limits(), Because.OK),
+        (question(), Directives(no_cache=True), Limits(), Because.OK),
+        (question(), Directives(no_store=True), Limits(), Because.NO_STORE),
+        (question(), Directives(identity_in_doubt=True), Limits(), Because.NO_IDENTITY),
+        (question(bypass=Because.AUDIO), NONE, Limits(), Because.AUDIO),
+        (question(sampled=True), NONE, Limits(), Because.SAMPLING),
+        (question(sampled=True), NONE, Limits(pool=1), Because.OK),
+        (question(sampled=True), NONE, Limits(pool=3), Because.OK),
     ],
 )
-def test_may_ask(asked: Question, wishes: Directives, rules: Rules, because: Because) -> None:
-    verdict = may_ask(asked, wishes, rules)
+def test_may_ask(asked: Question, wishes: Directives, limits: Limits, because: Because) -> None:
+    verdict = may_ask(asked, wishes, limits)
     assert verdict.because is because
     assert verdict.yes == (because is Because.OK)
 
 
 @pytest.mark.parametrize(
-    ("age", "wishes", "rules", "life"),
+    ("age", "wishes", "limits", "life"),
     [
-        (0, NONE, Rules(), Life.FRESH),
-        (59.9, NONE, Rules(), Life.FRESH),
-        (60, NONE, Rules(), Life.OVER),
-        (60, NONE, Rules(stale_while_revalidate=10), Life.STALE),
-        (69.9, NONE, Rules(stale_while_revalidate=10), Life.STALE),
-        (70, NONE, Rules(stale_while_revalidate=10), Life.OVER),
-        (70, NONE, Rules(stale_while_revalidate=10, stale_if_error=20), Life.IF_ERROR),
-        (80, NONE, Rules(stale_while_revalidate=10, stale_if_error=20), Life.OVER),
-        (30, Directives(max_age=30), Rules(), Life.FRESH),
-        (31, Directives(max_age=30), Rules(stale_if_error=999), Life.OVER),
+        (0, NONE, Limits(), Life.FRESH),
+        (59.9, NONE, Limits(), Life.FRESH),
+        (60, NONE, Limits(), Life.OVER),
+        (60, NONE, Limits(stale_while_revalidate=10), Life.STALE),
+        (69.9, NONE, Limits(stale_while_revalidate=10), Life.STALE),
+        (70, NONE, Limits(stale_while_revalidate=10), Life.OVER),
+        (70, NONE, Limits(stale_while_revalidate=10, stale_if_error=20), Life.IF_ERROR),
+        (80, NONE, Limits(stale_while_revalidate=10, stale_if_error=20), Life.OVER),
+        (30, Directives(max_age=30), Limits(), Life.FRESH),
+        (31, Directives(max_age=30), Limits(stale_if_error=999), Life.OVER),
         # Who asks for a freshness of its own gets nothing stale behind its back.
-        (65, Directives(max_age=90), Rules(stale_while_revalidate=10), Life.OVER),
+        (65, Directives(max_age=90), Limits(stale_while_revalidate=10), Life.OVER),
         # A clock that jumped back makes nothing older, and nothing negative.
-        (-50, NONE, Rules(), Life.FRESH),
+        (-50, NONE, Limits(), Life.FRESH),
     ],
 )
-def test_life(age: float, wishes: Directives, rules: Rules, life: Life) -> None:
-    assert life_of(entry(1_000, 60), wishes, rules, 1_000 + age) is life
+def test_life(age: float, wishes: Directives, limits: Limits, life: Life) -> None:
+    assert life_of(entry(1_000, 60), wishes, limits, 1_000 + age) is life
     assert entry(1_000, 60).age(1_000 + age) == pytest.approx(max(0, age))
 
 
 @pytest.mark.parametrize(
-    ("status", "judged", "size", "wishes", "rules", "because"),
+    ("status", "judged", "size", "wishes", "limits", "because"),
     [
-        (200, None, 10, NONE, Rules(), Because.OK),
-        (201, None, 10, NONE, Rules(), Because.OK),
-        (304, None, 10, NONE, Rules(), Because.STATUS),
-        (500, Because.GARBAGE, 10, NONE, Rules(), Because.STATUS),
-        (200, Because.LENGTH, 10, NONE, Rules(), Because.LENGTH),
-        (200, Because.LENGTH, 10, NONE, Rules(also_store=frozenset({Because.LENGTH})), Because.OK),
-        (200, None, 11, NONE, Rules(max_entry=10), Because.OVER_SIZE),
-        (200, None, 10, Directives(ttl=0), Rules(), Because.TTL_ZERO),
-        (200, None, 10, Directives(ttl=5), Rules(ttl=0), Because.OK),
-        (200, None, 10, NONE, Rules(ttl=0), Because.TTL_ZERO),
-        (200, None, 10, Directives(tags_in_doubt=True), Rules(), Because.BAD_TAGS),
+        (200, None, 10, NONE, Limits(), Because.OK),
+        (201, None, 10, NONE, Limits(), Because.OK),
+        (304, None, 10, NONE, Limits(), Because.STATUS),
+        (500, Because.GARBAGE, 10, NONE, Limits(), Because.STATUS),
+        (200, Because.LENGTH, 10, NONE, Limits(), Because.LENGTH),
+        (200, Because.LENGTH, 10, NONE, Limits(also_store=frozenset({Because.LENGTH})), Because.OK),
+        (200, None, 11, NONE, Limits(max_entry=10), Because.OVER_SIZE),
+        (200, None, 10, Directives(ttl=0), Limits(), Because.TTL_ZERO),
+        (200, None, 10, Directives(ttl=5), Limits(ttl=0), Because.OK),
+        (200, None, 10, NONE, Limits(ttl=0), Because.TTL_ZERO),
+        (200, None, 10, Directives(tags_in_doubt=True), Limits(), Because.BAD_TAGS),
     ],
 )
 def test_may_store(
@@ -81,10 +81,10 @@ def test_may_store(
     judged: Because | None,
     size: int,
     wishes: Directives,
-    rules: Rules,
+    limits: Limits,
     because: Because,
 ) -> None:
-    verdict = may_store(status, judged, size, wishes, rules)
+    verdict = may_store(status, judged, size, wishes, limits)
     assert verdict.because is because
     assert verdict.yes == (because is Because.OK)
 

@@ -69,10 +69,10 @@ def test_every_section_is_read_into_precise_values() -> None:
     assert settings.tenants["acme"].keys == ("sk-acme-0123456789-abcdef", "sk-acme-2")
 
 
-def test_the_request_path_gets_the_same_rules() -> None:
-    rules = load(CONTRACT, {}).cache.rules
-    assert (rules.ttl, rules.stale_while_revalidate, rules.stale_if_error) == (5400, 300, 7200)
-    assert (rules.pool, rules.also_store) == (3, frozenset({Because.LENGTH}))
+def test_the_request_path_gets_the_same_limits() -> None:
+    limits = load(CONTRACT, {}).cache.limits
+    assert (limits.ttl, limits.stale_while_revalidate, limits.stale_if_error) == (5400, 300, 7200)
+    assert (limits.pool, limits.also_store) == (3, frozenset({Because.LENGTH}))
 
 
 @pytest.mark.parametrize(("word", "samples"), [("bypass", 0), ("reuse", 1), ("pool:12", 12)])

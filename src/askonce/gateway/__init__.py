@@ -29,7 +29,7 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
     prices.load()  # a quarter of a second that no caller should wait for
     cache = AsyncCache(
         layers=settings.layers,
-        rules=settings.cache.rules,
+        limits=settings.cache.limits,
         consistency=settings.cache.consistency,
         lease=settings.cache.lease,
         lease_wait=settings.cache.lease_wait,

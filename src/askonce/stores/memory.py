@@ -254,6 +254,7 @@ def weigh(entry: Entry, common: "_Common") -> int:
     size = _FIXED_BYTES + _allocated(entry.body) + _text_bytes(entry.question)
     size += common.charge(key.namespace) + common.charge(key.format)
     size += common.charge(entry.model) + common.charge(entry.origin)
+    size += common.charge(entry.route) + common.charge(entry.asked_model)
     if entry.headers:
         size += _allocated(entry.headers)
         for pair in entry.headers:
@@ -310,13 +311,13 @@ def _names(selection: Selection, entry: Entry) -> bool:
 
 
 _SAMPLE = Entry(Key("", "", bytes(32)), b"", 200, (), 0.0, 0.0, 0.0)
-# The record, its key and digest; created, expires, stale_until, latency, and the status unless it
-# is a shared small int.
+# The record, its key and digest; created, expires, stale_until, latency, swept, and the status
+# unless it is a shared small int.
 _FIXED_BYTES = (
     _allocated(_SAMPLE)
     + _allocated(_SAMPLE.key)
     + _allocated(_SAMPLE.key.digest)
-    + 5 * _NUMBER_BYTES
+    + 6 * _NUMBER_BYTES
 )
 _USAGE_BYTES = _allocated(Usage()) + 5 * _NUMBER_BYTES
 
@@ -400,6 +401,9 @@ class _Common:
             entry.cost_usd,
             entry.latency_ms,
             tuple([(one(tag), epoch) for tag, epoch in entry.tags]),
+            one(entry.route),
+            one(entry.asked_model),
+            entry.swept,
         )
 
     def charge(self, text: str) -> int:
