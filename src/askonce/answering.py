@@ -37,6 +37,7 @@ from askonce import directives, policy
 from askonce.asking import Asking
 from askonce.cache_status import cache_status
 from askonce.desk import Asked, Desk
+from askonce.invalidation import SUBDIVIDES
 from askonce.policy import Life
 from askonce.presenting import Presenting
 from askonce.protocols import Upstream
@@ -45,8 +46,6 @@ from askonce.recording import Recording
 from askonce.records import Because, Call, Outcome
 from askonce.reply import Reply, relayed_headers
 
-SUBDIVIDES = "~"
-"""Stands between a namespace and what its caller made of it; in no namespace of the server's."""
 _SAMPLED_QUESTIONS = 65_536
 
 
