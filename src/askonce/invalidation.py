@@ -138,7 +138,8 @@ _KNOWN = {
 def read(fields: Mapping[str, Any], now: float) -> Invalidation:
     """An invalidation out of a request's or a command's fields; `tag` and `key` may be one or many.
 
-    `older_than` is a duration back from `now`, in seconds since the Unix epoch. Raises `ConfigError`, one line that says which field is wrong and how to mend it.
+    `older_than` is a duration back from `now`, in seconds since the Unix epoch. Raises
+    `ConfigError`, one line that says which field is wrong and how to mend it.
     """
     for name in fields:
         if name not in _KNOWN:
