@@ -15,13 +15,15 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
 from askonce.accounting import Stats
 from askonce.durations import parse_duration, parse_size
 from askonce.errors import ConfigError
+from askonce.invalidation import Invalidation, read
 from askonce.layers import Layer, Tier, tiers_of
 from askonce.policy import Limits
 from askonce.protocols import Prices, Store, Upstream
-from askonce.records import Call, Damage
+from askonce.records import Call, Damage, Key
 from askonce.remembering import Remembered
 from askonce.reply import Reply
 from askonce.runtimes import finish
+from askonce.sweeping import Swept
 from askonce.texts import Answer
 from askonce.works import Sharing, Works
 
@@ -97,6 +99,30 @@ class _Settings:
     def works(self) -> Works:
         """The cache's inside, for the other doors of this package."""
         return self._works
+
+    def _invalidation(
+        self,
+        tags: Iterable[str],
+        keys: Iterable[Key | str],
+        namespace: str | None,
+        tenant: str | None,
+        model: str | None,
+        route: str | None,
+        older_than: timedelta | str | None,
+        match: str | None,
+    ) -> Invalidation:
+        age = None if older_than is None else f"{_seconds('older_than', older_than)}s"
+        fields = {
+            "tags": sorted({tags} if isinstance(tags, str) else set(tags)),
+            "keys": [str(key) for key in ([keys] if isinstance(keys, (str, Key)) else keys)],
+            "namespace": namespace,
+            "tenant": tenant,
+            "model": model,
+            "route": route,
+            "older_than": age,
+            "match": match,
+        }
+        return read(fields, self._works.blocking_runtime.now())
 
     def stats(self) -> Stats:
         """What this cache did since it was opened, in this process."""
@@ -186,12 +212,28 @@ class Cache(_Settings):
             )
         )
 
-    def invalidate(self, *, tags: Iterable[str]) -> None:
-        """Forget every answer that carries one of the tags, and refuse those now being asked.
+    def invalidate(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        keys: Iterable[Key | str] = (),
+        namespace: str | None = None,
+        tenant: str | None = None,
+        model: str | None = None,
+        route: str | None = None,
+        older_than: timedelta | str | None = None,
+        match: str | None = None,
+        dry_run: bool = False,
+    ) -> Swept:
+        """Forget the answers that all given fields name, and refuse those now being asked.
 
-        Raises StoreError if the shared store cannot be told.
+        One of several tags, or keys, is enough. By tags alone it costs the same for any number of
+        answers; otherwise every answer is looked at. `model` and `route` are shell patterns,
+        `match` is an RE2 pattern over the question. With `dry_run` it only counts, and shows some.
+        Raises ConfigError for what cannot be meant, StoreError if the store cannot be told.
         """
-        finish(self._works.blocking.desk.invalidate(sorted(set(tags))))
+        wanted = self._invalidation(tags, keys, namespace, tenant, model, route, older_than, match)
+        return finish(self._works.invalidate(wanted, who="library", dry_run=dry_run))
 
     def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
@@ -259,12 +301,25 @@ class AsyncCache(_Settings):
             tags=sorted(set(tags)),
         )
 
-    async def invalidate(self, *, tags: Iterable[str]) -> None:
-        """Forget every answer that carries one of the tags, and refuse those now being asked.
+    async def invalidate(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        keys: Iterable[Key | str] = (),
+        namespace: str | None = None,
+        tenant: str | None = None,
+        model: str | None = None,
+        route: str | None = None,
+        older_than: timedelta | str | None = None,
+        match: str | None = None,
+        dry_run: bool = False,
+    ) -> Swept:
+        """Forget the answers that all given fields name, and refuse those now being asked.
 
-        Raises StoreError if the shared store cannot be told.
+        As in `Cache`; what takes long is done in a thread.
         """
-        await self._works.suspending.desk.invalidate(sorted(set(tags)))
+        wanted = self._invalidation(tags, keys, namespace, tenant, model, route, older_than, match)
+        return await self._works.invalidate_in_thread(wanted, who="library", dry_run=dry_run)
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""

@@ -13,9 +13,12 @@ from collections.abc import Callable, Sequence
 
 from askonce.boundary import Boundary
 from askonce.errors import StoreError
+from askonce.invalidation import SWEPT, any_of, plain
 from askonce.protocols import Memory, Store
 from askonce.records import Entry, Key, News, Selection
 from askonce.runtimes import Runtime, Tending
+from askonce.sweeping import sweep_store
+from askonce.sweeps import Sweeps
 
 BLIND_AFTER = 0.8
 """Seconds since the start of the last exchange that was answered."""
@@ -44,6 +47,7 @@ class Coherence:
         *,
         memory: Memory,
         between: Sequence[Store],
+        sweeps: Sweeps,
         runtime: Runtime,
         boundary: Boundary,
         lost: Callable[[], None],
@@ -53,6 +57,7 @@ class Coherence:
         self._source = source
         self._memory = memory
         self._between = between
+        self._sweeps = sweeps
         self._tick = runtime.tick
         self._boundary = boundary
         self._lost = lost
@@ -107,26 +112,35 @@ class Coherence:
         if news.lost:
             self._lost()
             self._memory.forget_all()
-        self._memory.heed(news.epochs)
+            await self._count_sweeps()
+        fresh = self._sweeps.hear(news.epochs)
+        self._memory.heed(plain(news.epochs))
         for selection in news.removed:
             await self._memory.remove(selection)
+        if fresh:
+            self._memory.sweep(any_of(fresh))
         if not news.empty:
             for store in self._between:
-                await _tell(store, news)
+                await self._tell(store, news)
         # Last: a store between that failed hears it all again.
         self._mark = news.mark
 
     async def _begin(self) -> str:
         """Where the news begin; what happened before, in which this process had no part."""
         mark = (await self._source.news(None, 0)).mark
+        await self._count_sweeps()
         for store in self._between:
             # It outlives processes: what it missed while none was there, it hears now.
             known = await store.read(_MARK)
             since = None if known is None else known.body.decode()
             missed = News(mark, lost=True) if since is None else await self._source.news(since, 0)
-            await _tell(store, missed)
+            await self._tell(store, missed)
         await self._doubt()
         return mark
+
+    async def _count_sweeps(self) -> None:
+        """Learn the number of the last sweep; what was swept up to it, nobody tells any more."""
+        self._sweeps.begin((await self._source.epochs([SWEPT]))[SWEPT])
 
     async def _doubt(self) -> None:
         """Doubt what memory kept while the news began."""
@@ -138,14 +152,15 @@ class Coherence:
         if tags:
             self._memory.heed(await self._source.epochs(sorted(tags)))
 
-
-async def _tell(store: Store, news: News) -> None:
-    """Tell a store between what happened in the authority, and up to where."""
-    if news.lost:
-        await store.remove(Selection())
-    if news.epochs:
-        await store.learn(news.epochs)
-    for selection in news.removed:
-        await store.remove(selection)
-    told = news.mark.encode()
-    await store.write(Entry(_MARK, told, 200, (), _FOR_GOOD, _FOR_GOOD, _FOR_GOOD))
+    async def _tell(self, store: Store, news: News) -> None:
+        """Tell a store between what happened in the authority, and up to where."""
+        if news.lost:
+            await store.remove(Selection())
+        if epochs := plain(news.epochs):
+            await store.learn(epochs)
+        for selection in news.removed:
+            await store.remove(selection)
+        if named := self._sweeps.named_by(news.epochs):
+            await sweep_store(store, any_of(named))
+        told = news.mark.encode()
+        await store.write(Entry(_MARK, told, 200, (), _FOR_GOOD, _FOR_GOOD, _FOR_GOOD))

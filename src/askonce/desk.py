@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from askonce import policy
+from askonce import groups, policy
 from askonce.accounting import Ledger
 from askonce.boundary import Boundary
 from askonce.coherence import Coherence
@@ -18,12 +18,14 @@ from askonce.directives import Directives
 from askonce.errors import StoreError
 from askonce.flights import Flights
 from askonce.formats.contract import Format, Question
+from askonce.invalidation import SWEPT, Invalidation
 from askonce.leasing import Leasing, Turn
 from askonce.policy import Life, Limits
 from askonce.protocols import Held, Memory, Prices
-from askonce.records import Because, Call, Entry, Key, Lease, Outcome, Verdict
+from askonce.records import Because, Call, Entry, Key, Lease, Outcome, Selection, Verdict
 from askonce.runtimes import Runtime
 from askonce.shelf import Shelf
+from askonce.sweeps import Sweeps
 from askonce.writing import Writing, shortened
 
 
@@ -37,6 +39,9 @@ class Asked(msgspec.Struct, frozen=True):
     wishes: Directives
     verdict: Verdict
     refreshing: bool = False
+    beyond: float = 0.0
+    """A refresh is content with no entry that ends at this time or before. Before there is a
+    refresh: the end of a fresh entry in memory that is due for one."""
 
 
 class Found(NamedTuple):
@@ -66,6 +71,8 @@ class Desk:
         ledger: Ledger,
         limits: Limits,
         prices: Prices | None,
+        sweeps: Sweeps,
+        sweep_behind: Callable[[Invalidation, str], None],
         memory_ttl: float | None = None,
     ) -> None:
         self.runtime = runtime
@@ -77,6 +84,8 @@ class Desk:
         self.ledger = ledger
         self.limits = limits
         self.prices = prices
+        self.sweeps = sweeps
+        self.sweep_behind = sweep_behind
         self.boundary = Boundary(ledger)
         self.flights = Flights(runtime.guard())
         self._coherence = coherence
@@ -85,6 +94,18 @@ class Desk:
 
     def life(self, entry: Entry, asked: Asked) -> Life:
         return policy.life_of(entry, asked.wishes, self.limits, self.runtime.now())
+
+    def is_due(self, entry: Entry) -> bool:
+        """Should this fresh entry be refreshed ahead of its end?"""
+        beta = self.limits.refresh_ahead
+        return beta > 0 and policy.is_due(entry, beta, self.runtime.now(), self.runtime.chance)
+
+    def heed_groups(self, origin: str, method: str, headers: list[tuple[str, str]]) -> None:
+        """Invalidate behind the caller what a provider's response makes worthless."""
+        with self.boundary.around("groups"):
+            named = groups.invalidated(origin, method, headers)
+            if named is not None:
+                self.sweep_behind(named, f"provider:{groups.host_of(origin)}")
 
     # Reading.
 
@@ -105,20 +126,40 @@ class Desk:
             return None
         return Found(held.entry, None)
 
-    async def read(self, key: Key) -> Found | None:
-        """The first shelf's fresh entry, else the one that was fresh last."""
+    async def read(self, key: Key, beyond: float = 0.0) -> Found | None:
+        """The first shelf's fresh entry that ends after `beyond`, else the one that ends last."""
         latest: Found | None = None
         for shelf in self.shelves:
             entry = await shelf.read(key)
-            if entry is None:
+            if entry is None or self._hidden(entry, shelf):
                 continue
             if entry.tags and shelf is not self.authority and not await self._trusts(entry):
                 continue
             if latest is None or entry.expires > latest.entry.expires:
                 latest = Found(entry, shelf)
-            if entry.is_fresh(self.runtime.now()):
+            if entry.expires > max(self.runtime.now(), beyond):
                 return Found(entry, shelf)
         return latest
+
+    async def has_answer(self, key: Key) -> bool:
+        """Is there an answer that is still of use, so that no refusal may replace it?"""
+        now = self.runtime.now()
+        for found in (await self.recall(key), await self.read(key)):
+            if found is not None and not found.entry.is_refusal and found.entry.is_usable(now):
+                return True
+        return False
+
+    def _hidden(self, entry: Entry, shelf: Shelf) -> bool:
+        """Was it swept, and kept all the same by somebody who had not heard of it?"""
+        if not self.sweeps.hides(entry):
+            return False
+
+        async def remove() -> None:
+            gone = Selection(keys=(entry.key,))
+            await shelf.ask("remove", lambda: shelf.store.remove(gone, quiet=True))
+
+        self.runtime.behind(remove)
+        return True
 
     async def _trusts(self, entry: Entry) -> bool:
         """Is an entry out of a layer that is not the authority known to be valid?"""
@@ -145,6 +186,8 @@ class Desk:
                 break
             writing.put(found.entry)
         self._keep(found.entry)
+        if self.sweeps.hides(found.entry):
+            self.memory.drop(found.entry.key)  # swept since it was read
 
     async def find_fresh(self, key: Key) -> Found | None:
         """A fresh entry of the first layer that has one; backfilled."""
@@ -157,6 +200,20 @@ class Desk:
             self.backfill(found)
             return found
         return None
+
+    def last_sweep_of(self, asked: Asked) -> int:
+        """The number of the last recent sweep that names this question, as far as it is known."""
+        if not self.sweeps.recent:
+            return 0
+        question, path = asked.question, asked.call.path.partition("?")[0]
+        now = self.runtime.now()
+        tags = tuple((tag, 0) for tag in asked.wishes.tags)
+        return self.sweeps.latest(
+            Entry(
+                asked.key, b"", 0, (), now, now, now, question.model, asked.call.origin,
+                question.text, None, None, 0.0, tags, path, question.model,
+            )
+        )  # fmt: skip
 
     # Taking turns.
 
@@ -173,6 +230,15 @@ class Desk:
         self._writings[-1].give_back(lease)
 
     # Writing.
+
+    async def last_sweep(self) -> int:
+        """The number of the last sweep before now, for an answer that is about to be asked for."""
+        number = self.sweeps.number
+        if number is None and self.authority is not None:
+            store = self.authority.store
+            found = await self.authority.ask("epochs", lambda: store.epochs([SWEPT]))
+            number = None if found is None else found[SWEPT]
+        return number or 0
 
     async def capture(self, tags: Iterable[str]) -> dict[str, int] | None:
         """The epochs of tags before the provider is asked; None if they cannot be known."""
@@ -205,7 +271,15 @@ class Desk:
         Memory has it when this returns. The shelves follow behind, and whoever waits for the
         lease hears of it after the authority has the answer.
         """
-        if not self._keep(entry):
+        late = self.sweeps.late(entry)
+        kept = not late and self._keep(entry)
+        if late or self.sweeps.late(entry):
+            if kept:
+                self.memory.drop(entry.key)
+            if lease is not None:
+                self.give_back(lease)
+            return Verdict(False, Because.INVALIDATED)
+        if not kept:
             now = await self.memory.epochs(tag for tag, _ in entry.tags)
             moved = any(now[tag] != epoch for tag, epoch in entry.tags)
             if moved and self.authority is not None:

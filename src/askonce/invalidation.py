@@ -7,7 +7,7 @@ hidden tag that says what is swept, so that other processes sweep what is theirs
 """
 
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -20,7 +20,11 @@ SUBDIVIDES = "~"
 """Stands between a namespace and what its caller made of it; in no namespace of the server's."""
 OWN_NAMESPACE = "~askonce"
 """What a store keeps of its own among the entries; never swept."""
-_ANNOUNCES = "~sweep:"
+HIDDEN = "~sw"
+"""How the tags begin that no entry may carry: they tell of sweeps."""
+SWEPT = f"{HIDDEN}ept"
+"""The hidden tag whose epoch is the number of the last sweep."""
+_ANNOUNCES = f"{HIDDEN}eep:"
 _LONGEST_ANNOUNCEMENT = 1_500  # bytes: what a database can still index
 
 
@@ -103,6 +107,13 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         models = (entry.model, entry.asked_model)
         return self.model is None or any(fnmatch.fnmatchcase(m, self.model) for m in models if m)
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """The fields that are given, for people."""
+        found: dict[str, Any] = msgspec.structs.asdict(self)
+        given = {name: value for name, value in found.items() if value not in (None, ())}
+        return {**given, "keys": [str(key) for key in self.keys]} if self.keys else given
+
     # Announcing
 
     @property
@@ -126,6 +137,16 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return msgspec.json.decode(tag[len(_ANNOUNCES) :], type=Invalidation)
         except msgspec.MsgspecError:
             return Invalidation()
+
+
+def any_of(named: Sequence[Names]) -> Names:
+    """Names what one of them names."""
+    return lambda entry: any(names(entry) for names in named)
+
+
+def plain(epochs: Mapping[str, int]) -> dict[str, int]:
+    """The epochs of tags that entries may carry."""
+    return {tag: epoch for tag, epoch in epochs.items() if not tag.startswith(HIDDEN)}
 
 
 _FIELDS = "tags, keys, namespace, tenant, model, route, older_than, match"

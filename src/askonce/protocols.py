@@ -1,10 +1,11 @@
 """The seams between the story and the outside world, described by what each side guarantees."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
 from askonce.records import (
+    Arrival,
     Call,
     Damage,
     Entry,
@@ -49,8 +50,11 @@ class Store(Protocol):
         With a `fence`, also False if a later lease was given out for the key.
         """
 
-    async def remove(self, selection: Selection) -> int:
-        """Remove what the selection names; return how many entries went."""
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
+        """Remove what the selection names; return how many entries went.
+
+        With `quiet` it makes no news: others hear of it in another way.
+        """
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
         """The epoch of each tag, raised first with `bump`, above every epoch ever given out."""
@@ -130,8 +134,33 @@ class Memory(Store, Protocol):
     def heed(self, epochs: Mapping[str, int]) -> None:
         """`learn`, without a coroutine."""
 
+    def sweep(self, names: Callable[[Entry], bool]) -> int:
+        """Drop the entries that are named; how many."""
+
+    def drop(self, key: Key) -> None:
+        """Drop the entry under this key, if there is one."""
+
     def forget_all(self) -> None:
         """Drop every entry; epochs stay."""
+
+
+class EventSource(Protocol):
+    """A place that events are read from; its methods block. Errors: `StoreError`, nothing else.
+
+    Guarantees: every event that the place keeps is given out at least once, whenever its sender's
+    transaction ended. What this instance has given out it does not give out again.
+    """
+
+    async def read(self, since: str | None, patience: float) -> list[Arrival]:
+        """Events after a mark, or all that are kept; waits up to `patience` seconds for one.
+
+        `since` is the mark of what was taken last.
+        """
+
+    async def migrate(self) -> list[str]:
+        """Make what the source needs; what was done, one line each."""
+
+    async def close(self) -> None: ...
 
 
 class Response(Protocol):

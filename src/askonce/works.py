@@ -9,24 +9,27 @@ from typing import Literal
 
 from askonce.accounting import Ledger, Stats, stats_of
 from askonce.answering import Answering
+from askonce.auditing import Audit
 from askonce.boundary import Boundary
-from askonce.breaker import Breaker
 from askonce.coherence import Coherence
 from askonce.desk import Desk
 from askonce.errors import CacheClosed
 from askonce.identity import Identity
+from askonce.invalidation import Invalidation
 from askonce.layers import Tier
 from askonce.leasing import Leasing, Renewal
+from askonce.patterns import compiled
 from askonce.policy import Limits
 from askonce.prices import GenaiPrices
 from askonce.protocols import Memory, Prices, Store
+from askonce.rack import Rack
 from askonce.recognizing import Recognition
 from askonce.remembering import Remembering
 from askonce.runtimes import Blocking, InThread, Suspending
 from askonce.shelf import Shelf
-from askonce.stores import Ground, is_local, open_store
 from askonce.stores.memory import MemoryStore
-from askonce.stores.threaded import ThreadedStore
+from askonce.sweeping import Sweeping, Swept, Tell
+from askonce.sweeps import Sweeps
 from askonce.texts import Texts
 from askonce.writing import Writing
 
@@ -55,83 +58,6 @@ class Flavor:
         self.answering = Answering(desk, recognition)
         self.texts = Texts(desk)
         self.remembering = Remembering(desk)
-
-
-class _Rack:
-    """One layer below memory: its blocking store, and what both flavors of it share."""
-
-    def __init__(self, tier: Tier, runtime: Blocking, suspending: Suspending) -> None:
-        self.tier = tier
-        self.guard = runtime.guard()
-        # Where a call cannot be interrupted, the store's own deadline ends it a little earlier.
-        slow = tier.deadline * 0.9
-        self.breaker = Breaker(slow=slow, stall=tier.deadline / 2)
-        # Of the one thread that writes: how callers fare does not stop it.
-        self.writing_breaker = Breaker(slow=slow)
-        self._suspending = suspending
-        ground = Ground(
-            runtime.guard, runtime.now, runtime.place, False, tier.deadline, runtime.tick
-        )
-        self._ground = ground._replace(place=suspending.place, suspending=True)
-        self._local = not isinstance(tier.store, str) or is_local(tier.store)
-        self.blocking: Store = (
-            open_store(tier.store, ground, size=tier.size)
-            if isinstance(tier.store, str)
-            else tier.store
-        )
-        self._threads: list[InThread] = []
-        self._native: Store | None = None
-
-    def shelf(
-        self, runtime: Blocking | Suspending, ledger: Ledger, *, writes: bool = False
-    ) -> Shelf:
-        suspends = isinstance(runtime, Suspending)
-        return Shelf(
-            self.tier.name,
-            self.suspending() if suspends else self.blocking,
-            runtime=runtime,
-            ledger=ledger,
-            breaker=self.writing_breaker if writes else self.breaker,
-            guard=self.guard,
-            deadline=self.tier.deadline,
-            queues=suspends and self._local,
-        )
-
-    @property
-    def state(self) -> str:
-        """The state of the breakers: of the one that is worse off."""
-        reading, writing = self.breaker.state, self.writing_breaker.state
-        return (writing if self.breaker.closed else reading).value
-
-    def leasing(self, shelf: Shelf) -> Store:
-        """The store that gives leases to the callers of a shelf."""
-        if shelf.store is self.blocking or self._local or self.blocking.leases_travel:
-            return shelf.store
-        return self.threaded()  # what one instance gave, only that one prolongs
-
-    def suspending(self) -> Store:
-        """The store for event loops."""
-        if self._local:
-            return self.threaded()
-        assert isinstance(self.tier.store, str)
-        if self._native is None:
-            self._native = open_store(self.tier.store, self._ground, size=self.tier.size)
-        return self._native
-
-    def threaded(self) -> Store:
-        """The blocking store, for event loops."""
-        thread = InThread(f"askonce-{self.tier.name}")
-        self._threads.append(thread)
-        return ThreadedStore(self.blocking, thread)
-
-    async def close(self, *, in_loop: bool) -> None:
-        try:
-            if self._native is not None and in_loop:
-                await self._native.close()
-            await self.blocking.close()
-        finally:
-            for thread in self._threads:
-                thread.close()
 
 
 class Works:
@@ -169,14 +95,26 @@ class Works:
             clock=self.blocking_runtime.now,
         )
         self._memory_ttl = memory.ttl
+        self.sweeps = Sweeps(
+            compiled, tick=self.blocking_runtime.tick, guard=self.blocking_runtime.guard()
+        )
         self._sharing = sharing
-        self._racks = [
-            _Rack(tier, self.blocking_runtime, self.suspending_runtime) for tier in tiers
-        ]
+        self._racks = [Rack(tier, self.blocking_runtime, self.suspending_runtime) for tier in tiers]
         self._coherence: Coherence | None = None
         self._renewal: Renewal | None = None
         if self._racks:
             self._share(self._racks)
+        else:
+            self.sweeps.begin(0)
+        self._sweeping = Sweeping(
+            memory=self.memory,
+            stores=self._patient_stores,
+            sweeps=self.sweeps,
+            runtime=Blocking(**times),
+            compile_=compiled,
+            boundary=Boundary(self.ledger),
+        )
+        self.audit = Audit(Boundary(self.ledger), self.blocking_runtime.now)
         self._writings = tuple(self._writing(rack) for rack in self._racks)
         self.identity: Identity | None = None
         self._passing_identity: Identity | None = None
@@ -186,7 +124,7 @@ class Works:
         self._blocking: Flavor | None = None
         self._suspending: Flavor | None = None
 
-    def _share(self, racks: list[_Rack]) -> None:
+    def _share(self, racks: list[Rack]) -> None:
         """What other processes do, and what they may not do meanwhile: the last layer knows."""
         authority = racks[-1].blocking
         boundary = Boundary(self.ledger)
@@ -194,6 +132,7 @@ class Works:
             authority,
             memory=self.memory,
             between=[rack.blocking for rack in racks[:-1]],
+            sweeps=self.sweeps,
             runtime=self.blocking_runtime,
             boundary=boundary,
             lost=self._forget_identity,
@@ -203,7 +142,7 @@ class Works:
             authority, self._sharing.lease, runtime=self.blocking_runtime, boundary=boundary
         )
 
-    def _writing(self, rack: _Rack) -> Writing:
+    def _writing(self, rack: Rack) -> Writing:
         coherence = self._coherence
         assert coherence is not None
         return Writing(
@@ -215,7 +154,11 @@ class Works:
             ttl=rack.tier.ttl,
             renewal=self._renewal if rack is self._racks[-1] else None,
             begun=lambda: coherence.begun,
+            sweeps=self.sweeps,
         )
+
+    def _patient_stores(self) -> dict[str, Store]:
+        return {rack.tier.name: rack.patient() for rack in self._racks}
 
     @property
     def shared(self) -> Store | None:
@@ -266,9 +209,72 @@ class Works:
             ledger=self.ledger,
             limits=self.limits,
             prices=self.prices,
+            sweeps=self.sweeps,
+            sweep_behind=self.sweep_behind,
             memory_ttl=self._memory_ttl,
         )
         return Flavor(desk, self.recognition)
+
+    # Invalidating.
+
+    async def invalidate(
+        self,
+        invalidation: Invalidation,
+        *,
+        who: str,
+        dry_run: bool = False,
+        tell: Tell | None = None,
+    ) -> Swept:
+        """Carry out an invalidation, blocking. Raises ConfigError, StoreError."""
+        self._still_open()
+        if dry_run:
+            return await self._sweeping.look(invalidation, tell)
+        if invalidation.by_tags_alone:
+            return await self.invalidate_tags(self.blocking.desk, invalidation.tags, who=who)
+        swept = await self._sweeping.sweep(invalidation, tell)
+        self.audit(who, invalidation.told, swept.entries)
+        return swept
+
+    async def invalidate_tags(self, desk: Desk, tags: tuple[str, ...], *, who: str) -> Swept:
+        """The same by tags alone, for any number of entries at once, in the desk's flavor."""
+        await desk.invalidate(tags)
+        self.audit(who, {}, tags=tags)
+        return Swept(tags=tags)
+
+    async def invalidate_in_thread(
+        self,
+        invalidation: Invalidation,
+        *,
+        who: str,
+        dry_run: bool = False,
+        tell: Tell | None = None,
+    ) -> Swept:
+        """The same for event loops: what takes long does not hold them up."""
+        if invalidation.by_tags_alone and not dry_run:
+            return await self.invalidate_tags(self.suspending.desk, invalidation.tags, who=who)
+        thread = InThread("askonce-invalidating")
+        try:
+            return await thread(
+                lambda: self.invalidate(invalidation, who=who, dry_run=dry_run, tell=tell)
+            )
+        finally:
+            thread.close()
+
+    def sweep_behind(self, invalidation: Invalidation, who: str) -> None:
+        """Carry out an invalidation behind the caller.
+
+        One by tags alone is announced too: so it also counts for answers whose tags were not yet
+        known when they were asked for.
+        """
+
+        async def sweep() -> None:
+            if invalidation.by_tags_alone:
+                await self._sweeping.announce(invalidation, *invalidation.tags)
+                self.audit(who, {}, tags=invalidation.tags)
+            else:
+                await self.invalidate(invalidation, who=who)
+
+        self._sweeping.behind(sweep)
 
     async def identify(self, desk: Desk, headers: Mapping[str, str]) -> str | None:
         """The caller's namespace; None if it has no credential.
@@ -345,8 +351,19 @@ class Works:
         finally:
             thread.close()
 
+    async def _end_sweeps(self, flavor: Flavor) -> None:
+        if flavor.desk.runtime is self.blocking_runtime:
+            await self._sweeping.end()
+            return
+        thread = InThread("askonce-sweeping")
+        try:
+            await thread(self._sweeping.end)
+        finally:
+            thread.close()
+
     async def close(self, flavor: Flavor) -> None:
         await flavor.desk.settle()
+        await self._end_sweeps(flavor)
         await self.flush(flavor.desk)
         self.closed = True
         if self._coherence is not None:

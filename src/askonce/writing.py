@@ -15,9 +15,10 @@ import msgspec
 from askonce.accounting import Ledger
 from askonce.leasing import Renewal
 from askonce.protocols import Memory
-from askonce.records import Entry, Lease
+from askonce.records import Entry, Lease, Selection
 from askonce.runtimes import Runtime
 from askonce.shelf import Shelf
+from askonce.sweeps import Sweeps
 
 QUEUE_ENTRIES = 4_096
 QUEUE_BYTES = 64 << 20
@@ -51,6 +52,7 @@ class Writing:
         ttl: float | None,
         renewal: Renewal | None,
         begun: Callable[[], bool],
+        sweeps: Sweeps,
     ) -> None:
         self._shelf = shelf
         self._runtime = runtime
@@ -60,6 +62,7 @@ class Writing:
         self._ttl = ttl
         self._renewal = renewal
         self._begun = begun
+        self._sweeps = sweeps
         self._jobs: deque[Job] = deque()
         self._bytes = 0
         self._draining: object = None
@@ -110,15 +113,27 @@ class Writing:
                 job = self._jobs.popleft()
                 self._bytes -= _size(job.entry)
             kept = await self._write(job.entry, job.lease)
+            if kept and self._sweeps.hides(job.entry):
+                await self._take_back(job.entry)
+                kept = False
             if kept or (kept is None and not job.entry.tags):
                 for writing in job.above:
                     writing.put(job.entry)
             if job.lease is not None:
                 await self._release(job.lease)
 
+    async def _take_back(self, entry: Entry) -> None:
+        """What was swept while it was being written goes again."""
+        self._memory.drop(entry.key)
+        store, gone = self._shelf.store, Selection(keys=(entry.key,))
+        await self._shelf.ask("remove", lambda: store.remove(gone, quiet=True))
+
     async def _write(self, entry: Entry, lease: Lease | None) -> bool | None:
         """Whether the store has taken it; None if it could not be asked."""
         shelf, store = self._shelf, self._shelf.store
+        if self._sweeps.hides(entry):
+            self._memory.drop(entry.key)
+            return False
         while self._renewal is None and not self._begun():
             await self._runtime.pause(0.005)
         entry = shortened(entry, self._runtime.now(), self._ttl)

@@ -33,7 +33,7 @@ class FolderStore(PlainStore):
         self._path(entry.key).with_suffix(".key").write_bytes(msgspec.json.encode(entry.key))
         return True
 
-    async def remove(self, selection: Selection) -> int:
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
         doomed = [entry async for entry in self.scan(selection)]
         for entry in doomed:
             self._path(entry.key).unlink()

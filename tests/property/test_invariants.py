@@ -194,7 +194,7 @@ class Unreliable(PlainStore):
         self._maybe()
         return await self._store.write(entry)
 
-    async def remove(self, selection: Selection) -> int:
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
         self._maybe()
         return await self._store.remove(selection)
 

@@ -74,9 +74,12 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        for process in self._processes():
+        processes = self._processes()
+        for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        # While one of them lives, their shared memory does, and nobody else may start.
+        psutil.wait_procs(processes[1:], PATIENCE_S)
         self._frozen = []
         if self._process is not None:
             self._process.wait(PATIENCE_S)

@@ -44,10 +44,11 @@ class CommonStore(PlainStore):
             return False
         return await self.inside.write(entry)
 
-    async def remove(self, selection: Selection) -> int:
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
         self._well("remove")
-        with self._lock:
-            self.log.append(selection)
+        if not quiet:
+            with self._lock:
+                self.log.append(selection)
         return await self.inside.remove(selection)
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:

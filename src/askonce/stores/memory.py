@@ -161,6 +161,20 @@ class MemoryStore(PlainStore):
                 self._epochs.raise_to(tag, epoch)
             self._balance()
 
+    def sweep(self, names: Callable[[Entry], bool]) -> int:
+        """Drop the entries that are named; how many. Callers get through in between."""
+        with self._guard:
+            everything = list(self._held.values())
+        chosen = [held for held in everything if names(held.entry)]
+        for held in chosen:
+            self._forget(held)
+        return len(chosen)
+
+    def drop(self, key: Key) -> None:
+        held = self._held.get(key)
+        if held is not None:
+            self._forget(held)
+
     def forget_all(self) -> None:
         with self._guard:
             for held in list(self._held.values()):
@@ -178,7 +192,7 @@ class MemoryStore(PlainStore):
     async def learn(self, epochs: Mapping[str, int]) -> None:
         self.heed(epochs)
 
-    async def remove(self, selection: Selection) -> int:
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
         with self._guard:
             chosen = self._chosen(selection)
             for held in chosen:

@@ -95,7 +95,7 @@ class PostgresStore(PlainStore):
                 stored += await session.repeat(self._statement(WRITE), batch)
         return stored
 
-    async def remove(self, selection: Selection) -> int:
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
         if selection.keys == ():
             return 0
         removed = 0
@@ -103,7 +103,8 @@ class PostgresStore(PlainStore):
             keys = _turned(row[:3] for row in found)
             removed += (await self._ask(REMOVE, *keys, *_limits(selection)))[0][0]
         # Told at the end: whoever forgets an entry now does not find it here again.
-        await self._change(RECORD, logged(Change(removed=selection)), self._channel)
+        if not quiet:
+            await self._change(RECORD, logged(Change(removed=selection)), self._channel)
         return removed
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:

@@ -28,7 +28,7 @@ from askonce.stores.redis_books import Books, encoded
 from askonce.stores.redis_calls import Call, Caller, command, script
 from askonce.stores.redis_lanes import Lanes
 from askonce.stores.redis_names import Names
-from askonce.stores.redis_routes import Cluster, Command, OneServer, Route, Sentinels, sure
+from askonce.stores.redis_routes import Command, route_to, sure
 from askonce.stores.redis_scripts import LEASE, RELEASE, RENEW, WRITE
 from askonce.stores.redis_wire import Node, pack
 
@@ -56,13 +56,7 @@ class RedisStore(PlainStore):
         def make(server: Server, address: RedisAddress) -> Node:
             return Node(server, address, ground, lambda: self._books.greeting())
 
-        self._route: Route
-        if address.kind == "cluster":
-            self._route = Cluster(address, make, names.home)
-        elif address.kind == "sentinel":
-            self._route = Sentinels(address, make)
-        else:
-            self._route = OneServer(address, make)
+        self._route = route_to(address, make, names.home)
         self._caller = Caller(self._route)
         self._books = Books(names, self._caller)
         self._lanes: Lanes | None = None
@@ -100,7 +94,7 @@ class RedisStore(PlainStore):
     async def write_all(self, entries: Sequence[Entry]) -> int:
         return sum([await self._write(bundle, 0) for bundle in _bundles(entries)])
 
-    async def remove(self, selection: Selection) -> int:
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
         removed = 0
         async for names in self._pages(selection):
             if selection.expired_before is not None:
@@ -108,7 +102,8 @@ class RedisStore(PlainStore):
                 names = [self._names.entry(entry.key) for entry in found]
             removed += await self._unlink(names)
         # Told last: who hears of it must not find the entries here any more.
-        await self._books.tell_removed(selection)
+        if not quiet:
+            await self._books.tell_removed(selection)
         return removed
 
     async def scan(self, selection: Selection) -> AsyncIterator[Entry]:

@@ -106,7 +106,7 @@ class SqliteStore(PlainStore):
         finally:
             self._let_log_grow(_LOG_PAGES)
 
-    async def remove(self, selection: Selection) -> int:
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
         selection = distinct(selection)
         removed = 0
         place: int | None = None if selection.keys == () else 0
@@ -114,7 +114,7 @@ class SqliteStore(PlainStore):
             with self._file.writing() as db:
                 rows, place = page(db, selection, place, IDS)
                 removed += _delete(db, (id_ for (id_,) in rows))
-                if place is None:
+                if place is None and not quiet:
                     # At the end: whoever hears of it cannot read back what was to go.
                     changes.log_removal(db, selection)
         return removed

@@ -32,8 +32,8 @@ class ThreadedStore:
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         return await self._run(lambda: self._store.write(entry, fence=fence))
 
-    async def remove(self, selection: Selection) -> int:
-        return await self._run(lambda: self._store.remove(selection))
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
+        return await self._run(lambda: self._store.remove(selection, quiet=quiet))
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
         return await self._run(lambda: self._store.epochs(tags, bump=bump))

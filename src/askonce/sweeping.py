@@ -1,0 +1,223 @@
+"""Sweeping: entries that an invalidation names are looked for one by one, and removed.
+
+First the sweep is announced: from then on no answer whose question was asked before is kept, and
+every process sweeps its own memory and its own layers between. Then the shared store is looked
+through, and a little later once more, for what was being written the first time.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from askonce.boundary import Boundary
+from askonce.invalidation import SWEPT, Compile, Invalidation, Names
+from askonce.protocols import Memory, Store
+from askonce.records import Entry, Key, Selection
+from askonce.runtimes import Runtime, Work
+from askonce.sweeps import Sweeps
+
+Tell = Callable[[int], None]
+
+SAMPLES = 5
+UNDER_WAY = 1.5
+"""Seconds after which whoever had not heard of a sweep has, and what it wrote has arrived."""
+_AT_ONCE = 500
+_STEP = 0.02  # seconds between looks whether the cache is being closed
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One of the entries that were found; `age` is in seconds."""
+
+    key: str
+    question: str
+    model: str
+    age: float
+    tags: tuple[str, ...] = ()
+
+
+class Swept(msgspec.Struct, frozen=True, kw_only=True):
+    """What an invalidation did, or with `dry_run` would do.
+
+    `entries` were found in the layer that has most of them; None where nobody counted, because
+    an invalidation by tags does not look at entries. `layers` counts each layer for itself.
+    """
+
+    entries: int | None = None
+    layers: dict[str, int] = {}
+    samples: tuple[Sample, ...] = ()
+    tags: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class Looked(NamedTuple):
+    found: int
+    samples: tuple[Sample, ...]
+
+
+class Sweeping:
+    """Carries out invalidations, over the blocking stores of one cache, the nearest first.
+
+    `runtime` is blocking and its own: what it does behind is waited for by `end` alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory: Memory,
+        stores: Callable[[], Mapping[str, Store]],
+        sweeps: Sweeps,
+        runtime: Runtime,
+        compile_: Compile,
+        boundary: Boundary,
+    ) -> None:
+        self._memory = memory
+        self._stores = stores
+        self._sweeps = sweeps
+        self._runtime = runtime
+        self._compile = compile_
+        self._boundary = boundary
+        self._guard = runtime.guard()
+        self._due: list[Invalidation] = []
+        self._ending = False
+
+    async def look(self, invalidation: Invalidation, tell: Tell | None = None) -> Swept:
+        """What would be invalidated. Raises ConfigError, StoreError."""
+        names = invalidation.matcher(self._compile)
+        layers: dict[str, int] = {}
+        samples: tuple[Sample, ...] = ()
+        for name, store in {"memory": self._memory, **self._stores()}.items():
+            found = await self._through(store, invalidation, names, tell)
+            layers[name] = found.found
+            samples = found.samples or samples
+        most = max(layers.values())
+        return Swept(entries=most, layers=layers, samples=samples, dry_run=True)
+
+    async def announce(self, invalidation: Invalidation, *tags: str) -> dict[str, int]:
+        """Bump the tags and tell of the sweep, at once; the tags' epochs. Raises StoreError."""
+        hidden = (SWEPT, invalidation.announcement)
+        authority = next(reversed([*self._stores().values()]), None)
+        if authority is None:
+            number = self._sweeps.next_number()
+            raised = {**await self._memory.epochs(tags, bump=True), **dict.fromkeys(hidden, number)}
+        else:
+            raised = await authority.epochs([*tags, *hidden], bump=True)
+        fresh = self._sweeps.hear(raised)
+        epochs = {tag: raised[tag] for tag in tags}
+        self._memory.heed(epochs)
+        for names in fresh:
+            self._memory.sweep(names)
+        return epochs
+
+    async def sweep(self, invalidation: Invalidation, tell: Tell | None = None) -> Swept:
+        """Announce it and remove what it names. Raises ConfigError, StoreError."""
+        names = invalidation.matcher(self._compile)  # a bad pattern announces nothing
+        in_memory = (await self._through(self._memory, invalidation, names, None)).found
+        await self.announce(invalidation)
+        layers = {"memory": in_memory}
+        samples: tuple[Sample, ...] = ()
+        for name, store in self._stores().items():
+            found = await self._through(store, invalidation, names, tell, remove=True)
+            layers[name] = found.found
+            samples = found.samples or samples
+        if self._stores():
+            self._look_later(invalidation)
+        return Swept(entries=max(layers.values()), layers=layers, samples=samples)
+
+    def behind(self, work: Work) -> None:
+        """Do the work after the caller was answered; what goes wrong is counted."""
+
+        async def attempt() -> None:
+            with self._boundary.around("sweep"):
+                await work()
+
+        self._runtime.behind(attempt)
+
+    async def end(self) -> None:
+        """Finish what is under way, without waiting for others."""
+        self._ending = True
+        await self._runtime.settle()
+
+    def _look_later(self, invalidation: Invalidation) -> None:
+        with self._guard:
+            self._due.append(invalidation)
+            first = len(self._due) == 1
+        if first:
+            self.behind(self._second_look)
+
+    async def _second_look(self) -> None:
+        until = self._runtime.tick() + UNDER_WAY
+        while self._runtime.tick() < until and not self._ending:
+            await self._runtime.pause(_STEP)
+        with self._guard:
+            due, self._due = self._due, []
+        await self._look_again(due)
+
+    async def _look_again(self, invalidations: list[Invalidation]) -> int:
+        """Remove what was kept although it was swept; how many entries that were."""
+        matchers = [invalidation.matcher(self._compile) for invalidation in invalidations]
+
+        def names(entry: Entry) -> bool:
+            return any(one(entry) for one in matchers) and self._sweeps.hides(entry)
+
+        only = invalidations[0] if len(invalidations) == 1 else Invalidation()
+        removed = 0
+        for store in self._stores().values():
+            removed += (await self._through(store, only, names, None, remove=True)).found
+        return removed
+
+    async def _through(
+        self,
+        store: Store,
+        invalidation: Invalidation,
+        names: Names,
+        tell: Tell | None,
+        *,
+        remove: bool = False,
+    ) -> Looked:
+        """Look at every entry of a store that may be named; remove those that are."""
+        found = looked = 0
+        samples: list[Sample] = []
+        chosen: list[Key] = []
+        now = self._runtime.now()
+        async for entry in store.scan(invalidation.selection):
+            looked += 1
+            if names(entry):
+                found += 1
+                if len(samples) < SAMPLES:
+                    samples.append(_sample(entry, now))
+                if remove:
+                    chosen.append(entry.key)
+            if len(chosen) == _AT_ONCE:
+                await remove_quietly(store, chosen)
+                chosen = []
+            if tell is not None and looked % _AT_ONCE == 0:
+                tell(looked)
+        if chosen:
+            await remove_quietly(store, chosen)
+        if tell is not None:
+            tell(looked)
+        return Looked(found, tuple(samples))
+
+
+async def remove_quietly(store: Store, keys: list[Key]) -> None:
+    """Remove entries without news of it: who has to hear of the sweep hears its announcement."""
+    await store.remove(Selection(keys=tuple(keys)), quiet=True)
+
+
+async def sweep_store(store: Store, names: Names) -> None:
+    """Remove what is named from a store that no other process sweeps for us."""
+    chosen: list[Key] = []
+    async for entry in store.scan(Selection()):
+        if names(entry):
+            chosen.append(entry.key)
+        if len(chosen) == _AT_ONCE:
+            await remove_quietly(store, chosen)
+            chosen = []
+    if chosen:
+        await remove_quietly(store, chosen)
+
+
+def _sample(entry: Entry, now: float) -> Sample:
+    tags = tuple(tag for tag, _ in entry.tags)
+    return Sample(str(entry.key), entry.question, entry.model, round(entry.age(now), 3), tags)
