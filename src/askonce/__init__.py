@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from askonce.accounting import Stats
     from askonce.cache import AsyncCache, Cache
+    from askonce.documents import document_tags
     from askonce.errors import AskOnceError, CacheClosed, ConfigError, StoreError
+    from askonce.events import Happened
+    from askonce.invalidation import Invalidation
     from askonce.layers import Layer
     from askonce.records import Because, Entry, Key, Outcome, Usage
+    from askonce.rules import Rules
+    from askonce.sources import Source
     from askonce.texts import Answer
     from askonce.transport import CachingTransport
 
@@ -30,12 +35,17 @@ __all__ = [
     "CachingTransport",
     "ConfigError",
     "Entry",
+    "Happened",
+    "Invalidation",
     "Key",
     "Layer",
     "Outcome",
+    "Rules",
+    "Source",
     "Stats",
     "StoreError",
     "Usage",
+    "document_tags",
 ]
 
 _WHERE = {
@@ -48,12 +58,17 @@ _WHERE = {
     "CachingTransport": "transport",
     "ConfigError": "errors",
     "Entry": "records",
+    "Happened": "events",
+    "Invalidation": "invalidation",
     "Key": "records",
     "Layer": "layers",
     "Outcome": "records",
+    "Rules": "rules",
+    "Source": "sources",
     "Stats": "accounting",
     "StoreError": "errors",
     "Usage": "records",
+    "document_tags": "documents",
 }
 
 

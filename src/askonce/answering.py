@@ -34,6 +34,7 @@ from collections.abc import Hashable
 import msgspec
 
 from askonce import directives, policy
+from askonce.aliases import Aliases
 from askonce.asking import Asking
 from askonce.cache_status import cache_status
 from askonce.desk import Asked, Desk
@@ -43,7 +44,7 @@ from askonce.presenting import Presenting
 from askonce.protocols import Upstream
 from askonce.recognizing import Recognition, sampled_key
 from askonce.recording import Recording
-from askonce.records import Because, Call, Outcome
+from askonce.records import Because, Call, Entry, Key, Outcome
 from askonce.reply import Reply, relayed_headers
 
 _SAMPLED_QUESTIONS = 65_536
@@ -56,6 +57,9 @@ class Answering:
         self._desk = desk
         self._recognition = recognition
         self._presenting = Presenting(desk)
+        self._aliases = Aliases(desk)
+        self._looks_ahead = desk.limits.refresh_ahead > 0
+        self._ahead: dict[Key, float] = {}
         self._samples: dict[bytes, int] = {}
 
     async def answer(self, call: Call, upstream: Upstream) -> Reply:
@@ -78,6 +82,8 @@ class Answering:
             attempt.what = "memory"
             held = self._desk.find(asked.key)
             if held is not None and self._desk.life(held.entry, asked) is Life.FRESH:
+                if self._looks_ahead and self._is_due(held.entry, asked):
+                    return msgspec.structs.replace(asked, beyond=held.entry.expires)
                 return _noted(asked, self._presenting.hit(asked, held, Outcome.HIT_MEMORY))
         return asked
 
@@ -87,13 +93,13 @@ class Answering:
             return await self._pass(call, asked, upstream)
         if not asked.verdict.yes and not asked.wishes.only_if_cached:
             return _noted(asked, await self._pass(call, asked.verdict.because, upstream))
-        if (reply := self._stale(asked, upstream)) is not None:
+        if (reply := self._refreshed_behind(asked, upstream)) is not None:
             return _noted(asked, reply)
         while True:
             recording, leads = await self._join(asked, upstream)
             found = await self._presenting.present(asked, recording, leads=leads)
-            if leads and recording.due:
-                self._refresh(asked, upstream)
+            if leads and recording.due and recording.entry is not None:
+                self._refresh(asked, recording.entry, upstream)
             if isinstance(found, Because):
                 return _noted(asked, await self._pass(call, found, upstream))
             if found is not None:
@@ -111,6 +117,7 @@ class Answering:
         found = self._recognition.recognize(call, namespace)
         if isinstance(found, Because):
             return found
+        wishes = found.under_rules(wishes)
         limits = self._desk.limits
         verdict = policy.may_ask(found.question, wishes, limits)
         key = found.key
@@ -128,34 +135,50 @@ class Answering:
 
     # Step 5.
 
-    def _stale(self, asked: Asked, upstream: Upstream) -> Reply | None:
-        """Answer with a stale entry of memory that may still serve, and refresh it behind."""
+    def _is_due(self, entry: Entry, asked: Asked) -> bool:
+        """Should a fresh entry be refreshed, and does nobody here do so already?"""
+        return self._desk.is_due(entry, asked) and self._ahead.get(entry.key) != entry.expires
+
+    def _refreshed_behind(self, asked: Asked, upstream: Upstream) -> Reply | None:
+        """Answer with an entry of memory that is stale and may still serve, or that is fresh and
+        due, and refresh it behind."""
         desk = self._desk
         if asked.wishes.no_cache:
             return None
         held = desk.find(asked.key)
-        if held is None or desk.life(held.entry, asked) is not Life.STALE:
+        if held is None:
             return None
-        self._refresh(asked, upstream)
+        life = desk.life(held.entry, asked)
+        if life is not Life.STALE and not (life is Life.FRESH and asked.beyond):
+            return None
+        if life is Life.STALE or held.entry.expires <= asked.beyond:
+            self._refresh(asked, held.entry, upstream)
         with desk.boundary.around("memory"):
-            return self._presenting.hit(asked, held, Outcome.STALE)
+            stale = life is Life.STALE
+            return self._presenting.hit(asked, held, Outcome.STALE if stale else Outcome.HIT_MEMORY)
         return None
 
-    def _refresh(self, asked: Asked, upstream: Upstream) -> None:
-        again = msgspec.structs.replace(asked, refreshing=True)
+    def _refresh(self, asked: Asked, entry: Entry, upstream: Upstream) -> None:
+        """Ask again behind the caller; if it fails, the entry stays as it is."""
+        if asked.wishes.only_if_cached:
+            return
+        again = msgspec.structs.replace(asked, refreshing=True, beyond=entry.expires)
+        self._ahead[entry.key] = entry.expires
 
         async def ask_again() -> None:
-            with self._desk.boundary.around("refresh"):
-                recording, leads = await self._join(again, upstream)
-                reader = self._presenting.reader(again, recording)
-                try:
-                    if leads:
-                        await reader.whole()
-                finally:
-                    await reader.close()
+            try:
+                with self._desk.boundary.around("refresh"):
+                    recording, leads = await self._join(again, upstream)
+                    reader = self._presenting.reader(again, recording)
+                    try:
+                        if leads:
+                            await reader.whole()
+                    finally:
+                        await reader.close()
+            finally:
+                self._ahead.pop(entry.key, None)
 
-        if not asked.wishes.only_if_cached:
-            self._desk.runtime.behind(ask_again)
+        self._desk.runtime.behind(ask_again)
 
     # Step 6.
 
@@ -168,11 +191,12 @@ class Answering:
             asked.key,
             asked.wishes.restrict,
             tuple(epochs.values()),
+            desk.last_sweep_of(asked),
             asked.refreshing,
         )
 
         def take_off() -> Recording:
-            return Recording(desk.runtime, Asking(desk, asked, upstream, flight))
+            return Recording(desk.runtime, Asking(desk, asked, upstream, flight, self._aliases))
 
         return desk.flights.join(flight, take_off)
 
@@ -181,6 +205,7 @@ class Answering:
         self._desk.ledger.answered(Outcome.BYPASS, because)
         self._desk.ledger.asked_upstream()
         response = await upstream.ask(call, call.body, raw=True)
+        self._desk.heed_groups(call.origin, call.method, response.headers)
         headers = relayed_headers(response.headers, cache_status(Outcome.BYPASS, because), raw=True)
         return Reply(response.status, headers, Outcome.BYPASS, because, source=response)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from askonce import policy
+from askonce import groups, policy
+from askonce.aliases import Aliases
 from askonce.boundary import Held
 from askonce.desk import Asked, Desk, Found
 from askonce.formats.contract import Folding
@@ -35,14 +36,19 @@ _encode = msgspec.json.Encoder().encode
 class Asking:
     """One question on its way to the provider."""
 
-    def __init__(self, desk: Desk, asked: Asked, upstream: Upstream, flight: Hashable) -> None:
+    def __init__(
+        self, desk: Desk, asked: Asked, upstream: Upstream, flight: Hashable, aliases: Aliases
+    ) -> None:
         self._desk = desk
         self._asked = asked
         self._upstream = upstream
+        self._aliases = aliases
         self._flight = flight
         self._fallback: Found | None = None
+        self._lacking: Entry | None = None
         self._lease: Lease | None = None
         self._epochs: dict[str, int] | None = {}
+        self._swept = 0
         self._response: Response | None = None
         self._splitter: Splitter
         self._folding: Folding
@@ -78,12 +84,18 @@ class Asking:
         takes_turns = self._readable and self._lease is None and not asked.wishes.no_store
         if takes_turns and await self._wait_for_turn(recording):
             return
-        self._epochs = await desk.capture(asked.wishes.tags)
+        self._swept = await desk.last_sweep()
+        before = self._lacking
+        if asked.refreshing and self._fallback is not None:
+            # Whoever refreshes an answer need not be the one who tagged it.
+            before = self._fallback.entry
+        self._epochs = await desk.capture(policy.united(asked.wishes, before))
         self._started = desk.runtime.tick()
         response = await self._ask(recording)
         if response is None:
             return
         self._response = response
+        desk.heed_groups(asked.call.origin, asked.call.method, response.headers)
         content = next((v for n, v in response.headers if n.lower() == "content-type"), "")
         streamed = 200 <= response.status < 300 and content.startswith("text/event-stream")
         if streamed:
@@ -97,27 +109,44 @@ class Asking:
     async def _answer_from_layers(self, recording: Recording) -> bool:
         """Memory once more, then the shelves; True if one of them had the answer."""
         desk, asked = self._desk, self._asked
+        beyond = asked.beyond if asked.refreshing else 0.0
         found = await desk.recall(asked.key)
-        if found is None or desk.life(found.entry, asked) is not Life.FRESH:
-            below = await desk.read(asked.key)
-            if below is not None and (found is None or below.entry.expires > found.entry.expires):
+        if (
+            found is None
+            or found.entry.expires <= beyond
+            or desk.life(found.entry, asked) is not Life.FRESH
+        ):
+            below = await desk.read(asked.key, beyond, asked.wishes.tags)
+            if below is not None and (found is None or self._is_better(below, found)):
                 found = below
         if found is None:
             return False
         entry = found.entry
         life = desk.life(entry, asked)
-        if life is Life.FRESH or (life is Life.STALE and not asked.refreshing):
+        stale = life is Life.STALE
+        if (life is Life.FRESH and entry.expires > beyond) or (stale and not asked.refreshing):
             desk.backfill(found)
-            recording.due = life is Life.STALE
-            self._replay(recording, found, Outcome.STALE if recording.due else found.outcome)
+            recording.due = stale or (not asked.refreshing and desk.is_due(entry, asked))
+            self._replay(recording, found, Outcome.STALE if stale else found.outcome)
             return True
-        if not entry.is_fresh(desk.runtime.now()):
+        if life is Life.OTHER_TAGS:
+            self._lacking = entry
+            recording.because = Because.OTHER_TAGS
+            return False
+        if not policy.bounded(entry, asked.wishes).is_fresh(desk.runtime.now()):
             recording.because = Because.EXPIRED
         elif life is Life.OVER:
             recording.because = Because.TOO_OLD
-        if life in (Life.STALE, Life.IF_ERROR):
+        if life is not Life.OVER:
             self._fallback = found
         return False
+
+    def _is_better(self, below: Found, found: Found) -> bool:
+        tags = self._asked.wishes.tags
+        lacks = bool(tags) and not policy.carries(found.entry, tags)
+        if lacks and policy.carries(below.entry, tags):
+            return True
+        return below.entry.expires > found.entry.expires
 
     async def _wait_for_turn(self, recording: Recording) -> bool:
         """One process of many asks; True if another one's answer is there to be replayed."""
@@ -289,8 +318,13 @@ class Asking:
                     judged = asked.format.judge(answer, wants_json=asked.question.wants_json)
         size = len(body) if body is not None else 0
         verdict = policy.may_store(status, judged, size, asked.wishes, desk.limits)
+        if verdict.because is Because.STATUS:
+            verdict = await self._may_keep_refusal(status, answer, size)
+        if verdict.yes:
+            verdict = await self._join_groups(verdict)
         entry: Entry | None = None
-        if body is not None and isinstance(answer, dict) and judged not in _SHAPELESS:
+        makes_sense = judged not in _SHAPELESS or verdict.yes
+        if body is not None and isinstance(answer, dict) and makes_sense:
             recording.answer = body
             with desk.boundary.around("entry"):
                 entry = self._entry(body, answer)
@@ -306,6 +340,33 @@ class Asking:
         desk.flights.land(self._flight, recording)
         self._let_go()
         desk.ledger.landed(verdict, entry, recording.joined)
+        if verdict.yes and entry is not None and not entry.is_refusal:
+            self._aliases.note(entry, answer)
+
+    async def _may_keep_refusal(self, status: int, answer: Any, size: int) -> Verdict:
+        """May the provider's "no" be kept? Never in place of an answer that is still of use."""
+        desk, asked = self._desk, self._asked
+        verdict = policy.may_store_refusal(status, answer, size, asked.wishes, desk.limits)
+        if verdict.yes and await desk.has_answer(asked.key):
+            return Verdict(False, Because.STATUS)
+        return verdict
+
+    async def _join_groups(self, verdict: Verdict) -> Verdict:
+        """The provider's own groups are tags too, known only now.
+
+        That their epochs are of now is safe: a group's invalidation is announced as a sweep, and
+        a sweep counts from before the question was asked.
+        """
+        assert self._response is not None
+        names = groups.named(self._response.headers, groups.GROUPS)
+        if not names or self._epochs is None:
+            return verdict
+        tags = groups.tags(self._asked.call.origin, names)
+        if tags is None:
+            return Verdict(False, Because.BAD_TAGS)
+        epochs = await self._desk.capture(tags)
+        self._epochs = None if epochs is None else {**epochs, **self._epochs}
+        return verdict
 
     def _entry(self, body: bytes, answer: dict[str, Any]) -> Entry | None:
         desk, asked = self._desk, self._asked
@@ -314,7 +375,14 @@ class Asking:
             return None  # the epochs are not known, so neither is what an invalidation would mean
         assert self._response is not None
         now = desk.runtime.now()
-        expires = now + policy.time_to_live(asked.wishes, desk.limits)
+        status = self._response.status
+        if status >= 400:
+            expires = stale_until = now + policy.lifetime_of_refusal(asked.wishes, desk.limits)
+        else:
+            expires = now + policy.lifetime(
+                asked.wishes.ttl, desk.limits, asked.key.digest, asked.wishes.lives
+            )
+            stale_until = expires + desk.limits.keeps_stale
         usage: Usage | None = asked.format.usage(answer)
         model = asked.format.model(answer) or asked.question.model
         cost = None
@@ -324,11 +392,11 @@ class Asking:
         return Entry(
             key=asked.key,
             body=body,
-            status=self._response.status,
+            status=status,
             headers=kept_headers(self._response.headers),
             created=now,
             expires=expires,
-            stale_until=expires + desk.limits.keeps_stale,
+            stale_until=stale_until,
             model=model,
             origin=asked.call.origin,
             question=asked.question.text,
@@ -338,6 +406,7 @@ class Asking:
             tags=tuple(epochs.items()),
             route=asked.call.path.partition("?")[0],
             asked_model=asked.question.model,
+            swept=self._swept,
         )
 
 
@@ -350,4 +419,6 @@ def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
             kept.append((lower, value))
         elif lower in _RENAMED_HEADERS:
             kept.append((_RENAMED_HEADERS[lower], value))
+    if names := groups.named(headers, groups.GROUPS):
+        kept.append((groups.GROUPS, groups.serialize(names)))
     return tuple(kept)

@@ -12,23 +12,28 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
 
+from askonce import arguments
 from askonce.accounting import Stats
-from askonce.durations import parse_duration, parse_size
+from askonce.documents import expand
 from askonce.errors import ConfigError
+from askonce.events import Happened, Says
 from askonce.invalidation import Invalidation, read
-from askonce.layers import Layer, Tier, tiers_of
+from askonce.layers import Layer, tiers_of
 from askonce.policy import Limits
 from askonce.protocols import Prices, Store, Upstream
 from askonce.records import Call, Damage, Key
 from askonce.remembering import Remembered
 from askonce.reply import Reply
+from askonce.rules import Rules
 from askonce.runtimes import finish
+from askonce.sources import Source, sources_of
 from askonce.sweeping import Swept
 from askonce.texts import Answer
 from askonce.works import Sharing, Works
 
 P = ParamSpec("P")
 R = TypeVar("R")
+OnEvent = TypeVar("OnEvent", bound=Says)
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -46,6 +51,10 @@ class _Settings:
         ttl: timedelta | str = "24h",
         stale_while_revalidate: timedelta | str = "0s",
         stale_if_error: timedelta | str = "0s",
+        refresh_ahead: float = 0.0,
+        jitter: float | str = 0.0,
+        negative_ttl: timedelta | str = "0s",
+        expire_on: Literal["model", "fingerprint", "never"] = "model",
         sampling: str = "bypass",
         layers: Sequence[Layer | str | Store] | None = None,
         memory: int | str = "256 MiB",
@@ -55,44 +64,43 @@ class _Settings:
         lease_wait: timedelta | str = "20s",
         namespace: str | None = None,
         limits: Limits | None = None,
+        rules: Rules | None = None,
+        sources: Sequence[Source | str] = (),
+        audit: str | None = None,
         tenants: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
         prices: Prices | None = None,
     ) -> None:
         """See the class. Raises ConfigError."""
         if limits is None:
-            limits = Limits(
-                ttl=_seconds("ttl", ttl),
-                stale_while_revalidate=_seconds("stale_while_revalidate", stale_while_revalidate),
-                stale_if_error=_seconds("stale_if_error", stale_if_error),
-                pool=_pool(sampling),
+            limits = arguments.limits(
+                ttl=ttl,
+                stale_while_revalidate=stale_while_revalidate,
+                stale_if_error=stale_if_error,
+                refresh_ahead=refresh_ahead,
+                jitter=jitter,
+                negative_ttl=negative_ttl,
+                expire_on=expire_on,
+                sampling=sampling,
             )
         if namespace is not None and not _NAMESPACE.fullmatch(namespace):
             raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
         if layers is not None and url != "memory:":
             raise ConfigError("layers and an address were given; put the address into layers")
         named, tiers = tiers_of([url] if layers is None else layers)
-        own = Tier("memory", "memory:", None, _bytes("memory", memory), 1.0)
-        if named is not None:
-            own = own._replace(
-                ttl=named.ttl, size=named.size if named.size is not None else own.size
-            )
-        if consistency not in ("eventual", "strong"):
-            raise ConfigError(f"consistency is {consistency!r}; write 'eventual' or 'strong'")
         self._works = Works(
-            own,
+            arguments.own_tier(memory, named),
             tiers,
             limits=limits,
-            sharing=Sharing(
-                consistency=consistency,
-                lease=_seconds("lease", lease),
-                wait=_seconds("lease_wait", lease_wait),
-            ),
+            rules=rules,
+            sharing=_sharing(consistency, lease, lease_wait),
             eviction=eviction,
             namespace=namespace,
             tenants=tenants,
             clock=clock,
             prices=prices,
+            sources=sources_of(sources),
+            audit=audit,
         )
 
     @property
@@ -111,7 +119,7 @@ class _Settings:
         older_than: timedelta | str | None,
         match: str | None,
     ) -> Invalidation:
-        age = None if older_than is None else f"{_seconds('older_than', older_than)}s"
+        age = None if older_than is None else f"{arguments.seconds('older_than', older_than)}s"
         fields = {
             "tags": sorted({tags} if isinstance(tags, str) else set(tags)),
             "keys": [str(key) for key in ([keys] if isinstance(keys, (str, Key)) else keys)],
@@ -128,6 +136,20 @@ class _Settings:
         """What this cache did since it was opened, in this process."""
         return self._works.stats()
 
+    def on_event(self, event: str) -> Callable[[OnEvent], OnEvent]:
+        """Ask a function what an event of this name invalidates; see docs/events.md.
+
+        It gets the event's data, a dict, and returns a tag, an `Invalidation`, several of them, or
+        None. It is an ordinary function, is called in any thread, and may be called again for the
+        same event.
+        """
+
+        def decorate(function: OnEvent) -> OnEvent:
+            self._works.events.on(event, function)
+            return function
+
+        return decorate
+
     def remember(
         self,
         *,
@@ -142,8 +164,8 @@ class _Settings:
         must be plain data (what JSON and the annotations can carry); anything else is passed
         through to the function every time. Errors of the function are never remembered.
         """
-        seconds = self._works.limits.ttl if ttl is None else _seconds("ttl", ttl)
-        wanted = tuple(sorted(set(tags)))
+        seconds = None if ttl is None else arguments.seconds("ttl", ttl)
+        wanted = expand(arguments.tags(tags))
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             remembered = Remembered.of(
@@ -165,8 +187,10 @@ class Cache(_Settings):
     `postgresql://HOST/DATABASE`; `layers` names several, the nearest first. `ttl` and its kin are
     `timedelta` or a text as `24h`;
     `memory` is bytes or a text as `256 MiB`. `sampling` says what happens to questions with an
-    explicit temperature above 0: `bypass`, `reuse` or `pool:K`. Without a `namespace`, SDK calls
+    explicit temperature above 0: `bypass`, `reuse` or `pool:K`. `rules` say more by what is asked.
+    Without a `namespace`, SDK calls
     are kept apart by credential, and texts and functions live in the namespace `local`.
+    `refresh_ahead` and the three after it are described in docs/freshness.md.
     """
 
     def answer(self, call: Call, upstream: Upstream) -> Reply:
@@ -180,13 +204,19 @@ class Cache(_Settings):
         scope: str = "",
         namespace: str | None = None,
         max_age: timedelta | str | None = None,
+        tags: Iterable[str] = (),
+        documents: Iterable[Any] = (),
     ) -> Answer | None:
-        """The stored answer to exactly this question in exactly this scope, if it is fresh."""
+        """The stored answer to exactly this question in exactly this scope, if it is fresh and
+        carries all of these tags and those of the documents (`document_tags`)."""
         works = self._works
-        oldest = None if max_age is None else _seconds("max_age", max_age)
+        oldest = None if max_age is None else arguments.seconds("max_age", max_age)
         place = namespace or works.namespace or LOCAL
+        wanted = arguments.tags(tags, documents)
         return finish(
-            works.blocking.texts.get(question, scope=scope, namespace=place, max_age=oldest)
+            works.blocking.texts.get(
+                question, scope=scope, namespace=place, max_age=oldest, tags=wanted
+            )
         )
 
     def put(
@@ -198,6 +228,7 @@ class Cache(_Settings):
         namespace: str | None = None,
         ttl: timedelta | str | None = None,
         tags: Iterable[str] = (),
+        documents: Iterable[Any] = (),
     ) -> bool:
         """Store an answer. False if the store could not keep it; the ledger says why."""
         works = self._works
@@ -207,8 +238,8 @@ class Cache(_Settings):
                 answer,
                 scope=scope,
                 namespace=namespace or works.namespace or LOCAL,
-                ttl=works.limits.ttl if ttl is None else _seconds("ttl", ttl),
-                tags=sorted(set(tags)),
+                ttl=None if ttl is None else arguments.seconds("ttl", ttl),
+                tags=arguments.tags(tags, documents),
             )
         )
 
@@ -234,6 +265,24 @@ class Cache(_Settings):
         """
         wanted = self._invalidation(tags, keys, namespace, tenant, model, route, older_than, match)
         return finish(self._works.invalidate(wanted, who="library", dry_run=dry_run))
+
+    def emit(
+        self,
+        event: str,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        event_id: str | None = None,
+        **members: Any,
+    ) -> Happened:
+        """Carry out what an event invalidates, by the rules and by functions (`on_event`).
+
+        Its data are the members, or `data`. An event of an `event_id` that was handled before does
+        nothing. Raises ConfigError (nobody knows the event, or something is missing in it) and
+        StoreError (then emit it again).
+        """
+        told = {**(data or {}), **members}
+        return finish(self._works.take_event(event, told, event_id=event_id, who="library"))
 
     def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
@@ -271,13 +320,17 @@ class AsyncCache(_Settings):
         scope: str = "",
         namespace: str | None = None,
         max_age: timedelta | str | None = None,
+        tags: Iterable[str] = (),
+        documents: Iterable[Any] = (),
     ) -> Answer | None:
-        """The stored answer to exactly this question in exactly this scope, if it is fresh."""
+        """The stored answer to exactly this question in exactly this scope, if it is fresh and
+        carries all of these tags and those of the documents (`document_tags`)."""
         works = self._works
-        oldest = None if max_age is None else _seconds("max_age", max_age)
+        oldest = None if max_age is None else arguments.seconds("max_age", max_age)
         place = namespace or works.namespace or LOCAL
+        wanted = arguments.tags(tags, documents)
         return await works.suspending.texts.get(
-            question, scope=scope, namespace=place, max_age=oldest
+            question, scope=scope, namespace=place, max_age=oldest, tags=wanted
         )
 
     async def put(
@@ -289,6 +342,7 @@ class AsyncCache(_Settings):
         namespace: str | None = None,
         ttl: timedelta | str | None = None,
         tags: Iterable[str] = (),
+        documents: Iterable[Any] = (),
     ) -> bool:
         """Store an answer. False if the store could not keep it; the ledger says why."""
         works = self._works
@@ -297,8 +351,8 @@ class AsyncCache(_Settings):
             answer,
             scope=scope,
             namespace=namespace or works.namespace or LOCAL,
-            ttl=works.limits.ttl if ttl is None else _seconds("ttl", ttl),
-            tags=sorted(set(tags)),
+            ttl=None if ttl is None else arguments.seconds("ttl", ttl),
+            tags=arguments.tags(tags, documents),
         )
 
     async def invalidate(
@@ -320,6 +374,19 @@ class AsyncCache(_Settings):
         """
         wanted = self._invalidation(tags, keys, namespace, tenant, model, route, older_than, match)
         return await self._works.invalidate_in_thread(wanted, who="library", dry_run=dry_run)
+
+    async def emit(
+        self,
+        event: str,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        event_id: str | None = None,
+        **members: Any,
+    ) -> Happened:
+        """Carry out what an event invalidates; see `Cache.emit`."""
+        told = {**(data or {}), **members}
+        return await self._works.take_event_in_thread(event, told, event_id=event_id, who="library")
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
@@ -344,6 +411,17 @@ class AsyncCache(_Settings):
         await self.aclose()
 
 
+def _sharing(
+    consistency: Literal["eventual", "strong"], lease: timedelta | str, wait: timedelta | str
+) -> Sharing:
+    if consistency not in ("eventual", "strong"):
+        raise ConfigError(f"consistency is {consistency!r}; write 'eventual' or 'strong'")
+    seconds = arguments.seconds
+    return Sharing(
+        consistency=consistency, lease=seconds("lease", lease), wait=seconds("lease_wait", wait)
+    )
+
+
 def _remembered(works: Works, function: Callable[P, R], remembered: Remembered) -> Callable[P, R]:
     if inspect.iscoroutinefunction(function):
 
@@ -366,35 +444,3 @@ def _remembered(works: Works, function: Callable[P, R], remembered: Remembered) 
         return cast("R", finish(works.blocking.remembering.call(remembered, key, compute)))
 
     return blocking
-
-
-def _seconds(name: str, value: timedelta | str) -> float:
-    if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-        if seconds < 0:
-            raise ConfigError(f"{name} is negative; write a duration such as '24h'")
-        return seconds
-    try:
-        return parse_duration(value)
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError(
-            f"{name} is not a duration: {value!r}; write '24h' or a timedelta"
-        ) from None
-
-
-def _bytes(name: str, value: int | str) -> int:
-    if isinstance(value, int):
-        return value
-    try:
-        return parse_size(value)
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError(f"{name} is not a size: {value!r}; write '256 MiB' or bytes") from None
-
-
-def _pool(sampling: str) -> int:
-    kind, _, count = sampling.partition(":")
-    if kind == "pool" and count.isdigit() and int(count) >= 1:
-        return int(count)
-    if sampling in ("bypass", "reuse"):
-        return int(sampling == "reuse")
-    raise ConfigError(f"sampling is {sampling!r}; write 'bypass', 'reuse' or 'pool:3'")

@@ -9,16 +9,16 @@ message was lost.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from askonce.boundary import Boundary
 from askonce.errors import StoreError
-from askonce.invalidation import SWEPT, any_of, plain
+from askonce.invalidation import SWEPT, Names, any_of, plain
 from askonce.protocols import Memory, Store
 from askonce.records import Entry, Key, News, Selection
 from askonce.runtimes import Runtime, Tending
 from askonce.sweeping import sweep_store
-from askonce.sweeps import Sweeps
+from askonce.sweeps import UNKNOWN, Sweeps
 
 BLIND_AFTER = 0.8
 """Seconds since the start of the last exchange that was answered."""
@@ -38,7 +38,8 @@ _FEW = 256
 class Coherence:
     """Follows one store for memory and the stores between, which are all blocking here.
 
-    `lost` is called where the store does not know any more what happened: it may be another one.
+    `lost` is called where the store does not know any more what happened: it may be another one;
+    `swept` with what was swept, for what was written to the store meanwhile.
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class Coherence:
         runtime: Runtime,
         boundary: Boundary,
         lost: Callable[[], None],
+        swept: Callable[[Names], Awaitable[None]],
         strong: bool = False,
     ) -> None:
         self.strong = strong
+        self.ill = False  # did the last exchange fail?
         self._source = source
         self._memory = memory
         self._between = between
@@ -61,8 +64,9 @@ class Coherence:
         self._tick = runtime.tick
         self._boundary = boundary
         self._lost = lost
+        self._swept = swept
         self._mark: str | None = None
-        self._synced = self._started = float("-inf")
+        self._synced = self._started = self._first = float("-inf")
         self._tending = Tending("askonce-news", self._step)
 
     @property
@@ -75,9 +79,17 @@ class Coherence:
         """May the stores between be written to? What they missed, they should hear first."""
         return self._mark is not None or self._tick() - self._started > _FIRST_NEWS
 
-    def sees(self) -> bool:
-        """May a tagged answer be served out of a nearer layer without asking the store?"""
-        if not self.strong and self._tick() - self._synced < BLIND_AFTER:
+    def sees(self, *, own: bool = False) -> bool:
+        """May a tagged answer be served out of a nearer layer without asking the store?
+
+        Of this process's `own` memory: yes from the first moment. It began empty, so whatever it
+        holds was valid at a time when this process ran.
+        """
+        now = self._tick()
+        if not self.strong and (
+            now - self._synced < BLIND_AFTER
+            or (own and self._synced < 0 and now - self._first < BLIND_AFTER)
+        ):
             return True
         self.start()  # a forked child has no thread yet
         return False
@@ -85,6 +97,8 @@ class Coherence:
     def start(self) -> None:
         if self._tending.start():
             self._started = self._tick()
+            if self._first < 0:
+                self._first = self._started  # a forked child's memory did not begin empty
 
     def stop(self) -> None:
         self._tending.stop()
@@ -99,6 +113,7 @@ class Coherence:
             except StoreError:
                 if not self._tending.stopped:
                     raise
+        self.ill = attempt.failed
         if attempt.failed:
             return _AGAIN
         self._synced = began
@@ -119,6 +134,7 @@ class Coherence:
             await self._memory.remove(selection)
         if fresh:
             self._memory.sweep(any_of(fresh))
+            await self._swept(any_of(fresh))
         if not news.empty:
             for store in self._between:
                 await self._tell(store, news)
@@ -144,6 +160,7 @@ class Coherence:
 
     async def _doubt(self) -> None:
         """Doubt what memory kept while the news began."""
+        self._memory.sweep(lambda entry: entry.swept == UNKNOWN)
         kept = [entry async for entry in self._memory.scan(Selection())]
         if len(kept) > _FEW:
             self._memory.forget_all()

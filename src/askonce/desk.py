@@ -6,7 +6,7 @@ shelf does is done in time and behind its circuit breaker (`shelf.py`).
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 
@@ -14,7 +14,7 @@ from askonce import groups, policy
 from askonce.accounting import Ledger
 from askonce.boundary import Boundary
 from askonce.coherence import Coherence
-from askonce.directives import Directives
+from askonce.directives import NONE, Directives
 from askonce.errors import StoreError
 from askonce.flights import Flights
 from askonce.formats.contract import Format, Question
@@ -25,7 +25,7 @@ from askonce.protocols import Held, Memory, Prices
 from askonce.records import Because, Call, Entry, Key, Lease, Outcome, Selection, Verdict
 from askonce.runtimes import Runtime
 from askonce.shelf import Shelf
-from askonce.sweeps import Sweeps
+from askonce.sweeps import UNKNOWN, Sweeps
 from askonce.writing import Writing, shortened
 
 
@@ -95,10 +95,13 @@ class Desk:
     def life(self, entry: Entry, asked: Asked) -> Life:
         return policy.life_of(entry, asked.wishes, self.limits, self.runtime.now())
 
-    def is_due(self, entry: Entry) -> bool:
+    def is_due(self, entry: Entry, asked: Asked) -> bool:
         """Should this fresh entry be refreshed ahead of its end?"""
         beta = self.limits.refresh_ahead
-        return beta > 0 and policy.is_due(entry, beta, self.runtime.now(), self.runtime.chance)
+        if beta <= 0:
+            return False
+        entry = policy.bounded(entry, asked.wishes)
+        return policy.is_due(entry, beta, self.runtime.now(), self.runtime.chance)
 
     def heed_groups(self, origin: str, method: str, headers: list[tuple[str, str]]) -> None:
         """Invalidate behind the caller what a provider's response makes worthless."""
@@ -117,29 +120,34 @@ class Desk:
         if not held.entry.tags:
             self._coherence.start()  # a forked child has to hear of removals
             return held
-        return held if self._coherence.sees() else None
+        return held if self._coherence.sees(own=True) else None
 
     async def recall(self, key: Key) -> Found | None:
         """Memory's entry; with strong consistency the authority is asked about its tags first."""
         held = self.memory.find(key)
-        if held is None or (held.entry.tags and not await self._trusts(held.entry)):
+        if held is None or (held.entry.tags and not await self._trusts(held.entry, own=True)):
             return None
         return Found(held.entry, None)
 
-    async def read(self, key: Key, beyond: float = 0.0) -> Found | None:
-        """The first shelf's fresh entry that ends after `beyond`, else the one that ends last."""
+    async def read(self, key: Key, beyond: float = 0.0, tags: tuple[str, ...] = ()) -> Found | None:
+        """The first shelf's fresh entry that ends after `beyond` and carries the tags, else the
+        one that ends last, of those with the tags if there is one."""
         latest: Found | None = None
+        lacking: Found | None = None
         for shelf in self.shelves:
             entry = await shelf.read(key)
             if entry is None or self._hidden(entry, shelf):
                 continue
             if entry.tags and shelf is not self.authority and not await self._trusts(entry):
                 continue
+            if tags and not policy.carries(entry, tags):
+                lacking = lacking or Found(entry, shelf)
+                continue
             if latest is None or entry.expires > latest.entry.expires:
                 latest = Found(entry, shelf)
             if entry.expires > max(self.runtime.now(), beyond):
                 return Found(entry, shelf)
-        return latest
+        return latest or lacking
 
     async def has_answer(self, key: Key) -> bool:
         """Is there an answer that is still of use, so that no refusal may replace it?"""
@@ -161,7 +169,7 @@ class Desk:
         self.runtime.behind(remove)
         return True
 
-    async def _trusts(self, entry: Entry) -> bool:
+    async def _trusts(self, entry: Entry, *, own: bool = False) -> bool:
         """Is an entry out of a layer that is not the authority known to be valid?"""
         coherence = self._coherence
         if not entry.tags or coherence is None:
@@ -169,7 +177,7 @@ class Desk:
         heard = await self.memory.epochs(tag for tag, _ in entry.tags)
         if any(heard[tag] > epoch for tag, epoch in entry.tags):
             return False  # its layer has not heard of it yet
-        return coherence.sees() or (coherence.strong and await self._confirmed(entry))
+        return coherence.sees(own=own) or (coherence.strong and await self._confirmed(entry))
 
     async def _confirmed(self, entry: Entry) -> bool:
         epochs = await self._authoritative([tag for tag, _ in entry.tags])
@@ -189,14 +197,20 @@ class Desk:
         if self.sweeps.hides(found.entry):
             self.memory.drop(found.entry.key)  # swept since it was read
 
-    async def find_fresh(self, key: Key) -> Found | None:
+    async def find_fresh(self, key: Key, wishes: Directives = NONE) -> Found | None:
         """A fresh entry of the first layer that has one; backfilled."""
         now = self.runtime.now()
+
+        def serves(found: Found | None) -> TypeGuard[Found]:
+            if found is None:
+                return False
+            return policy.life_of(found.entry, wishes, self.limits, now) is Life.FRESH
+
         found = await self.recall(key)
-        if found is not None and found.entry.is_fresh(now):
+        if serves(found):
             return found
-        found = await self.read(key)
-        if found is not None and found.entry.is_fresh(now):
+        found = await self.read(key, tags=wishes.tags)
+        if serves(found):
             self.backfill(found)
             return found
         return None
@@ -234,11 +248,15 @@ class Desk:
     async def last_sweep(self) -> int:
         """The number of the last sweep before now, for an answer that is about to be asked for."""
         number = self.sweeps.number
-        if number is None and self.authority is not None:
-            store = self.authority.store
-            found = await self.authority.ask("epochs", lambda: store.epochs([SWEPT]))
-            number = None if found is None else found[SWEPT]
-        return number or 0
+        if number is not None:
+            return number
+        assert self.authority is not None
+        assert self._coherence is not None
+        if self._coherence.ill:
+            return UNKNOWN  # the store has just failed: nobody has to wait for it once more
+        store = self.authority.store
+        found = await self.authority.ask("epochs", lambda: store.epochs([SWEPT]))
+        return UNKNOWN if found is None else found[SWEPT]
 
     async def capture(self, tags: Iterable[str]) -> dict[str, int] | None:
         """The epochs of tags before the provider is asked; None if they cannot be known."""

@@ -8,20 +8,31 @@ is doubt about identity, and the call bypasses the cache.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
+from askonce import documents
 from askonce.durations import parse_duration
+from askonce.records import Because
 
 OWN_HEADERS = frozenset({"askonce-ttl", "askonce-tags", "askonce-namespace"})
-MAX_TAGS = 64
+MAX_TAGS = 256
+"""After what the tags of documents imply was added to them, which makes two of each."""
+
+_REMEMBERED = 1_024
+_SHORT = 4_096  # characters; longer headers are read anew, so that few callers fill no memory
 
 _TAG = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")  # visible ASCII without the comma
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Directives(msgspec.Struct, frozen=True):
-    """The caller's wishes; durations in seconds, `ignored` says what was not understood."""
+    """The caller's wishes; durations in seconds, `ignored` says what was not understood.
+
+    The last two are the rules', not the caller's (`policy.ruled`): how long an answer lives at
+    most, whenever it was stored, and why it is never stored.
+    """
 
     no_cache: bool = False
     no_store: bool = False
@@ -33,11 +44,15 @@ class Directives(msgspec.Struct, frozen=True):
     identity_in_doubt: bool = False
     tags_in_doubt: bool = False
     ignored: tuple[str, ...] = ()
+    lives: float | None = None
+    never: Because | None = None
 
     @property
     def restrict(self) -> tuple[object, ...]:
         """What must be equal before two calls may share one flight."""
-        return (self.no_cache, self.only_if_cached, self.max_age, self.ttl, self.tags)
+        return (
+            self.no_cache, self.only_if_cached, self.max_age, self.ttl, self.tags, self.lives
+        )  # fmt: skip
 
 
 NONE = Directives()
@@ -51,6 +66,16 @@ def parse(headers: Mapping[str, str]) -> Directives:
     namespace = headers.get("askonce-namespace")
     if control is None and ttl is None and tags is None and namespace is None:
         return NONE
+    if tags is not None and control is None and ttl is None and namespace is None:
+        whole = tags  # as most tagged calls are
+    else:
+        whole = f"{control}{ttl}{tags}{namespace}"
+    return (_parsed if len(whole) <= _SHORT else _read)(control, ttl, tags, namespace)
+
+
+def _read(
+    control: str | None, ttl: str | None, tags: str | None, namespace: str | None
+) -> Directives:
     ignored: list[str] = []
     wishes = _control(control or "", ignored)
     seconds = None
@@ -74,6 +99,10 @@ def parse(headers: Mapping[str, str]) -> Directives:
     )
 
 
+_parsed = lru_cache(_REMEMBERED)(_read)
+"""Callers say the same again and again, and a tag costs something to read."""
+
+
 def _control(text: str, ignored: list[str]) -> dict[str, float]:
     wishes: dict[str, float] = {}
     for part in text.split(","):
@@ -94,8 +123,9 @@ def _tags(text: str | None, ignored: list[str]) -> tuple[str, ...]:
     if text is None:
         return ()
     tags = {part.strip() for part in text.split(",")} - {""}
-    good = sorted(tag for tag in tags if _TAG.fullmatch(tag))[:MAX_TAGS]
-    if len(good) < len(tags):
+    fitting = {tag for tag in tags if _TAG.fullmatch(tag)}
+    good = documents.expand(fitting)
+    if len(fitting) < len(tags) or len(good) > MAX_TAGS:
         # The answer will not be stored: without that tag it could outlive an invalidation.
         ignored.append("askonce-tags")
-    return tuple(good)
+    return good[:MAX_TAGS]

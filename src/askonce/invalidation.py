@@ -216,8 +216,9 @@ def _text(name: str, value: Any) -> str:
 def _key(text: str) -> Key:
     try:
         return Key.parse(text)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    except ValueError:
+        what = "write namespace/format/digest, the digest with 64 hex digits"
+        raise ConfigError(f"not a key: {text!r}; {what}") from None
 
 
 def _seconds(value: Any) -> float | None:

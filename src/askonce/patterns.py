@@ -3,9 +3,9 @@
 An edge, because RE2 is a library of its own. No pattern that a user writes can hang a worker.
 """
 
-from collections.abc import Callable
-from functools import cache
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Protocol
 
 from askonce.errors import ConfigError
 
@@ -22,13 +22,18 @@ class Match(Protocol):
 class Pattern(Protocol):
     """A compiled pattern; upper and lower case are the same to it."""
 
+    @property
+    def groupindex(self) -> Mapping[str, int]: ...
+
     def search(self, text: str) -> Match | None: ...
+
+    def finditer(self, text: str) -> Iterator[Match]: ...
 
 
 Compile = Callable[[str], Pattern]
 
 
-@cache
+@lru_cache(maxsize=1_024)
 def compiled(pattern: str) -> Pattern:
     """A pattern in RE2's syntax. Raises `ConfigError` that says what is wrong with it."""
     if len(pattern) > LONGEST:
@@ -41,9 +46,36 @@ def compiled(pattern: str) -> Pattern:
     options.case_sensitive = False
     options.log_errors = False
     try:
-        found: Pattern = re2.compile(pattern, options)
+        return _Compiled(re2.compile(pattern, options))
+    except UnicodeEncodeError:
+        raise ConfigError("a pattern has half a character, which is no text") from None
     except re2.error as error:
         told = error.args[0]
         text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
         raise ConfigError(f"{pattern!r} is not a pattern that RE2 knows: {text}") from None
-    return found
+
+
+class _Compiled:
+    """RE2's own, for texts as Python has them: half a character is taken for a `?`."""
+
+    __slots__ = ("_find_all", "_found", "groupindex")
+
+    def __init__(self, found: Any) -> None:
+        self._found = found.search
+        self._find_all = found.finditer
+        self.groupindex: Mapping[str, int] = dict(found.groupindex)
+
+    def search(self, text: str) -> Match | None:
+        try:
+            found: Match | None = self._found(text)
+        except UnicodeEncodeError:
+            found = self._found(_whole(text))
+        return found
+
+    def finditer(self, text: str) -> Iterator[Match]:
+        every: Iterator[Match] = self._find_all(_whole(text))
+        return every
+
+
+def _whole(text: str) -> str:
+    return text.encode(errors="replace").decode()

@@ -6,6 +6,7 @@ nothing of who reads it; here it takes the shape that this caller asked for.
 
 import msgspec
 
+from askonce import policy
 from askonce.cache_status import cache_status
 from askonce.desk import Asked, Desk
 from askonce.protocols import Held
@@ -28,9 +29,13 @@ class Presenting:
         desk, shape, entry = self._desk, asked.question.shape, held.entry
         shown = held.shown.get(shape) if shape.stream else entry.body
         if shown is None:
-            shown = _unfolded(asked, entry.body)
-            desk.memory.show(held, shape, shown)
+            if entry.is_refusal:
+                shown = entry.body
+            else:
+                shown = _unfolded(asked, entry.body)
+                desk.memory.show(held, shape, shown)
         desk.ledger.answered(outcome, Because.OK, entry)
+        entry = policy.bounded(entry, asked.wishes)
         return from_entry(entry, shape, shown, outcome, desk.runtime.now())
 
     def reader(self, asked: Asked, recording: Recording) -> Reader:
@@ -82,7 +87,7 @@ class Presenting:
     ) -> Reply | Because:
         """The answer was there already."""
         outcome = recording.outcome if leads else Outcome.JOINED
-        shown = self._in_shape(asked, entry.body)
+        shown = entry.body if entry.is_refusal else self._in_shape(asked, entry.body)
         if shown is None:
             return Because.GARBAGE
         self._desk.ledger.answered(outcome, Because.OK, entry)
@@ -90,6 +95,7 @@ class Presenting:
         if layer and leads:
             self._desk.ledger.layer(layer, "hits")
         now = self._desk.runtime.now()
+        entry = policy.bounded(entry, asked.wishes)
         return from_entry(entry, asked.question.shape, shown, outcome, now, layer)
 
     async def _reshaped(

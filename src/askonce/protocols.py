@@ -91,6 +91,12 @@ class Store(Protocol):
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read everything; report (and with `fix` remove) what fails its own check."""
 
+    async def scrub(self) -> int:
+        """Remove entries that nobody can read any more, and what is left of removed ones.
+
+        How many entries went. Where the store has a file, no byte of them stays in it.
+        """
+
     async def pepper(self) -> bytes:
         """32 random bytes made with the store and kept with it: the secret of its namespaces."""
 

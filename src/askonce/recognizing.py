@@ -6,14 +6,17 @@ what was worked out for one call is remembered for the next call with the same b
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from askonce import keys
-from askonce.errors import CallMalformed
+from askonce import documents, keys, policy
+from askonce.directives import NONE, Directives
+from askonce.errors import CallMalformed, ConfigError
 from askonce.formats import recognize
 from askonce.formats.contract import Format, Question
 from askonce.records import Because, Call, Key
+from askonce.rules import NO_RULING, Ruleset, Ruling
 
 _decode = msgspec.json.Decoder().decode
 _REMEMBERED_BYTES = 4 << 20  # of bodies, in each of two generations
@@ -23,18 +26,38 @@ _PLACES = 1_024
 
 
 class Recognized(msgspec.Struct, frozen=True):
-    """A call that one of the formats understands."""
+    """A call that one of the formats understands, and what the rules say of its question.
+
+    `plain` are the wishes of a caller who says nothing, under these rules.
+    """
 
     format: Format
     question: Question
     key: Key
+    ruling: Ruling = NO_RULING
+    plain: Directives = NONE
+    _last: list[tuple[Directives, Directives]] = []
+
+    def under_rules(self, wishes: Directives) -> Directives:
+        """A caller's wishes under the rules; what the last caller wished is remembered."""
+        if self.ruling is NO_RULING:
+            return wishes
+        if wishes is NONE:
+            return self.plain
+        if self._last and self._last[0][0] is wishes:
+            return self._last[0][1]
+        made = policy.ruled(wishes, self.ruling)
+        self._last[:] = [(wishes, made)]
+        return made
 
 
 class Recognition:
     """Recognizes calls, and remembers those it saw last."""
 
-    def __init__(self, max_question: int) -> None:
-        self._max_question = max_question
+    def __init__(self, limits: policy.Limits, rules: Ruleset | None = None) -> None:
+        self._max_question = limits.max_question
+        self._document_fields = limits.document_fields
+        self._rules = rules
         self._places: dict[tuple[object, ...], keys.Place] = {}
         self._young: dict[tuple[object, ...], Recognized] = {}
         self._young_bytes = 0
@@ -68,12 +91,30 @@ class Recognition:
         if len(call.body) > self._max_question:
             return Because.TOO_LARGE
         try:
-            question = known.read(_decode(call.body))
+            body = _decode(call.body)
+            question = known.read(body)
             key = self._place(call, namespace, known, matter).key(question.asked)
         except (msgspec.MsgspecError, ValueError, CallMalformed, RecursionError):
             return Because.MALFORMED
+        ruling = NO_RULING
+        if self._rules is not None:
+            ruling = self._rules.ruling(
+                question.text, model=question.model, route=path, format=known.name
+            )
+        if self._document_fields:
+            ruling = self._with_documents(ruling, body)
         # The tree was only needed for the key.
-        return Recognized(known, msgspec.structs.replace(question, asked={}), key)
+        question = msgspec.structs.replace(question, asked={})
+        return Recognized(known, question, key, ruling, policy.ruled(NONE, ruling))
+
+    def _with_documents(self, ruling: Ruling, body: Any) -> Ruling:
+        """The ruling, with the tags of the documents that the request names."""
+        try:
+            tags = documents.tags_in(body, self._document_fields)
+        except ConfigError:
+            # Nobody knows what the answer is made from: it is not kept.
+            return ruling._replace(tags_in_doubt=True)
+        return ruling._replace(tags=(*ruling.tags, *tags)) if tags else ruling
 
     def _place(
         self, call: Call, namespace: str, known: Format, matter: tuple[tuple[str, str], ...]

@@ -3,7 +3,8 @@
 import enum
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -35,11 +36,16 @@ class Because(enum.StrEnum):
     HOSTED_TOOL = "hosted-tool"
     AUDIO = "audio"
     SERVER_STATE = "server-state"
+    RULE = "rule"
+    PERSONAL = "personal"
+    TIME_SENSITIVE = "time-sensitive"
+    SIDE_EFFECT = "side-effect"
     # A miss, and why.
     NOT_FOUND = "not-found"
     EXPIRED = "expired"
     TOO_OLD = "too-old"
     INVALIDATED = "invalidated"
+    OTHER_TAGS = "other-tags"
     ONLY_IF_CACHED = "only-if-cached"
     UPSTREAM_FAILED = "upstream-failed"
     # An answer that must not be stored.
@@ -140,6 +146,11 @@ class Entry(msgspec.Struct, frozen=True):
     asked_model: str = ""
     swept: int = 0
 
+    @property
+    def is_refusal(self) -> bool:
+        """Is it the provider's "no" to this question, kept for a short while?"""
+        return self.status >= 400
+
     def is_fresh(self, now: float) -> bool:
         return now < self.expires
 
@@ -203,6 +214,20 @@ class News(msgspec.Struct, frozen=True):
     @property
     def empty(self) -> bool:
         return not (self.epochs or self.removed or self.lost)
+
+
+class Arrival(NamedTuple):
+    """An event as it arrived from a source; `error` says why it cannot be one.
+
+    `mark` is where to go on reading once it was taken; None where it moves no mark. An event
+    without an `id` may be taken more than once.
+    """
+
+    mark: str | None
+    id: str | None = None
+    event: str = ""
+    data: Mapping[str, Any] = MappingProxyType({})
+    error: str | None = None
 
 
 class Damage(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from askonce import keys
+from askonce import keys, policy
 from askonce.desk import Desk
 from askonce.errors import AnswerCut
 from askonce.recording import Reader, Recording
@@ -30,7 +30,7 @@ class Remembered(msgspec.Struct, frozen=True):
     signature: inspect.Signature
     returns: Any
     namespace: str
-    ttl: float
+    ttl: float | None
     tags: tuple[str, ...]
 
     @classmethod
@@ -39,7 +39,7 @@ class Remembered(msgspec.Struct, frozen=True):
         function: Callable[..., Any],
         *,
         namespace: str,
-        ttl: float,
+        ttl: float | None,
         tags: tuple[str, ...],
         version: str,
     ) -> "Remembered":
@@ -79,9 +79,11 @@ class Computing:
         self._key = key
         self._flight = flight
         self._compute = compute
+        self._ttl = policy.lifetime(remembered.ttl, desk.limits, key.digest)
         self.value: Any = None
         self.computed = False
         self._lease: Lease | None = None
+        self._swept = 0
 
     async def step(self, recording: Recording) -> None:
         desk = self._desk
@@ -90,6 +92,7 @@ class Computing:
             return await self._answer_from_layers(recording)
 
         if not await look() and not await self._wait_for_turn(look):
+            self._swept = await desk.last_sweep()
             epochs = await desk.capture(self._remembered.tags)
             self.value = await self._compute()
             self.computed = True
@@ -112,7 +115,7 @@ class Computing:
 
     async def _wait_for_turn(self, look: Callable[[], Awaitable[bool]]) -> bool:
         """One process of many computes it; True if another one's result is there."""
-        if self._lease is not None or self._remembered.ttl <= 0:
+        if self._lease is not None or self._ttl <= 0:
             return False
         turn = await self._desk.turn(self._key, look)
         self._lease = turn.lease
@@ -124,7 +127,7 @@ class Computing:
             self._desk.give_back(lease)
 
     async def _land(self, recording: Recording, epochs: dict[str, int] | None) -> None:
-        desk, ttl = self._desk, self._remembered.ttl
+        desk, ttl = self._desk, self._ttl
         body = None
         try:
             body = msgspec.json.encode(self.value)
@@ -148,6 +151,7 @@ class Computing:
                     expires=now + ttl,
                     stale_until=now + ttl,
                     tags=tuple(epochs.items()),
+                    swept=self._swept,
                 ),
                 lease,
             )

@@ -63,10 +63,13 @@ class Reply:
 def from_entry(
     entry: Entry, shape: Shape, body: bytes, outcome: Outcome, now: float, layer: str = ""
 ) -> Reply:
-    """A whole reply out of an entry of a layer; `body` is the entry as this shape shows it."""
+    """A whole reply out of an entry of a layer; `body` is the entry as this shape shows it.
+
+    A refusal of the provider is JSON for whoever asked for a stream too.
+    """
     age = now - entry.created
     headers = [
-        *(_STREAM_HEADERS if shape.stream else _JSON_HEADERS),
+        *(_STREAM_HEADERS if shape.stream and not entry.is_refusal else _JSON_HEADERS),
         *entry.headers,
         ("cache-status", cache_status(outcome, ttl=entry.expires - now, layer=layer)),
         ("age", str(int(age)) if age > 0 else "0"),

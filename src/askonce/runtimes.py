@@ -7,6 +7,7 @@ event loop. This is the only file of the core that knows threads, event loops an
 
 import asyncio
 import os
+import random
 import threading
 import time
 import weakref
@@ -20,6 +21,10 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 _ROUNDS = 3
 """Work behind may leave more of it; but whoever settles waits for no end of other callers."""
+
+
+def _chance() -> float:
+    return 1.0 - random.random()  # noqa: S311 - nothing secret hangs on it
 
 
 def finish(story: Coroutine[Any, Any, T]) -> T:
@@ -66,6 +71,9 @@ class Runtime(Protocol):
 
     def tick(self) -> float:
         """Seconds on a clock that never jumps."""
+
+    def chance(self) -> float:
+        """A random number above 0 and up to 1."""
 
     def place(self) -> object:
         """Where flights can be shared: one event loop, or all threads of a process."""
@@ -140,6 +148,7 @@ class Blocking:
     ) -> None:
         self.now = clock
         self.tick = ticker
+        self.chance = _chance
         self._lock = threading.Lock()
         self._behind: ThreadPoolExecutor | None = None
         self._behind_in = 0
@@ -231,6 +240,7 @@ class Suspending:
     ) -> None:
         self.now = clock
         self.tick = ticker
+        self.chance = _chance
         self._tasks: set[asyncio.Task[None]] = set()
         self._turnstiles: weakref.WeakKeyDictionary[Any, asyncio.Lock] = weakref.WeakKeyDictionary()
 
@@ -352,6 +362,15 @@ class InThread:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False)
+
+
+async def once_in_thread(name: str, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run one blocking coroutine in a thread of its own."""
+    thread = InThread(name)
+    try:
+        return await thread(story)
+    finally:
+        thread.close()
 
 
 async def every(seconds: float, work: Work) -> None:

@@ -4,13 +4,17 @@ A reader returns the precise value or raises ValueError("is not … ; write …"
 sentence that starts with the setting's name. A value that may be a secret is never repeated.
 """
 
+import difflib
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from askonce import documents
 from askonce.durations import parse_duration, parse_size
+from askonce.errors import ConfigError
 from askonce.records import Because
 
 MAY_ALSO_BE_STORED = (Because.LENGTH, Because.REFUSAL)
@@ -75,6 +79,38 @@ def one_of(*choices: str) -> Reader:
     return read
 
 
+MOST_JITTER = 0.9
+MOST_AHEAD = 100.0
+
+
+def beta(value: Any) -> float:
+    """How eager a refresh ahead is; 0 for never."""
+    number = _number(value)
+    if number is None or number > MOST_AHEAD:
+        raise ValueError(f"is not a number from 0 to 100: {short(value)}; write 1, or 0 for never")
+    return number
+
+
+def fraction(value: Any) -> float:
+    """A part of a whole, as "10%" or 0.1; at most nine tenths."""
+    percent = isinstance(value, str) and value.rstrip().endswith("%")
+    number = _number(value.rstrip()[:-1]) if percent else _number(value)
+    part = None if number is None else number / 100 if percent else number
+    if part is None or part > MOST_JITTER:
+        raise ValueError(f'is not a part from 0% to 90%: {short(value)}; write "10%" or 0.1')
+    return part
+
+
+def _number(value: Any) -> float | None:
+    """A plain number, 0 or more, from TOML or as a text; None for anything else."""
+    if isinstance(value, str) and not re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", value):
+        return None
+    if type(value) not in (int, float, str):
+        return None
+    number = float(value)
+    return number if 0 <= number < math.inf else None
+
+
 def sampling(value: Any) -> int:
     if value in ("bypass", "reuse"):
         return 0 if value == "bypass" else 1
@@ -91,6 +127,14 @@ def texts(value: Any) -> tuple[str, ...]:
         # The value may be a secret: it is not repeated.
         raise ValueError('is not a list of texts; write it as ["one", "two"]')
     return tuple(value)
+
+
+def paths(value: Any) -> tuple[documents.Path, ...]:
+    """Where requests name their documents."""
+    try:
+        return tuple(map(documents.read_path, texts(value)))
+    except ConfigError as error:
+        raise ValueError(f"cannot be used: {error}") from None
 
 
 def reasons(value: Any) -> frozenset[Because]:
@@ -127,3 +171,9 @@ def short(value: Any) -> str:
 
 def quoted(words: tuple[str, ...]) -> str:
     return ", ".join(f'"{word}"' for word in words)
+
+
+def nearest(word: str, known: Mapping[str, object]) -> str:
+    """`; did you mean "x"?`, or what there is to choose from."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f'; did you mean "{near[0]}"?' if near else f"; there are {', '.join(known)}"

@@ -5,7 +5,6 @@ one `ConfigError` of one line: where, which key, what is wrong with it, how to m
 caller's keys never appear in it.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,11 +13,18 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from askonce import rule_tables
 from askonce import setting_values as read
+from askonce.admin import READERS as ADMIN_READERS
+from askonce.admin import Admin
+from askonce.documents import Path
 from askonce.errors import ConfigError
 from askonce.layers import MEMORY, Layer, tiers_of
 from askonce.policy import Limits
 from askonce.records import Because
+from askonce.rules import Rules
+from askonce.sources import READERS as SOURCE_READERS
+from askonce.sources import Source, read_sources
 
 FORMATS = ("openai", "anthropic")
 ROUTES = ("askonce", "healthz", "metrics", "v1")
@@ -74,6 +80,10 @@ class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
     ttl: timedelta = timedelta(hours=24)
     stale_while_revalidate: timedelta = timedelta(0)
     stale_if_error: timedelta = timedelta(0)
+    refresh_ahead: float = 0.0
+    jitter: float = 0.0
+    negative_ttl: timedelta = timedelta(0)
+    expire_on: Literal["model", "fingerprint", "never"] = "model"
     sampling: int = 0
     max_entry: int = 8 * _MiB  # bytes
     also_store: frozenset[Because] = frozenset()
@@ -88,10 +98,20 @@ class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
             ttl=self.ttl.total_seconds(),
             stale_while_revalidate=self.stale_while_revalidate.total_seconds(),
             stale_if_error=self.stale_if_error.total_seconds(),
+            refresh_ahead=self.refresh_ahead,
+            jitter=self.jitter,
+            negative_ttl=self.negative_ttl.total_seconds(),
+            expire_on=self.expire_on,
             pool=self.sampling,
             max_entry=self.max_entry,
             also_store=self.also_store,
         )
+
+
+class Documents(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests name the documents that their answers are made from."""
+
+    fields: tuple[Path, ...] = ()
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,9 +150,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreAddress = StoreAddress()
     memory: Memory = Memory()
     cache: CacheRules = CacheRules()
+    documents: Documents = Documents()
+    admin: Admin = Admin()
     named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=_default_providers)
     tenants: dict[str, Tenant] = msgspec.field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+    rules: Rules = msgspec.field(default_factory=Rules)
     origins: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
@@ -154,6 +178,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The address of the most shared store."""
         return str(self.layers[-1].store)
 
+    @property
+    def limits(self) -> Limits:
+        """What the request path decides by."""
+        return msgspec.structs.replace(self.cache.limits, document_fields=self.documents.fields)
+
     def provider_for(self, format_name: str) -> Provider | None:
         """Who answers a format's own routes: the provider named like it, else the first of it."""
         named = self.providers.get(format_name)
@@ -164,7 +193,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") -> Settings:
     """Read the settings out of a file's text and the environment. Raises `ConfigError`."""
-    tables = _tables(text, source)
+    file = _file(text, source)
+    rules = rule_tables.read_rules(file.pop("rules", []), source)
+    tables = _tables(file, source)
     _override(tables, environ)
     origins: dict[str, str] = {}
     values: dict[_Path, dict[str, Any]] = {}
@@ -179,9 +210,13 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         store=StoreAddress(**values.get(("store",), {})),
         memory=Memory(**values.get(("memory",), {})),
         cache=CacheRules(**values.get(("cache",), {})),
+        documents=Documents(**values.get(("documents",), {})),
+        admin=Admin(**values.get(("admin",), {})),
         named_layers=_layers(values, source),
         providers=_providers(values, source),
         tenants=_tenants(values, source),
+        sources=read_sources({p[1]: t for p, t in values.items() if p[0] == "sources"}, source),
+        rules=rules,
         origins=origins,
     )
     _check_keys_are_unique(settings)
@@ -214,6 +249,10 @@ _READERS: dict[str, dict[str, read.Reader]] = {
         "ttl": read.duration,
         "stale_while_revalidate": read.duration,
         "stale_if_error": read.duration,
+        "refresh_ahead": read.beta,
+        "jitter": read.fraction,
+        "negative_ttl": read.duration,
+        "expire_on": read.one_of("model", "fingerprint", "never"),
         "sampling": read.sampling,
         "max_entry": read.above_zero(read.size),
         "also_store": read.reasons,
@@ -221,11 +260,16 @@ _READERS: dict[str, dict[str, read.Reader]] = {
         "lease": read.above_zero(read.duration),
         "lease_wait": read.duration,
     },
+    "admin": ADMIN_READERS,
+    "sources": SOURCE_READERS,
+    "documents": {"fields": read.paths},
     "providers": {"base_url": read.base_url, "format": read.one_of(*FORMATS)},
     "tenants": {"keys": read.texts, "upstream_key": read.secret},
 }
-_NAMED = ("layers", "providers", "tenants")
+_NAMED = ("layers", "providers", "tenants", "sources")
 """Sections that hold a table for each name."""
+
+_SECTIONS: dict[str, object] = {**_READERS, "rules": None}
 
 _Path = tuple[str, ...]
 
@@ -238,16 +282,19 @@ class _Given(NamedTuple):
 _Tables = dict[_Path, dict[str, _Given]]
 
 
-def _tables(text: str, source: str) -> _Tables:
-    """The file's tables by their paths: `("cache",)`, `("providers", "openai")`."""
+def _file(text: str, source: str) -> dict[str, Any]:
     try:
-        file = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: is not TOML: {error}; mend that line") from None
+
+
+def _tables(file: Mapping[str, Any], source: str) -> _Tables:
+    """The file's tables by their paths: `("cache",)`, `("providers", "openai")`."""
     tables: _Tables = {}
     for section, content in file.items():
         if section not in _READERS:
-            raise _wrong(source, section, f"is not a section{_nearest(section, _READERS)}")
+            raise _wrong(source, section, f"is not a section{read.nearest(section, _SECTIONS)}")
         named = section in _NAMED
         for path, table in _split(section, content, named=named, source=source):
             tables[path] = {key: _Given(value, source) for key, value in table.items()}
@@ -277,8 +324,10 @@ def _override(tables: _Tables, environ: Mapping[str, str]) -> None:
         if not rest:
             _refuse_single_underscore(variable, section)
             continue
+        if section == "rules":
+            raise _wrong("environment", variable, "cannot be; rules stand in the file, [[rules]]")
         if section not in _READERS:
-            near = _nearest(section, _READERS)
+            near = read.nearest(section, _READERS)
             raise _wrong("environment", variable, f"{section!r} is not a section{near}")
         *middle, key = rest
         if bool(middle) != (section in _NAMED) or not all(rest):
@@ -308,7 +357,7 @@ def _value(path: _Path, key: str, given: _Given, readers: dict[str, read.Reader]
     where = "environment" if given.origin.startswith(_PREFIX) else given.origin
     full = given.origin if where == "environment" else ".".join((*path, key))
     if key not in readers:
-        raise _wrong(where, full, f"{key!r} is not a key of {path[0]}{_nearest(key, readers)}")
+        raise _wrong(where, full, f"{key!r} is not a key of {path[0]}{read.nearest(key, readers)}")
     try:
         return readers[key](given.value)
     except ValueError as error:
@@ -386,13 +435,11 @@ def _check_keys_are_unique(settings: Settings) -> None:
                 where = settings.origins[f"tenants.{tenant.name}.keys"]
                 what = f"has a key of tenants.{owner} too; give every tenant keys of its own"
                 raise _wrong(where, f"tenants.{tenant.name}.keys", what)
+            if key == settings.admin.token:
+                where = settings.origins["admin.token"]
+                what = f"is a key of tenants.{tenant.name} too; make one that nobody asks with"
+                raise _wrong(where, "admin.token", what)
 
 
 def _wrong(where: str, key: str, what: str) -> ConfigError:
     return ConfigError(f"{where}: {key} {what}")
-
-
-def _nearest(word: str, known: Mapping[str, object]) -> str:
-    """`; did you mean "x"?`, or what there is to choose from."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f'; did you mean "{near[0]}"?' if near else f"; there are {', '.join(known)}"

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from askonce import rule_tables
+from askonce.admin import Admin
 from askonce.settings import CacheRules, LayerTable, Memory, Provider, Settings, Tenant
+from askonce.sources import Source
 
 Table = dict[str, Any]
 
 
-def masked(settings: Settings) -> dict[str, Table]:
+def masked(settings: Settings) -> dict[str, Any]:
     """The effective settings as plain values in the words of the file, without secrets."""
     gateway, memory = settings.gateway, settings.memory
     return {
@@ -26,8 +29,12 @@ def masked(settings: Settings) -> dict[str, Table]:
         **_stores(settings),
         "memory": _memory(memory),
         "cache": _cache(settings.cache),
+        "documents": {"fields": [path.text for path in settings.documents.fields]},
+        **_admin(settings.admin),
         "providers": {name: _provider(item) for name, item in settings.providers.items()},
         "tenants": {name: _tenant(item) for name, item in settings.tenants.items()},
+        "sources": {source.name: _source(source) for source in settings.sources},
+        **({"rules": rule_tables.plain_tables(settings.rules)} if settings.rules else {}),
     }
 
 
@@ -66,6 +73,11 @@ def show_size(size_bytes: int) -> str:
     return f"{size_bytes} B"
 
 
+def show_fraction(part: float) -> str:
+    """A part as the file has it: `10%`, `2.5%`."""
+    return f"{part * 100:.12g}%"
+
+
 def show_sampling(samples: int) -> str:
     return ("bypass", "reuse")[samples] if samples < 2 else f"pool:{samples}"
 
@@ -75,6 +87,10 @@ def _cache(cache: CacheRules) -> Table:
         "ttl": show_duration(cache.ttl),
         "stale_while_revalidate": show_duration(cache.stale_while_revalidate),
         "stale_if_error": show_duration(cache.stale_if_error),
+        "refresh_ahead": cache.refresh_ahead,
+        "jitter": show_fraction(cache.jitter),
+        "negative_ttl": show_duration(cache.negative_ttl),
+        "expire_on": cache.expire_on,
         "sampling": show_sampling(cache.sampling),
         "max_entry": show_size(cache.max_entry),
         "also_store": sorted(cache.also_store),
@@ -108,6 +124,14 @@ def _memory(memory: Memory) -> Table:
     return table
 
 
+def _admin(admin: Admin) -> Table:
+    secrets = {"token": admin.token, "webhook_secret": admin.webhook_secret}
+    shown = {name: masked_key(value) for name, value in secrets.items() if value is not None}
+    if admin.audit is not None:
+        shown["audit"] = admin.audit
+    return {"admin": shown} if shown else {}
+
+
 def _provider(provider: Provider) -> Table:
     return {"base_url": provider.base_url, "format": provider.format}
 
@@ -119,9 +143,18 @@ def _tenant(tenant: Tenant) -> Table:
     return table
 
 
+def _source(source: Source) -> Table:
+    where = {"stream": source.stream} if source.is_redis else {"channel": source.channel}
+    return {"url": masked_url(source.url), **where}
+
+
 def _lines(settings: Settings) -> Iterator[str]:
     for section, content in masked(settings).items():
-        named = section in {"layers", "providers", "tenants"}
+        if section == "rules":
+            for table in content:
+                yield from ("", "[[rules]]", *(f"{key} = {_toml(v)}" for key, v in table.items()))
+            continue
+        named = section in {"layers", "providers", "tenants", "sources"}
         tables = content.items() if named else [("", content)]
         for name, table in tables:
             path = f"{section}.{name}" if name else section
@@ -135,6 +168,6 @@ def _lines(settings: Settings) -> Iterator[str]:
                 yield f"{line:<40} # {origin}" if origin else line
 
 
-def _toml(value: str | int | list[str]) -> str:
+def _toml(value: str | float | list[str]) -> str:
     """JSON's texts, integers and lists of texts are TOML's too, once DEL is escaped."""
     return json.dumps(value).replace("\x7f", "\\u007f")

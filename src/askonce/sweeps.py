@@ -15,6 +15,9 @@ from askonce.errors import ConfigError
 from askonce.invalidation import HIDDEN, Compile, Invalidation, Names
 from askonce.records import Entry
 
+UNKNOWN = -1
+"""The number in an answer that was asked for when nobody could say what was swept."""
+
 _KNOWN = 1_024
 _LATELY = 60.0
 """Seconds for which what is found in a store is compared with a sweep. A store is looked through

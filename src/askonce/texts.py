@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from askonce import keys
+from askonce import documents, keys, policy
 from askonce.desk import Desk
+from askonce.directives import MAX_TAGS, Directives
 from askonce.records import Because, Entry, Key, Outcome, Verdict
+from askonce.rules import Ruleset
 
 FORMAT = "text"
 
@@ -22,23 +24,38 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Texts:
-    """Gets and puts plain texts, over one desk."""
+    """Gets and puts plain texts, over one desk. For rules their route is `text`."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, rules: Ruleset | None = None) -> None:
         self._desk = desk
+        self._rules = rules
 
     def key(self, question: str, scope: str, namespace: str) -> Key:
         return keys.key_of(namespace, FORMAT, {"question": question, "scope": scope})
 
     async def get(
-        self, question: str, *, scope: str, namespace: str, max_age: float | None
+        self,
+        question: str,
+        *,
+        scope: str,
+        namespace: str,
+        max_age: float | None,
+        tags: Iterable[str] = (),
     ) -> Answer | None:
         desk = self._desk
+        wishes = wishes_for(self._rules, question, None, tags)
+        if wishes.never is not None:
+            desk.ledger.answered(Outcome.BYPASS, wishes.never)
+            return None
         key = self.key(question, scope, namespace)
-        found = await desk.find_fresh(key)
-        entry = None if found is None else found.entry
+        found = await desk.find_fresh(key, wishes)
+        entry = None if found is None else policy.bounded(found.entry, wishes)
         now = desk.runtime.now()
         because = Because.NOT_FOUND
+        if entry is None and wishes.tags:
+            held = await desk.recall(key)
+            if held is not None and not policy.carries(held.entry, wishes.tags):
+                because = Because.OTHER_TAGS
         if entry is not None and max_age is not None and entry.age(now) > max_age:
             entry, because = None, Because.TOO_OLD
         if entry is None or found is None:
@@ -62,19 +79,24 @@ class Texts:
         *,
         scope: str,
         namespace: str,
-        ttl: float,
+        ttl: float | None,
         tags: Iterable[str],
     ) -> bool:
         """Store the answer; False if it could not be (see the ledger), never an error."""
         desk = self._desk
-        epochs = await desk.capture(tuple(tags))
-        if epochs is None or ttl <= 0:
-            because = Because.TTL_ZERO if ttl <= 0 else Because.STORE_FAILED
-            desk.ledger.landed(Verdict(False, because), None, 0)
+        wishes = wishes_for(self._rules, question, ttl, tags)
+        verdict = policy.may_put(wishes, desk.limits)
+        swept = await desk.last_sweep()
+        epochs = await desk.capture(wishes.tags) if verdict.yes else None
+        if epochs is None:
+            verdict = Verdict(False, Because.STORE_FAILED) if verdict.yes else verdict
+            desk.ledger.landed(verdict, None, 0)
             return False
+        key = self.key(question, scope, namespace)
+        ttl = policy.lifetime(wishes.ttl, desk.limits, key.digest, wishes.lives)
         now = desk.runtime.now()
         entry = Entry(
-            key=self.key(question, scope, namespace),
+            key=key,
             body=answer.encode(),
             status=200,
             headers=(),
@@ -83,7 +105,19 @@ class Texts:
             stale_until=now + ttl,
             question=question,
             tags=tuple(epochs.items()),
+            swept=swept,
         )
         verdict = await desk.store(entry)
         desk.ledger.landed(verdict, None, 0)
         return verdict.yes
+
+
+def wishes_for(
+    rules: Ruleset | None, question: str, ttl: float | None, tags: Iterable[str]
+) -> Directives:
+    """What is wished for a text's answer, under the rules."""
+    wanted = documents.expand(tags)
+    wishes = Directives(ttl=ttl, tags=wanted[:MAX_TAGS], tags_in_doubt=len(wanted) > MAX_TAGS)
+    if rules is None:
+        return wishes
+    return policy.ruled(wishes, rules.ruling(question, route=FORMAT, format=FORMAT))

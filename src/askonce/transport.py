@@ -16,6 +16,7 @@ from askonce.cache import AsyncCache, Cache
 from askonce.directives import OWN_HEADERS
 from askonce.errors import AnswerCut, PatienceOver
 from askonce.formats import recognize
+from askonce.groups import INVALIDATION
 from askonce.protocols import Response
 from askonce.records import Call
 from askonce.reply import Reply
@@ -47,7 +48,7 @@ class CachingTransport(_Transport):  # type: ignore[misc]
         lib = _library(request)
         inner = self._to_provider(lib.HTTPTransport)
         if not _is_cached(request):
-            return inner.handle_request(request)
+            return self._heeded(request, inner.handle_request(request))
         request.read()
         reply = finish(
             self._answer(self._works.blocking, request, _BlockingUpstream(request, inner))
@@ -58,7 +59,7 @@ class CachingTransport(_Transport):  # type: ignore[misc]
         lib = _library(request)
         inner = self._to_provider(lib.AsyncHTTPTransport)
         if not _is_cached(request):
-            return await inner.handle_async_request(request)
+            return self._heeded(request, await inner.handle_async_request(request))
         await request.aread()
         upstream = _SuspendingUpstream(request, inner)
         reply = await self._answer(self._works.suspending, request, upstream)
@@ -100,6 +101,14 @@ class CachingTransport(_Transport):  # type: ignore[misc]
                 if self._inner is None:
                     self._inner = make()
         return self._inner
+
+    def _heeded(self, request: Any, response: Any) -> Any:
+        """A response that is none of the cache's business, unless it invalidates groups."""
+        if INVALIDATION in response.headers and not self._works.closed:
+            origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+            headers = response.headers.multi_items()
+            self._works.blocking.desk.heed_groups(origin, request.method, headers)
+        return response
 
     async def _answer(self, flavor: Flavor, request: Any, upstream: Any) -> Reply:
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -5,7 +5,7 @@ over one `Works`. Nothing is opened before the first use.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from askonce.accounting import Ledger, Stats, stats_of
 from askonce.answering import Answering
@@ -14,8 +14,10 @@ from askonce.boundary import Boundary
 from askonce.coherence import Coherence
 from askonce.desk import Desk
 from askonce.errors import CacheClosed
+from askonce.events import Events, Happened
+from askonce.following import Following
 from askonce.identity import Identity
-from askonce.invalidation import Invalidation
+from askonce.invalidation import Invalidation, Names
 from askonce.layers import Tier
 from askonce.leasing import Leasing, Renewal
 from askonce.patterns import compiled
@@ -25,8 +27,12 @@ from askonce.protocols import Memory, Prices, Store
 from askonce.rack import Rack
 from askonce.recognizing import Recognition
 from askonce.remembering import Remembering
-from askonce.runtimes import Blocking, InThread, Suspending
+from askonce.rules import Rules, Ruleset
+from askonce.runtimes import Blocking, InThread, Suspending, once_in_thread
 from askonce.shelf import Shelf
+from askonce.sources import Source
+from askonce.stores import Ground
+from askonce.stores.event_source import open_source
 from askonce.stores.memory import MemoryStore
 from askonce.sweeping import Sweeping, Swept, Tell
 from askonce.sweeps import Sweeps
@@ -50,13 +56,18 @@ class Sharing:
         self.wait = wait
 
 
+def compiled_rules(rules: Rules) -> Ruleset:
+    """Rules that are ready to decide. Raises `ConfigError` for a pattern that is none."""
+    return Ruleset(rules, compiled)
+
+
 class Flavor:
     """What the doors of one flavor go through."""
 
-    def __init__(self, desk: Desk, recognition: Recognition) -> None:
+    def __init__(self, desk: Desk, recognition: Recognition, rules: Ruleset | None) -> None:
         self.desk = desk
         self.answering = Answering(desk, recognition)
-        self.texts = Texts(desk)
+        self.texts = Texts(desk, rules)
         self.remembering = Remembering(desk)
 
 
@@ -69,12 +80,15 @@ class Works:
         tiers: tuple[Tier, ...],
         *,
         limits: Limits,
+        rules: Rules | None = None,
         sharing: Sharing,
         eviction: Literal["s3-fifo", "gdsf"],
         namespace: str | None,
         tenants: Mapping[str, str] | None,
         clock: Callable[[], float] | None,
         prices: Prices | None,
+        sources: tuple[Source, ...] = (),
+        audit: str | None = None,
     ) -> None:
         times = {} if clock is None else {"clock": clock}
         self.blocking_runtime = Blocking(**times)
@@ -87,7 +101,8 @@ class Works:
         self.prices = GenaiPrices() if prices is None else prices
         self.guard = self.blocking_runtime.guard()
         self.ledger = Ledger(self.blocking_runtime.guard())
-        self.recognition = Recognition(limits.max_question)
+        self.ruleset = compiled_rules(rules) if rules else None
+        self.recognition = Recognition(limits, self.ruleset)
         self.memory: Memory = MemoryStore(
             memory.size or 0,
             guard=self.blocking_runtime.guard(),
@@ -106,15 +121,10 @@ class Works:
             self._share(self._racks)
         else:
             self.sweeps.begin(0)
-        self._sweeping = Sweeping(
-            memory=self.memory,
-            stores=self._patient_stores,
-            sweeps=self.sweeps,
-            runtime=Blocking(**times),
-            compile_=compiled,
-            boundary=Boundary(self.ledger),
-        )
-        self.audit = Audit(Boundary(self.ledger), self.blocking_runtime.now)
+        self._sweeping = self._new_sweeping(Blocking(**times))
+        self.audit = Audit(Boundary(self.ledger), self.blocking_runtime.now, audit)
+        self.events = self._new_events()
+        self._followings = tuple(self._following(source) for source in sources)
         self._writings = tuple(self._writing(rack) for rack in self._racks)
         self.identity: Identity | None = None
         self._passing_identity: Identity | None = None
@@ -136,6 +146,7 @@ class Works:
             runtime=self.blocking_runtime,
             boundary=boundary,
             lost=self._forget_identity,
+            swept=self._take_back,
             strong=self._sharing.strong,
         )
         self._renewal = Renewal(
@@ -156,6 +167,38 @@ class Works:
             begun=lambda: coherence.begun,
             sweeps=self.sweeps,
         )
+
+    def _new_sweeping(self, runtime: Blocking) -> Sweeping:
+        return Sweeping(
+            memory=self.memory,
+            stores=self._patient_stores,
+            sweeps=self.sweeps,
+            runtime=runtime,
+            compile_=compiled,
+            boundary=Boundary(self.ledger),
+        )
+
+    def _new_events(self) -> Events:
+        return Events(
+            self.ruleset,
+            bump=lambda tags: self.blocking.desk.invalidate(tags),
+            sweep=self._sweeping.sweep,
+            store=self.shared or self.memory,
+            now=self.blocking_runtime.now,
+            audit=self.audit,
+        )
+
+    def _following(self, source: Source) -> Following:
+        runtime = self.blocking_runtime
+        reader = open_source(
+            source.url,
+            Ground(runtime.guard, runtime.now, runtime.place, deadline=2.0, tick=runtime.tick),
+            name=source.key.digest.hex()[:16],
+            stream=source.stream,
+            channel=source.channel,
+        )
+        store = self.shared or self.memory
+        return Following(source, reader, events=self.events, store=store, ledger=self.ledger)
 
     def _patient_stores(self) -> dict[str, Store]:
         return {rack.tier.name: rack.patient() for rack in self._racks}
@@ -198,6 +241,8 @@ class Works:
             )
         if self._coherence is not None:
             self._coherence.start()
+        for following in self._followings:
+            following.start()
         desk = Desk(
             runtime=runtime,
             memory=self.memory,
@@ -213,7 +258,7 @@ class Works:
             sweep_behind=self.sweep_behind,
             memory_ttl=self._memory_ttl,
         )
-        return Flavor(desk, self.recognition)
+        return Flavor(desk, self.recognition, self.ruleset)
 
     # Invalidating.
 
@@ -252,13 +297,25 @@ class Works:
         """The same for event loops: what takes long does not hold them up."""
         if invalidation.by_tags_alone and not dry_run:
             return await self.invalidate_tags(self.suspending.desk, invalidation.tags, who=who)
-        thread = InThread("askonce-invalidating")
-        try:
-            return await thread(
-                lambda: self.invalidate(invalidation, who=who, dry_run=dry_run, tell=tell)
-            )
-        finally:
-            thread.close()
+        return await once_in_thread(
+            "askonce-invalidating",
+            lambda: self.invalidate(invalidation, who=who, dry_run=dry_run, tell=tell),
+        )
+
+    async def take_event(
+        self, event: str, data: Mapping[str, Any], *, event_id: str | None, who: str
+    ) -> Happened:
+        """Carry out what an event invalidates, blocking. Raises ConfigError, StoreError."""
+        self._still_open()
+        return await self.events.take(event, data, id=event_id, who=who)
+
+    async def take_event_in_thread(
+        self, event: str, data: Mapping[str, Any], *, event_id: str | None, who: str
+    ) -> Happened:
+        """The same for event loops."""
+        return await once_in_thread(
+            "askonce-event", lambda: self.take_event(event, data, event_id=event_id, who=who)
+        )
 
     def sweep_behind(self, invalidation: Invalidation, who: str) -> None:
         """Carry out an invalidation behind the caller.
@@ -313,6 +370,10 @@ class Works:
             return known
         return await authority.ask("identity", store.pepper)
 
+    async def _take_back(self, names: Names) -> None:
+        for writing in self._writings:
+            await writing.swept(names)
+
     def _forget_identity(self) -> None:
         """The store may be another one, with another secret."""
         self.identity = None
@@ -324,6 +385,10 @@ class Works:
     def states(self) -> dict[str, str]:
         """The layers below memory, nearest first, with the states of their circuit breakers."""
         return {rack.tier.name: rack.state for rack in self._racks}
+
+    def sources(self) -> dict[str, str]:
+        """The sources of events: `starting`, `following` or `down`."""
+        return {following.name: following.state for following in self._followings}
 
     @property
     def coherent(self) -> bool:
@@ -355,11 +420,7 @@ class Works:
         if flavor.desk.runtime is self.blocking_runtime:
             await self._sweeping.end()
             return
-        thread = InThread("askonce-sweeping")
-        try:
-            await thread(self._sweeping.end)
-        finally:
-            thread.close()
+        await once_in_thread("askonce-sweeping", self._sweeping.end)
 
     async def close(self, flavor: Flavor) -> None:
         await flavor.desk.settle()
@@ -370,6 +431,8 @@ class Works:
             self._coherence.stop()
         if self._renewal is not None:
             self._renewal.stop()
+        for following in self._followings:
+            await following.close()
         in_loop = flavor.desk.runtime is self.suspending_runtime
         for rack in self._racks:
             with flavor.desk.boundary.around("close"):

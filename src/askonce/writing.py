@@ -13,15 +13,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from askonce.accounting import Ledger
+from askonce.invalidation import Names
 from askonce.leasing import Renewal
 from askonce.protocols import Memory
-from askonce.records import Entry, Lease, Selection
+from askonce.records import Entry, Key, Lease, Selection
 from askonce.runtimes import Runtime
 from askonce.shelf import Shelf
 from askonce.sweeps import Sweeps
 
 QUEUE_ENTRIES = 4_096
 QUEUE_BYTES = 64 << 20
+_NOTED = 2.0
+"""Seconds for which what was written is remembered: by then every sweep before it was heard of."""
 
 
 class Job(NamedTuple):
@@ -66,6 +69,7 @@ class Writing:
         self._jobs: deque[Job] = deque()
         self._bytes = 0
         self._draining: object = None
+        self._written: deque[tuple[float, Entry]] = deque()
 
     def put(
         self, entry: Entry, lease: Lease | None = None, above: "tuple[Writing, ...]" = ()
@@ -114,18 +118,37 @@ class Writing:
                 self._bytes -= _size(job.entry)
             kept = await self._write(job.entry, job.lease)
             if kept and self._sweeps.hides(job.entry):
-                await self._take_back(job.entry)
+                await self._take_back([job.entry.key])
                 kept = False
+            elif kept:
+                self._note(job.entry)
             if kept or (kept is None and not job.entry.tags):
                 for writing in job.above:
                     writing.put(job.entry)
             if job.lease is not None:
                 await self._release(job.lease)
 
-    async def _take_back(self, entry: Entry) -> None:
+    async def swept(self, names: Names) -> None:
+        """A sweep was heard of: what was written while it was on its way here goes again."""
+        with self._guard:
+            written = [entry for _, entry in self._written]
+        late = [entry.key for entry in written if names(entry) and self._sweeps.hides(entry)]
+        if late:
+            await self._take_back(late)
+
+    def _note(self, entry: Entry) -> None:
+        """Remember for a while what was written; without the answer itself."""
+        now = self._runtime.tick()
+        with self._guard:
+            self._written.append((now, msgspec.structs.replace(entry, body=b"")))
+            while self._written[0][0] < now - _NOTED or len(self._written) > QUEUE_ENTRIES:
+                self._written.popleft()
+
+    async def _take_back(self, keys: list[Key]) -> None:
         """What was swept while it was being written goes again."""
-        self._memory.drop(entry.key)
-        store, gone = self._shelf.store, Selection(keys=(entry.key,))
+        for key in keys:
+            self._memory.drop(key)
+        store, gone = self._shelf.store, Selection(keys=tuple(keys))
         await self._shelf.ask("remove", lambda: store.remove(gone, quiet=True))
 
     async def _write(self, entry: Entry, lease: Lease | None) -> bool | None:

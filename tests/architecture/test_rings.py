@@ -20,39 +20,52 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "askonce"
 
 PURE = {
     "accounting",
+    "admin",
+    "arguments",
     "breaker",
     "cache_status",
     "directives",
+    "documents",
     "durations",
     "errors",
     "explaining",
     "formats",
+    "groups",
     "identity",
     "invalidation",
     "keys",
     "layers",
     "matching",
+    "packs",
     "policy",
     "prompts",
     "protocols",
     "recognizing",
     "records",
+    "rule_tables",
     "rules",
     "setting_values",
     "settings",
     "showing",
+    "signatures",
+    "sources",
     "sse",
     "sweeps",
+    "tag_templates",
 }
 EDGES = {"patterns", "prices", "stores", "vectors"}
 STORY = {
+    "aliases",
     "answering",
     "asking",
+    "auditing",
     "boundary",
     "checkpoints",
     "coherence",
     "desk",
+    "events",
     "flights",
+    "following",
     "leasing",
     "presenting",
     "recording",
@@ -61,10 +74,11 @@ STORY = {
     "runtimes",
     "shelf",
     "sweeping",
+    "syncing",
     "texts",
     "writing",
 }
-ROOTS = {"cache", "gateway.__init__", "moving", "works"}
+ROOTS = {"cache", "gateway.__init__", "moving", "rack", "works"}
 FACES = {"__init__", "cli", "gateway", "integrations", "transport"}
 PRACTICE = {"practice"}  # a provider to practice with: not the product's core
 
@@ -73,7 +87,15 @@ MAY_IMPORT = {
     "edges": {"own", "records", "errors", "protocols"},
     "story": {"pure", "story"},
     "roots": {"pure", "edges", "story", "roots", "faces"},
-    "faces": {"pure", "story", "roots", "faces", "stores.__init__", "practice"},
+    "faces": {
+        "pure",
+        "story",
+        "roots",
+        "faces",
+        "stores.__init__",
+        "stores.event_source",
+        "practice",
+    },
     "practice": {"pure", "edges", "practice", "roots", "faces", "story"},
 }
 

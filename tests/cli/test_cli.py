@@ -39,6 +39,12 @@ COMMANDS = (
     "entries show",
     "entries remove",
     "warm",
+    "invalidate",
+    "forget",
+    "docs",
+    "docs sync",
+    "rules",
+    "rules test",
     "config",
 )
 BODY = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}

@@ -65,6 +65,20 @@ def test_a_wrong_address_is_wrong_configuration(run: Run) -> None:
     assert PASSWORD not in err
 
 
+def test_sources_are_made_ready_too(run: Run, postgres_url: str, redis8_url: str) -> None:
+    url = f"{postgres_url}?schema=eventful"
+    store = f'memory:"\n[sources.db]\nurl = "{url}"\n[sources.stream]\nurl = "{redis8_url}'
+    status, out, err = run(store)
+    assert (status, err) == (0, "")
+    own, table, stream = out.splitlines()
+    assert own == "memory:: nothing to do"
+    what = "made the table askonce_events and the function askonce_emit in schema eventful"
+    assert table.endswith(f": {what}")
+    assert stream.endswith(": nothing to do")
+    assert PASSWORD not in out
+    assert run(store)[1].splitlines()[1].endswith(": nothing to do")
+
+
 @pytest.mark.parametrize("url", ["memory:", "sqlite:new.db"])
 def test_other_stores_say_so(run: Run, url: str) -> None:
     run(url)

@@ -84,6 +84,23 @@ def test_what_is_there_is_not_stored_again_and_what_changed_is(run: Run) -> None
     assert run(lines(known))[1] == "1 stored, 0 already there, 0 failed\n"
 
 
+def test_what_was_warmed_at_one_time_does_not_end_at_one_time(run: Run) -> None:
+    Path("askonce.toml").write_text('[cache]\nttl = "1000s"\njitter = "50%"\n', encoding="utf-8")
+    known = [{"question": f"Question {n}?", "answer": "So."} for n in range(12)]
+    wished = {"question": "With a wish?", "answer": "So.", "ttl": "1000s"}
+    assert run(lines(*known, wished))[0] == 0
+
+    with Cache("sqlite:askonce.db") as cache:
+        found = [cache.get(one["question"]) for one in known]
+        lives = [answer.ttl for answer in found if answer is not None]
+        named = cache.get("With a wish?")
+    assert len(lives) == 12
+    assert len({round(life / 10) for life in lives}) > 6
+    assert all(400 < life <= 1000 for life in lives)
+    assert named is not None
+    assert named.ttl > 900
+
+
 def test_bad_lines_are_named_and_do_not_stop_the_rest(run: Run) -> None:
     name = lines(
         "not json",

@@ -13,6 +13,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MISS = r"askonce; fwd=miss; stored; detail=not-found"
 HIT = r"askonce; hit; ttl=\d+; detail=memory"
 FROM_REDIS = r"askonce; hit; ttl=\d+; detail=shared; layer=redis"
+TIME_SENSITIVE = r"askonce; fwd=bypass; detail=time-sensitive"
 BYPASS = r"askonce; fwd=bypass; detail=sampling"
 WEATHER = r"  Weather\(city='Zürich', degrees=21.5\)"
 FETCHED = r"  \(asking the weather service about Zürich\)"
@@ -85,6 +86,49 @@ EXPECTED = {
         r"another machine   finds it in redis, good for (60|5\d) s",
         r"another machine   finds it in memory, good for (30|29) s",
         r"after its restart finds it in disk, good for (60|5\d) s",
+    ],
+    "changed_documents": [
+        *[rf"  May I return it\?   {MISS}", rf"  When do you open\?  {MISS}"],
+        *[r"added 2: returns, hours", r"unchanged 0", r"invalidated 0 answers by 0 tags"],
+        *[r"changed 1: returns", r"unchanged 1", r"invalidated 1 answer by 2 tags"],
+        r"  May I return it\?  \(doc:returns@[0-9a-f]{16}\)",
+        rf"  May I return it\?   {MISS}",
+        r"  When do you open\?  askonce; hit; ttl=\d+; detail=shared; layer=sqlite",
+    ],
+    "event_rules": [
+        *[r"At first:", rf"  Where is order 7\? +{MISS}", rf"  Where is order 8\? +{MISS}"],
+        *[rf"  What does shipping cost\? +{MISS}", rf"  Are you open\? +{MISS}"],
+        r"Told once more: True",
+        *[
+            r"Order 7 was shipped:",
+            rf"  Where is order 7\? +{MISS}",
+            rf"  Where is order 8\? +{HIT}",
+        ],
+        *[rf"  What does shipping cost\? +{HIT}", rf"  Are you open\? +{HIT}"],
+        *[r"Prices changed:", rf"  Where is order 7\? +{HIT}", rf"  Where is order 8\? +{HIT}"],
+        *[rf"  What does shipping cost\? +{MISS}", rf"  Are you open\? +{HIT}"],
+        *[r"A holiday was announced:", rf"  Where is order 7\? +{HIT}"],
+        *[rf"  Where is order 8\? +{HIT}", rf"  What does shipping cost\? +{HIT}"],
+        rf"  Are you open\? +{MISS}",
+    ],
+    "time_rules": [
+        r"Now:",
+        rf"  What does the card cost\? +{MISS}",
+        rf"  What is your return policy\? +{MISS}",
+        rf"  What is in order AB-12\? +{MISS}",
+        rf"  Is the branch open right now\? +{TIME_SENSITIVE}",
+        r"A minute later:",
+        r"  What does the card cost\? +askonce; hit; ttl=240; detail=memory",
+        r"  What is your return policy\? +askonce; hit; ttl=604740; detail=memory",
+        rf"  What is in order AB-12\? +{HIT}",
+        rf"  Is the branch open right now\? +{TIME_SENSITIVE}",
+        r"Ten minutes later:",
+        rf"  What does the card cost\? +{MISS}",
+        r"  What is your return policy\? +askonce; hit; ttl=604140; detail=memory",
+        rf"  What is in order AB-12\? +{HIT}",
+        rf"  Is the branch open right now\? +{TIME_SENSITIVE}",
+        r"After order AB-12 changed:",
+        rf"  What is in order AB-12\? +{MISS}",
     ],
     "two_processes": [
         rf"A asks         {MISS}",

@@ -11,9 +11,16 @@ from hypothesis import strategies as st
 
 from askonce.errors import ConfigError
 from askonce.records import Because
-from askonce.setting_values import duration, size
+from askonce.setting_values import duration, fraction, size
 from askonce.settings import Provider, Settings, Tenant, load
-from askonce.showing import masked_key, masked_url, show, show_duration, show_size
+from askonce.showing import (
+    masked_key,
+    masked_url,
+    show,
+    show_duration,
+    show_fraction,
+    show_size,
+)
 
 CONTRACT = """
 [gateway]
@@ -247,6 +254,38 @@ def test_a_size_is_read_as_it_is_shown(size_bytes: int) -> None:
     assert size(show_size(size_bytes)) == size_bytes
 
 
+@pytest.mark.parametrize(
+    ("written", "part"),
+    [('"10%"', 0.1), ('"2.5 %"', 0.025), ("0.1", 0.1), ("0", 0), ('"90%"', 0.9), ('"0.5"', 0.5)],
+)
+def test_a_part_is_a_percentage_or_a_fraction(written: str, part: float) -> None:
+    cache = load(f"[cache]\njitter = {written}", {}).cache
+    assert cache.limits.jitter == pytest.approx(part)
+    assert fraction(show_fraction(cache.jitter)) == pytest.approx(part)
+
+
+@pytest.mark.parametrize("written", ['"91%"', "1", "-0.1", '"ten"', "true", "nan", '"1e-3"', "[]"])
+def test_what_is_no_part_says_so(written: str) -> None:
+    assert complaint(f"[cache]\njitter = {written}").startswith(
+        "my.toml: cache.jitter is not a part from 0% to 90%: "
+    )
+
+
+@pytest.mark.parametrize("written", ["-1", "101", "inf", '"often"', "true"])
+def test_what_is_no_eagerness_says_so(written: str) -> None:
+    assert complaint(f"[cache]\nrefresh_ahead = {written}").startswith(
+        "my.toml: cache.refresh_ahead is not a number from 0 to 100: "
+    )
+
+
+def test_lifetimes_reach_the_request_path() -> None:
+    text = '[cache]\nrefresh_ahead = 1\nnegative_ttl = "30s"\nexpire_on = "fingerprint"'
+    limits = load(text, {"ASKONCE_CACHE__JITTER": "10%"}).cache.limits
+    assert (limits.refresh_ahead, limits.jitter, limits.negative_ttl) == (1, 0.1, 30)
+    assert limits.expire_on == "fingerprint"
+    assert "cannot be 'sometimes'" in complaint('[cache]\nexpire_on = "sometimes"')
+
+
 @given(st.text(min_size=1, max_size=19))
 def test_a_short_key_is_masked_whole(key: str) -> None:
     assert masked_key(key) == "***"
@@ -266,3 +305,28 @@ def test_the_example_file_holds_every_default() -> None:
     example = load(text, {})
     assert msgspec.structs.replace(example, origins={}) == Settings()
     assert len(example.origins) == show(Settings()).count(" = ")
+
+
+def test_the_admins_secrets_are_masked_and_never_repeated() -> None:
+    hook = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    settings = load(f"[admin]\ntoken = 'a-token-of-enough-letters'\nwebhook_secret = '{hook}'", {})
+    assert settings.admin.token == "a-token-of-enough-letters"
+    for shown in (show(settings), repr(settings)):
+        assert "enough" not in shown
+        assert hook not in shown
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("token = 'too short'", "admin.token has fewer than 16 characters"),
+        ("token = 'long enough but with spaces'", "cannot stand in a header"),
+        ("webhook_secret = 'long-enough-but-no-secret'", "is not a webhook's secret"),
+        ("token = 'sk-of-a-tenant-too'", "is a key of tenants.acme too"),
+    ],
+)
+def test_an_admin_that_cannot_be(written: str, said: str) -> None:
+    tenant = "[tenants.acme]\nkeys = ['sk-of-a-tenant-too']\n"
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        load(f"{tenant}[admin]\n{written}", {})
+    assert written.split("'")[1] not in str(caught.value)

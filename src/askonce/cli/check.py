@@ -8,10 +8,12 @@ from askonce.protocols import Store
 from askonce.records import Damage
 from askonce.runtimes import finish
 from askonce.showing import masked_url
+from askonce.works import compiled_rules
 
 
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
+    compiled_rules(settings.rules)  # what is wrong with a pattern, nobody should learn in service
     damage = finish(_check(open_existing(settings), fix=options.fix))
     where = masked_url(settings.shared_url)
     remains = bool(damage) and not options.fix

@@ -119,7 +119,7 @@ def _short_size(size: int) -> str:
 
 
 async def _show(store: Store, options: argparse.Namespace) -> int:
-    key = await _key(store, options.key)
+    key = await named_key(store, options.key)
     entry = await store.read(key)
     if entry is None:
         raise StoreError(f"there is no entry {key}")
@@ -194,7 +194,7 @@ async def _remove(store: Store, options: argparse.Namespace) -> int:
         raise ConfigError("entries remove: name keys, a --namespace or --all")
     selection, what = Selection(), "every entry"
     if options.keys:
-        selection = Selection(keys=tuple([await _key(store, text) for text in options.keys]))
+        selection = Selection(keys=tuple([await named_key(store, text) for text in options.keys]))
     elif options.namespace is not None:
         selection = Selection(namespace=options.namespace)
         what = f"every entry of the namespace {options.namespace}"
@@ -228,7 +228,7 @@ def _said(count: int, options: argparse.Namespace, *, removed: bool) -> int:
 # Keys as people write them
 
 
-async def _key(store: Store, text: str) -> Key:
+async def named_key(store: Store, text: str) -> Key:
     """The key that a whole one, `namespace/format/3f9c…` or the first digits of a digest name."""
     try:
         return Key.parse(text)

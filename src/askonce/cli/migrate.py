@@ -1,28 +1,36 @@
-"""`askonce migrate`: makes or renews what the shared store needs before anybody uses it."""
+"""`askonce migrate`: makes or renews what the shared store and the sources of events need."""
 
 import argparse
 
 from askonce.cli.reading import read_settings
-from askonce.protocols import Store
+from askonce.protocols import EventSource, Store
 from askonce.runtimes import Blocking, finish
 from askonce.showing import masked_url
 from askonce.stores import Ground, open_store
+from askonce.stores.event_source import open_source
 
 _DEADLINE_S = 10.0
 
 
 def run(options: argparse.Namespace) -> int:
-    url = read_settings(options).shared_url
+    settings = read_settings(options)
     runtime = Blocking()
     ground = Ground(
         runtime.guard, runtime.now, runtime.place, deadline=_DEADLINE_S, tick=runtime.tick
     )
-    for line in finish(_migrate(open_store(url, ground))) or ["nothing to do"]:
-        print(f"{masked_url(url)}: {line}")
+    places: list[tuple[str, Store | EventSource]] = [
+        (settings.shared_url, open_store(settings.shared_url, ground))
+    ]
+    for source in settings.sources:
+        where = {"stream": source.stream, "channel": source.channel}
+        places.append((source.url, open_source(source.url, ground, name=source.name, **where)))
+    for url, place in places:
+        for line in finish(_migrate(place)) or ["nothing to do"]:
+            print(f"{masked_url(url)}: {line}")
     return 0
 
 
-async def _migrate(store: Store) -> list[str]:
+async def _migrate(store: Store | EventSource) -> list[str]:
     try:
         return await store.migrate()
     finally:

@@ -1,9 +1,14 @@
 """The grammar of the command line, and its help pages."""
 
-import argparse
-from typing import Any, NoReturn
-
 from askonce import __version__
+from askonce.cli.docs_grammar import add_docs
+from askonce.cli.grammar import Commands as _Commands
+from askonce.cli.grammar import Parser
+from askonce.cli.grammar import add as _add
+from askonce.cli.grammar import add_config_option as _add_config_option
+from askonce.cli.grammar import add_json_option as _add_json_option
+from askonce.cli.invalidation_grammar import add_forget, add_invalidate
+from askonce.cli.rules_grammar import add_rules
 
 DESCRIPTION = """\
 AskOnce answers a question that was already asked, instead of paying a model
@@ -16,22 +21,6 @@ to begin with:
 
 `askonce COMMAND --help` explains a command.
 """
-
-
-def _eighty_columns(prog: str) -> argparse.HelpFormatter:
-    # A fixed width, so that the help is the same everywhere, the documentation included.
-    return argparse.RawDescriptionHelpFormatter(prog, width=80)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that complains in one line."""
-
-    def __init__(self, **keywords: Any) -> None:
-        super().__init__(**keywords, formatter_class=_eighty_columns, allow_abbrev=False)
-        self.commands: dict[str, Parser] = {}
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"askonce: {message}; see `{self.prog} --help`\n")
 
 
 def new_parser() -> Parser:
@@ -53,6 +42,10 @@ def new_parser() -> Parser:
         _add_copy,
         _add_entries,
         _add_warm,
+        add_invalidate,
+        add_forget,
+        add_docs,
+        add_rules,
         _add_config,
     ):
         add(commands)
@@ -60,29 +53,6 @@ def new_parser() -> Parser:
         parser.commands[name] = command
         parser.commands |= {f"{name} {verb}": below for verb, below in command.commands.items()}
     return parser
-
-
-_Commands = argparse._SubParsersAction  # what `add_subparsers` returns has no public name
-
-
-def _add(commands: "_Commands[Parser]", name: str, what: str, more: str, examples: str) -> Parser:
-    description = f"{what[0].upper()}{what[1:]}.\n\n{more.strip()}\n"
-    return commands.add_parser(
-        name, help=what, description=description, epilog=f"examples:\n{examples.strip(chr(10))}\n"
-    )
-
-
-def _add_config_option(parser: Parser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="the settings (default: askonce.toml if there is one); "
-        "ASKONCE_<SECTION>__<KEY> in the environment overrides it",
-    )
-
-
-def _add_json_option(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_serve(commands: "_Commands[Parser]") -> None:

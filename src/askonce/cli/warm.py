@@ -17,18 +17,20 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from askonce import keys
+from askonce import keys, policy
 from askonce.cli.gateways import running_gateway
 from askonce.cli.meter import Meter
 from askonce.cli.moves import INTERRUPTED
 from askonce.cli.reading import open_shared, read_settings
+from askonce.directives import Directives
 from askonce.durations import parse_duration
 from askonce.errors import ConfigError
 from askonce.protocols import Store
 from askonce.records import Entry
 from askonce.runtimes import Blocking, finish
 from askonce.settings import Settings
-from askonce.texts import FORMAT
+from askonce.texts import FORMAT, wishes_for
+from askonce.works import compiled_rules
 
 LOCAL = "local"
 _AT_ONCE = 256
@@ -102,6 +104,7 @@ class Warmer:
 
     def __init__(self, settings: Settings, options: argparse.Namespace, stack: ExitStack) -> None:
         self._settings = settings
+        self._rules = compiled_rules(settings.rules) if settings.rules else None
         self._options = options
         self._stack = stack
         self._clock = Blocking().now
@@ -139,14 +142,19 @@ class Warmer:
             ttl = self._seconds(known.ttl)
         except ValueError as error:
             return Came(number, FAILED, str(error))
-        stored = finish(keep(self._store, known, ttl, self._clock()))
+        limits = self._settings.cache.limits
+        wishes = wishes_for(self._rules, known.question, ttl, known.tags)
+        verdict = policy.may_put(wishes, limits)
+        if not verdict.yes:
+            return Came(number, FAILED, f"may not be stored: {verdict.because}")
+        stored = finish(keep(self._store, known, wishes, self._clock(), limits))
         if stored is None:
             return Came(number, THERE)
         return Came(number, STORED) if stored else Came(number, FAILED, "the store refused it")
 
-    def _seconds(self, ttl: str | float | None) -> float:
+    def _seconds(self, ttl: str | float | None) -> float | None:
         if ttl is None:
-            return self._settings.cache.ttl.total_seconds()
+            return None
         seconds = parse_duration(ttl) if isinstance(ttl, str) else float(ttl)
         if seconds <= 0:
             raise ValueError("ttl is not above 0")
@@ -173,11 +181,14 @@ def read_line(line: bytes) -> Known | Asked:
         raise ValueError(str(error)) from None
 
 
-async def keep(store: Store, known: Known, ttl: float, now: float) -> bool | None:
+async def keep(
+    store: Store, known: Known, wishes: Directives, now: float, limits: policy.Limits
+) -> bool | None:
     """Store a known answer under the key that `Cache.get` looks for; None if it is there."""
     asked = {"question": known.question, "scope": known.scope}
     key = keys.key_of(known.namespace, FORMAT, asked)
-    tags = tuple((await store.epochs(sorted(set(known.tags)))).items()) if known.tags else ()
+    ttl = policy.lifetime(wishes.ttl, limits, key.digest, wishes.lives)
+    tags = tuple((await store.epochs(wishes.tags)).items()) if wishes.tags else ()
     before = await store.read(key)
     body = known.answer.encode()
     if before is not None and before.is_fresh(now) and before.body == body and before.tags == tags:

@@ -29,11 +29,14 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
     prices.load()  # a quarter of a second that no caller should wait for
     cache = AsyncCache(
         layers=settings.layers,
-        limits=settings.cache.limits,
+        limits=settings.limits,
+        rules=settings.rules,
+        sources=settings.sources,
         consistency=settings.cache.consistency,
         lease=settings.cache.lease,
         lease_wait=settings.cache.lease_wait,
         eviction=settings.memory.eviction,
+        audit=settings.admin.audit,
         tenants=tenants,
         clock=clock,
         prices=prices,

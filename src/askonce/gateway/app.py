@@ -4,6 +4,7 @@ from askonce.accounting import stats_of
 from askonce.cache import AsyncCache
 from askonce.formats import recognize
 from askonce.gateway.addresses import Addresses
+from askonce.gateway.admin import AdminDoors
 from askonce.gateway.doors import Doors
 from askonce.gateway.exposition import Latencies, metrics, plain_stats
 from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
@@ -28,6 +29,7 @@ class GatewayApp:
         self._version = version
         self._routes = Routes(settings)
         self._addresses = Addresses(cache.works)
+        self._admin = AdminDoors(settings, cache.works)
         self._latencies = Latencies()
         self._doors = Doors(settings, cache, connections, self._latencies)
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
@@ -70,10 +72,17 @@ class GatewayApp:
         if own is not None and scope["method"] in ("GET", "HEAD"):
             await own(send)
             return
+        door = self._admin.doors.get(path)
+        if door is not None:
+            await door(scope, receive, send)
+            return
         headers = headers_of(scope)
         seen, address = self._addresses.known(path, scope, headers)
         if address is not None and scope["method"] == "POST":
             await self._doors.through(scope, receive, send, address, headers)
+            return
+        if self._admin.is_shown(scope["headers"]):
+            await self._admin.refuse_token(send)
             return
         if headers.get(b"upgrade", b"").lower() == b"websocket":
             await send.refuse(501, "websocket", _NO_WEBSOCKETS)
@@ -97,9 +106,13 @@ class GatewayApp:
     async def _healthz(self, send: Sender) -> None:
         """200 also where a layer is down: calls are answered without it."""
         states = self._works.states()
+        sources = self._works.sources()
         well = self._works.coherent and all(state == "closed" for state in states.values())
+        well = well and "down" not in sources.values()
         status = "ok" if well else "degraded"
-        health = {"status": status, "version": self._version, "layers": states}
+        health: dict[str, object] = {"status": status, "version": self._version, "layers": states}
+        if sources:
+            health["sources"] = sources
         await send.json(200, health)
 
     async def _metrics(self, send: Sender) -> None:
@@ -112,7 +125,7 @@ class GatewayApp:
             ),
             "flights": ("Questions being asked now.", len(works.suspending.desk.flights)),
         }
-        body = metrics(works.stats(), self._latencies, gauges)
+        body = metrics(works.stats(), self._latencies, gauges, works.sources())
         kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         await send.whole(200, kind, body)
 

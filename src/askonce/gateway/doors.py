@@ -122,6 +122,8 @@ class Doors:
             response = await self._connections.send(scope["method"], origin, path, headers, body)
             try:
                 answered = arrived(response)
+                desk, base_url = self._works.suspending.desk, route.provider.base_url
+                desk.heed_groups(base_url, scope["method"], answered)
                 status = cache_status(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
                 kept += [(n, v) for n, v in answered if n == "content-length"]

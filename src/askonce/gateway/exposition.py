@@ -1,7 +1,7 @@
 """What `GET /metrics` and `GET /askonce/stats` show."""
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -41,7 +41,12 @@ class Latencies:
             yield f"{name}_count{{{label}}} {total}"
 
 
-def metrics(stats: Stats, latencies: Latencies, gauges: dict[str, tuple[str, int]]) -> bytes:
+def metrics(
+    stats: Stats,
+    latencies: Latencies,
+    gauges: dict[str, tuple[str, int]],
+    sources: Mapping[str, str],
+) -> bytes:
     """Prometheus' text format; labels are the words of the design and nothing else."""
     lines: list[str] = []
 
@@ -86,6 +91,10 @@ def metrics(stats: Stats, latencies: Latencies, gauges: dict[str, tuple[str, int
     lines.append("# TYPE askonce_layer_up gauge")
     for name, layer in stats.layers.items():
         lines.append(f'askonce_layer_up{{layer="{name}"}} {int(layer.state == "closed")}')
+    lines.append("# HELP askonce_source_up Whether a source of events is being followed.")
+    lines.append("# TYPE askonce_source_up gauge")
+    for name, state in sources.items():
+        lines.append(f'askonce_source_up{{source="{name}"}} {int(state == "following")}')
     for name, (text, value) in gauges.items():
         lines += [f"# HELP askonce_{name} {text}", f"# TYPE askonce_{name} gauge"]
         lines.append(f"askonce_{name} {value}")

@@ -59,13 +59,15 @@ class Sender:
         await self._send({"type": "http.response.start", "status": status, "headers": sized})
         await self._send({"type": "http.response.body", "body": body})
 
-    async def json(self, status: int, body: Any) -> None:
-        await self.whole(status, _JSON, msgspec.json.encode(body))
+    async def json(self, status: int, body: Any, more: RawHeaders | None = None) -> None:
+        await self.whole(status, [*_JSON, *(more or [])], msgspec.json.encode(body))
 
-    async def refuse(self, status: int, code: Because | str, message: str) -> None:
+    async def refuse(
+        self, status: int, code: Because | str, message: str, more: RawHeaders | None = None
+    ) -> None:
         """An error of the gateway itself, in the shape that every SDK can show."""
         error = {"message": message, "type": "askonce_error", "param": None, "code": str(code)}
-        await self.json(status, {"type": "error", "error": error})
+        await self.json(status, {"type": "error", "error": error}, more)
 
     async def relay(self, reply: Reply) -> None:
         """Send a reply as it arrives, and let go of it whatever happens."""

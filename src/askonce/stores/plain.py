@@ -65,6 +65,9 @@ class PlainStore(ABC):
     async def check(self, *, fix: bool = False) -> list[Damage]:
         return []
 
+    async def scrub(self) -> int:
+        return 0
+
     async def pepper(self) -> bytes:
         """Kept as an entry; of two processes that make it at once, both read the same one back."""
         found = await self.read(_PEPPER)

@@ -43,10 +43,11 @@ def open_postgres(url: str, ground: Ground) -> Store:
         raise ConfigError(
             "a postgresql: store needs its client: pip install 'askonce[postgres]'"
         ) from None
-    return PostgresStore(_parse(url), ground)
+    return PostgresStore(parse_address(url), ground)
 
 
-def _parse(url: str) -> Address:
+def parse_address(url: str, *, schema: str = "askonce") -> Address:
+    """Read an address; `schema` where it names none. Raises `ConfigError`."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
@@ -55,7 +56,7 @@ def _parse(url: str) -> Address:
         # Like libpq, and unlike HTML forms, a plus is a plus.
         pairs = parts.query.replace("+", "%2B")
         query = dict(parse_qsl(pairs, keep_blank_values=True, strict_parsing=bool(pairs)))
-        schema = query.pop("schema", "askonce")
+        schema = query.pop("schema", schema)
         rest = urlencode(query, quote_via=quote)
         parameters = conninfo_to_dict(urlunsplit(parts._replace(query=rest)))
     except (ValueError, ProgrammingError):

@@ -45,6 +45,7 @@ class Connections:
         self._greet = greet
         self._most = most
         self._pools: dict[tuple[int, object], _Pool] = {}
+        self._closed = False
 
     @asynccontextmanager
     async def borrowed(self, seconds: float | None = None) -> AsyncIterator[Session]:
@@ -72,6 +73,7 @@ class Connections:
 
     def close(self) -> None:
         """Close what is idle now, and what is in use when it is given back."""
+        self._closed = True  # what a thread that was under way opens after this is not kept
         pools, self._pools = self._pools, {}
         for place, pool in pools.items():
             if place[0] == os.getpid():
@@ -89,7 +91,7 @@ class Connections:
                 if self._ground.suspending
                 else ThreadPermits(self._most)
             )
-            pool = self._pools.setdefault(place, _Pool(permits))
+            pool = self._pools.setdefault(place, _Pool(permits, closed=self._closed))
         return pool
 
     def _forget_ended_loops(self) -> None:
@@ -133,10 +135,10 @@ class Connections:
 
 
 class _Pool:
-    def __init__(self, permits: Permits) -> None:
+    def __init__(self, permits: Permits, *, closed: bool) -> None:
         self.permits = permits
         self._idle: list[Session] = []
-        self._closed = False
+        self._closed = closed
 
     def idle_session(self) -> Session | None:
         while True:

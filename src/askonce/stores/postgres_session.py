@@ -5,6 +5,7 @@ the server still sends would be the answer to somebody else's question.
 """
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from askonce.errors import StoreError
 from askonce.stores.postgres_waiting import Left, Ready, exchange, poll_now
 
 _NEVER = float("-inf")
+_TOLD = 1_000  # notifications that say something, kept until they are taken
 
 Rows = list[tuple[Any, ...]]
 
@@ -42,6 +44,7 @@ class Session:
         self._tick = tick
         self._suspends = suspends
         self._heard = False
+        self._told: deque[str] = deque(maxlen=_TOLD)
         self._connection: Any = (_Suspending if suspends else _Blocking)(pgconn)
         self._connection.exchange = self._exchange
         self._connection.cursor_factory = psycopg.AsyncRawCursor if suspends else psycopg.RawCursor
@@ -96,8 +99,8 @@ class Session:
                 if not poll_now(pgconn.socket, Wait.R, 0):
                     return True
                 pgconn.consume_input()  # a notification, a notice, or goodbye
-                while pgconn.notifies():
-                    self._heard = True
+                while told := pgconn.notifies():
+                    self._note(told.extra.decode(errors="replace"))
         except psycopg.Error:
             pass
         return False
@@ -128,8 +131,19 @@ class Session:
     async def _done(self, work: Any) -> Any:
         return await work if self._suspends else work
 
-    def _hear(self, _notification: object) -> None:
+    def take_told(self) -> list[str]:
+        """What the notifications said that came since; those that said nothing left out."""
+        told = list(self._told)
+        self._told.clear()
+        return told
+
+    def _hear(self, notification: psycopg.Notify) -> None:
+        self._note(notification.payload)
+
+    def _note(self, payload: str) -> None:
         self._heard = True
+        if payload:
+            self._told.append(payload)
 
 
 @contextlib.contextmanager

@@ -63,6 +63,9 @@ REMOVE = f"""
 REMOVE_DAMAGED = """
     DELETE FROM {schema}.entries
     WHERE (namespace, format, digest) = ($1, $2, $3) AND blob = $4 RETURNING true"""
+SCRUB = f"""
+    WITH gone AS (DELETE FROM {{schema}}.entries AS entry WHERE NOT ({_VALID}) RETURNING 1)
+    SELECT count(*) FROM gone"""
 EPOCHS = """
     SELECT asked.tag, coalesce(known.epoch, base)
     FROM {schema}.meta, unnest($1::bytea[]) AS asked (tag)

@@ -35,6 +35,7 @@ from askonce.stores.postgres_statements import (
     READ,
     REMOVE,
     REMOVE_DAMAGED,
+    SCRUB,
     SIZES,
     SWEEP,
     TALLIES,
@@ -163,6 +164,9 @@ class PostgresStore(PlainStore):
                     # Unless it was replaced meanwhile.
                     await self._ask(REMOVE_DAMAGED, *row[:4])
         return damages
+
+    async def scrub(self) -> int:
+        return int((await self._ask(SCRUB))[0][0])
 
     async def pepper(self) -> bytes:
         pepper: bytes = (await self._ask(PEPPER))[0][0]

@@ -155,6 +155,14 @@ class RedisStore(PlainStore):
                 await self._unlink(list(faults))
         return damages
 
+    async def scrub(self) -> int:
+        removed = 0
+        async for names in self._pages(Selection()):
+            readable = await self._books.valid(await self._entries(names, Selection()))
+            kept = {self._names.entry(entry.key) for entry in readable}
+            removed += await self._unlink([name for name in names if name not in kept])
+        return removed
+
     async def pepper(self) -> bytes:
         name = self._names.pepper
         make = command(b"SET", name, os.urandom(32), b"NX")

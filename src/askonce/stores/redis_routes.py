@@ -283,6 +283,15 @@ class Cluster:
         return node
 
 
+def route_to(address: RedisAddress, make: MakeNode, home: bytes) -> Route:
+    """The route to an address; connections are greeted for keys that begin with `home`."""
+    if address.kind == "cluster":
+        return Cluster(address, make, home)
+    if address.kind == "sentinel":
+        return Sentinels(address, make)
+    return OneServer(address, make)
+
+
 def sure(reply: Any) -> Any:
     """A reply that is no refusal. Raises `StoreError` for one that is."""
     if isinstance(reply, ResponseError):

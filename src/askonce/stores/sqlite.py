@@ -205,6 +205,25 @@ class SqliteStore(PlainStore):
         finally:
             await inspector.close()
 
+    async def scrub(self) -> int:
+        """Remove invalidated and damaged entries, and write the file anew.
+
+        A removed entry leaves its bytes in the file until they are overwritten by chance, and
+        those of an earlier one may be anywhere.
+        """
+        removed = 0
+        place: int | None = 0
+        while place is not None:
+            with self._file.connected() as db:
+                rows, place = page(db, Selection(), place, BLOBS)
+            valid = {entry.key for entry in self._valid_of(rows)}
+            dead = [id_ for id_, *key, _ in rows if Key(*key) not in valid]
+            if dead:
+                with self._file.writing() as db:
+                    removed += _delete(db, dead)
+        self._file.rewrite()
+        return removed
+
     async def pepper(self) -> bytes:
         with self._file.connected() as db:
             return pepper_of(db)

@@ -77,6 +77,9 @@ class ThreadedStore:
     async def check(self, *, fix: bool = False) -> list[Damage]:
         return await self._run(lambda: self._store.check(fix=fix))
 
+    async def scrub(self) -> int:
+        return await self._run(self._store.scrub)
+
     async def pepper(self) -> bytes:
         return await self._run(self._store.pepper)
 

@@ -1,0 +1,338 @@
+"""Does anything stale get out? Random histories of ask, answer, invalidate, hear and crash.
+
+    python -m bench.histories [--histories N] [--seed N] [--store memory|sqlite]
+
+In each history two or three processes share one store: caches of their own with threads of their
+own, which can be cut off for good at any moment, as `kill -9` would. The world behind the provider
+changes, and whoever changes it invalidates what depended on it: by tag, by pattern, by key or by
+namespace. The provider tells the version that the world had when it was asked, and answers much
+later. Two things are counted. A stale serve: a call that began when its process had heard of an
+invalidation got an older version (the process that invalidated has heard of it at once, another
+one with its next exchange). A stale store: after the end a new process finds an older version.
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from tests.story.common import CommonStore
+from tests.story.conftest import Script, said
+
+from askonce import AsyncCache, Layer
+from askonce.errors import StoreError
+from askonce.invalidation import Invalidation
+from askonce.protocols import Store
+from askonce.records import Call, Entry, Key, Lease, News, Selection
+from askonce.runtimes import Blocking
+from askonce.stores import Ground, open_store
+from askonce.stores.plain import PlainStore
+from bench import figures
+from bench.figures import Figure
+
+AT_ONCE = 12
+_STEPS = 40
+_QUESTIONS = ["red", "green", "blue"]
+_ORIGIN = "https://api.openai.com"
+
+
+class Told(msgspec.Struct):
+    """What came of some histories."""
+
+    histories: int = 0
+    calls: int = 0
+    hits: int = 0
+    invalidations: int = 0
+    crashes: int = 0
+    stale_serves: int = 0
+    stale_stores: int = 0
+
+
+class Mortal(PlainStore):
+    """One process's way to the common store, which ends with the process."""
+
+    def __init__(self, store: Store) -> None:
+        self.dead = False
+        self._store = store
+        self.tells = store.tells
+        self.leases_travel = store.leases_travel
+
+    def _alive(self) -> Store:
+        if self.dead:
+            raise StoreError("this process is dead")
+        return self._store
+
+    async def read(self, key: Key) -> Entry | None:
+        return await self._alive().read(key)
+
+    async def write(self, entry: Entry, *, fence: int = 0) -> bool:
+        return await self._alive().write(entry, fence=fence)
+
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
+        return await self._alive().remove(selection, quiet=quiet)
+
+    async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
+        return await self._alive().epochs(tags, bump=bump)
+
+    async def scan(self, selection: Selection) -> AsyncIterator[Entry]:
+        async for entry in self._alive().scan(selection):
+            self._alive()
+            yield entry
+
+    async def write_all(self, entries: Sequence[Entry]) -> int:
+        return await self._alive().write_all(entries)
+
+    async def learn(self, epochs: Mapping[str, int]) -> None:
+        await self._alive().learn(epochs)
+
+    async def news(self, since: str | None, patience: float) -> News:
+        return await self._alive().news(since, patience)
+
+    async def lease(self, key: Key, seconds: float) -> Lease | None:
+        return await self._alive().lease(key, seconds)
+
+    async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+        await self._alive().renew(leases, seconds)
+
+    async def release(self, lease: Lease) -> None:
+        await self._alive().release(lease)
+
+    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
+        return await self._alive().tallies(add)
+
+    async def pepper(self) -> bytes:
+        return await self._alive().pepper()
+
+
+class Process:
+    """A cache on the common store, and what it has heard of."""
+
+    def __init__(self, common: Store) -> None:
+        self.way = Mortal(common)
+        self.cache = AsyncCache(
+            layers=[Layer(self.way, "store", deadline="10s")],
+            namespace="team",
+            lease="50ms",
+            lease_wait="0s",
+            memory="8 MiB",
+        )
+        self.heard = dict.fromkeys(_QUESTIONS, 0)
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    async def hear(self, versions: Mapping[str, int]) -> None:
+        """Wait until it has heard of everything that was confirmed before now."""
+        coherence = self.cache.works._coherence
+        assert coherence is not None
+        self.cache.works.suspending  # noqa: B018 - starts it
+        began = coherence._tick()
+        while coherence._synced < began:  # noqa: ASYNC110 - it happens in a thread
+            await asyncio.sleep(0.002)
+        for question, version in versions.items():
+            self.heard[question] = max(self.heard[question], version)
+
+    async def die(self) -> None:
+        self.way.dead = True
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        coherence = self.cache.works._coherence
+        if coherence is not None:
+            coherence.stop()
+
+
+class Pending(NamedTuple):
+    """A question that the provider thinks about, at the version the world had."""
+
+    go: asyncio.Event
+
+
+class History:
+    """One history; `run` plays it to its end."""
+
+    def __init__(self, common: Store, seed: int, told: Told) -> None:
+        self._random = random.Random(seed)
+        self._common = common
+        self._told = told
+        self._changed = dict.fromkeys(_QUESTIONS, 0)  # in the world
+        self._confirmed = dict.fromkeys(_QUESTIONS, 0)  # and invalidated
+        self._processes = [Process(common) for _ in range(self._random.choice((2, 2, 3)))]
+        self._pending: list[asyncio.Event] = []
+        self._crashed = False
+
+    async def run(self) -> None:
+        steps = (self._ask, self._answer, self._invalidate, self._hear, self._crash)
+        for _ in range(_STEPS):
+            (step,) = self._random.choices(steps, (12, 7, 3, 2, 1))
+            await step()
+            if self._random.random() < 0.3:
+                await asyncio.sleep(self._random.random() * 0.004)
+        while any(process.tasks for process in self._processes):
+            await self._answer()
+        for process in self._processes:
+            await asyncio.gather(*process.tasks, return_exceptions=True)
+            await process.hear(self._confirmed)
+            await process.cache.works.suspending.desk.settle()
+        for process in self._processes:
+            await process.cache.aclose()
+        await self._audit()
+        self._told.histories += 1
+
+    # The steps
+
+    async def _ask(self) -> None:
+        process = self._random.choice(self._processes)
+        question = self._random.choice(_QUESTIONS)
+        known = process.heard[question]
+
+        async def ask() -> None:
+            served, hit = await self._asked(process, question)
+            self._told.calls += 1
+            self._told.hits += hit
+            self._told.stale_serves += served < known
+
+        task = asyncio.create_task(ask())
+        process.tasks.add(task)
+        task.add_done_callback(process.tasks.discard)
+        await asyncio.sleep(0)
+
+    async def _answer(self) -> None:
+        if self._pending:
+            self._pending.pop(self._random.randrange(len(self._pending))).set()
+        await asyncio.sleep(0.001)
+
+    async def _invalidate(self) -> None:
+        process = self._random.choice(self._processes)
+        question = self._random.choice(_QUESTIONS)
+        self._changed[question] += 1
+        version = self._changed[question]
+        wanted = self._random.choice(
+            [
+                Invalidation(tags=(question,)),
+                Invalidation(match=f"the {question} one"),
+                Invalidation(match="cost", model="gpt-4o*"),
+                Invalidation(namespace="team"),
+                Invalidation(tags=(question,), match="cost"),
+            ]
+        )
+        await process.cache.works.invalidate_in_thread(wanted, who="history")
+        self._told.invalidations += 1
+        self._confirmed[question] = max(self._confirmed[question], version)
+        process.heard[question] = max(process.heard[question], version)
+
+    async def _hear(self) -> None:
+        await self._random.choice(self._processes).hear(dict(self._confirmed))
+
+    async def _crash(self) -> None:
+        if self._crashed:
+            return
+        self._crashed = True
+        self._told.crashes += 1
+        place = self._random.randrange(len(self._processes))
+        await self._processes[place].die()
+        self._processes[place] = Process(self._common)
+
+    # The world
+
+    async def _asked(self, process: Process, question: str) -> tuple[int, bool]:
+        body = {
+            "model": "gpt-4o-mini",
+            "messages": [{"role": "user", "content": f"What does the {question} one cost?"}],
+        }
+        call = Call(
+            "POST",
+            _ORIGIN,
+            "/v1/chat/completions",
+            {"askonce-tags": question},
+            msgspec.json.encode(body),
+            "team",
+        )
+        reply = await process.cache.answer(call, _Provider(self, question))
+        pieces = []
+        while (piece := await reply.next()) is not None:
+            pieces.append(piece)
+        await reply.close()
+        answer = msgspec.json.decode(b"".join(pieces))["choices"][0]["message"]["content"]
+        return int(answer), "hit" in dict(reply.headers)["cache-status"]
+
+    async def version(self, question: str) -> int:
+        """The provider looks at the world now, and answers when it is told to."""
+        version = self._changed[question]
+        go = asyncio.Event()
+        self._pending.append(go)
+        await go.wait()
+        return version
+
+    async def _audit(self) -> None:
+        """What does a process find that was not there?"""
+        auditor = Process(self._common)
+        for question in _QUESTIONS:
+            asked = asyncio.create_task(self._asked(auditor, question))
+            while not asked.done():
+                await self._answer()
+            served, hit = asked.result()
+            self._told.stale_stores += hit and served < self._confirmed[question]
+        await auditor.cache.aclose()
+
+
+class _Provider:
+    def __init__(self, history: History, question: str) -> None:
+        self._history = history
+        self._question = question
+
+    async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Script:
+        return Script(said(str(await self._history.version(self._question))))
+
+
+async def _all(histories: int, seed: int, store: str) -> Told:
+    told = Told()
+    left = iter(range(histories))
+
+    async def some(folder: Path) -> None:
+        for number in left:
+            common, close = _common(store, folder / f"{number}.db")
+            await History(common, seed + number, told).run()
+            if close:
+                await common.close()
+
+    with tempfile.TemporaryDirectory() as made:
+        await asyncio.gather(*(some(Path(made)) for _ in range(AT_ONCE)))
+    return told
+
+
+def _common(store: str, path: Path) -> tuple[Store, bool]:
+    if store == "memory":
+        return CommonStore(), False
+    runtime = Blocking()
+    ground = Ground(runtime.guard, runtime.now, runtime.place, deadline=10.0, tick=runtime.tick)
+    return open_store(f"sqlite:{path}", ground), True
+
+
+def measure(histories: int = 10_000, seed: int = 1, store: str = "memory") -> list[Figure]:
+    """Stale serves and stale stores in so many histories."""
+    began = time.perf_counter()
+    told = asyncio.run(_all(histories, seed, store))
+    detail = {**msgspec.structs.asdict(told), "seconds": round(time.perf_counter() - began)}
+    return [
+        Figure(
+            name=f"histories: stale {what} in {histories:,} on {store}",
+            value=count,
+            unit="",
+            at_most=0,
+            detail=detail,
+        )
+        for what, count in (("serves", told.stale_serves), ("stores", told.stale_stores))
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Random histories; nothing stale may get out.")
+    parser.add_argument("--histories", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--store", choices=("memory", "sqlite"), default="memory")
+    chosen = parser.parse_args()
+    figures.show(measure(chosen.histories, chosen.seed, chosen.store))

@@ -1,0 +1,80 @@
+"""The library's arguments, read into precise values; `ConfigError` says what is wrong with one."""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from askonce import documents, setting_values
+from askonce.durations import parse_duration, parse_size
+from askonce.errors import ConfigError
+from askonce.layers import Tier
+from askonce.policy import Limits
+
+
+def seconds(name: str, value: timedelta | str) -> float:
+    if isinstance(value, timedelta):
+        length = value.total_seconds()
+        if length < 0:
+            raise ConfigError(f"{name} is negative; write a duration such as '24h'")
+        return length
+    try:
+        return parse_duration(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(
+            f"{name} is not a duration: {value!r}; write '24h' or a timedelta"
+        ) from None
+
+
+def tags(given: Iterable[str], retrieved: Iterable[Any] = ()) -> list[str]:
+    """Tags, with those of retrieved documents; one text alone is one tag."""
+    wanted = [given] if isinstance(given, str) else list(given)
+    return [*wanted, *documents.document_tags(retrieved)] if retrieved else wanted
+
+
+def size_bytes(name: str, value: int | str) -> int:
+    if isinstance(value, int):
+        return value
+    try:
+        return parse_size(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(f"{name} is not a size: {value!r}; write '256 MiB' or bytes") from None
+
+
+_AS_IN_THE_FILE: Mapping[str, setting_values.Reader] = {
+    "refresh_ahead": setting_values.beta,
+    "jitter": setting_values.fraction,
+    "expire_on": setting_values.one_of("model", "fingerprint", "never"),
+}
+
+
+def limits(*, sampling: str, **given: Any) -> Limits:
+    """The limits; what is neither named above nor `sampling` is a duration."""
+    values: dict[str, Any] = {"pool": pool(sampling)}
+    for name, value in given.items():
+        reader = _AS_IN_THE_FILE.get(name)
+        values[name] = seconds(name, value) if reader is None else _read_as(name, reader, value)
+    return Limits(**values)
+
+
+def _read_as(name: str, reader: setting_values.Reader, value: Any) -> Any:
+    try:
+        return reader(value)
+    except ValueError as error:
+        raise ConfigError(f"{name} {error}") from None
+
+
+def pool(sampling: str) -> int:
+    kind, _, count = sampling.partition(":")
+    if kind == "pool" and count.isdigit() and int(count) >= 1:
+        return int(count)
+    if sampling in ("bypass", "reuse"):
+        return int(sampling == "reuse")
+    raise ConfigError(f"sampling is {sampling!r}; write 'bypass', 'reuse' or 'pool:3'")
+
+
+def own_tier(size: int | str, named: Tier | None) -> Tier:
+    """The memory's tier; what its layer says goes before what is said beside the layers."""
+    own = Tier("memory", "memory:", None, size_bytes("memory", size), 1.0)
+    if named is None:
+        return own
+    return own._replace(ttl=named.ttl, size=own.size if named.size is None else named.size)

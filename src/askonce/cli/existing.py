@@ -1,0 +1,43 @@
+"""The layers of the settings as one cache, for commands that take something out of all of them."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from askonce.cache import Cache
+from askonce.cli.reading import open_existing
+from askonce.errors import StoreError
+from askonce.layers import MEMORY, Layer
+from askonce.settings import Settings
+from askonce.stores import sqlite_path
+
+_DEADLINE = timedelta(seconds=30)  # nobody waits for an answer here
+_MEMORY_BYTES = 1 << 20
+
+
+def existing_layers(settings: Settings) -> list[Layer]:
+    """The layers below memory that are there already. Raises StoreError if the last one is not."""
+    if settings.shared_url == MEMORY:
+        raise StoreError(
+            "the store is memory:, which only the running gateway holds; ask that one with"
+            " POST /askonce/invalidate"
+        )
+    open_existing(settings)  # complains if there is none, and connects to nothing
+    return [
+        msgspec.structs.replace(layer, deadline=_DEADLINE)
+        for layer in settings.layers
+        if layer.store != MEMORY and _is_there(layer)
+    ]
+
+
+def existing_cache(settings: Settings) -> Cache:
+    """A cache over these layers, with next to no memory of its own."""
+    own = Layer(MEMORY, size=_MEMORY_BYTES)
+    return Cache(layers=[own, *existing_layers(settings)], audit=settings.admin.audit)
+
+
+def _is_there(layer: Layer) -> bool:
+    """A layer between that has no file yet holds nothing, and looking never makes one."""
+    path = sqlite_path(str(layer.store))
+    return path is None or Path(path).is_file()

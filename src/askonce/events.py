@@ -1,0 +1,192 @@
+"""Events: what happened outside, and what that invalidates.
+
+An event has a name, data and, if its sender gave it one, an id. Rules and functions say what it
+invalidates. An id is remembered after the effect, never before: whoever is killed in between does
+the same again, which harms nobody, and no event is lost.
+"""
+
+import hashlib
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from askonce.auditing import Audit
+from askonce.errors import ConfigError
+from askonce.invalidation import OWN_NAMESPACE, Invalidation
+from askonce.protocols import Store
+from askonce.records import Entry, Key
+from askonce.rules import Ruleset
+from askonce.sweeping import Swept
+
+LARGEST_BYTES = 64 << 10
+REMEMBERED_SECONDS = 7 * 86_400.0
+"""How long an id is remembered."""
+
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TAG = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
+_LONGEST_ID = 512
+
+Said = str | Invalidation | Iterable[str | Invalidation] | None
+"""What a function says of an event: a tag, an invalidation, several of them, or nothing."""
+Says = Callable[[dict[str, Any]], Said]
+
+
+class Happened(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event invalidated.
+
+    `entries` counts what patterns and other sweeps found; None where there were only tags. With
+    `repeated`, an event of this id was handled before and nothing was done now.
+    """
+
+    event: str
+    id: str | None = None
+    tags: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    entries: int | None = None
+    repeated: bool = False
+
+
+class Events:
+    """Takes events, in the blocking flavor.
+
+    `bump` invalidates tags and `sweep` everything else; `store` is where ids are remembered, the
+    most shared one there is.
+    """
+
+    def __init__(
+        self,
+        ruleset: Ruleset | None,
+        *,
+        bump: Callable[[list[str]], Awaitable[None]],
+        sweep: Callable[[Invalidation], Awaitable[Swept]],
+        store: Store,
+        now: Callable[[], float],
+        audit: Audit,
+    ) -> None:
+        self._ruleset = ruleset
+        self._bump = bump
+        self._sweep = sweep
+        self._store = store
+        self._now = now
+        self._audit = audit
+        self._ruled = {rule.event for rule in ruleset.rules.events} if ruleset else set()
+        self._functions: dict[str, list[Says]] = {}
+
+    def on(self, event: str, says: Says) -> None:
+        """Ask this function about every event of this name. Raises `ConfigError`."""
+        _check_name(event)
+        if inspect.iscoroutinefunction(says):
+            raise ConfigError(
+                f"the function for the event {event!r} is async; write it with `def`, it runs in a"
+                " thread"
+            )
+        self._functions.setdefault(event, []).append(says)
+
+    async def take(
+        self,
+        event: str,
+        data: Mapping[str, Any],
+        *,
+        id: str | None = None,  # noqa: A002 - what its sender calls it
+        who: str,
+    ) -> Happened:
+        """Carry out what an event invalidates.
+
+        Raises ConfigError (the event is not known, or something of it is missing or wrong),
+        StoreError (not everything was done; taking it again is right), and what functions raise.
+        """
+        plain = checked(event, data, id)
+        key = None if id is None else _key(id)
+        if key is not None and await self._was_taken(key):
+            return Happened(event=event, id=id, repeated=True)
+        tags, sweeps = self._effect(event, plain)
+        if tags:
+            await self._bump(list(tags))
+        counts = [(await self._sweep(one)).entries for one in sweeps]
+        entries = sum(count or 0 for count in counts) if counts else None
+        self._audit(who, {"event": event, "id": id}, entries, tags=tags)
+        if key is not None:
+            until = self._now() + REMEMBERED_SECONDS
+            body = event.encode()
+            await self._store.write(Entry(key, body, 200, (), self._now(), until, until))
+        patterns = tuple(one.match for one in sweeps if one.match is not None)
+        return Happened(event=event, id=id, tags=tuple(tags), patterns=patterns, entries=entries)
+
+    async def _was_taken(self, key: Key) -> bool:
+        found = await self._store.read(key)
+        return found is not None and found.is_fresh(self._now())
+
+    def _effect(
+        self, event: str, data: dict[str, Any]
+    ) -> tuple[dict[str, None], list[Invalidation]]:
+        tags: dict[str, None] = {}
+        sweeps: dict[Invalidation, None] = {}
+        functions = self._functions.get(event, [])
+        if self._ruleset is not None and event in self._ruled:
+            effect = self._ruleset.effect(event, data)
+            tags |= dict.fromkeys(effect.tags)
+            sweeps |= dict.fromkeys(Invalidation(match=pattern) for pattern in effect.patterns)
+        elif not functions:
+            names = sorted(self._ruled | self._functions.keys())
+            there = f"there are {', '.join(names)}" if names else "no rule or function names any"
+            raise ConfigError(f"nothing is known of the event {event!r}; {there}")
+        for says in functions:
+            for said in _each(says(dict(data))):
+                _sort(event, said, tags, sweeps)
+        return tags, list(sweeps)
+
+
+def checked(event: str, data: Mapping[str, Any], id_: str | None) -> dict[str, Any]:
+    """The data as plain JSON values. Raises `ConfigError` where an event cannot be one."""
+    _check_name(event)
+    if id_ is not None and (not isinstance(id_, str) or not 0 < len(id_) <= _LONGEST_ID):
+        raise ConfigError(f"the id of the event {event!r} is not a text of up to {_LONGEST_ID}")
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"the data of the event {event!r} are not an object; write {{}} for none")
+    try:
+        told = msgspec.json.encode(dict(data))
+        plain: dict[str, Any] = msgspec.json.decode(told, type=dict[str, Any])
+    except (TypeError, ValueError, RecursionError):
+        # From None: the message may quote the data.
+        raise ConfigError(f"the data of the event {event!r} are not what JSON can say") from None
+    if len(told) > LARGEST_BYTES:
+        raise ConfigError(
+            f"the data of the event {event!r} have {len(told)} bytes; {LARGEST_BYTES} may be"
+        )
+    return plain
+
+
+def _check_name(event: str) -> None:
+    if not isinstance(event, str) or not _NAME.fullmatch(event):
+        raise ConfigError("an event's name has up to 128 letters, digits and any of . _ : -")
+
+
+def _key(id_: str) -> Key:
+    digest = hashlib.sha256(id_.encode("utf-8", "surrogatepass")).digest()
+    return Key(OWN_NAMESPACE, "event", digest)
+
+
+def _each(said: Said) -> Iterable[str | Invalidation]:
+    if said is None:
+        return ()
+    return (said,) if isinstance(said, str | Invalidation) else said
+
+
+def _sort(
+    event: str, said: object, tags: dict[str, None], sweeps: dict[Invalidation, None]
+) -> None:
+    """Put one thing that a function said where it belongs. Raises `ConfigError`."""
+    if isinstance(said, Invalidation):
+        if said.empty:
+            raise ConfigError(f"a function for the event {event!r} gave an invalidation of nothing")
+        if said.by_tags_alone:
+            tags |= dict.fromkeys(said.tags)
+        else:
+            sweeps[said] = None
+    elif isinstance(said, str) and _TAG.fullmatch(said):
+        tags[said] = None
+    else:
+        raise ConfigError(f"a function for the event {event!r} gave {said!r}, which is no tag")
