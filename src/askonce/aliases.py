@@ -91,9 +91,13 @@ class Aliases:
 
     def _worthless(self, alias: Alias, entry: Entry) -> Invalidation:
         if self._desk.limits.expire_on == "model":
-            return Invalidation(asked_model=alias.name, answered_by=entry.model)
+            return Invalidation(
+                origin=alias.origin, asked_model=alias.name, answered_by=entry.model
+            )
         # Entries do not know their fingerprints: all that are older go.
-        return Invalidation(asked_model=alias.name, created_before=entry.created)
+        return Invalidation(
+            origin=alias.origin, asked_model=alias.name, created_before=entry.created
+        )
 
     async def _read(self, alias: Alias) -> list[str]:
         """What other processes saw, and this one before it was started anew."""

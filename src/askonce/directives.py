@@ -23,7 +23,8 @@ MAX_TAGS = 256
 _REMEMBERED = 1_024
 _SHORT = 4_096  # characters; longer headers are read anew, so that few callers fill no memory
 
-_TAG = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")  # visible ASCII without the comma
+# Visible ASCII without the comma; the cache's own tags begin with `~`.
+_TAG = re.compile(r"(?!~)[\x21-\x2b\x2d-\x7e]{1,256}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote, urlsplit
 
+from askonce.invalidation import GROUP as PREFIX
 from askonce.invalidation import Invalidation
 
-PREFIX = "group:"
 GROUPS = "cache-groups"
 INVALIDATION = "cache-group-invalidation"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

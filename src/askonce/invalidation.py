@@ -20,6 +20,8 @@ SUBDIVIDES = "~"
 """Stands between a namespace and what its caller made of it; in no namespace of the server's."""
 OWN_NAMESPACE = "~askonce"
 """What a store keeps of its own among the entries; never swept."""
+GROUP = "group:"
+"""How the tags of cache groups begin; an answer gets them when it arrives (`groups.py`)."""
 HIDDEN = "~sw"
 """How the tags begin that no entry may carry: they tell of sweeps."""
 SWEPT = f"{HIDDEN}ept"
@@ -44,7 +46,8 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     one namespace exactly, `tenant` is one with all that its callers made of it. `created_before`
     is in seconds since the Unix epoch. `match` is an RE2 pattern over the question's text.
     `subject` is a person: the entries tagged with it, and those whose namespace it is or ends in.
-    `asked_model` names entries asked for under this name that `answered_by` did not answer.
+    `asked_model` names entries asked for under this name that `answered_by` did not answer, and
+    `origin` those of one upstream.
     """
 
     tags: tuple[str, ...] = ()
@@ -58,10 +61,16 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     subject: str | None = None
     asked_model: str | None = None
     answered_by: str | None = None
+    origin: str | None = None
 
     @property
     def by_tags_alone(self) -> bool:
         return bool(self.tags) and self == Invalidation(tags=self.tags)
+
+    @property
+    def of_groups(self) -> bool:
+        """Is it by tags alone that an answer may get only when it arrives?"""
+        return self.by_tags_alone and any(tag.startswith(GROUP) for tag in self.tags)
 
     @property
     def empty(self) -> bool:
@@ -85,6 +94,7 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
                 and wanted._in_place(entry.key.namespace)
                 and wanted._of_model(entry)
                 and (not wanted.tags or any(tag in wanted.tags for tag, _ in entry.tags))
+                and wanted.origin in (None, entry.origin)
                 and (wanted.route is None or _goes(entry, wanted.route))
                 and (wanted.subject is None or _is_about(entry, wanted.subject))
                 and (wanted.created_before is None or entry.created < wanted.created_before)
@@ -172,7 +182,7 @@ def read(fields: Mapping[str, Any], now: float) -> Invalidation:
     }
     age = _seconds(fields.get("older_than"))
     found = Invalidation(
-        tags=tuple(dict.fromkeys(_texts("tag", fields) + _texts("tags", fields))),
+        tags=tuple(map(_tag, dict.fromkeys(_texts("tag", fields) + _texts("tags", fields)))),
         keys=tuple(map(_key, dict.fromkeys(_texts("key", fields) + _texts("keys", fields)))),
         created_before=None if age is None else now - age,
         **texts,
@@ -195,6 +205,12 @@ def _is_about(entry: Entry, subject: str) -> bool:
         or namespace == subject
         or namespace.partition(SUBDIVIDES)[2] == subject
     )
+
+
+def _tag(tag: str) -> str:
+    if tag.startswith("~"):
+        raise ConfigError(f"the tag {tag!r} begins with '~', as only the cache's own do")
+    return tag
 
 
 def _texts(name: str, fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -44,8 +44,9 @@ class Recognized(msgspec.Struct, frozen=True):
             return wishes
         if wishes is NONE:
             return self.plain
-        if self._last and self._last[0][0] is wishes:
-            return self._last[0][1]
+        for said, found in self._last:  # one at most; another thread may replace it meanwhile
+            if said is wishes:
+                return found
         made = policy.ruled(wishes, self.ruling)
         self._last[:] = [(wishes, made)]
         return made

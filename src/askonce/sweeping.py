@@ -96,17 +96,18 @@ class Sweeping:
     async def announce(self, invalidation: Invalidation, *tags: str) -> dict[str, int]:
         """Bump the tags and tell of the sweep, at once; the tags' epochs. Raises StoreError."""
         hidden = (SWEPT, invalidation.announcement)
+        names = invalidation.matcher(self._compile)  # a bad pattern is told to nobody
         authority = next(reversed([*self._stores().values()]), None)
-        if authority is None:
-            number = self._sweeps.next_number()
-            raised = {**await self._memory.epochs(tags, bump=True), **dict.fromkeys(hidden, number)}
-        else:
-            raised = await authority.epochs([*tags, *hidden], bump=True)
-        fresh = self._sweeps.hear(raised)
+        with self._sweeps.announcing(invalidation.announcement):
+            if authority is None:
+                number = dict.fromkeys(hidden, self._sweeps.next_number())
+                raised = {**await self._memory.epochs(tags, bump=True), **number}
+            else:
+                raised = await authority.epochs([*tags, *hidden], bump=True)
+            self._sweeps.hear(raised)
         epochs = {tag: raised[tag] for tag in tags}
         self._memory.heed(epochs)
-        for names in fresh:
-            self._memory.sweep(names)
+        self._memory.sweep(names)
         return epochs
 
     async def sweep(self, invalidation: Invalidation, tell: Tell | None = None) -> Swept:

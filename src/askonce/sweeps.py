@@ -7,8 +7,8 @@ says what it sweeps (`invalidation.py`). So no store has to know anything about 
 keeps an answer, and whoever finds one, looks here.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 from askonce.errors import ConfigError
@@ -51,6 +51,7 @@ class Sweeps:
         self._guard = guard
         self._floor = 0  # of what was swept up to here, not all is known
         self._known: dict[str, Sweep] = {}
+        self._own: list[str] = []
         self._lately: tuple[Sweep, ...] = ()
         self._stale_at = 0.0
 
@@ -65,8 +66,19 @@ class Sweeps:
             self.number = (self.number or 0) + 1
             return self.number
 
+    @contextmanager
+    def announcing(self, tag: str) -> Iterator[None]:
+        """While this process announces a sweep itself, to hear of it from others is no news."""
+        with self._guard:
+            self._own.append(tag)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._own.remove(tag)
+
     def hear(self, epochs: Mapping[str, int]) -> list[Names]:
-        """Take in the sweeps among these epochs of tags; what those name that are new here."""
+        """Take in the sweeps among these epochs of tags; what others name that is new here."""
         told = {tag: epoch for tag, epoch in epochs.items() if tag.startswith(HIDDEN)}
         fresh: list[Names] = []
         for tag, number in told.items():
@@ -78,9 +90,10 @@ class Sweeps:
                 known = self._known.pop(tag, None)
                 if known is not None and known.number >= number:
                     self._known[tag] = known
-                    continue
-                self._known[tag] = Sweep(number, names, self._tick())
-                fresh.append(names)
+                else:
+                    self._known[tag] = Sweep(number, names, self._tick())
+                    if tag not in self._own:
+                        fresh.append(names)
         if told:
             with self._guard:
                 self._take_stock(max(told.values()))

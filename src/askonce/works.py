@@ -274,6 +274,8 @@ class Works:
         self._still_open()
         if dry_run:
             return await self._sweeping.look(invalidation, tell)
+        if invalidation.of_groups:
+            return await self._announce(invalidation, who=who)
         if invalidation.by_tags_alone:
             return await self.invalidate_tags(self.blocking.desk, invalidation.tags, who=who)
         swept = await self._sweeping.sweep(invalidation, tell)
@@ -286,6 +288,12 @@ class Works:
         self.audit(who, {}, tags=tags)
         return Swept(tags=tags)
 
+    async def _announce(self, invalidation: Invalidation, *, who: str) -> Swept:
+        """The same for tags that an answer only gets when it arrives: a bump is not enough."""
+        await self._sweeping.announce(invalidation, *invalidation.tags)
+        self.audit(who, {}, tags=invalidation.tags)
+        return Swept(tags=invalidation.tags)
+
     async def invalidate_in_thread(
         self,
         invalidation: Invalidation,
@@ -295,7 +303,7 @@ class Works:
         tell: Tell | None = None,
     ) -> Swept:
         """The same for event loops: what takes long does not hold them up."""
-        if invalidation.by_tags_alone and not dry_run:
+        if invalidation.by_tags_alone and not (dry_run or invalidation.of_groups):
             return await self.invalidate_tags(self.suspending.desk, invalidation.tags, who=who)
         return await once_in_thread(
             "askonce-invalidating",
@@ -318,18 +326,10 @@ class Works:
         )
 
     def sweep_behind(self, invalidation: Invalidation, who: str) -> None:
-        """Carry out an invalidation behind the caller.
-
-        One by tags alone is announced too: so it also counts for answers whose tags were not yet
-        known when they were asked for.
-        """
+        """Carry out an invalidation behind the caller."""
 
         async def sweep() -> None:
-            if invalidation.by_tags_alone:
-                await self._sweeping.announce(invalidation, *invalidation.tags)
-                self.audit(who, {}, tags=invalidation.tags)
-            else:
-                await self.invalidate(invalidation, who=who)
+            await self.invalidate(invalidation, who=who)
 
         self._sweeping.behind(sweep)
 

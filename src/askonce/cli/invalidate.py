@@ -93,7 +93,7 @@ def wait_for_those_under_way(works: Works, began: float) -> None:
     Whoever does not wait gets the second look at once.
     """
     left = began + UNDER_WAY - works.blocking_runtime.tick()
-    if left <= 0:
+    if left < 0.05:
         return
     print(
         f"askonce: looking again in {left:.1f} s, for what is being written now (Ctrl-C: at once)",
