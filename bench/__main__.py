@@ -21,11 +21,14 @@ from bench import (
     figures,
     gateway,
     gateway_redis,
+    histories,
+    invalidation,
     library,
     miss,
     moving,
     outage,
     processes,
+    propagation,
     redis_hits,
     single_flight,
 )
@@ -94,6 +97,18 @@ def _parts() -> dict[str, Part]:
         ),
         "outage": Part(lambda quick: outage.measure(5 if quick else 60), (redis,)),
         "processes": Part(lambda quick: _processes(5 if quick else 50), (redis, postgres)),
+        "invalidation": Part(
+            lambda quick: invalidation.measure(50_000 if quick else 1_000_000), (redis, postgres)
+        ),
+        "propagation": Part(
+            lambda quick: propagation.measure(20 if quick else 200), (redis, postgres)
+        ),
+        "histories": Part(
+            lambda quick: [
+                *histories.measure(300 if quick else 10_000),
+                *histories.measure(50 if quick else 1_000, store="sqlite"),
+            ]
+        ),
         "moving": Part(lambda quick: moving.measure(50_000 if quick else 1_000_000)),
         "cluster": Part(lambda quick: cluster.measure(10 if quick else 30), (redis,)),
     }

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from askonce.errors import EntryDamaged
 from askonce.records import Damage, Entry, Key, Lease, News, Selection
@@ -34,7 +34,10 @@ in bulk go to pages all over the indexes, most of them more than once in a log o
 _SWEEP_EVERY = 64
 _SWEEP_ROWS = 256
 
-_READ = "SELECT blob FROM entries WHERE namespace = ? AND format = ? AND digest = ?"
+# With the number of the latest change, which says whether what is known of epochs still holds.
+_READ = """
+    SELECT blob, (SELECT max(id) FROM changes) FROM entries
+    WHERE namespace = ? AND format = ? AND digest = ?"""
 # An upsert and not REPLACE: a row keeps its id, so a scan sees every entry once.
 _WRITE = """
     INSERT INTO entries (namespace, format, digest, created, expires, usable_until, size, blob)
@@ -48,6 +51,17 @@ _ADOPT = """
 _SWEEP = """
     DELETE FROM entries WHERE id IN (
         SELECT id FROM entries WHERE usable_until <= ? ORDER BY usable_until LIMIT ?)"""
+
+
+_KNOWN_TAGS = 1_024
+
+
+class Mirror(NamedTuple):
+    """Epochs of some tags, as they were on this connection at the change of this number."""
+
+    db: object
+    latest: object
+    epochs: dict[str, int]
 
 
 class SqliteStore(PlainStore):
@@ -75,6 +89,7 @@ class SqliteStore(PlainStore):
         self._busy_timeout_ms = busy_timeout_ms
         self._until_sweep = 0
         self._heard: tuple[object, ...] = ()
+        self._mirror = Mirror(None, None, {})
 
     async def read(self, key: Key) -> Entry | None:
         with self._file.connected() as db:
@@ -82,7 +97,7 @@ class SqliteStore(PlainStore):
             if row is None:
                 return None
             entry = self._unsealed(row[0], key)
-            if entry is None or not self._is_valid(db, entry):
+            if entry is None or (entry.tags and not self._holds(db, entry.tags, row[1])):
                 return None
             return entry
 
@@ -263,6 +278,23 @@ class SqliteStore(PlainStore):
             with self._file.connected() as db:
                 now = {tag: self._epoch(db, tag) for tag in tags}
         return (entry for entry in whole if all(now[tag] == epoch for tag, epoch in entry.tags))
+
+    def _holds(
+        self, db: sqlite3.Connection, tags: tuple[tuple[str, int], ...], latest: object
+    ) -> bool:
+        """The same for a reader who knows the number of the latest change: most know the epochs."""
+        mirror = self._mirror
+        if mirror.db is not db or mirror.latest != latest or len(mirror.epochs) > _KNOWN_TAGS:
+            self._mirror = mirror = Mirror(db, latest, {})
+        epochs = mirror.epochs
+        for tag, epoch in tags:
+            known = epochs.get(tag)
+            if known is None:
+                # Read after the number, so it is newer if anything, and never believed for longer.
+                known = epochs[tag] = self._epoch(db, tag)
+            if known != epoch:
+                return False
+        return True
 
     def _is_valid(self, db: sqlite3.Connection, entry: Entry) -> bool:
         """Does every tag still have the epoch that the entry was asked under?
