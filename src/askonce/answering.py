@@ -143,7 +143,7 @@ class Answering:
         """Answer with an entry of memory that is stale and may still serve, or that is fresh and
         due, and refresh it behind."""
         desk = self._desk
-        if asked.wishes.no_cache:
+        if asked.wishes.no_cache or not asked.verdict.yes:
             return None
         held = desk.find(asked.key)
         if held is None:
@@ -190,6 +190,7 @@ class Answering:
             desk.runtime.place(),
             asked.key,
             asked.wishes.restrict,
+            asked.verdict.yes,
             tuple(epochs.values()),
             desk.last_sweep_of(asked),
             asked.refreshing,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from askonce import documents, setting_values
+from askonce.directives import is_tag, no_tag
 from askonce.durations import parse_duration, parse_size
 from askonce.errors import ConfigError
 from askonce.layers import Tier
@@ -28,6 +29,9 @@ def seconds(name: str, value: timedelta | str) -> float:
 def tags(given: Iterable[str], retrieved: Iterable[Any] = ()) -> list[str]:
     """Tags, with those of retrieved documents; one text alone is one tag."""
     wanted = [given] if isinstance(given, str) else list(given)
+    for tag in wanted:
+        if not is_tag(tag):
+            raise ConfigError(no_tag(tag))
     return [*wanted, *documents.document_tags(retrieved)] if retrieved else wanted
 
 

@@ -84,12 +84,12 @@ class Asking:
         takes_turns = self._readable and self._lease is None and not asked.wishes.no_store
         if takes_turns and await self._wait_for_turn(recording):
             return
-        self._swept = await desk.last_sweep()
         before = self._lacking
         if asked.refreshing and self._fallback is not None:
             # Whoever refreshes an answer need not be the one who tagged it.
             before = self._fallback.entry
         self._epochs = await desk.capture(policy.united(asked.wishes, before))
+        self._swept = await desk.last_sweep(self._epochs)
         self._started = desk.runtime.tick()
         response = await self._ask(recording)
         if response is None:

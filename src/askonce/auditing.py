@@ -56,7 +56,9 @@ class Audit:
 
 
 def _append(path: str, line: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Not blocking: a pipe that nobody reads is no file to wait for.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    file = os.open(path, flags, 0o600)
     try:
         # One write, so that lines of several processes never mix.
         if os.write(file, line) != len(line):

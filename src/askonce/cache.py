@@ -16,7 +16,7 @@ from askonce import arguments
 from askonce.accounting import Stats
 from askonce.documents import expand
 from askonce.errors import ConfigError
-from askonce.events import Happened, Says
+from askonce.events import Happened, Says, merged
 from askonce.invalidation import Invalidation, read
 from askonce.layers import Layer, tiers_of
 from askonce.policy import Limits
@@ -281,7 +281,7 @@ class Cache(_Settings):
         nothing. Raises ConfigError (nobody knows the event, or something is missing in it) and
         StoreError (then emit it again).
         """
-        told = {**(data or {}), **members}
+        told = merged(data, members)
         return finish(self._works.take_event(event, told, event_id=event_id, who="library"))
 
     def check(self, *, fix: bool = False) -> list[Damage]:
@@ -385,7 +385,7 @@ class AsyncCache(_Settings):
         **members: Any,
     ) -> Happened:
         """Carry out what an event invalidates; see `Cache.emit`."""
-        told = {**(data or {}), **members}
+        told = merged(data, members)
         return await self._works.take_event_in_thread(event, told, event_id=event_id, who="library")
 
     async def check(self, *, fix: bool = False) -> list[Damage]:

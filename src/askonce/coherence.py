@@ -11,6 +11,8 @@ message was lost.
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 
+from msgspec import structs
+
 from askonce.boundary import Boundary
 from askonce.errors import StoreError
 from askonce.invalidation import SWEPT, Names, any_of, plain
@@ -18,7 +20,7 @@ from askonce.protocols import Memory, Store
 from askonce.records import Entry, Key, News, Selection
 from askonce.runtimes import Runtime, Tending
 from askonce.sweeping import sweep_store
-from askonce.sweeps import UNKNOWN, Sweeps
+from askonce.sweeps import Sweeps
 
 BLIND_AFTER = 0.8
 """Seconds since the start of the last exchange that was answered."""
@@ -128,6 +130,9 @@ class Coherence:
             self._lost()
             self._memory.forget_all()
             await self._count_sweeps()
+        if missed := self._sweeps.reminded(news.epochs):
+            # Of sweeps that began before this process heard of any, and still go on.
+            news = structs.replace(news, epochs=news.epochs | await self._source.epochs(missed))
         fresh = self._sweeps.hear(news.epochs)
         self._memory.heed(plain(news.epochs))
         for selection in news.removed:
@@ -155,12 +160,16 @@ class Coherence:
         return mark
 
     async def _count_sweeps(self) -> None:
-        """Learn the number of the last sweep; what was swept up to it, nobody tells any more."""
+        """Learn the number of the last sweep; what was swept up to it, nobody tells any more.
+
+        So whatever was asked before it and kept since goes again.
+        """
         self._sweeps.begin((await self._source.epochs([SWEPT]))[SWEPT])
+        self._memory.sweep(self._sweeps.late)
+        await self._swept(self._sweeps.late)
 
     async def _doubt(self) -> None:
         """Doubt what memory kept while the news began."""
-        self._memory.sweep(lambda entry: entry.swept == UNKNOWN)
         kept = [entry async for entry in self._memory.scan(Selection())]
         if len(kept) > _FEW:
             self._memory.forget_all()

@@ -245,14 +245,17 @@ class Desk:
 
     # Writing.
 
-    async def last_sweep(self) -> int:
-        """The number of the last sweep before now, for an answer that is about to be asked for."""
+    async def last_sweep(self, epochs: dict[str, int] | None) -> int:
+        """The number of the last sweep before now, for an answer that is about to be asked for.
+
+        `epochs` are those of its tags, that were just asked for.
+        """
         number = self.sweeps.number
         if number is not None:
             return number
         assert self.authority is not None
         assert self._coherence is not None
-        if self._coherence.ill:
+        if self._coherence.ill and not epochs:
             return UNKNOWN  # the store has just failed: nobody has to wait for it once more
         store = self.authority.store
         found = await self.authority.ask("epochs", lambda: store.epochs([SWEPT]))

@@ -59,6 +59,20 @@ class Directives(msgspec.Struct, frozen=True):
 NONE = Directives()
 
 
+def is_tag(text: object) -> bool:
+    """Can an answer carry it?"""
+    return isinstance(text, str) and _TAG.fullmatch(text) is not None
+
+
+def no_tag(text: object) -> str:
+    """What is wrong with a tag that no answer can carry, and how to mend it."""
+    shown = repr(text if not isinstance(text, str) or len(text) <= 40 else f"{text[:40]}...")
+    return (
+        f"{shown} cannot be a tag; write up to 256 visible ASCII characters without space and"
+        " comma that do not begin with '~', and several tags as a list"
+    )
+
+
 def parse(headers: Mapping[str, str]) -> Directives:
     """Read the directives of a call; header names are lower-case."""
     control = headers.get("cache-control")

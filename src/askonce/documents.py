@@ -10,13 +10,14 @@ versions that a tag could not hold are percent-encoded, long ones end in their S
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from askonce.errors import ConfigError
 
 PREFIX = "doc:"
 
+_MOST = 256  # documents of one answer: it can have as many tags
 _LONGEST_ID = 160
 _LONGEST_VERSION = 91  # "doc:" + 160 + "@" + 91 = 256 characters, the most that a tag may have
 _HASHED = 65  # "~" and a SHA-256 in hexadecimal digits
@@ -248,17 +249,20 @@ def tags_in(body: Any, fields: Sequence[Path]) -> tuple[str, ...]:
     At its end stands `id@version` or `id`, several of them with commas between, an object as
     `document_tags` reads it, or a list of these. Raises `ConfigError` for anything else.
     """
-    found: list[Document] = []
+    found: dict[Document, None] = {}
     for field in fields:
         for leaf in _leaves(body, field.steps):
             try:
-                found += _named(leaf)
+                found |= dict.fromkeys(_named(leaf))
             except ValueError as error:
                 raise ConfigError(f"{field.text}: a document there {error}") from None
+            if len(found) > _MOST:  # whoever sends a million of them shall not be waited for
+                raise ConfigError(f"{field.text}: there are more than {_MOST} documents")
     return expand(tag for document in found for tag in document.tags) if found else ()
 
 
-def _leaves(body: Any, steps: Sequence[str | None]) -> list[Any]:
+def _leaves(body: Any, steps: Sequence[str | None]) -> Iterator[Any]:
+    """What stands at the end of a path, with lists of lists taken apart."""
     places = [body]
     for step in steps:
         below: list[Any] = []
@@ -268,12 +272,16 @@ def _leaves(body: Any, steps: Sequence[str | None]) -> list[Any]:
             elif isinstance(place, dict) and place.get(step) is not None:
                 below.append(place[step])
         places = below
-    return places
+    places.reverse()
+    while places:
+        place = places.pop()
+        if isinstance(place, list):
+            places += reversed(place)
+        else:
+            yield place
 
 
 def _named(leaf: Any) -> list[Document]:
-    if isinstance(leaf, list):
-        return [document for one in leaf for document in _named(one)]
     if not isinstance(leaf, str):
         if isinstance(leaf, bool):
             raise ValueError("is true or false; write its id")

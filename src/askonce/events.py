@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from askonce.auditing import Audit
+from askonce.directives import is_tag
 from askonce.errors import ConfigError
-from askonce.invalidation import OWN_NAMESPACE, Invalidation
+from askonce.invalidation import GROUP, OWN_NAMESPACE, Invalidation
 from askonce.protocols import Store
 from askonce.records import Entry, Key
 from askonce.rules import Ruleset
@@ -26,7 +27,6 @@ REMEMBERED_SECONDS = 7 * 86_400.0
 """How long an id is remembered."""
 
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_TAG = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
 _LONGEST_ID = 512
 
 Said = str | Invalidation | Iterable[str | Invalidation] | None
@@ -92,20 +92,29 @@ class Events:
         *,
         id: str | None = None,  # noqa: A002 - what its sender calls it
         who: str,
+        swept: set[Invalidation] | None = None,
     ) -> Happened:
         """Carry out what an event invalidates.
+
+        `swept` are the sweeps that were begun since it is known that this event happened: what
+        they did is not done again. Those of this event are added.
 
         Raises ConfigError (the event is not known, or something of it is missing or wrong),
         StoreError (not everything was done; taking it again is right), and what functions raise.
         """
         plain = checked(event, data, id)
-        key = None if id is None else _key(id)
+        key = None if id is None else _key(event, id)
         if key is not None and await self._was_taken(key):
             return Happened(event=event, id=id, repeated=True)
         tags, sweeps = self._effect(event, plain)
         if tags:
             await self._bump(list(tags))
-        counts = [(await self._sweep(one)).entries for one in sweeps]
+        done = set() if swept is None else swept
+        counts = []
+        for one in sweeps:
+            if one not in done:
+                counts.append((await self._sweep(one)).entries)
+                done.add(one)
         entries = sum(count or 0 for count in counts) if counts else None
         self._audit(who, {"event": event, "id": id}, entries, tags=tags)
         if key is not None:
@@ -136,6 +145,10 @@ class Events:
         for says in functions:
             for said in _each(says(dict(data))):
                 _sort(event, said, tags, sweeps)
+        if grouped := tuple(tag for tag in tags if tag.startswith(GROUP)):
+            # Which groups an answer has is known when it arrives: a bump does not reach those
+            # that are under way.
+            sweeps[Invalidation(tags=grouped)] = None
         return tags, list(sweeps)
 
 
@@ -159,20 +172,33 @@ def checked(event: str, data: Mapping[str, Any], id_: str | None) -> dict[str, A
     return plain
 
 
+def merged(data: Mapping[str, Any] | None, members: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of an event that is given as one object, as members, or both."""
+    if data is not None and not isinstance(data, Mapping):
+        raise ConfigError(
+            f"the data of an event are not an object but {type(data).__name__}; write {{}} for none"
+        )
+    return {**(data or {}), **members}
+
+
 def _check_name(event: str) -> None:
     if not isinstance(event, str) or not _NAME.fullmatch(event):
         raise ConfigError("an event's name has up to 128 letters, digits and any of . _ : -")
 
 
-def _key(id_: str) -> Key:
-    digest = hashlib.sha256(id_.encode("utf-8", "surrogatepass")).digest()
+def _key(event: str, id_: str) -> Key:
+    """Another event of the same id is another event: senders number each kind for itself."""
+    told = f"{event}\0{id_}".encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(told).digest()
     return Key(OWN_NAMESPACE, "event", digest)
 
 
 def _each(said: Said) -> Iterable[str | Invalidation]:
     if said is None:
         return ()
-    return (said,) if isinstance(said, str | Invalidation) else said
+    if not isinstance(said, str | Invalidation) and isinstance(said, Iterable):
+        return said
+    return (said,)
 
 
 def _sort(
@@ -182,11 +208,13 @@ def _sort(
     if isinstance(said, Invalidation):
         if said.empty:
             raise ConfigError(f"a function for the event {event!r} gave an invalidation of nothing")
+        if wrong := [tag for tag in said.tags if not is_tag(tag)]:
+            raise ConfigError(f"a function for the event {event!r} gave {wrong[0]!r} as a tag")
         if said.by_tags_alone:
             tags |= dict.fromkeys(said.tags)
         else:
             sweeps[said] = None
-    elif isinstance(said, str) and _TAG.fullmatch(said):
+    elif isinstance(said, str) and is_tag(said):
         tags[said] = None
     else:
         raise ConfigError(f"a function for the event {event!r} gave {said!r}, which is no tag")

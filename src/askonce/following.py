@@ -13,6 +13,7 @@ from askonce.accounting import Ledger
 from askonce.boundary import Boundary
 from askonce.errors import ConfigError, StoreError
 from askonce.events import Events
+from askonce.invalidation import Invalidation
 from askonce.protocols import EventSource, Store
 from askonce.records import Arrival, Entry
 from askonce.runtimes import Tending
@@ -54,6 +55,7 @@ class Following:
         self._kept: str | None = None
         self._begun = False
         self._pending: list[Arrival] = []
+        self._swept: set[Invalidation] = set()  # since these arrived
         self._tries = 0
         self._pause = _FIRST_PAUSE
         self._complaints: set[str] = set()
@@ -89,6 +91,7 @@ class Following:
             self._begun = True
         if not self._pending:
             self._pending = await self._read()
+            self._swept = set()
         while self._pending and not self._tending.stopped:
             arrival = self._pending[0]
             await self._take(arrival)
@@ -100,7 +103,9 @@ class Following:
     async def _read(self) -> list[Arrival]:
         try:
             arrivals = await self.reader.read(self._mark, _PATIENCE)
-        except BaseException:
+        except BaseException as error:
+            if self.state != "down" and isinstance(error, StoreError) and not self._tending.stopped:
+                _log.warning("source %s is down: %s", self.name, error)
             self.state = "down"
             raise
         self.state = "following"
@@ -117,7 +122,11 @@ class Following:
         self._tries += 1
         try:
             await self._events.take(
-                arrival.event, arrival.data, id=arrival.id, who=f"source {self.name}"
+                arrival.event,
+                arrival.data,
+                id=arrival.id,
+                who=f"source {self.name}",
+                swept=self._swept,
             )
         except ConfigError as error:
             self._complain(str(error))

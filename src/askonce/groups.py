@@ -98,6 +98,11 @@ def host_of(origin: str) -> str:
     return urlsplit(origin).netloc.rpartition("@")[2].lower()
 
 
+def is_of(tag: str, origin: str) -> bool:
+    """Is this tag a group of this origin?"""
+    return tag.startswith(_tag(origin, ""))
+
+
 def _tag(origin: str, name: str) -> str:
     # What no tag can have: a comma and a space.
     return f"{PREFIX}{host_of(origin)}:{quote(name, safe=_IN_TAGS)}"

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from askonce.directives import is_tag, no_tag
 from askonce.durations import parse_duration
 from askonce.errors import ConfigError
 from askonce.records import Entry, Key, Selection
@@ -27,6 +28,9 @@ HIDDEN = "~sw"
 SWEPT = f"{HIDDEN}ept"
 """The hidden tag whose epoch is the number of the last sweep."""
 _ANNOUNCES = f"{HIDDEN}eep:"
+_REMINDS = f"{HIDDEN}eep-on:"
+_EVERYTHING = 1e11
+"""Seconds since the Unix epoch: nothing was created later, whatever clocks say."""
 _LONGEST_ANNOUNCEMENT = 1_500  # bytes: what a database can still index
 
 
@@ -124,7 +128,29 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         given = {name: value for name, value in found.items() if value not in (None, ())}
         return {**given, "keys": [str(key) for key in self.keys]} if self.keys else given
 
+    @property
+    def of_questions(self) -> "Invalidation":
+        """The same without what only an answer tells: it names the questions of answers that may
+        be named."""
+        return msgspec.structs.replace(
+            self, tags=(), model=None, created_before=None, subject=None, answered_by=None
+        )
+
     # Announcing
+
+    @property
+    def parts(self) -> "tuple[Invalidation, ...]":
+        """Invalidations that name the same together; each is short enough to be told, if it can."""
+        longest = max(self.keys, self.tags, key=len)
+        if len(longest) < 2 or self.announcement != _ANNOUNCES:
+            return (self,)
+        name = "keys" if longest is self.keys else "tags"
+        half = len(longest) // 2
+        halves = (
+            msgspec.structs.replace(self, **{name: some})
+            for some in (longest[:half], longest[half:])
+        )
+        return tuple(part for one in halves for part in one.parts)
 
     @property
     def announcement(self) -> str:
@@ -137,6 +163,16 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         except UnicodeEncodeError:
             return _ANNOUNCES
         return _ANNOUNCES + told.decode() if len(told) <= _LONGEST_ANNOUNCEMENT else _ANNOUNCES
+
+    @property
+    def reminder(self) -> str:
+        """The hidden tag that tells of it once more those who came later."""
+        return _REMINDS + self.announcement[len(_ANNOUNCES) :]
+
+    @staticmethod
+    def reminded(tag: str) -> str | None:
+        """The announcement that a hidden tag is the reminder of; None for other tags."""
+        return _ANNOUNCES + tag[len(_REMINDS) :] if tag.startswith(_REMINDS) else None
 
     @staticmethod
     def announced(tag: str) -> "Invalidation | None":
@@ -184,7 +220,7 @@ def read(fields: Mapping[str, Any], now: float) -> Invalidation:
     found = Invalidation(
         tags=tuple(map(_tag, dict.fromkeys(_texts("tag", fields) + _texts("tags", fields)))),
         keys=tuple(map(_key, dict.fromkeys(_texts("key", fields) + _texts("keys", fields)))),
-        created_before=None if age is None else now - age,
+        created_before=None if age is None else now - age if age else _EVERYTHING,
         **texts,
     )
     if found.empty:
@@ -208,8 +244,8 @@ def _is_about(entry: Entry, subject: str) -> bool:
 
 
 def _tag(tag: str) -> str:
-    if tag.startswith("~"):
-        raise ConfigError(f"the tag {tag!r} begins with '~', as only the cache's own do")
+    if not is_tag(tag):
+        raise ConfigError(no_tag(tag))  # it would end nothing, and nobody would notice
     return tag
 
 

@@ -38,7 +38,10 @@ _STATE = (
     r"(?:status|state|balance|total|number|date|amount|progress|eta|limit|value|address|name)"
     r"(?: (?:of|on|for|in))"
 )
-_DAY = r"(?:tonight|tomorrow|yesterday|this (?:morning|afternoon|evening|week|weekend|month|year))"
+_DAY = (
+    r"(?:tonight|tomorrow|yesterday|last night|"
+    r"this (?:morning|afternoon|evening|week|weekend|month|year))"
+)
 _ASKS = r"\b(?:what|what['’]s|who|who['’]s|which|when|where|is|are|was|were|did|does|do|will)\b"
 _CHANGES = (
     r"(?:news|headlines|prices?|(?:exchange |interest |mortgage )?rates?|scores?|results|standings|"
@@ -198,6 +201,14 @@ _SIDE_EFFECTS = (
     ),
     (
         (
+            rf"{_BEGIN}(?:delete|remove|cancel|close|archive|restore|block) "
+            r"(?:account|appointment|booking|card|order|reservation|subscription|ticket|transfer)"
+            r" (?:number |no\.? |#)?[\w-]*\d"
+        ),
+        "asks for something to be deleted or undone",
+    ),
+    (
+        (
             rf"{_BEGIN}(?:book|reserve|schedule|reschedule|order|buy|purchase|rent|hire) (?:me |"
             rf"us )?"
             rf"(?:an?|the|another|some|my|our|\d+|one|two|three|four) (?:{_WORD} ){{0,3}}"
@@ -210,6 +221,7 @@ _SIDE_EFFECTS = (
         (
             rf"{_BEGIN}(?:pay|transfer|wire|refund|charge|donate|withdraw|deposit) "
             r"(?:[$€£]|\d|(?:my|the|this|that|our|his|her|their|him|them)\b)"
+            rf"|{_BEGIN}(?:refund|reimburse) (?:me|us)\b"
         ),
         "asks for money to be moved",
     ),

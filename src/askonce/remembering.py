@@ -92,8 +92,8 @@ class Computing:
             return await self._answer_from_layers(recording)
 
         if not await look() and not await self._wait_for_turn(look):
-            self._swept = await desk.last_sweep()
             epochs = await desk.capture(self._remembered.tags)
+            self._swept = await desk.last_sweep(epochs)
             self.value = await self._compute()
             self.computed = True
             recording.begin(200, [], streamed=False)

@@ -182,7 +182,8 @@ class Rules:
 
     def on(self, event: str, *, tags: Iterable[str] = (), pattern: str | None = None) -> Self:
         """An event of this name invalidates these tags and what matches the pattern."""
-        return self._with(EventRule(event=event, tags=tuple(tags), match=pattern))
+        every = (tags,) if isinstance(tags, str) else tuple(tags)
+        return self._with(EventRule(event=event, tags=every, match=pattern))
 
     def _with(self, rule: Rule | EventRule) -> Self:
         return type(self)((*self.all, rule))
@@ -274,6 +275,7 @@ class Ruleset:
 
 def _check_rule(rule: Rule, where: str) -> None:
     """Raises `ConfigError` where a rule alone makes no sense."""
+    _check_texts(rule, where)
     if rule.pack is not None:
         _check_pack(rule, rule.pack, where)
         return
@@ -289,6 +291,15 @@ def _check_rule(rule: Rule, where: str) -> None:
         _fields(template, where)
 
 
+def _check_texts(rule: Rule | EventRule, where: str) -> None:
+    for name in ("match", "model", "route", "pack"):
+        value = getattr(rule, name, None)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise ConfigError(f"{where}: {name} is not a text: {value!r}")
+    if isinstance(rule.tags, str) or not all(isinstance(tag, str) for tag in rule.tags):
+        raise ConfigError(f"{where}: tags are not texts: {rule.tags!r}")
+
+
 def _check_pack(rule: Rule, pack: str, where: str) -> None:
     if pack not in PACKS:
         raise ConfigError(f"{where}: there is no pack {pack!r}; there are {', '.join(PACKS)}")
@@ -301,10 +312,11 @@ def _check_pack(rule: Rule, pack: str, where: str) -> None:
 
 def _check_event(rule: EventRule, where: str) -> None:
     """Raises `ConfigError` where the rule of an event makes no sense."""
-    if not _EVENT.fullmatch(rule.event):
+    if not isinstance(rule.event, str) or not _EVENT.fullmatch(rule.event):
         raise ConfigError(
             f"{where}: {rule.event!r} cannot be an event's name; write letters, digits, . _ : -"
         )
+    _check_texts(rule, where)
     if not rule.tags and rule.match is None:
         raise ConfigError(f"{where}: invalidates nothing; give it tags or a pattern")
     for template in rule.tags:

@@ -346,16 +346,17 @@ _LATE = 0.02  # seconds after which a loop is too busy to say that others are sl
 
 
 class InThread:
-    """Runs blocking coroutines one after another in a thread of their own."""
+    """Runs blocking coroutines in a thread of their own one after another, or in a few."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, threads: int = 1) -> None:
         self._name = name
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._pid = os.getpid()
 
     async def __call__(self, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if self._pid != os.getpid():  # the parent's thread was not forked
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
             self._pid = os.getpid()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: finish(story()))

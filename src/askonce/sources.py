@@ -36,6 +36,10 @@ class Source(msgspec.Struct, frozen=True):
     stream: str = STREAM
     channel: str = CHANNEL
 
+    def __repr__(self) -> str:
+        what = f"stream={self.stream!r}" if self.is_redis else f"channel={self.channel!r}"
+        return f"Source(name={self.name!r}, {what}, address masked)"
+
     @property
     def key(self) -> Key:
         """Where it is kept how far this source was read: another place is another source."""
@@ -55,12 +59,22 @@ def sources_of(given: Iterable[Source | str]) -> tuple[Source, ...]:
     found: dict[str, Source] = {}
     for one in given:
         source = Source(one) if isinstance(one, str) else one
+        if not isinstance(source, Source) or not all(
+            map(_is_text, msgspec.structs.astuple(source))
+        ):
+            raise ConfigError("a source is not an address or an askonce.Source of texts")
         scheme = source.url.partition(":")[0]
         if scheme not in (*_REDIS, *_POSTGRES):
             raise ConfigError(
                 "a source has an address that is no source of events; write redis://HOST or"
                 " postgresql://HOST/DATABASE"
             )
+        try:
+            urlsplit(source.url)
+        except ValueError:
+            raise ConfigError(
+                "a source has an address that cannot be read; write an IPv6 host as [::1]"
+            ) from None
         default = "redis" if source.is_redis else "postgresql"
         source = msgspec.structs.replace(source, name=source.name or default)
         if not _NAME.fullmatch(source.name):
@@ -78,6 +92,10 @@ def sources_of(given: Iterable[Source | str]) -> tuple[Source, ...]:
             )
         found[source.name] = source
     return tuple(found.values())
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 READERS: dict[str, read.Reader] = {"url": read.text, "stream": read.text, "channel": read.text}

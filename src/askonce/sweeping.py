@@ -5,7 +5,8 @@ every process sweeps its own memory and its own layers between. Then the shared 
 through, and a little later once more, for what was being written the first time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +24,8 @@ SAMPLES = 5
 UNDER_WAY = 1.5
 """Seconds after which whoever had not heard of a sweep has, and what it wrote has arrived."""
 _AT_ONCE = 500
+_COUNTING = 2.0  # seconds, at most, for counting what is there before it is swept
+_REMIND = 0.5  # seconds between reminders of a sweep that goes on
 _STEP = 0.02  # seconds between looks whether the cache is being closed
 
 
@@ -58,7 +61,9 @@ class Looked(NamedTuple):
 class Sweeping:
     """Carries out invalidations, over the blocking stores of one cache, the nearest first.
 
-    `runtime` is blocking and its own: what it does behind is waited for by `end` alone.
+    `runtime` is blocking and its own: what it does behind is waited for by `end` alone. `reach`
+    asks the shared store for next to nothing: one that is down says so at once, and not after the
+    patience that a long look needs.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Sweeping:
         *,
         memory: Memory,
         stores: Callable[[], Mapping[str, Store]],
+        reach: Callable[[], Awaitable[object]],
         sweeps: Sweeps,
         runtime: Runtime,
         compile_: Compile,
@@ -73,17 +79,20 @@ class Sweeping:
     ) -> None:
         self._memory = memory
         self._stores = stores
+        self._reach = reach
         self._sweeps = sweeps
         self._runtime = runtime
         self._compile = compile_
         self._boundary = boundary
         self._guard = runtime.guard()
-        self._due: list[Invalidation] = []
+        self._due: dict[Invalidation, float] = {}
+        self._looking: object = None
         self._ending = False
 
     async def look(self, invalidation: Invalidation, tell: Tell | None = None) -> Swept:
         """What would be invalidated. Raises ConfigError, StoreError."""
         names = invalidation.matcher(self._compile)
+        await self._reach()
         layers: dict[str, int] = {}
         samples: tuple[Sample, ...] = ()
         for name, store in {"memory": self._memory, **self._stores()}.items():
@@ -95,31 +104,42 @@ class Sweeping:
 
     async def announce(self, invalidation: Invalidation, *tags: str) -> dict[str, int]:
         """Bump the tags and tell of the sweep, at once; the tags' epochs. Raises StoreError."""
-        hidden = (SWEPT, invalidation.announcement)
+        announcements = [part.announcement for part in invalidation.parts]
+        hidden = (SWEPT, *announcements)
         names = invalidation.matcher(self._compile)  # a bad pattern is told to nobody
         authority = next(reversed([*self._stores().values()]), None)
-        with self._sweeps.announcing(invalidation.announcement):
-            if authority is None:
-                number = dict.fromkeys(hidden, self._sweeps.next_number())
-                raised = {**await self._memory.epochs(tags, bump=True), **number}
-            else:
-                raised = await authority.epochs([*tags, *hidden], bump=True)
-            self._sweeps.hear(raised)
-        epochs = {tag: raised[tag] for tag in tags}
-        self._memory.heed(epochs)
-        self._memory.sweep(names)
+        try:
+            with self._sweeps.announcing(announcements):
+                if authority is None:
+                    number = dict.fromkeys(hidden, self._sweeps.next_number())
+                    raised = {**await self._memory.epochs(tags, bump=True), **number}
+                else:
+                    raised = await authority.epochs([*tags, *hidden], bump=True)
+                self._sweeps.hear(raised)
+            epochs = {tag: raised[tag] for tag in tags}
+            self._memory.heed(epochs)
+        finally:
+            # Also where it failed: the store may have done it, and the news of it were none here.
+            self._memory.sweep(names)
         return epochs
 
     async def sweep(self, invalidation: Invalidation, tell: Tell | None = None) -> Swept:
         """Announce it and remove what it names. Raises ConfigError, StoreError."""
         names = invalidation.matcher(self._compile)  # a bad pattern announces nothing
-        in_memory = (await self._through(self._memory, invalidation, names, None)).found
+        await self._reach()
+        # Counted before: whoever hears of it removes by itself what it has just written.
+        until = self._runtime.tick() + _COUNTING
+        layers = {
+            name: (await self._through(store, invalidation, names, None, until=until)).found
+            for name, store in {"memory": self._memory, **self._stores()}.items()
+        }
         await self.announce(invalidation)
-        layers = {"memory": in_memory}
         samples: tuple[Sample, ...] = ()
         for name, store in self._stores().items():
-            found = await self._through(store, invalidation, names, tell, remove=True)
-            layers[name] = found.found
+            found = await self._through(
+                store, invalidation, names, tell, remove=True, remind=(invalidation,)
+            )
+            layers[name] = max(layers[name], found.found)
             samples = found.samples or samples
         if self._stores():
             self._look_later(invalidation)
@@ -140,31 +160,50 @@ class Sweeping:
         await self._runtime.settle()
 
     def _look_later(self, invalidation: Invalidation) -> None:
+        here = self._runtime.place()
         with self._guard:
-            self._due.append(invalidation)
-            first = len(self._due) == 1
-        if first:
-            self.behind(self._second_look)
+            self._due[invalidation] = self._runtime.tick() + UNDER_WAY
+            if self._looking == here:
+                return
+            self._looking = here  # in another process than the last one after a fork
+        self._runtime.behind(self._second_looks)
 
-    async def _second_look(self) -> None:
-        until = self._runtime.tick() + UNDER_WAY
-        while self._runtime.tick() < until and not self._ending:
-            await self._runtime.pause(_STEP)
-        with self._guard:
-            due, self._due = self._due, []
-        await self._look_again(due)
+    async def _second_looks(self) -> None:
+        while True:
+            with self._guard:
+                if not self._due:
+                    self._looking = None
+                    return
+                due, self._due = self._due, {}
+            # What is swept meanwhile has its own time to wait.
+            while self._runtime.tick() < max(due.values()) and not self._ending:
+                await self._runtime.pause(_STEP)
+            with self._boundary.around("sweep"):
+                await self._look_again([*due])
+
+    async def _remind(self, *invalidations: Invalidation) -> None:
+        """Tell of sweeps that go on: to processes that began after they were announced, and may
+        have read what was not removed yet."""
+        authority = next(reversed([*self._stores().values()]), None)
+        if authority is not None:
+            parts = [part for one in invalidations for part in one.parts]
+            await authority.epochs([part.reminder for part in parts], bump=True)
 
     async def _look_again(self, invalidations: list[Invalidation]) -> int:
         """Remove what was kept although it was swept; how many entries that were."""
         matchers = [invalidation.matcher(self._compile) for invalidation in invalidations]
 
         def names(entry: Entry) -> bool:
-            return any(one(entry) for one in matchers) and self._sweeps.hides(entry)
+            return any(one(entry) for one in matchers) and self._sweeps.late(entry)
 
         only = invalidations[0] if len(invalidations) == 1 else Invalidation()
         removed = 0
         for store in self._stores().values():
-            removed += (await self._through(store, only, names, None, remove=True)).found
+            looked = await self._through(
+                store, only, names, None, remove=True, remind=tuple(invalidations)
+            )
+            removed += looked.found
+        await self._remind(*invalidations)
         return removed
 
     async def _through(
@@ -175,12 +214,18 @@ class Sweeping:
         tell: Tell | None,
         *,
         remove: bool = False,
+        remind: tuple[Invalidation, ...] = (),
+        until: float = inf,
     ) -> Looked:
-        """Look at every entry of a store that may be named; remove those that are."""
+        """Look at every entry of a store that may be named; remove those that are.
+
+        After `until`, in seconds of the runtime's tick, it stops and says what it has found so far.
+        """
         found = looked = 0
         samples: list[Sample] = []
         chosen: list[Key] = []
         now = self._runtime.now()
+        reminded = self._runtime.tick()
         async for entry in store.scan(invalidation.selection):
             looked += 1
             if names(entry):
@@ -192,8 +237,14 @@ class Sweeping:
             if len(chosen) == _AT_ONCE:
                 await remove_quietly(store, chosen)
                 chosen = []
-            if tell is not None and looked % _AT_ONCE == 0:
-                tell(looked)
+            if looked % _AT_ONCE == 0:
+                if self._runtime.tick() > until:
+                    break
+                if tell is not None:
+                    tell(looked)
+                if remind and self._runtime.tick() - reminded > _REMIND:
+                    await self._remind(*remind)
+                    reminded = self._runtime.tick()
         if chosen:
             await remove_quietly(store, chosen)
         if tell is not None:

@@ -7,10 +7,11 @@ says what it sweeps (`invalidation.py`). So no store has to know anything about 
 keeps an answer, and whoever finds one, looks here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
+from askonce import groups
 from askonce.errors import ConfigError
 from askonce.invalidation import HIDDEN, Compile, Invalidation, Names
 from askonce.records import Entry
@@ -30,6 +31,8 @@ class Sweep(NamedTuple):
     number: int
     names: Names
     heard: float
+    may_name: Names
+    """What it may name of questions that are not answered yet."""
 
 
 class Sweeps:
@@ -67,37 +70,58 @@ class Sweeps:
             return self.number
 
     @contextmanager
-    def announcing(self, tag: str) -> Iterator[None]:
+    def announcing(self, tags: Sequence[str]) -> Iterator[None]:
         """While this process announces a sweep itself, to hear of it from others is no news."""
         with self._guard:
-            self._own.append(tag)
+            self._own += tags
         try:
             yield
         finally:
             with self._guard:
-                self._own.remove(tag)
+                for tag in tags:
+                    self._own.remove(tag)
 
     def hear(self, epochs: Mapping[str, int]) -> list[Names]:
         """Take in the sweeps among these epochs of tags; what others name that is new here."""
-        told = {tag: epoch for tag, epoch in epochs.items() if tag.startswith(HIDDEN)}
+        told = {
+            tag: epoch
+            for tag, epoch in epochs.items()
+            if tag.startswith(HIDDEN) and Invalidation.reminded(tag) is None
+        }
         fresh: list[Names] = []
         for tag, number in told.items():
             announced = Invalidation.announced(tag)
             if announced is None:
                 continue
-            names = self._names(announced)
+            names, may_name = self._names(announced), self._names_questions(announced)
             with self._guard:
                 known = self._known.pop(tag, None)
                 if known is not None and known.number >= number:
                     self._known[tag] = known
                 else:
-                    self._known[tag] = Sweep(number, names, self._tick())
+                    self._known[tag] = Sweep(number, names, self._tick(), may_name)
                     if tag not in self._own:
                         fresh.append(names)
         if told:
             with self._guard:
                 self._take_stock(max(told.values()))
         return fresh
+
+    def reminded(self, epochs: Mapping[str, int]) -> list[str]:
+        """Of the sweeps that go on, as the reminders among these epochs of tags say, the tags that
+        announced those which this process has not heard of. The others stay recent."""
+        tags = [tag for tag in map(Invalidation.reminded, epochs) if tag is not None]
+        missed: list[str] = []
+        with self._guard:
+            for tag in tags:
+                known = self._known.pop(tag, None)
+                if known is not None and known.number >= self._floor:
+                    self._known[tag] = known._replace(heard=self._tick())
+                else:
+                    missed.append(tag)
+            if tags:
+                self._take_stock(0)
+        return missed
 
     def named_by(self, epochs: Mapping[str, int]) -> list[Names]:
         """What the sweeps among these epochs of tags name, whether they are known or not."""
@@ -129,7 +153,7 @@ class Sweeps:
         """
         if not self._lately:
             return 0
-        return max((one.number for one in self._recent() if one.names(question)), default=0)
+        return max((one.number for one in self._recent() if one.may_name(question)), default=0)
 
     def _after(self, entry: Entry, sweeps: tuple[Sweep, ...]) -> bool:
         return any(one.number > entry.swept and one.names(entry) for one in sweeps)
@@ -149,6 +173,13 @@ class Sweeps:
         since = self._tick() - _LATELY
         self._lately = tuple([one for one in self._known.values() if one.heard > since])
         self._stale_at = min((one.heard for one in self._lately), default=0.0) + _LATELY
+
+    def _names_questions(self, announced: Invalidation) -> Names:
+        names = self._names(announced.of_questions)
+        if not announced.of_groups:
+            return names
+        # An answer gets its groups when it arrives, but only those of its own provider.
+        return lambda entry: any(groups.is_of(tag, entry.origin) for tag in announced.tags)
 
     def _names(self, announced: Invalidation) -> Names:
         try:

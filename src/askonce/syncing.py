@@ -9,6 +9,7 @@ remembered last: a sync that was interrupted does it all again the next time.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -75,10 +76,9 @@ class Manifest:
 class Syncing:
     """One sync of a store with a manifest."""
 
-    def __init__(self, store: Store, manifest: Manifest, now: float) -> None:
+    def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store
         self._manifest = manifest
-        self._now = now
         digest = hashlib.sha256(manifest.prefix.encode("utf-8", "surrogatepass")).digest()
         self._key = Key(OWN_NAMESPACE, "manifest", digest)
 
@@ -127,13 +127,15 @@ class Syncing:
         if entry is None:
             return None
         try:
-            return msgspec.json.decode(entry.body, type=dict[str, str])
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+            # As it was written: an id with half a character is one that msgspec does not read.
+            return msgspec.convert(json.loads(entry.body), type=dict[str, str])
+        except (msgspec.MsgspecError, ValueError):
             return None  # of a release that wrote it in another way
 
     async def _remember(self) -> None:
         body = json.dumps(self._manifest.versions).encode()
-        entry = Entry(self._key, body, 200, (), self._now, _FOR_GOOD, _FOR_GOOD)
+        # Created at the end of time: the last to leave where the oldest go first.
+        entry = Entry(self._key, body, 200, (), _FOR_GOOD, _FOR_GOOD, _FOR_GOOD)
         if not await self._store.write(entry):
             raise StoreError("the answers are invalidated, but the manifest could not be kept")
 
@@ -200,7 +202,7 @@ def read_manifest(raw: bytes, where: str, file_version: Callable[[str], str]) ->
     Raises `ConfigError`, one line that says what is wrong with which document.
     """
     try:
-        tree = json.loads(raw, object_pairs_hook=_unique)
+        tree = json.loads(raw, object_pairs_hook=_unique, parse_constant=_refused)
     except _Twice as error:
         raise ConfigError(f"{where}: {error.args[0]!r} stands there twice") from None
     except (ValueError, RecursionError) as error:
@@ -245,6 +247,10 @@ def _text(value: Any, what: str) -> str:
     return value
 
 
+def _refused(word: str) -> None:
+    raise ValueError(f"{word} is no value")
+
+
 class _Twice(Exception):
     """A name that stands twice in one object."""
 
@@ -252,6 +258,5 @@ class _Twice(Exception):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1))
+        raise _Twice(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return found

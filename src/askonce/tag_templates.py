@@ -1,12 +1,14 @@
 """Templates of tags: `order:{id}`, filled out of what a pattern found or an event brought.
 
 One function makes the tags of questions and those of events, so that they meet. A character that
-cannot stand in a tag is percent-encoded. Of a value with upper case two tags are made, as written
-and casefolded: the question "where is order AB-12" and an event about `ab-12` share one.
+cannot stand in a tag is percent-encoded, as is a `~` that a tag would begin with. Of a value with
+upper case two tags are made, as written and casefolded: the question "where is order AB-12" and an
+event about `ab-12` share one.
 """
 
 import re
 import string
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from askonce.errors import ConfigError
@@ -62,10 +64,12 @@ def filled(template: str, values: Mapping[str, str | None]) -> tuple[str, ...]:
         )
         for folded in (False, True)
     )
-    for tag in tags:
+    # The cache's own tags begin with a tilde; no question and no event makes one of those.
+    found = tuple(f"%7E{tag[1:]}" if tag.startswith("~") else tag for tag in tags)
+    for tag in found:
         if len(tag) > LONGEST:
             raise TagTooLong(tag)
-    return tuple(tags)
+    return found
 
 
 def check(templates: Iterable[str], names: Iterable[str], where: str, what: str) -> None:
@@ -80,7 +84,8 @@ def check(templates: Iterable[str], names: Iterable[str], where: str, what: str)
 
 def _standing(value: str, *, folded: bool) -> str:
     text = value.casefold() if folded else value
-    return _CANNOT_STAND.sub(_encoded, text)
+    # An accent is one with its letter, however it was typed.
+    return _CANNOT_STAND.sub(_encoded, unicodedata.normalize("NFC", text))
 
 
 def _encoded(found: re.Match[str]) -> str:

@@ -86,8 +86,8 @@ class Texts:
         desk = self._desk
         wishes = wishes_for(self._rules, question, ttl, tags)
         verdict = policy.may_put(wishes, desk.limits)
-        swept = await desk.last_sweep()
         epochs = await desk.capture(wishes.tags) if verdict.yes else None
+        swept = await desk.last_sweep(epochs)
         if epochs is None:
             verdict = Verdict(False, Because.STORE_FAILED) if verdict.yes else verdict
             desk.ledger.landed(verdict, None, 0)

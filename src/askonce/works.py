@@ -13,11 +13,11 @@ from askonce.auditing import Audit
 from askonce.boundary import Boundary
 from askonce.coherence import Coherence
 from askonce.desk import Desk
-from askonce.errors import CacheClosed
+from askonce.errors import CacheClosed, ConfigError
 from askonce.events import Events, Happened
 from askonce.following import Following
 from askonce.identity import Identity
-from askonce.invalidation import Invalidation, Names
+from askonce.invalidation import SWEPT, Invalidation, Names
 from askonce.layers import Tier
 from askonce.leasing import Leasing, Renewal
 from askonce.patterns import compiled
@@ -58,6 +58,8 @@ class Sharing:
 
 def compiled_rules(rules: Rules) -> Ruleset:
     """Rules that are ready to decide. Raises `ConfigError` for a pattern that is none."""
+    if not isinstance(rules, Rules):
+        raise ConfigError("rules are no askonce.Rules; write Rules().after('price', '5m')")
     return Ruleset(rules, compiled)
 
 
@@ -122,6 +124,7 @@ class Works:
         else:
             self.sweeps.begin(0)
         self._sweeping = self._new_sweeping(Blocking(**times))
+        self._beside = InThread("askonce-invalidating", threads=4)  # for event loops
         self.audit = Audit(Boundary(self.ledger), self.blocking_runtime.now, audit)
         self.events = self._new_events()
         self._followings = tuple(self._following(source) for source in sources)
@@ -165,6 +168,7 @@ class Works:
             ttl=rack.tier.ttl,
             renewal=self._renewal if rack is self._racks[-1] else None,
             begun=lambda: coherence.begun,
+            hears=lambda: coherence.current,
             sweeps=self.sweeps,
         )
 
@@ -172,6 +176,7 @@ class Works:
         return Sweeping(
             memory=self.memory,
             stores=self._patient_stores,
+            reach=lambda: (self.shared or self.memory).epochs([SWEPT]),
             sweeps=self.sweeps,
             runtime=runtime,
             compile_=compiled,
@@ -305,9 +310,8 @@ class Works:
         """The same for event loops: what takes long does not hold them up."""
         if invalidation.by_tags_alone and not (dry_run or invalidation.of_groups):
             return await self.invalidate_tags(self.suspending.desk, invalidation.tags, who=who)
-        return await once_in_thread(
-            "askonce-invalidating",
-            lambda: self.invalidate(invalidation, who=who, dry_run=dry_run, tell=tell),
+        return await self._beside(
+            lambda: self.invalidate(invalidation, who=who, dry_run=dry_run, tell=tell)
         )
 
     async def take_event(
@@ -321,9 +325,7 @@ class Works:
         self, event: str, data: Mapping[str, Any], *, event_id: str | None, who: str
     ) -> Happened:
         """The same for event loops."""
-        return await once_in_thread(
-            "askonce-event", lambda: self.take_event(event, data, event_id=event_id, who=who)
-        )
+        return await self._beside(lambda: self.take_event(event, data, event_id=event_id, who=who))
 
     def sweep_behind(self, invalidation: Invalidation, who: str) -> None:
         """Carry out an invalidation behind the caller."""
@@ -433,6 +435,7 @@ class Works:
             self._renewal.stop()
         for following in self._followings:
             await following.close()
+        self._beside.close()
         in_loop = flavor.desk.runtime is self.suspending_runtime
         for rack in self._racks:
             with flavor.desk.boundary.around("close"):

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from askonce.accounting import Ledger
-from askonce.invalidation import Names
+from askonce.invalidation import GROUP, SWEPT, Names
 from askonce.leasing import Renewal
 from askonce.protocols import Memory
 from askonce.records import Entry, Key, Lease, Selection
 from askonce.runtimes import Runtime
 from askonce.shelf import Shelf
-from askonce.sweeps import Sweeps
+from askonce.sweeps import UNKNOWN, Sweeps
 
 QUEUE_ENTRIES = 4_096
 QUEUE_BYTES = 64 << 20
@@ -41,7 +41,7 @@ class Writing:
     `shelf` and `runtime` are of the blocking flavor. `ttl` bounds how long an entry lives in this
     layer, in seconds. The last layer has a `renewal`: it is the authority on epochs, and leases
     are its; any other one stands in the middle, learns the authority's epochs, and is written to
-    once `begun` says that it may be.
+    once `begun` says that it may be. `hears` says whether this process hears of sweeps in time.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Writing:
         ttl: float | None,
         renewal: Renewal | None,
         begun: Callable[[], bool],
+        hears: Callable[[], bool],
         sweeps: Sweeps,
     ) -> None:
         self._shelf = shelf
@@ -65,6 +66,7 @@ class Writing:
         self._ttl = ttl
         self._renewal = renewal
         self._begun = begun
+        self._hears = hears
         self._sweeps = sweeps
         self._jobs: deque[Job] = deque()
         self._bytes = 0
@@ -117,7 +119,7 @@ class Writing:
                 job = self._jobs.popleft()
                 self._bytes -= _size(job.entry)
             kept = await self._write(job.entry, job.lease)
-            if kept and self._sweeps.hides(job.entry):
+            if kept and self._sweeps.late(job.entry):
                 await self._take_back([job.entry.key])
                 kept = False
             elif kept:
@@ -132,7 +134,7 @@ class Writing:
         """A sweep was heard of: what was written while it was on its way here goes again."""
         with self._guard:
             written = [entry for _, entry in self._written]
-        late = [entry.key for entry in written if names(entry) and self._sweeps.hides(entry)]
+        late = [entry.key for entry in written if names(entry) and self._sweeps.late(entry)]
         if late:
             await self._take_back(late)
 
@@ -145,18 +147,24 @@ class Writing:
                 self._written.popleft()
 
     async def _take_back(self, keys: list[Key]) -> None:
-        """What was swept while it was being written goes again."""
+        """What was swept while it was being written goes again.
+
+        With news of it: a process that was started after the sweep may have read it meanwhile.
+        """
         for key in keys:
             self._memory.drop(key)
         store, gone = self._shelf.store, Selection(keys=tuple(keys))
-        await self._shelf.ask("remove", lambda: store.remove(gone, quiet=True))
+        await self._shelf.ask("remove", lambda: store.remove(gone))
 
     async def _write(self, entry: Entry, lease: Lease | None) -> bool | None:
         """Whether the store has taken it; None if it could not be asked."""
         shelf, store = self._shelf, self._shelf.store
-        if self._sweeps.hides(entry):
+        if self._sweeps.late(entry):
             self._memory.drop(entry.key)
             return False
+        missed = await self._missed_a_sweep(entry)
+        if missed is not False:
+            return False if missed else None  # memory hears of it later
         while self._renewal is None and not self._begun():
             await self._runtime.pause(0.005)
         entry = shortened(entry, self._runtime.now(), self._ttl)
@@ -174,6 +182,25 @@ class Writing:
             # Another process invalidated a tag, and its news have not come yet.
             self._memory.heed(await shelf.ask("epochs", lambda: store.epochs(tags)) or {})
         return kept
+
+    async def _missed_a_sweep(self, entry: Entry) -> bool | None:
+        """Where this process does not hear of sweeps: has there been one since the question?
+
+        The same where it does, but the answer has groups, whose epochs are of a later time than the
+        question: only the sweep of a group tells. None if the store cannot say.
+        """
+        heard = self._sweeps.number
+        if not self._hears():
+            heard = None
+        in_groups = any(tag.startswith(GROUP) for tag, _ in entry.tags)
+        if self._renewal is None or (heard is not None and not in_groups):
+            return False
+        store = self._shelf.store
+        found = await self._shelf.ask("epochs", lambda: store.epochs([SWEPT]))
+        if found is None:
+            self._ledger.layer(self._shelf.name, "dropped")
+            return None
+        return found[SWEPT] > max(entry.swept, UNKNOWN if heard is None else heard)
 
     async def _release(self, lease: Lease) -> None:
         if self._renewal is not None:

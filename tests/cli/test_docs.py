@@ -15,6 +15,7 @@ from tests.servers.engines import Engines
 
 from askonce import Cache, document_tags
 from askonce.cli import main
+from askonce.layers import Layer
 from askonce.protocols import Store
 from askonce.records import Selection
 from askonce.runtimes import Blocking, finish
@@ -316,3 +317,37 @@ def test_a_missing_manifest_and_a_missing_store_are_said(
         "askonce: nowhere.json: cannot be read: No such file or directory\n"
     )
     assert run(manifest({"7": "v1"}))[0] == 1
+
+
+def test_an_id_with_half_a_character_is_remembered_too(sqlite: Cache, run: Run) -> None:
+    sqlite.put("q", "a")
+    manifest({"a\ud800": "v1", "b": "v1"})
+    assert run("manifest.json")[0] == 0
+    manifest({"b": "v1"})
+    status, out, _ = run("manifest.json", "--json")
+    assert status == 0
+    assert json.loads(out)["removed"] == ["a\ud800"]
+
+
+def test_a_full_store_keeps_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """Where the oldest leave first, it is not the manifest."""
+    url = f"sqlite:{tmp_path / 'small.db'}"
+    monkeypatch.setenv("ASKONCE_LAYERS__SMALL__URL", url)
+    monkeypatch.setenv("ASKONCE_LAYERS__SMALL__SIZE", "1 MiB")
+    manifest({"a": "v1", "b": "v1"})
+    with Cache(layers=["memory:", Layer(url, size=1 << 20)]) as cache:
+        cache.put("q", "a")
+        assert run("manifest.json")[0] == 0
+        for number in range(60):
+            cache.put(f"q{number}", "a" * 50_000)
+    manifest({"b": "v1"})
+    assert json.loads(run("manifest.json", "--json")[1])["removed"] == ["a"]
+
+
+def test_a_name_that_stands_twice_among_very_many_is_found_at_once(run: Run, sqlite: Cache) -> None:
+    names = ",".join(f'"{number}":"1"' for number in range(200_000))
+    Path("manifest.json").write_text(f'{{"documents": {{{names},"199999":"1"}}}}')
+    status, _, err = run("manifest.json")
+    assert (status, "'199999' stands there twice" in err) == (2, True)

@@ -2,7 +2,9 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -340,3 +342,38 @@ def test_a_receipt_for_people(run: Run, url: str) -> None:
     assert ["sqlite", "2", "2", "0"] in [line.split() for line in out.splitlines()]
     assert "not reached:" in out
     assert all(len(line) <= 100 for line in out.splitlines())
+
+
+def test_a_gateway_that_does_not_say_is_no_proof(run: Run, url: str) -> None:
+    class Ill(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_error(503)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Ill) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.server_address[1]
+        Path("askonce.toml").write_text(
+            f'[gateway]\nport = {port}\n[admin]\ntoken = "a-token-of-this-test"\n'
+        )
+        status, out, _ = run("forget", "--subject", "user:42", "--json")
+        server.shutdown()
+        thread.join()
+    receipt = json.loads(out)
+    assert receipt["left"] == 0
+    assert receipt["gateway"].startswith("did not say")
+    assert status == 1
+
+
+def test_json_has_nothing_that_a_terminal_obeys(run: Run, url: str) -> None:
+    question = "\x9b31m \u202e \x7f \U000e0001 退货 \x1b[2J"
+    store = opened(url)
+    finish(store.write(entry("ee", question)))
+    finish(store.close())
+    _, out, _ = run("invalidate", "--match", "退货", "--dry-run", "--json")
+    assert all(char.isprintable() or char == "\n" for char in out)
+    assert "退货" in out
+    assert json.loads(out)["samples"][0]["question"] == question

@@ -164,3 +164,13 @@ def test_without_re2_it_says_what_to_install(folder: Path) -> None:
     assert done.returncode == 2
     assert "rule 1: patterns need RE2; run: pip install 'askonce[rules]'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_route_is_of_its_format_and_files_of_windows_begin_with_a_mark(
+    run: Any, folder: Path
+) -> None:
+    text = '[[rules]]\nroute = "openai_chat"\nmatch = "^price"\nttl = "5m"\n'
+    (folder / "windows.toml").write_text(text, encoding="utf-8-sig")
+    arguments = ("rules", "test", "--route", "/v1/chat/completions", "windows.toml")
+    _, out, _ = run(*arguments, stdin="\ufeffprice?\n")
+    assert out.splitlines() == ["price?", "  lives 5m  rule 1 (^price)"]

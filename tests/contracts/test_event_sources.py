@@ -91,6 +91,14 @@ def test_what_is_no_event_says_so_and_blocks_nothing(stream: Stream) -> None:
     run_blocking(source.close())
 
 
+def test_ids_of_other_bytes_are_other_ids(stream: Stream) -> None:
+    for id_ in (b"\xfe\x01", b"\xff\x01"):
+        stream.client.xadd(stream.name, {"event": "a", "id": id_})
+    source = stream.source()
+    assert len({one.id for one in read(source)}) == 2
+    run_blocking(source.close())
+
+
 def test_more_than_a_page_comes_in_order(stream: Stream) -> None:
     for number in range(250):
         stream.add(event="a", data=json.dumps({"n": number}))
@@ -260,7 +268,8 @@ def test_a_mark_of_another_server_begins_anew(table: Table) -> None:
     run_blocking(source.migrate())
     with closing(table.connect()) as db:
         table.emit(db, "a")
-    assert [one.event for one in read(source, "999999999999")] == ["a"]
+    far = "999999999999:999999999999:"
+    assert [one.event for one in read(source, f"{far} {far} 999999999990 7")] == ["a"]
     assert read(source) == []
     run_blocking(source.close())
 
@@ -275,6 +284,58 @@ def test_a_plain_notification_is_an_event_now(table: Table) -> None:
         (bad,) = read(source, None, 5.0)
         assert bad.error is not None
         assert "what" not in bad.error
+    run_blocking(source.close())
+
+
+def test_a_storm_of_notifications_loses_none_or_says_so(table: Table) -> None:
+    source = table.source()
+    assert read(source) == []
+    for count, lost in ((3_000, 0), (10_050, 1)):
+        with closing(table.connect()) as db:
+            many = "SELECT pg_notify('askonce_events', '{\"event\": \"' || n || '\"}')"
+            db.execute(f"{many} FROM generate_series(1, {count}) AS n")  # type: ignore[arg-type]
+        got: list[Arrival] = []
+        while arrivals := read(source, None, 0.2):
+            got += arrivals
+        assert len([one for one in got if one.error is not None]) == lost
+        assert len(got) - lost == min(count, 10_000)
+        assert got[-1].event == str(count)
+    run_blocking(source.close())
+
+
+def test_very_many_rows_of_one_transaction_are_read_behind_a_long_one(table: Table) -> None:
+    source = table.source()
+    run_blocking(source.migrate())
+    many = f"SELECT {table.schema}.askonce_emit('x') FROM generate_series(1, 30000)"
+    with closing(psycopg.connect(table.plain)) as long, closing(table.connect()) as db:
+        table.emit(long, "long")
+        db.execute(many)  # type: ignore[arg-type]
+        places = []
+        mark = None
+        for _ in range(150):
+            got = read(source)
+            places += [one.id for one in got]
+            mark = got[-1].mark
+        run_blocking(source.close())
+        source = table.source()  # a process that goes on from there
+        while got := read(source, mark):
+            places += [one.id for one in got]
+        assert len(places) == len(set(places)) == 30_000
+        long.commit()
+    assert [one.event for one in read(source)] == ["long"]
+    run_blocking(source.close())
+
+
+def test_a_table_that_was_dropped_is_made_anew(table: Table) -> None:
+    source = table.source()
+    run_blocking(source.migrate())
+    with closing(table.connect()) as db:
+        db.execute(f"DROP TABLE {table.schema}.askonce_events")  # type: ignore[arg-type]
+        assert read(source) == []
+        table.emit(db, "a", "{}", "")  # and an empty id is none
+    (got,) = read(source)
+    assert got.event == "a"
+    assert got.id
     run_blocking(source.close())
 
 

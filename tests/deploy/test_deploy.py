@@ -175,7 +175,8 @@ def exposed() -> set[str]:
         not_stored={Because.LENGTH: 1},
         layers={"redis": LayerStats(1, 1, 1, "closed")},
     )
-    return set(re.findall(rb"^(\w+)", metrics(stats, latencies, gauges), re.MULTILINE))
+    exposition = metrics(stats, latencies, gauges, {"shop": "following"})
+    return set(re.findall(rb"^(\w+)", exposition, re.MULTILINE))
 
 
 def test_rules_ask_for_metrics_and_words_that_exist(rules: list[Any]) -> None:

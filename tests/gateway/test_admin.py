@@ -3,11 +3,13 @@
 import base64
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -379,3 +381,18 @@ def test_answers_stream_on_while_a_large_store_is_swept(
 
     assert outcomes == {"hit"}
     assert done == [200] * 5
+
+
+def test_a_body_that_does_not_begin_is_refused_too(
+    puppet: Puppet, audit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("askonce.gateway.admin._BODY_SECONDS", 0.1)
+    head = (
+        "POST /askonce/events HTTP/1.1\r\nhost: x\r\nwebhook-id: m\r\n"
+        "webhook-timestamp: 1\r\nwebhook-signature: v1,x\r\ncontent-length: 9\r\n\r\n"
+    )
+    with gateway(puppet.url, more=settings(audit)) as url:
+        place = urlsplit(url)
+        with socket.create_connection((place.hostname, place.port), PATIENCE_S) as caller:
+            caller.sendall(head.encode())
+            assert b" 408 " in caller.recv(100)

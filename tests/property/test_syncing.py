@@ -35,7 +35,7 @@ def sync(
     store: Store, versions: dict[str, str], prefix: str = "", *, dry_run: bool = False
 ) -> Synced:
     chosen = {name: version for name, version in versions.items() if name.startswith(prefix)}
-    return finish(Syncing(store, Manifest(chosen, prefix), 0.0).run(dry_run=dry_run))
+    return finish(Syncing(store, Manifest(chosen, prefix)).run(dry_run=dry_run))
 
 
 async def numbers(store: Store) -> set[int]:

@@ -218,3 +218,15 @@ def test_tags_out_of_a_body(body: Any, tags: Any) -> None:
 def test_what_is_no_document_in_a_body_is_said(leaf: Any) -> None:
     with pytest.raises(ConfigError, match=r"^documents: a document there "):
         tags_in({"documents": leaf}, [read_path("documents")])
+
+
+def test_a_million_documents_and_lists_in_lists_hold_nobody_up() -> None:
+    path = [read_path("documents")]
+    nested: Any = "7"
+    for _ in range(5_000):
+        nested = [nested]
+    assert tags_in({"documents": nested}, path) == ("doc:7", "doc:7@")
+    assert tags_in({"documents": ["7"] * 1_000}, path) == ("doc:7", "doc:7@")
+    many = [str(number) for number in range(1_000_000)]
+    with pytest.raises(ConfigError, match="more than 256 documents"):
+        tags_in({"documents": many}, path)

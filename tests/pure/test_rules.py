@@ -336,3 +336,38 @@ def test_a_new_answer_carries_the_tags_of_both() -> None:
     assert united(wishes, other) == ("a", "b", "doc:7", "doc:7@v2", "doc:8", "doc:8@v1")
     full = Directives(tags=tuple(f"t{n:03}" for n in range(MAX_TAGS)))
     assert united(full, other) == full.tags
+
+
+def test_no_question_and_no_event_makes_a_tag_of_the_caches_own() -> None:
+    rules = Rules().tag(r"(?P<word>\S+)", "{word}").on("e", tags=["{word}"])
+    ruleset = Ruleset(rules, compiled)
+    assert ruleset.ruling("~sweep:{}").tags == ("%7Esweep:{}",)
+    assert ruleset.effect("e", {"word": "~sweep:{}"}).tags == ("%7Esweep:{}",)
+
+
+def test_a_question_and_an_event_meet_however_an_accent_was_typed() -> None:
+    rules = Rules().tag(r"city (?P<name>[\pL\pM]+)", "city:{name}").on("e", tags=["city:{name}"])
+    ruleset = Ruleset(rules, compiled)
+    asked = ruleset.ruling("city Zu\u0308rich").tags
+    assert set(asked) == set(ruleset.effect("e", {"name": "Z\u00fcrich"}).tags)
+
+
+def test_one_tag_of_an_event_may_be_a_text() -> None:
+    assert Rules().on("e", tags="product").events[0].tags == ("product",)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Rules().on("e", pattern=""), "rule 1: match is not a text: ''"),
+        (lambda: Rules().after(" ", "5m"), "rule 1: match is not a text: ' '"),
+        (lambda: Rules().after(5, "5m"), "rule 1: match is not a text: 5"),  # type: ignore[arg-type]
+        (lambda: Rules().tag("x", ["a"]), "rule 1: tags are not texts"),  # type: ignore[arg-type]
+        (lambda: Rules().on(None, tags=["a"]), "cannot be an event's name"),  # type: ignore[arg-type]
+        (lambda: Rules([Rule(match="x", tags="ab")]), "tags are not texts"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_text_is_refused_in_the_library_too(make: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert said in str(caught.value)

@@ -1,11 +1,13 @@
 """Sources of events as the settings name them."""
 
+from typing import Any
+
 import pytest
 
 from askonce.errors import ConfigError
 from askonce.settings import load
 from askonce.showing import show
-from askonce.sources import CHANNEL, STREAM, Source
+from askonce.sources import CHANNEL, STREAM, Source, sources_of
 
 FILE = """
 [sources.shop]
@@ -51,3 +53,13 @@ def test_what_is_wrong_is_said_in_one_line(table: str, said: str) -> None:
     assert str(caught.value).startswith("askonce.toml: ")
     assert "\n" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["redis://[::1", "postgresql://[x/y", 5, Source(5)])  # type: ignore[arg-type]
+def test_what_is_no_address_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigError):
+        sources_of([wrong])
+
+
+def test_a_source_shows_no_password() -> None:
+    assert "hunter2" not in repr(Source("redis://me:hunter2@h/0", name="shop"))

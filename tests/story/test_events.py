@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from askonce.errors import ConfigError
 from askonce.events import Happened
 from askonce.invalidation import Invalidation
 from askonce.rules import Rules
+from askonce.runtimes import finish
 from tests.servers.engines import Engines
 from tests.story.conftest import Clock, Flavor, Script, Scripted, call, said
 
@@ -203,3 +205,58 @@ def test_an_audit_file_that_cannot_be_written_fails_nothing(tmp_path: Path) -> N
     with Cache(rules=RULES, audit=str(tmp_path)) as cache:
         assert cache.emit("order_shipped", id="7").tags == ("order:7",)
         assert cache.stats().errors == 1
+
+
+def test_an_audit_pipe_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
+    pipe = tmp_path / "audit"
+    os.mkfifo(pipe)
+    with Cache(rules=RULES, audit=str(pipe)) as cache:
+        cache.emit("order_shipped", id="7")
+        assert cache.stats().errors == 1
+
+
+@pytest.mark.parametrize("data", [[1], "x", 0, ["id"]])
+def test_data_that_are_no_object_are_refused(data: Any) -> None:
+    with Cache(rules=RULES) as cache, pytest.raises(ConfigError, match="not an object"):
+        cache.emit("order_shipped", data, id="7")
+
+
+def test_a_function_that_returns_no_tag_is_told_so() -> None:
+    with Cache() as cache:
+        cache.on_event("x")(lambda data: True)  # type: ignore[arg-type, return-value]
+        with pytest.raises(ConfigError, match="gave True, which is no tag"):
+            cache.emit("x")
+
+
+def test_an_event_that_names_a_group_refuses_answers_under_way(flavor: Flavor) -> None:
+    """Which groups an answer has is known when it arrives; a bump before would not be noticed."""
+    flavor.open(rules=Rules().on("moved", tags=["group:api.openai.com:g"]))
+    headers = [("content-type", "application/json"), ("cache-groups", '"g"')]
+
+    async def story() -> None:
+        async def meanwhile() -> None:
+            await emit(flavor, "moved")
+
+        upstream = Scripted(
+            lambda: Script(meanwhile, said("old"), headers=headers), lambda: Script(said("new"))
+        )
+        assert await ask(flavor, upstream, "Where?") == "miss"
+        assert await ask(flavor, upstream, "Where?") == "miss"
+        assert flavor.cache.stats().not_stored == {"invalidated": 1}
+
+    flavor.run(story)
+
+
+def test_events_that_arrive_together_share_a_sweep() -> None:
+    with Cache(rules=RULES) as cache:
+        cache.put("Which headphones are good?", "These")
+        swept: set[Invalidation] = set()
+
+        def take(number: int) -> Happened:
+            events = cache.works.events
+            data = {"product_id": number}
+            return finish(events.take("product_updated", data, who="me", swept=swept))
+
+        assert (take(1).entries, take(2).entries) == (1, None)
+        assert take(2).tags == ("product:2",)
+        assert swept == {Invalidation(match="headphones")}

@@ -1,8 +1,10 @@
 """Tables for a terminal, as wide as it is, of text that others wrote."""
 
+import json
 import shutil
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 _LEAST = 4
 _GAP = 2
@@ -47,6 +49,16 @@ def width(text: str) -> int:
 def plain(text: str) -> str:
     """One line without anything that a terminal would obey."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def show_json(value: Any) -> str:
+    """JSON for people, in which nothing is left that a terminal would obey."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    ).replace("\x7f", "\\u007f")
 
 
 def show_span(seconds: float) -> str:

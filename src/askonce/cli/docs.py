@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     manifest = _manifest(options.manifest, options.prefix)
     runtime = Blocking()
     store = open_existing(settings)
-    syncing = Syncing(store, manifest, runtime.now())
+    syncing = Syncing(store, manifest)
     results: list[Synced] = []
 
     with Meter("looking") as meter:

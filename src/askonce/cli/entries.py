@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from askonce.cli.columns import columns, plain, show_span
+from askonce.cli.columns import columns, plain, show_json, show_span
 from askonce.cli.moves import closing
 from askonce.cli.reading import open_existing, read_settings
 from askonce.errors import ConfigError, StoreError
@@ -125,7 +125,7 @@ async def _show(store: Store, options: argparse.Namespace) -> int:
         raise StoreError(f"there is no entry {key}")
     now = Blocking().now()
     if options.json:
-        print(json.dumps(_facts(entry, now), indent=2, ensure_ascii=False))
+        print(show_json(_facts(entry, now)))
     else:
         _print(entry, now)
     return 0

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 import sys
 import urllib.error
 import urllib.request
@@ -10,12 +9,13 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Any, NamedTuple
 
-from askonce.cli.columns import columns, plain
+from askonce.cli.columns import columns, plain, show_json
 from askonce.cli.existing import existing_cache, existing_layers
 from askonce.cli.invalidate import WHO
 from askonce.cli.meter import Meter
 from askonce.cli.moves import INTERRUPTED
 from askonce.cli.reading import gateway_url, open_url, read_settings
+from askonce.directives import is_tag
 from askonce.errors import ConfigError
 from askonce.invalidation import Invalidation, read
 from askonce.layers import tiers_of
@@ -24,9 +24,9 @@ from askonce.settings import Settings
 from askonce.sweeping import UNDER_WAY
 from askonce.works import Works
 
-_TAG = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
 _PATIENCE_S = 60.0
 _MOST_BYTES = 1 << 20
+_DID_NOT_SAY = "did not say"
 _NOT_REACHED = (
     "archives that `askonce export` wrote, and backups of the store",
     "bytes in SQLite files of other machines; the answers go there too, run this there as well",
@@ -51,10 +51,10 @@ def run(options: argparse.Namespace) -> int:
         print("askonce: stopped before it was proved; run it again", file=sys.stderr)
         return INTERRUPTED
     if options.json:
-        print(json.dumps(receipt, indent=2, ensure_ascii=False))
+        print(show_json(receipt))
     else:
         _print(receipt)
-    return 1 if receipt["left"] else 0
+    return 1 if receipt["left"] or receipt["gateway"].startswith(_DID_NOT_SAY) else 0
 
 
 def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _sweep(works: Works, wanted: Invalidation) -> dict[str, int]:
     """Remove what there is, and once more what was on its way meanwhile."""
     with Meter("removing") as meter:
         first = finish(works.invalidate(wanted, who=WHO, tell=meter.tell))
-        if wanted.subject is not None and _TAG.fullmatch(wanted.subject):
+        if wanted.subject is not None and is_tag(wanted.subject):
             # Not before: who looks at the entries does not see those of a tag that was bumped.
             finish(works.invalidate(Invalidation(tags=(wanted.subject,)), who=WHO))
     print(f"askonce: waiting {UNDER_WAY} s for what is being written now", file=sys.stderr)
@@ -146,9 +146,11 @@ def _in_gateway(settings: Settings, wanted: Invalidation) -> int | str:
             return int(json.loads(response.read(_MOST_BYTES))["layers"]["memory"])
     except urllib.error.HTTPError as error:
         error.close()
-        return f"did not say: the one at {url} answered {error.code}"
-    except (OSError, HTTPException):
+        return f"{_DID_NOT_SAY}: the one at {url} answered {error.code}"
+    except urllib.error.URLError:
         return f"was not asked: none answers at {url}"
+    except (OSError, HTTPException):
+        return f"{_DID_NOT_SAY}: the one at {url} broke off, or took more than {_PATIENCE_S:.0f} s"
     except (ValueError, KeyError, TypeError):
         raise ConfigError(f"what answers at {url} is no AskOnce gateway") from None
 

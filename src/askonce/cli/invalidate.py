@@ -1,14 +1,13 @@
 """`askonce invalidate`: forget the answers that the options name, in every layer and process."""
 
 import argparse
-import json
 import sys
 from typing import Any
 
 import msgspec
 
 from askonce.cache import Cache
-from askonce.cli.columns import columns, plain, show_span
+from askonce.cli.columns import columns, plain, show_json, show_span
 from askonce.cli.entries import named_key
 from askonce.cli.existing import existing_cache
 from askonce.cli.meter import Meter
@@ -159,7 +158,7 @@ def _report(swept: Swept, wanted: Invalidation, options: argparse.Namespace) -> 
             "tags": list(wanted.tags),
             "samples": msgspec.to_builtins(swept.samples),
         }
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        print(show_json(facts))
         return
     if options.dry_run:
         for line in _table(swept):

@@ -66,7 +66,8 @@ Removes the answers that are tagged with SUBJECT, or whose namespace, or whose
 subdivision of a namespace, is SUBJECT. What is being answered meanwhile is not
 kept. Then every layer is looked through again, the file of a SQLite store is
 written anew, and a receipt is printed.
-Exit status 0: nothing is left; 1: something is, or could not be looked at.
+Exit status 0: nothing is left; 1: something is, or could not be looked at. A
+running gateway can be asked only where [admin] has a token; the receipt says so.
 """,
         """
   askonce forget --subject user:42 --dry-run

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.columns import plain
+from askonce.cli.columns import plain, show_json
 from askonce.errors import ConfigError
+from askonce.formats import recognize
 from askonce.rule_tables import plain_tables, show_ttl
 from askonce.rules import Effect, Rules, Ruleset, Ruling
 from askonce.settings import Settings, load
@@ -29,13 +30,12 @@ def run(options: argparse.Namespace) -> int:
     if options.event:
         _show_event(ruleset, options)
         return 0
-    found = (
-        (question, ruleset.ruling(question, model=options.model, route=options.route))
-        for question in _questions()
-    )
+    known = recognize(options.route)
+    asked = {"model": options.model, "route": options.route, "format": known.name if known else ""}
+    found = ((question, ruleset.ruling(question, **asked)) for question in _questions())
     if options.json:
         told = [_told(question, ruling, settings) for question, ruling in found]
-        print(json.dumps({"questions": told}, indent=2, ensure_ascii=False))
+        print(show_json({"questions": told}))
         return 0
     styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for question, ruling in found:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _settings(name: str) -> Settings:
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -57,7 +57,7 @@ def _questions() -> Iterator[str]:
     if sys.stdin.isatty():
         print("Type questions, one a line; Ctrl-D ends.", file=sys.stderr)
     for line in sys.stdin.buffer:
-        question = line.decode("utf-8", "replace").strip()
+        question = line.decode("utf-8", "replace").lstrip("\ufeff").strip()
         if question:
             yield question
 

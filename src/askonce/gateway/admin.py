@@ -32,6 +32,9 @@ from askonce.works import Works
 LARGEST_BYTES = 64 << 10
 _BODY_SECONDS = 10.0
 
+_STRANGERS = {401, 405, 408, 413}
+"""What is said to somebody who has not shown yet who it is."""
+
 _EVENT_MEMBERS = {"event", "data", "id"}
 _CREDENTIALS = {name.encode() for name in CREDENTIALS}
 
@@ -70,6 +73,7 @@ class AdminDoors:
         secret = admin.webhook_secret
         self._secret = None if secret is None else signatures.secret_bytes(secret)
         self._in_time = functools.partial(works.suspending_runtime.within, _BODY_SECONDS)
+        self._strangers = 0
         self.doors: dict[bytes, Door] = {}
         if self._token is not None:
             self.doors[b"/askonce/invalidate"] = functools.partial(
@@ -108,12 +112,22 @@ class AdminDoors:
         except CallerGone:
             return
         except _Refused as refused:
-            self._works.audit(who, {"refused": str(refused), "door": door})
+            self._note(who, door, refused)
             await send.refuse(refused.status, refused.code, str(refused), refused.headers)
             return
         names = [name for name in map(groups.name_of, tags) if name is not None]
         more = [(groups.INVALIDATION.encode(), groups.serialize(names).encode())] if names else []
         await send.json(200, answer, more)
+
+    def _note(self, who: str, door: str, refused: _Refused) -> None:
+        what: dict[str, Any] = {"refused": str(refused), "door": door}
+        if refused.status in _STRANGERS:
+            # Anybody can be refused, as often as they like: of these every 1st, 2nd, 4th … is told.
+            self._strangers += 1
+            if self._strangers & (self._strangers - 1):
+                return
+            what["times"] = self._strangers
+        self._works.audit(who, what)
 
     # Who asks
 
@@ -141,7 +155,8 @@ class AdminDoors:
             raise _unknown(f"Authorization: Bearer … {shown}")
         try:
             declared = headers.get(b"content-length", b"")
-            body = await whole_body(receive, declared, LARGEST_BYTES, self._in_time)
+            # Also the first piece has to come in time: who asks here may be nobody.
+            body = await self._in_time(whole_body(receive, declared, LARGEST_BYTES, self._in_time))
         except TooLarge:
             raise _Refused(
                 413, "too-large", f"the body is longer than {LARGEST_BYTES} bytes"
@@ -192,12 +207,16 @@ class AdminDoors:
             )
         if not isinstance(members.get("event"), str):
             raise _Refused(400, "bad-fields", "event is not a text; write the event's name")
-        data, id_ = members.get("data"), members.get("id")
+        data = members.get("data")
+        # Of a webhook its message's own: what its body calls `id` may be a thing's.
+        id_ = members.get("id") if asked.id is None else asked.id
+        if id_ is not None and not isinstance(id_, str):
+            raise _Refused(400, "bad-fields", "id is not a text; write it in quotes")
         with _as_answers():
             happened = await self._works.take_event_in_thread(
                 members["event"],
                 {} if data is None else data,
-                event_id=asked.id if id_ is None else id_,
+                event_id=id_,
                 who=asked.who,
             )
         return happened, happened.tags

@@ -3,19 +3,21 @@
     SELECT askonce_emit('product_updated', '{"product_id": "123"}');
 
 Numbers that a sequence gives out become visible out of order: a transaction that began early may
-end late. So a row carries the id of its transaction, and what is remembered is a horizon below
-which every transaction has ended: all rows from there on are read again and again, but for those
-that were given out already. Nothing waits for a long transaction, and nothing is skipped.
+end late. So a row carries the id of its transaction, and what is remembered is a snapshot: which
+transactions had ended. The next round gives out the rows of all that ended since, a page at a time,
+in the order of (transaction, row). Nothing waits for a long transaction, nothing is skipped, and a
+page costs the same behind a million rows as behind one.
 
-A mark is a horizon. One above all transactions of this server belongs to another server, which was
-there before: then everything that is kept is read.
+A mark is a place in a round. One above all transactions of this server belongs to another server,
+which was there before: then everything that is kept is read.
 
 A plain `NOTIFY askonce_events, '{"event": …}'` is an event too, for those who listen now.
 """
 
 # ruff: noqa: S608  (statements are made of checked names of our own; values are parameters)
 
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,23 +32,33 @@ from askonce.stores.postgres_session import PostgresError, Session
 KEPT_DAYS = 7
 _PAGE = 100
 _TIDY_EVERY = 2_000  # reads: a quarter of an hour and more
+_TIDY_AT_ONCE = 10_000
 _NOT_ALLOWED = "42501"
 _MIGRATING = 0x41736B4F6E6365  # as for the tables of a store
 _MIGRATION_SECONDS = 60.0
 
 _AFTER = """
-    SELECT lowest, next, page.*
-    FROM (
-        SELECT pg_snapshot_xmin(now)::text::bigint AS lowest,
-            pg_snapshot_xmax(now)::text::bigint AS next
-        FROM pg_current_snapshot() AS now) AS horizon
+    SELECT now::text, page.xact, page.seq, page.id, page.event, page.data
+    FROM (SELECT pg_current_snapshot() AS now) AS taken
     LEFT JOIN LATERAL (
-        SELECT sent.xact::text::bigint AS xact, seq, id, event, data::text AS data
-        FROM {table} AS sent
-        WHERE sent.xact >= $1::bigint::text::xid8 AND seq <> ALL($2::bigint[])
-        ORDER BY sent.xact, seq LIMIT $3::bigint) AS page ON true
-    ORDER BY page.xact, page.seq"""
-_TIDY = f"DELETE FROM {{table}} WHERE sent < now() - interval '{KEPT_DAYS} days'"
+        SELECT * FROM (
+            ({rows} AND sent.xact = ANY($2::text[]::xid8[])
+                ORDER BY sent.xact, seq LIMIT $6::bigint)
+            UNION ALL
+            ({rows} AND sent.xact >= $1::text::xid8
+                ORDER BY sent.xact, seq LIMIT $6::bigint)) AS both_parts
+        ORDER BY xact8, seq LIMIT $6::bigint) AS page ON true
+    ORDER BY page.xact8, page.seq"""
+_ROWS = """SELECT sent.xact AS xact8, sent.xact::text AS xact, seq, id, event, data::text AS data
+            FROM {table} AS sent
+            WHERE (sent.xact, seq) > ($4::text::xid8, $5::bigint) AND
+                ($3::text IS NULL OR pg_visible_in_snapshot(sent.xact, $3::text::pg_snapshot))"""
+_TIDY = f"""
+    WITH gone AS (
+        DELETE FROM {{table}} WHERE sent < now() - interval '{KEPT_DAYS} days' AND seq IN (
+            SELECT seq FROM {{table}} ORDER BY xact, seq LIMIT {_TIDY_AT_ONCE})
+        RETURNING 1)
+    SELECT count(*) FROM gone"""
 _MAKE = f"""
 BEGIN;
 DO $making$
@@ -65,7 +77,8 @@ BEGIN
             xact xid8 NOT NULL DEFAULT pg_current_xact_id()
         );
         CREATE INDEX ON {{table}} (xact, seq);
-        CREATE FUNCTION {{function}}(event text, data jsonb DEFAULT '{{}}', id text DEFAULT NULL)
+        CREATE OR REPLACE FUNCTION {{function}}(
+            event text, data jsonb DEFAULT '{{}}', id text DEFAULT NULL)
         RETURNS void LANGUAGE sql AS $emit$
             INSERT INTO {{table}} (event, data, id) VALUES ($1, $2, $3);
             SELECT pg_notify('{{channel}}', '');
@@ -75,6 +88,42 @@ END
 $making$;
 COMMIT
 """
+
+
+class _Place(NamedTuple):
+    """How far a table was read: what was visible in the snapshot `seen`, and of what is visible
+    in `upto` all until the row `seq` of the transaction `xact`. Without `upto` a round begins."""
+
+    seen: str
+    upto: str | None = None
+    xact: int = 0
+    seq: int = 0
+
+    @classmethod
+    def of(cls, mark: str | None) -> "_Place":
+        found = _MARK.fullmatch(mark or "")
+        if found is None:
+            return _BEGINNING
+        return cls(found[1], found[2], int(found[3]), int(found[4]))
+
+    @property
+    def mark(self) -> str:
+        return f"{self.seen} {self.upto} {self.xact} {self.seq}"
+
+    def after(self, page: list[tuple[Any, ...]], upto: str) -> "_Place":
+        """The place behind a page of what was visible in `upto`; a short page is the last one."""
+        if len(page) < _PAGE:
+            return _Place(upto)
+        return _Place(self.seen, upto, int(page[-1][0]), page[-1][1])
+
+
+_MARK = re.compile(r"(\d+:\d+:[\d,]*) (\d+:\d+:[\d,]*) (\d+) (-?\d+)", re.ASCII)
+_BEGINNING = _Place("1:1:")  # a snapshot is the first transaction under way, the next one, and ...
+
+
+def _next(snapshot: str) -> int:
+    """The first transaction that had not begun."""
+    return int(snapshot.split(":")[1])
 
 
 class _Told(msgspec.Struct):
@@ -102,21 +151,20 @@ class TableSource:
         self._name = name
         self._channel = table
         self._connections = Connections(address, ground, self._greet, most=1)
-        self._horizon: int | None = None
-        self._given: dict[int, int] = {}  # rows at or above the horizon, and their transactions
+        self._place: _Place | None = None
         self._reads = 0
         self._may_tidy = True
 
     async def read(self, since: str | None, patience: float) -> list[Arrival]:
-        if self._horizon is None:
-            self._horizon = int(since) if since is not None and since.isdecimal() else 0
+        if self._place is None:
+            self._place = _Place.of(since)
         async with self._connections.borrowed(self._ground.deadline + patience) as session:
-            if self._reads % _TIDY_EVERY == 0:
-                await self._tidy(session)
+            if self._reads % _TIDY_EVERY == 0 and await self._tidy(session):
+                self._reads -= 1  # there is more
             self._reads += 1
-            arrivals = await self._page(session) + _live(session)
+            arrivals = await self._arrivals(session)
             if not arrivals and patience > 0 and await session.heard(patience):
-                arrivals = await self._page(session) + _live(session)
+                arrivals = await self._arrivals(session)
         return arrivals
 
     async def migrate(self) -> list[str]:
@@ -152,38 +200,47 @@ class TableSource:
             raise
         return True
 
-    async def _page(self, session: Session) -> list[Arrival]:
-        horizon = self._horizon or 0
-        rows = await self._rows(session, horizon)
-        if rows[0][1] < horizon:
-            horizon, self._given = 0, {}
-            rows = await self._rows(session, horizon)
-        lowest: int = rows[0][0]
-        page = [row[2:] for row in rows if row[2] is not None]
-        self._given |= {seq: xact for xact, seq, *_ in page}
-        self._horizon = lowest if len(page) < _PAGE else min(lowest, page[-1][0])
-        self._given = {seq: xact for seq, xact in self._given.items() if xact >= self._horizon}
-        return [self._arrival(min(lowest, row[0]), row) for row in page]
+    async def _arrivals(self, session: Session) -> list[Arrival]:
+        place = self._place or _BEGINNING
+        page = await self._page(session, place)
+        if not page and place.upto is not None:  # a round ended just there
+            page = await self._page(session, self._place or _BEGINNING)
+        return page + _live(session)
 
-    async def _rows(self, session: Session, horizon: int) -> list[tuple[Any, ...]]:
-        return await session.rows(self._statement(_AFTER), horizon, list(self._given), _PAGE)
+    async def _page(self, session: Session, place: _Place) -> list[Arrival]:
+        rows = await self._rows(session, place)
+        if _next(rows[0][0]) < _next(place.upto or place.seen):
+            place = _BEGINNING
+            rows = await self._rows(session, place)
+        upto: str = place.upto or rows[0][0]
+        page = [row[1:] for row in rows if row[1] is not None]
+        self._place = place.after(page, upto)
+        return [self._arrival(_Place(place.seen, upto, int(row[0]), row[1]), row) for row in page]
 
-    def _arrival(self, mark: int, row: tuple[Any, ...]) -> Arrival:
+    async def _rows(self, session: Session, place: _Place) -> list[tuple[Any, ...]]:
+        _, next_, under_way = place.seen.split(":")
+        ended = [one for one in under_way.split(",") if one]
+        after = (str(place.xact), place.seq)
+        return await session.rows(self._statement(_AFTER), next_, ended, place.upto, *after, _PAGE)
+
+    def _arrival(self, place: _Place, row: tuple[Any, ...]) -> Arrival:
         xact, seq, id_, event, data = row
         # The transaction's id, because a table that was made anew counts from the beginning.
-        known = f"{self._name}:{xact}-{seq}" if id_ is None else id_
-        return arrival(str(mark), known, event.encode(), data.encode())
+        known = id_ or f"{self._name}:{xact}-{seq}"
+        return arrival(place.mark, known, event.encode(), data.encode())
 
-    async def _tidy(self, session: Session) -> None:
-        """Remove what is too old to be of use, if this role may."""
+    async def _tidy(self, session: Session) -> bool:
+        """Remove some of what is too old to be of use, if this role may; is there more?"""
         if not self._may_tidy:
-            return
+            return False
         try:
-            await session.rows(self._statement(_TIDY))
+            ((gone,),) = await session.rows(self._statement(_TIDY))
         except PostgresError as error:
             if error.sqlstate != _NOT_ALLOWED:
                 raise
             self._may_tidy = False
+            return False
+        return bool(gone == _TIDY_AT_ONCE)
 
     @property
     def _function(self) -> str:
@@ -191,7 +248,7 @@ class TableSource:
         return "askonce_emit" if own else f"{self._channel}_emit"
 
     def _statement(self, text: str) -> str:
-        names = {"table": f'{{schema}}."{self._channel}"', "channel": self._channel}
+        names = {"rows": _ROWS, "table": f'{{schema}}."{self._channel}"', "channel": self._channel}
         names["function"] = f'{{schema}}."{self._function}"'
         for name, said in names.items():
             text = text.replace(f"{{{name}}}", said)
@@ -200,8 +257,11 @@ class TableSource:
 
 def _live(session: Session) -> list[Arrival]:
     """Events that came as notifications."""
+    told_now, lost = session.take_told()
     arrivals = []
-    for text in session.take_told():
+    if lost:
+        arrivals.append(Arrival(None, error="notifications came too fast, and some were lost"))
+    for text in told_now:
         try:
             told = _told.decode(text)
         except (msgspec.MsgspecError, UnicodeError):

@@ -17,7 +17,8 @@ from askonce.errors import StoreError
 from askonce.stores.postgres_waiting import Left, Ready, exchange, poll_now
 
 _NEVER = float("-inf")
-_TOLD = 1_000  # notifications that say something, kept until they are taken
+_TOLD = 10_000  # notifications that say something, kept until they are taken
+_GULPS = 1_024  # of what came while nobody read: more than this is no living connection
 
 Rows = list[tuple[Any, ...]]
 
@@ -45,6 +46,7 @@ class Session:
         self._suspends = suspends
         self._heard = False
         self._told: deque[str] = deque(maxlen=_TOLD)
+        self._lost = 0
         self._connection: Any = (_Suspending if suspends else _Blocking)(pgconn)
         self._connection.exchange = self._exchange
         self._connection.cursor_factory = psycopg.AsyncRawCursor if suspends else psycopg.RawCursor
@@ -95,7 +97,7 @@ class Session:
         """Is the server still there, as far as this end of the connection knows?"""
         pgconn = self._connection.pgconn
         try:
-            for _ in range(8):
+            for _ in range(_GULPS):
                 if not poll_now(pgconn.socket, Wait.R, 0):
                     return True
                 pgconn.consume_input()  # a notification, a notice, or goodbye
@@ -131,11 +133,13 @@ class Session:
     async def _done(self, work: Any) -> Any:
         return await work if self._suspends else work
 
-    def take_told(self) -> list[str]:
-        """What the notifications said that came since; those that said nothing left out."""
-        told = list(self._told)
+    def take_told(self) -> tuple[list[str], int]:
+        """What the notifications said that came since, but for those that said nothing; and how
+        many more there were than are kept."""
+        told, lost = list(self._told), self._lost
         self._told.clear()
-        return told
+        self._lost = 0
+        return told, lost
 
     def _hear(self, notification: psycopg.Notify) -> None:
         self._note(notification.payload)
@@ -143,6 +147,7 @@ class Session:
     def _note(self, payload: str) -> None:
         self._heard = True
         if payload:
+            self._lost += len(self._told) == _TOLD
             self._told.append(payload)
 
 

@@ -62,7 +62,8 @@ class StreamSource:
         words = fields or []
         line = dict(zip(words[::2], words[1::2], strict=False))
         own = line.get(b"id")
-        id_ = own.decode(errors="replace") if own else f"{self._name}:{place}"
+        # Whatever bytes an id has: others are another id.
+        id_ = own.decode(errors="surrogateescape") if own else f"{self._name}:{place}"
         return arrival(place, id_, line.get(b"event"), line.get(b"data"))
 
     async def _lines(self, after: str, patience: float) -> list[Any]:
