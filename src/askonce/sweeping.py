@@ -24,7 +24,7 @@ SAMPLES = 5
 UNDER_WAY = 1.5
 """Seconds after which whoever had not heard of a sweep has, and what it wrote has arrived."""
 _AT_ONCE = 500
-_COUNTING = 2.0  # seconds, at most, for counting what is there before it is swept
+_COUNTING = 0.25  # seconds, at most, for counting first; it delays the announcement
 _REMIND = 0.5  # seconds between reminders of a sweep that goes on
 _STEP = 0.02  # seconds between looks whether the cache is being closed
 

@@ -20,7 +20,7 @@ from askonce.sweeping import UNDER_WAY, Sample, Swept, Tell
 from askonce.works import Works
 
 WHO = "cli"
-_COUNTING_S = 2.0
+_COUNTING_S = 0.5
 """How long answers with a tag are counted before they are invalidated all at once."""
 _DIGITS = 12  # of a digest, in a table, as in `entries list`
 
