@@ -18,6 +18,7 @@ from askonce.shelf import Shelf
 
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
+_RETRY = 0.1  # seconds until a lease is given back once more
 
 
 class Turn(NamedTuple):
@@ -44,12 +45,16 @@ class Renewal:
         self._place = runtime.place
         self._here = runtime.place()
         self._held: set[Lease] = set()
+        self._over: list[tuple[float, Lease]] = []
+        self._tick = runtime.tick
+        self._due = float("-inf")
         self._tending = Tending("askonce-leases", self._step)
 
     def add(self, lease: Lease) -> None:
         with self._guard:
             if self._here != self._place():
                 self._here = self._place()
+                self._over.clear()
                 self._held.clear()  # after a fork these are the parent's, to prolong and give back
             self._held.add(lease)
         self._tending.start()
@@ -58,17 +63,31 @@ class Renewal:
         with self._guard:
             self._held.discard(lease)
 
+    def let_go(self, lease: Lease) -> None:
+        """Give a lease back that could not be given back: soon, when the store is well again."""
+        with self._guard:
+            self._held.discard(lease)
+            # What ends by itself meanwhile needs nobody.
+            self._over.append((self._tick() + self.seconds, lease))
+        self._tending.start()
+
     def stop(self) -> None:
         self._tending.stop()
 
     async def _step(self) -> float:
         with self._guard:
             held = list(self._held)
-        attempt = self._boundary.around("renew")
-        with attempt:
-            if held:
+            over, self._over = [one for one in self._over if one[0] > self._tick()], []
+        with self._boundary.around("renew") as attempt:
+            if held and self._tick() >= self._due:
                 await self._store.renew(held, self.seconds)
-        return self.seconds / (10 if attempt.failed else 3)
+                self._due = self._tick() + self.seconds / 3
+            while over:
+                await self._store.release(over[-1][1])
+                over.pop()
+        with self._guard:
+            self._over += over
+        return _RETRY if over else self.seconds / (20 if attempt.failed else 10)
 
 
 class Leasing:
@@ -153,7 +172,12 @@ class Leasing:
         """Give a lease back, behind."""
         self._renewal.drop(lease)
 
-        async def release() -> None:
-            await self._shelf.ask("release", lambda: self._store.release(lease))
+        async def release() -> bool:
+            await self._store.release(lease)
+            return True
 
-        self._runtime.behind(release)
+        async def give_back() -> None:
+            if await self._shelf.ask("release", release) is None:
+                self._renewal.let_go(lease)
+
+        self._runtime.behind(give_back)

@@ -206,7 +206,13 @@ class Writing:
         if self._renewal is not None:
             self._renewal.drop(lease)
         store = self._shelf.store
-        await self._shelf.ask("release", lambda: store.release(lease))
+
+        async def release() -> bool:
+            await store.release(lease)
+            return True
+
+        if await self._shelf.ask("release", release) is None and self._renewal is not None:
+            self._renewal.let_go(lease)
 
 
 def shortened(entry: Entry, now: float, ttl: float | None) -> Entry:

@@ -67,7 +67,8 @@ subdivision of a namespace, is SUBJECT. What is being answered meanwhile is not
 kept. Then every layer is looked through again, the file of a SQLite store is
 written anew, and a receipt is printed.
 Exit status 0: nothing is left; 1: something is, or could not be looked at. A
-running gateway can be asked only where [admin] has a token; the receipt says so.
+running gateway can be asked only where [admin] has a token; the receipt says
+whether it was.
 """,
         """
   askonce forget --subject user:42 --dry-run
