@@ -5,6 +5,7 @@
     ├── CallMalformed      a request body does not have the shape its format requires
     ├── StoreError         a store could not do what it was asked
     │   └── EntryDamaged   stored bytes are not the entry they claim to be
+    ├── EmbedderError      an embedder could not turn texts into vectors
     ├── AnswerCut          a provider's answer ended before it was whole
     ├── PatienceOver       a joined call brought no news for longer than its caller waits
     └── CacheClosed        a cache was used after `close`
@@ -32,6 +33,10 @@ class StoreError(AskOnceError):
 
 class EntryDamaged(StoreError):
     """Stored bytes fail their own check: a miss, never an answer."""
+
+
+class EmbedderError(AskOnceError):
+    """An embedder could not do what it was asked; exact caching goes on without it."""
 
 
 class AnswerCut(AskOnceError):

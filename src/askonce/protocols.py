@@ -11,6 +11,7 @@ from askonce.records import (
     Entry,
     Key,
     Lease,
+    Near,
     News,
     Selection,
     Shape,
@@ -189,6 +190,49 @@ class Upstream(Protocol):
     """
 
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response: ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of unit length: little-endian float32, `dimensions` of them.
+
+    Vectors of embedders with different names are never compared. The same text gives the same
+    vector, alone and beside others. Methods are `async def` and block instead of suspending in
+    the blocking flavor. Errors: `EmbedderError`, nothing else, within its deadline.
+    """
+
+    name: str
+    dimensions: int
+
+    async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
+        """A vector for each text; None for one that it cannot stand for as a whole."""
+
+    async def close(self) -> None: ...
+
+
+class VectorIndex(Protocol):
+    """Where the questions of entries lie, each in its scope. Derived data: losing any of it is
+    always allowed, and it can be made anew from the entries.
+
+    Guarantees: `nearest` never names an entry of another scope, nor one that was put there by
+    another embedder. What was removed or has expired is not named. Errors: `StoreError`.
+    """
+
+    async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
+        """Remember where an entry's question lies, until `expires` (seconds since the epoch)."""
+
+    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[Near]:
+        """The entries of a scope that lie nearest to a vector, the nearest first."""
+
+    async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
+        """Forget entries of a scope."""
+
+    async def size(self, scope: bytes | None = None) -> int:
+        """How many entries there are, of a scope or in all."""
+
+    async def clear(self) -> None:
+        """Forget everything."""
+
+    async def close(self) -> None: ...
 
 
 class Prices(Protocol):

@@ -230,6 +230,13 @@ class Arrival(NamedTuple):
     error: str | None = None
 
 
+class Near(NamedTuple):
+    """An entry whose question lies near another one; `similarity` is the cosine."""
+
+    key: Key
+    similarity: float
+
+
 class Damage(msgspec.Struct, frozen=True):
     """What `check` found wrong with one stored thing."""
 
