@@ -44,6 +44,7 @@ PURE = {
     "records",
     "rule_tables",
     "rules",
+    "scopes",
     "setting_values",
     "settings",
     "showing",

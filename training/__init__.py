@@ -1,0 +1,1 @@
+"""How the files of packages/askonce-models are made from public weights."""

