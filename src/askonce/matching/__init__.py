@@ -1,0 +1,54 @@
+"""Whether two questions that look alike may share an answer: the guards of the semantic layer.
+
+Similarity only proposes. A question is read once (`prepare`) and kept with its entry; two read
+questions are compared by `verdict` in some microseconds. Every guard can only veto.
+"""
+
+from askonce.matching.features import Features, features_of
+from askonce.matching.guards import GUARDS
+from askonce.matching.text import Text, prepare
+from askonce.matching.vetoes import Verdict, Veto
+
+__all__ = [
+    "GUARDS",
+    "Features",
+    "Text",
+    "Verdict",
+    "Veto",
+    "features",
+    "may_match",
+    "prepare",
+    "verdict",
+    "verdicts",
+]
+
+_YES = Verdict(True, Veto.OK)
+
+
+def verdict(a: Text, b: Text) -> Verdict:
+    """The first veto, or yes."""
+    if a.digest == b.digest:
+        return _YES
+    for because, vetoes in GUARDS:
+        if vetoes(a, b):
+            return Verdict(False, because)
+    return _YES
+
+
+def may_match(a: str, b: str) -> Verdict:
+    """Whether the answer to one question may be served for the other, as far as the guards see."""
+    return verdict(prepare(a), prepare(b))
+
+
+def verdicts(a: str, b: str) -> tuple[Verdict, ...]:
+    """What every guard says, in their order, for an explanation."""
+    one, two = prepare(a), prepare(b)
+    return tuple(
+        Verdict(one.digest == two.digest or not vetoes(one, two), because)
+        for because, vetoes in GUARDS
+    )
+
+
+def features(a: str, b: str) -> Features:
+    """What a calibrated model may weigh beside the similarity."""
+    return features_of(prepare(a), prepare(b))

@@ -1,0 +1,90 @@
+"""What a text marks off: quotations, code, addresses, formulas, and the form it asks for."""
+
+import re
+
+import msgspec
+
+MAX_CHARS = 8_000
+
+_DOUBLED = re.compile(r"``|''|\"\"")
+_QUOTED = re.compile(
+    r"\"([^\"\n]{1,300})\"|\u201c([^\u201d\n]{1,300})\u201d|\u00ab([^\u00bb\n]{1,300})\u00bb"
+    r"|\u201e([^\u201c\u201d\n]{1,300})[\u201c\u201d]|\u300c([^\u300d\n]{1,300})\u300d"
+    r"|\u300e([^\u300f\n]{1,300})\u300f"
+    r"|(?<![\w'])'([^'\n]{2,300})'(?!\w)|(?<!\w)\u2018([^\u2019\n]{2,300})\u2019(?!\w)"
+)
+_CODE = re.compile(
+    r"```(.{1,4000}?)```|`([^`\n]{1,300})`"
+    r"|((?:https?://|www\.)[^\s<>\"']{1,300}[^\s<>\"'.,?!)])"
+    r"|([\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}\w)"
+    r"|(\b[A-Za-z_][\w.]{0,80}\([^()\n]{0,80}\))"
+    r"|(\b[a-z][a-z0-9]{0,40}_[a-z0-9_]{1,60}\b)"
+    r"|((?<![\w.])(?:/[\w.-]{1,64}){2,12})",
+    re.DOTALL,
+)
+_FORMULA = re.compile(
+    r"[\w.()!]{1,40}(?:\s?[-+*/^=<>\u2264\u2265\u00d7\u00f7]{1,2}\s?[\w.()!]{1,40}){1,20}"
+)
+_REAL_FORMULA = re.compile(
+    r"[=^*<>\u2264\u2265\u00d7\u00f7]|\w\s?\+\s?\w|\d\s?[-/]\s?[a-z]\b|\b[a-z]\s?[-/]\s?\d",
+    re.IGNORECASE,
+)
+_FORM = re.compile(
+    r"(?:\b(?:as|in|into|using|output|return|respond\s{1,4}with|reply\s{1,4}with|answer\s{1,4}with|formatted\s{1,4}as)\s{1,4}"
+    r"|(?:^|[.?!:;\n]\s{0,4})(?:please\s{1,4})?(?:write|give|make|create|generate|produce|draw)\s{1,4}(?:me\s{1,4})?)"
+    r"(?:only\s{1,4}|just\s{1,4})?(?:an?\s{1,4}|the\s{1,4}|one\s{1,4}|1\s{1,4})?(?:valid\s{1,4}|plain\s{1,4}|single\s{1,4}|numbered\s{1,4}|bulleted\s{1,4}|short\s{1,4})?"
+    r"(json|xml|yaml|csv|markdown|html|latex|plain\s{1,4}text|table|bullets?|bullet\s{1,4}points|"
+    r"list|essay|poem|haiku|rap|song|story|email|letter|tweet|paragraphs?|sentences?|word|"
+    r"code|pseudocode|diagram|emojis?|detail|brief|summary|"
+    r"layman'?s?\s{1,4}(?:terms|language)|simple\s{1,4}(?:terms|words|language))\b(?!\s{1,4}(?:file|format\s{1,4}to|to\s))",
+    re.IGNORECASE,
+)
+_MANNER = re.compile(
+    r"\b(step[\s-]by[\s-]step|briefly|concisely|in\s{1,4}detail|eli5|tl;?dr|"
+    r"yes\s{1,4}or\s{1,4}no|in\s{1,4}short)(?!\s{1,4}term)\b",
+    re.IGNORECASE,
+)
+_WORDS = re.compile(r"\w+")
+_SPACE = re.compile(r"\s+")
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """The marked-off parts of a text, folded."""
+
+    quoted: frozenset[str]
+    code: frozenset[str]
+    formulas: frozenset[str]
+    forms: frozenset[str]
+
+
+NONE = Marks(frozenset(), frozenset(), frozenset(), frozenset())
+
+
+def marks_of(text: str) -> Marks:
+    """Find the marked-off parts; every pattern is bounded, so the cost is linear."""
+    text = text[:MAX_CHARS]
+    plain = _DOUBLED.sub('"', text)
+    quoted = {
+        " ".join(_WORDS.findall(part.casefold()))
+        for match in _QUOTED.finditer(plain)
+        for part in match.groups()
+        if part
+    }
+    code = {
+        _SPACE.sub("", part.casefold()).rstrip("/")
+        for match in _CODE.finditer(text if "```" in text else plain)
+        for part in match.groups()
+        if part
+    }
+    formulas = {
+        _SPACE.sub("", match.group().casefold()).strip(".!")
+        for match in _FORMULA.finditer(text)
+        if _REAL_FORMULA.search(match.group())
+    }
+    forms = {
+        _SPACE.sub(" ", match.group(1).casefold()).removesuffix("s")
+        for pattern in (_FORM, _MANNER)
+        for match in pattern.finditer(text)
+    }
+    quoted.discard("")
+    return Marks(frozenset(quoted), frozenset(code), frozenset(formulas), frozenset(forms))

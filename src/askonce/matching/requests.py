@@ -1,0 +1,73 @@
+"""Guards on what is asked for, and in which form: question word, code, language, format."""
+
+from askonce.matching.stems import singular
+from askonce.matching.text import Text
+
+_APART = (
+    ("when", "where"), ("when", "why"), ("when", "how"), ("where", "why"), ("where", "how"),
+    ("who", "when"), ("who", "why"), ("who", "how"),
+    ("how many", "how long"), ("how many", "how old"), ("how long", "how often"),
+    ("how long", "how far"), ("how old", "how tall"), ("how much", "how long"),
+    ("how many", "why"), ("how much", "why"), ("how much", "where"), ("how long", "why"),
+    ("how old", "where"), ("how old", "why"), ("how long", "where"), ("how often", "why"),
+)  # fmt: skip
+_SAME_MATTER = frozenset((("what", "why"), ("why", "what"), ("whether", "why"), ("why", "whether")))
+_QUESTIONS = frozenset(pair for one, two in _APART for pair in ((one, two), (two, one)))
+
+
+def other_question(a: Text, b: Text) -> bool:
+    """When, where, who, how many: not the same thing is asked of the same matter."""
+    if not a.asks or not b.asks or a.asks == b.asks:
+        return False
+    if set(a.asks) & set(b.asks):
+        return False
+    pair = (a.asks[0], b.asks[0])
+    return pair in _QUESTIONS or (pair in _SAME_MATTER and a.bag == b.bag)
+
+
+def other_quotation(a: Text, b: Text) -> bool:
+    """Each quotes what the other does not say."""
+    mine, theirs = a.marks.quoted, b.marks.quoted
+    if mine == theirs:
+        return False
+    return _says_not(mine - theirs, b) and _says_not(theirs - mine, a)
+
+
+def _says_not(quotations: frozenset[str], other: Text) -> bool:
+    return any(not _all_known(quotation.split(), other) for quotation in quotations)
+
+
+def _all_known(words: list[str], other: Text) -> bool:
+    return all(word in other.known or singular(word) in other.known for word in words)
+
+
+def other_code(a: Text, b: Text) -> bool:
+    """Other code, another address or path, another formula."""
+    if a.marks == b.marks:
+        return False
+    code = a.marks.code != b.marks.code and bool(a.marks.code and b.marks.code)
+    formulas = a.marks.formulas != b.marks.formulas and bool(a.marks.formulas and b.marks.formulas)
+    return code or formulas
+
+
+def other_language(a: Text, b: Text) -> bool:
+    """Written in another language or script, or asking for another language."""
+    if a.tongue != b.tongue:
+        if a.tongue.script and b.tongue.script and a.tongue.script != b.tongue.script:
+            return True
+        if a.tongue.language and b.tongue.language and a.tongue.language != b.tongue.language:
+            return True
+    return bool(a.tongues - b.tongues) and bool(b.tongues - a.tongues)
+
+
+def other_form(a: Text, b: Text) -> bool:
+    """Another form of answer: as a table, as JSON, in one sentence, step by step."""
+    other = a.marks.forms ^ b.marks.forms
+    if "method" in a.bag and "method" in b.bag:
+        other -= {"step by step"}
+    return bool(other)
+
+
+def other_tail(a: Text, b: Text) -> bool:
+    """Beyond the words that are looked at one by one, texts must be equal."""
+    return a.tail != b.tail

@@ -1,0 +1,163 @@
+"""Guards on what a question is about: its numbers, dates, names and things."""
+
+import itertools
+from collections.abc import Sequence
+
+from askonce.matching.names import Name, is_known, resembles
+from askonce.matching.opposites import KINDS, partners_of
+from askonce.matching.order import difference
+from askonce.matching.quantities import Quantity
+from askonce.matching.stems import canonical
+from askonce.matching.text import Text
+from askonce.matching.wordlists import words_of
+
+
+def other_numbers(a: Text, b: Text) -> bool:
+    """Each has an amount that the other lacks, or one has it where it belongs to a name."""
+    if a.quantities == b.quantities:
+        return False
+    left, right = _unmatched(a, b), _unmatched(b, a)
+    if left and right:
+        return (any(q.digits for q in left) and any(q.digits for q in right)) or len(left) + len(
+            right
+        ) == 2
+    return bool(left or right) and _is_telling(left or right, a if left else b, b if left else a)
+
+
+def _unmatched(a: Text, b: Text) -> list[Quantity]:
+    only = a.quantities - b.quantities
+    if len(only) > _MANY:
+        return list(only)
+    return [
+        q
+        for q in only
+        if not any(q.equals(other) for other in b.quantities)
+        and (q.written not in b.surfaces or any(q.written == o.written for o in b.quantities))
+    ]
+
+
+def _is_telling(extra: list[Quantity], a: Text, b: Text) -> bool:
+    """An amount that only one gives changes the answer where it numbers a thing: "iPhone 6"."""
+    for quantity in extra:
+        if quantity.digits and not quantity.dimension and quantity.written not in a.phrases.counted:
+            for left, right in zip(a.content, a.content[1:], strict=False):
+                if right == quantity.written and left in b.bag:
+                    return True
+    return False
+
+
+def other_dates(a: Text, b: Text) -> bool:
+    """Each has a date or a time that the other lacks."""
+    if a.dates == b.dates:
+        return False
+    return bool(a.dates - b.dates) and bool(b.dates - a.dates)
+
+
+def other_names(a: Text, b: Text) -> bool:
+    """Each names something that the other does not, or one adds a name that narrows it."""
+    if a.places != b.places and a.places - b.places and b.places - a.places:
+        return True
+    left, right = _unknown(a, b), _unknown(b, a)
+    if left and right:
+        if any(n.kind != "rare" for n in left) and any(n.kind != "rare" for n in right):
+            return True
+        return _is_swapped(left, right, a, b)
+    return any(_narrows(name, b) for name in left) or any(_narrows(name, a) for name in right)
+
+
+def _unknown(a: Text, b: Text) -> list[Name]:
+    """The names of one text that the other has in no form; the first few are enough."""
+    missing = (n for n in a.names if n.stem not in b.known and n.word not in b.known)
+    few = itertools.islice(missing, _MANY)
+    return [n for n in few if not is_known(n, b.known, b.places, b.initials)]
+
+
+_MANY = 16  # bounds the cost of texts that are nothing but names or numbers
+
+
+def _is_swapped(left: list[Name], right: list[Name], a: Text, b: Text) -> bool:
+    """Nothing else differs: one unknown word stands where the other stands."""
+    return len(a.bag - b.bag) <= len(left) and len(b.bag - a.bag) <= len(right)
+
+
+def _narrows(name: Name, other: Text) -> bool:
+    """Such as "in Java": a name on its own, not a part of one that the other has too."""
+    if name.kind == "rare" or (any(word in other.bag for word in name.beside) and not name.listed):
+        return False
+    return name.listed or (bool(name.role) and (name.role != "of" or name.kind == "strong"))
+
+
+def narrower(a: Text, b: Text) -> bool:
+    """One is the other with one more word in a phrase: "in core electronics", "for startups"."""
+    if len(a.matter) > len(b.matter):
+        a, b = b, a
+    added = len(b.matter) - len(a.matter)
+    if not 1 <= added <= 2 or not a.bag <= b.known:
+        return False
+    at, until, end = difference(a.matter, b.matter)
+    if at is None or until != at:
+        return False
+    extra = [word for word in b.matter[at:end] if word in b.bag]
+    if len(extra) != 1 or extra[0] in a.known or extra[0] in _VAGUE or resembles(extra[0], a.known):
+        return False
+    roles = {role for role, word in b.phrases.roles if word == extra[0]}
+    if added == 1:
+        return bool(roles & _NARROWING)
+    opening = b.matter[at]
+    return opening in roles and (opening == "for" or (opening == "in" and end == len(b.matter)))
+
+
+_NARROWING = words_of("in for of on at near under with")
+_VAGUE = frozenset(map(canonical, words_of("""
+    life world future time year general detail order case fact end past day today good bad new
+    first real great beginner dummy sex dating best different various many more whole entire own
+    full human modern
+    """)))  # fmt: skip
+_KINDS = partners_of(KINDS)
+
+
+def other_kind(a: Text, b: Text) -> bool:
+    """Two members of one family that exclude each other: red, green; Python, Java."""
+    left, right = a.bases - b.bases, b.bases - a.bases
+    if not left or not right:
+        return False
+    return any(not _KINDS[word].isdisjoint(right) for word in left if word in _KINDS)
+
+
+def other_compared(a: Text, b: Text) -> bool:
+    """The difference between two things, and between three."""
+    if (
+        len(a.phrases.compared) == len(b.phrases.compared)
+        or not a.phrases.compared
+        or not b.phrases.compared
+    ):
+        return False
+    return _has_more(a.phrases.compared, b) or _has_more(b.phrases.compared, a)
+
+
+def _has_more(compared: frozenset[str], other: Text) -> bool:
+    return any(word not in other.known and not resembles(word, other.known) for word in compared)
+
+
+def other_words(a: Text, b: Text) -> bool:
+    """In a language that no other guard reads: the same sentence about something else."""
+    if a.is_english or b.is_english or a.flow == b.flow:
+        return False
+    if a.tongue.script in _UNSPACED:
+        return _is_substituted("".join(a.flow)[:_READ], "".join(b.flow)[:_READ], 6)
+    left, right = a.bag - b.bag, b.bag - a.bag
+    if not _is_substituted(a.flow, b.flow, 3) or not left or not right:
+        return False
+    return any(not resembles(word, b.known) for word in left)
+
+
+_UNSPACED = frozenset(("han", "kana", "thai"))
+_READ = 400
+
+
+def _is_substituted(a: Sequence[str], b: Sequence[str], most: int) -> bool:
+    at, end, other_end = difference(a, b)
+    if at is None or not (at < end and at < other_end):
+        return False
+    middle = max(end - at, other_end - at)
+    return middle <= most and 2 * middle <= min(len(a), len(b))

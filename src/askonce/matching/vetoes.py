@@ -1,0 +1,35 @@
+"""Why a guard spoke: the words for the header, the metric and the explanation."""
+
+import enum
+from typing import NamedTuple
+
+
+class Veto(enum.StrEnum):
+    """The reason word of each guard; `ok` where none spoke."""
+
+    OK = "ok"
+    TOO_LONG = "too-long"
+    LANGUAGE = "language"
+    NUMBERS = "numbers"
+    DATES = "dates"
+    CODE = "code"
+    QUOTED_TEXT = "quoted-text"
+    OUTPUT_FORMAT = "output-format"
+    NAMES = "names"
+    UNREAD = "unread"
+    NARROWER = "narrower"
+    NEGATION = "negation"
+    ANTONYMS = "antonyms"
+    KINDS = "kinds"
+    COMPARED = "compared"
+    QUANTIFIERS = "quantifiers"
+    DIRECTION = "direction"
+    WORD_ORDER = "word-order"
+    QUESTION_WORD = "question-word"
+
+
+class Verdict(NamedTuple):
+    """A decision and the word for it: `(yes, because)`."""
+
+    yes: bool
+    because: Veto
