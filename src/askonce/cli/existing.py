@@ -1,5 +1,6 @@
 """The layers of the settings as one cache, for commands that take something out of all of them."""
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from askonce.layers import MEMORY, Layer
 from askonce.settings import Settings
 from askonce.stores import sqlite_path
 
-_DEADLINE = timedelta(seconds=30)  # nobody waits for an answer here
+_DEADLINE = timedelta(seconds=2)
+"""For one call: nobody waits for an answer here, but whoever types wants to hear of a dead store.
+What looks through a whole store has its own patience."""
 _MEMORY_BYTES = 1 << 20
 
 
@@ -33,6 +36,8 @@ def existing_layers(settings: Settings) -> list[Layer]:
 
 def existing_cache(settings: Settings) -> Cache:
     """A cache over these layers, with next to no memory of its own."""
+    # What fails here ends the command with a line of its own.
+    logging.getLogger("askonce.boundary").setLevel(logging.ERROR)
     own = Layer(MEMORY, size=_MEMORY_BYTES)
     return Cache(layers=[own, *existing_layers(settings)], audit=settings.admin.audit)
 
