@@ -28,6 +28,7 @@ PURE = {
     "documents",
     "durations",
     "errors",
+    "evaluating",
     "explaining",
     "formats",
     "groups",
@@ -45,6 +46,7 @@ PURE = {
     "rule_tables",
     "rules",
     "scopes",
+    "setting_tables",
     "setting_values",
     "settings",
     "showing",
@@ -54,7 +56,7 @@ PURE = {
     "sweeps",
     "tag_templates",
 }
-EDGES = {"patterns", "prices", "stores", "vectors"}
+EDGES = {"embedders", "patterns", "prices", "stores", "vectors"}
 STORY = {
     "aliases",
     "answering",

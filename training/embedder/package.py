@@ -6,9 +6,7 @@ from pathlib import Path
 
 from training.embedder import graph, source
 
-SHIPPED = graph.Plan(
-    product="rows", block_products=("attention.self",), embeddings_in_8_bits=True
-)
+SHIPPED = graph.Plan(product="rows", block_products=("attention.self",), embeddings_in_8_bits=True)
 
 
 def files(public: source.Source) -> dict[str, bytes]:

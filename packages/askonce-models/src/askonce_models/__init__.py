@@ -27,14 +27,18 @@ class DamagedModelError(Exception):
 
 
 def checksums() -> dict[str, str]:
-    """SHA-256 of each file, in hexadecimal, as published."""
-    published: dict[str, str] = json.loads((_HERE / "checksums.json").read_text("utf-8"))
-    return published
+    """SHA-256 of each file, in hexadecimal, as published; DamagedModelError where none is."""
+    try:
+        published: dict[str, str] = json.loads((_HERE / "checksums.json").read_text("utf-8"))
+        return {path.name: published[path.name] for path in (EMBEDDER, TOKENIZER)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedModelError("checksums.json cannot be read") from error
 
 
 def fingerprint() -> str:
     """What tells this embedder from any other, for an index to remember beside its vectors."""
-    return f"{NAME}@{checksums()[EMBEDDER.name][:16]}+{checksums()[TOKENIZER.name][:16]}"
+    published = checksums()
+    return f"{NAME}@{published[EMBEDDER.name][:16]}+{published[TOKENIZER.name][:16]}"
 
 
 def verify() -> None:

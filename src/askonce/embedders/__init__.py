@@ -1,0 +1,92 @@
+"""The embedders, and their addresses: `local`, `https://HOST/v1?model=NAME` and more.
+
+Importing this package imports no embedder; opening one by its address imports that one.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+from askonce.errors import ConfigError
+from askonce.protocols import Embedder
+
+ADDRESSES = (
+    "local",
+    "https://HOST/v1?model=NAME",
+    "sentence-transformers:NAME",
+    "fastembed:NAME",
+)
+_OPTIONS = {"model": str, "dimensions": int, "longest": int, "encoding": str}
+
+
+class Ground(Protocol):
+    """What an embedder needs of the process that opens it; `stores.Ground` has all of it."""
+
+    @property
+    def guard(self) -> Callable[[], AbstractContextManager[Any]]: ...
+
+    @property
+    def place(self) -> Callable[[], object]: ...
+
+    @property
+    def suspending(self) -> bool: ...
+
+    @property
+    def deadline(self) -> float: ...
+
+    @property
+    def tick(self) -> Callable[[], float]: ...
+
+
+def open_embedder(address: str, ground: Ground, *, key: str | None = None) -> Embedder:
+    """Open the embedder that an address names; nothing is loaded or connected yet.
+
+    `key` is what an endpoint wants to see. An embedder that lives in this process blocks in either
+    flavor (see `is_local`). Raises `ConfigError` for an address that names no embedder, and where
+    the library behind it is not installed.
+    """
+    scheme, _, rest = address.partition(":")
+    if address == "local":
+        from askonce.embedders.local import LocalEmbedder
+
+        return LocalEmbedder(guard=ground.guard())
+    if scheme in ("sentence-transformers", "fastembed"):
+        from askonce.embedders.installed import FastembedEmbedder, SentenceTransformersEmbedder
+
+        if not rest:
+            raise ConfigError(f"{scheme}: needs a model's name; write {scheme}:NAME")
+        kind = FastembedEmbedder if scheme == "fastembed" else SentenceTransformersEmbedder
+        return kind(rest, guard=ground.guard())
+    if scheme in ("http", "https"):
+        return _endpoint(address, ground, key)
+    raise ConfigError(f"no embedder has this address; what works is {', '.join(ADDRESSES)}")
+
+
+def is_local(address: str) -> bool:
+    """Does the embedder live in this process, so that it blocks and one serves everybody?"""
+    return not address.startswith(("http://", "https://"))
+
+
+def _endpoint(address: str, ground: Ground, key: str | None) -> Embedder:
+    from askonce.embedders.endpoint import EndpointEmbedder
+
+    options: dict[str, Any] = {}
+    try:
+        parts = urlsplit(address)
+        named = parse_qsl(parts.query, strict_parsing=True) if parts.query else []
+        for name, text in named:
+            options[name] = _OPTIONS[name](text)
+    except KeyError as error:
+        raise ConfigError(
+            f"an embeddings endpoint has no option {error}; there are {', '.join(_OPTIONS)}"
+        ) from None
+    except ValueError:
+        raise ConfigError(
+            "an embeddings endpoint's address looks like https://HOST/v1?model=NAME&dimensions=512"
+        ) from None
+    if not options.get("model"):
+        raise ConfigError("an embeddings endpoint needs a model; add ?model=NAME to its address")
+    return EndpointEmbedder(
+        parts._replace(query="", fragment="").geturl(), key=key, ground=ground, **options
+    )
