@@ -30,6 +30,7 @@ from bench import (
     processes,
     propagation,
     redis_hits,
+    search,
     single_flight,
 )
 from bench.figures import LATEST, Figure
@@ -110,6 +111,10 @@ def _parts() -> dict[str, Part]:
             ]
         ),
         "moving": Part(lambda quick: moving.measure(50_000 if quick else 1_000_000)),
+        "search": Part(
+            lambda quick: search.measure((10_000, 100_000)) if quick else search.measure(),
+            (redis,),
+        ),
         "cluster": Part(lambda quick: cluster.measure(10 if quick else 30), (redis,)),
     }
 
