@@ -114,7 +114,7 @@ def here(size: int) -> dict[str, float]:
         (near,) = finish(index.nearest(b"scope", vector, 1))
         times.append((time.perf_counter() - began) * 1e3)
         right += near.key == _key(int(number))
-        close += near.similarity > cosine - 0.002
+        close += bool(near.similarity > cosine - 0.002)
     return {
         "p50_ms": statistics.median(times),
         "p99_ms": figures.percentile(times, 99),
@@ -216,7 +216,7 @@ def _vector_sets(server: RedisServer) -> Figure:
         began = time.perf_counter()
         (near,) = finish(index.nearest(b"scope", question.tobytes(), 1))
         times.append((time.perf_counter() - began) * 1e3)
-        close += near.similarity > cosine - 0.002
+        close += bool(near.similarity > cosine - 0.002)
     finish(index.close())
     return Figure(
         name=f"search: in a vector set of Redis 8, {_TUTORIAL:,} entries",
