@@ -119,7 +119,7 @@ class Writing:
                 job = self._jobs.popleft()
                 self._bytes -= _size(job.entry)
             kept = await self._write(job.entry, job.lease)
-            if kept and self._sweeps.late(job.entry):
+            if kept and self._is_late(job.entry):
                 await self._take_back([job.entry.key])
                 kept = False
             elif kept:
@@ -130,11 +130,19 @@ class Writing:
             if job.lease is not None:
                 await self._release(job.lease)
 
+    def _is_late(self, entry: Entry) -> bool:
+        """Was it swept after its question was asked?
+
+        What a layer between is given is mostly old and comes out of the last one. Of sweeps that
+        this process did not live to hear of, that one knows.
+        """
+        return (self._sweeps.hides if self._renewal is None else self._sweeps.late)(entry)
+
     async def swept(self, names: Names) -> None:
         """A sweep was heard of: what was written while it was on its way here goes again."""
         with self._guard:
             written = [entry for _, entry in self._written]
-        late = [entry.key for entry in written if names(entry) and self._sweeps.late(entry)]
+        late = [entry.key for entry in written if names(entry) and self._is_late(entry)]
         if late:
             await self._take_back(late)
 
@@ -159,7 +167,7 @@ class Writing:
     async def _write(self, entry: Entry, lease: Lease | None) -> bool | None:
         """Whether the store has taken it; None if it could not be asked."""
         shelf, store = self._shelf, self._shelf.store
-        if self._sweeps.late(entry):
+        if self._is_late(entry):
             self._memory.drop(entry.key)
             return False
         missed = await self._missed_a_sweep(entry)

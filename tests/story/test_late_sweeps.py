@@ -329,3 +329,29 @@ def test_an_answer_of_a_group_is_not_written_by_who_has_not_heard_yet(
         await close(other)
 
     mine.run(story)
+
+
+def test_what_outlived_an_earlier_sweep_is_kept_by_nearer_layers(
+    flavor_name: str, clock: Clock
+) -> None:
+    """A process that begins after a sweep does not know what it named, only its number."""
+    near, far = CommonStore(), CommonStore()
+    first, second = Flavor(flavor_name, "memory:", clock), Flavor(flavor_name, "memory:", clock)
+    first.open(layers=[Layer(far, "far")])
+
+    async def story() -> None:
+        await first.ask(call(POLICY), whole())
+        await first.settle()
+        await invalidate(first, Invalidation(match="cost"))
+        second.open(layers=[Layer(near, "near"), Layer(far, "far")])
+        await heard(second)
+        status, _ = await second.ask(call(POLICY), whole())
+        assert status.endswith("layer=far")
+        await second.settle()
+        assert await outcome(second, question=POLICY) == "memory"
+        second.cache.works.memory.forget_all()
+        status, _ = await second.ask(call(POLICY), whole())
+        assert status.endswith("layer=near")
+        await close(second)
+
+    first.run(story)
