@@ -77,6 +77,7 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         origins=origins,
     )
     _check_keys_are_unique(settings)
+    _check_admin(settings)
     _check_layers(settings, source)
     return settings
 
@@ -296,6 +297,14 @@ def _check_keys_are_unique(settings: Settings) -> None:
                 where = settings.origins["admin.token"]
                 what = f"is a key of tenants.{tenant.name} too; make one that nobody asks with"
                 raise _wrong(where, "admin.token", what)
+
+
+def _check_admin(settings: Settings) -> None:
+    """Without a token there is no address that a webhook could be sent to."""
+    name = "admin.webhook_secret"
+    if settings.admin.webhook_secret is not None and settings.admin.token is None:
+        where = settings.origins[name]
+        raise _wrong(where, name, "stands without a token; add token to [admin]")
 
 
 def _wrong(where: str, key: str, what: str) -> ConfigError:

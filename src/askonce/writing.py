@@ -25,6 +25,8 @@ QUEUE_ENTRIES = 4_096
 QUEUE_BYTES = 64 << 20
 _NOTED = 2.0
 """Seconds for which what was written is remembered: by then every sweep before it was heard of."""
+_NOTED_BYTES = 4 << 20
+"""Of their questions; what does not fit is found by the second look of whoever sweeps."""
 
 
 class Job(NamedTuple):
@@ -72,6 +74,7 @@ class Writing:
         self._bytes = 0
         self._draining: object = None
         self._written: deque[tuple[float, Entry]] = deque()
+        self._written_bytes = 0
 
     def put(
         self, entry: Entry, lease: Lease | None = None, above: "tuple[Writing, ...]" = ()
@@ -149,10 +152,14 @@ class Writing:
     def _note(self, entry: Entry) -> None:
         """Remember for a while what was written; without the answer itself."""
         now = self._runtime.tick()
+        noted = msgspec.structs.replace(entry, body=b"")
         with self._guard:
-            self._written.append((now, msgspec.structs.replace(entry, body=b"")))
-            while self._written[0][0] < now - _NOTED or len(self._written) > QUEUE_ENTRIES:
-                self._written.popleft()
+            self._written.append((now, noted))
+            self._written_bytes += _size(noted)
+            while self._written and (
+                self._written[0][0] < now - _NOTED or self._written_bytes > _NOTED_BYTES
+            ):
+                self._written_bytes -= _size(self._written.popleft()[1])
 
     async def _take_back(self, keys: list[Key]) -> None:
         """What was swept while it was being written goes again.

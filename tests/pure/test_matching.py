@@ -278,6 +278,7 @@ def test_hostile_texts_cost_little(text: str) -> None:
     verdict(one, two)
     for _, vetoes in GUARDS:
         vetoes(one, two)
+    assert verdict(one, one).yes
 
 
 def test_a_change_far_behind_is_seen() -> None:

@@ -322,6 +322,10 @@ def test_the_admins_secrets_are_masked_and_never_repeated() -> None:
         ("token = 'too short'", "admin.token has fewer than 16 characters"),
         ("token = 'long enough but with spaces'", "cannot stand in a header"),
         ("webhook_secret = 'long-enough-but-no-secret'", "is not a webhook's secret"),
+        (
+            "webhook_secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'",
+            "admin.webhook_secret stands without a token",
+        ),
         ("token = 'sk-of-a-tenant-too'", "is a key of tenants.acme too"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from askonce.cli.columns import columns, plain, show_json
 from askonce.cli.existing import existing_cache, existing_layers
-from askonce.cli.invalidate import WHO
+from askonce.cli.invalidate import WHO, below
 from askonce.cli.meter import Meter
 from askonce.cli.moves import INTERRUPTED
 from askonce.cli.reading import gateway_url, open_url, read_settings
@@ -94,7 +94,7 @@ def _facts(one: _Found) -> dict[str, int]:
 def _look(works: Works, wanted: Invalidation) -> dict[str, int]:
     with Meter("looking") as meter:
         looked = finish(works.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
-    return _below(looked.layers)
+    return below(looked)
 
 
 def _sweep(works: Works, wanted: Invalidation) -> dict[str, int]:
@@ -108,8 +108,8 @@ def _sweep(works: Works, wanted: Invalidation) -> dict[str, int]:
     finish(works.blocking_runtime.pause(UNDER_WAY))
     with Meter("removing") as meter:
         second = finish(works.invalidate(wanted, who=WHO, tell=meter.tell))
-    late = _below(second.layers)
-    return {name: count + late[name] for name, count in _below(first.layers).items()}
+    late = below(second)
+    return {name: count + late[name] for name, count in below(first).items()}
 
 
 def _scrub(settings: Settings) -> int:
@@ -122,11 +122,6 @@ def _scrub(settings: Settings) -> int:
         finally:
             finish(store.close())
     return removed
-
-
-def _below(layers: dict[str, int]) -> dict[str, int]:
-    """Without this process's own memory, which holds nothing."""
-    return {name: count for name, count in layers.items() if name != "memory"}
 
 
 def _in_gateway(settings: Settings, wanted: Invalidation) -> int | str:

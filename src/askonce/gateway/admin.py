@@ -76,11 +76,12 @@ class AdminDoors:
         self._strangers = 0
         self.doors: dict[bytes, Door] = {}
         if self._token is not None:
-            self.doors[b"/askonce/invalidate"] = functools.partial(
-                self._take, "invalidate", self._invalidate
-            )
-        if self._token is not None or self._secret is not None:
-            self.doors[b"/askonce/events"] = functools.partial(self._take, "events", self._event)
+            self.doors = {
+                b"/askonce/invalidate": functools.partial(
+                    self._take, "invalidate", self._invalidate
+                ),
+                b"/askonce/events": functools.partial(self._take, "events", self._event),
+            }
 
     def is_shown(self, headers: RawHeaders) -> bool:
         """Does a request show the admin's token? It must reach no provider."""
@@ -134,8 +135,7 @@ class AdminDoors:
     def _is_signed(self, door: str, headers: Mapping[bytes, bytes]) -> bool:
         if door != "events" or self._secret is None or self._is_admin(headers):
             return False
-        # Where there is no token, whoever comes should have signed.
-        return self._token is None or any(name in headers for name in signatures.HEADERS)
+        return any(name in headers for name in signatures.HEADERS)
 
     def _is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         if self._token is None:

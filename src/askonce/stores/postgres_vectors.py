@@ -20,6 +20,7 @@ from typing import Any
 from askonce.errors import ConfigError, StoreError
 from askonce.records import Key, Near
 from askonce.stores import Ground
+from askonce.stores.elements import element_of, key_of
 from askonce.stores.postgres import Address, parse_address
 from askonce.stores.postgres_connections import Connections
 from askonce.stores.postgres_session import PostgresError, Session
@@ -119,7 +120,7 @@ class PostgresVectors:
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
         text, until = self._text(vector), max(min(expires, _LONGEST_SECONDS), -_LONGEST_SECONDS)
         async with self._connections.borrowed() as session:
-            await self._rows(session, _PUT, _digest(scope), _element(key), text, until)
+            await self._rows(session, _PUT, _digest(scope), element_of(key), text, until)
             await self._rows(session, _SWEEP, self._ground.clock())
             if self._most is not None:
                 await self._rows(session, _TRIM, _digest(scope), self._most)
@@ -134,7 +135,7 @@ class PostgresVectors:
             if len(rows) < limit:
                 # Not the order that the graph knows, so it is not used.
                 rows = await self._rows(session, _NEAR.replace("{exact}", " + 0"), *asked)
-        found = [(_key(bytes(element)), similarity) for element, similarity in rows]
+        found = [(key_of(bytes(element)), similarity) for element, similarity in rows]
         return [
             Near(key, max(-1.0, min(1.0, similarity)))
             for key, similarity in found
@@ -142,7 +143,7 @@ class PostgresVectors:
         ]
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
-        elements = [_element(key) for key in keys]
+        elements = [element_of(key) for key in keys]
         statement = "DELETE FROM {table} WHERE scope = $1 AND key = ANY($2::bytea[])"
         if elements:
             async with self._connections.borrowed() as session:
@@ -225,14 +226,3 @@ async def _unprepared(_session: Session) -> None:
 
 def _digest(scope: bytes) -> bytes:
     return hashlib.blake2b(scope, digest_size=32).digest()
-
-
-def _element(key: Key) -> bytes:
-    return str(key).encode(errors="surrogatepass")
-
-
-def _key(element: bytes) -> Key | None:
-    try:
-        return Key.parse(element.decode(errors="surrogatepass"))
-    except ValueError:
-        return None  # somebody else's row

@@ -23,6 +23,7 @@ from redis.exceptions import ResponseError
 from askonce.errors import ConfigError, StoreError
 from askonce.records import Key, Near
 from askonce.stores import Ground
+from askonce.stores.elements import element_of, key_of
 from askonce.stores.redis_address import RedisAddress, Server, parse_address
 from askonce.stores.redis_calls import Call, Caller, command, script
 from askonce.stores.redis_routes import Command, route_to, sure
@@ -130,7 +131,7 @@ class RedisVectors:
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
         self._check(vector)
         names = self._names(scope)
-        element, until = _element(key), max(min(expires, _LONGEST_SECONDS), -_LONGEST_SECONDS)
+        element, until = element_of(key), max(min(expires, _LONGEST_SECONDS), -_LONGEST_SECONDS)
         how = ("CAS", self._precision, "EF", _BREADTH_OF_ADD, "SETATTR", f'{{"x":{until!r}}}')
         added = command(b"VADD", names[0], b"FP32", vector, element, *how)
         booked = script(_BOOK, names, element, repr(until), repr(self._clock()), self._most)
@@ -147,14 +148,14 @@ class RedisVectors:
         reply = _understood(await self._route.one(Command(name, search), repeatable=True))
         found = []
         for element, score in _pairs(reply):
-            key = _key(element)
+            key = key_of(element)
             if key is not None:
                 # Redis tells (1 + cosine) / 2.
                 found.append(Near(key, max(-1.0, min(1.0, 2 * float(score) - 1))))
         return sorted(found, key=lambda near: -near.similarity)
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
-        elements = [_element(key) for key in keys]
+        elements = [element_of(key) for key in keys]
         names = self._names(scope)
         parts = range(0, len(elements), _AT_ONCE)
         calls = [script(_FORGET, names, *elements[at : at + _AT_ONCE]) for at in parts]
@@ -230,14 +231,3 @@ def _pairs(reply: Any) -> Iterable[tuple[bytes, Any]]:
 
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def _element(key: Key) -> bytes:
-    return str(key).encode(errors="surrogatepass")
-
-
-def _key(element: bytes) -> Key | None:
-    try:
-        return Key.parse(element.decode(errors="surrogatepass"))
-    except ValueError:
-        return None  # somebody else's element
