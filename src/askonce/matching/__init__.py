@@ -4,36 +4,27 @@ Similarity only proposes. A question is read once (`prepare`) and kept with its 
 questions are compared by `verdict` in some microseconds. Every guard can only veto.
 """
 
+from askonce.matching.choosing import CANDIDATES, THRESHOLD, judge
 from askonce.matching.features import Features, features_of
-from askonce.matching.guards import GUARDS
+from askonce.matching.guards import GUARDS, verdict
 from askonce.matching.text import Text, prepare
 from askonce.matching.vetoes import Verdict, Veto
 
 __all__ = [
+    "CANDIDATES",
     "GUARDS",
+    "THRESHOLD",
     "Features",
     "Text",
     "Verdict",
     "Veto",
     "features",
+    "judge",
     "may_match",
     "prepare",
     "verdict",
     "verdicts",
 ]
-
-_YES = Verdict(True, Veto.OK)
-
-
-def verdict(a: Text, b: Text) -> Verdict:
-    """The first veto, or yes."""
-    if a.digest == b.digest:
-        return _YES
-    for because, vetoes in GUARDS:
-        if vetoes(a, b):
-            return Verdict(False, because)
-    return _YES
-
 
 def may_match(a: str, b: str) -> Verdict:
     """Whether the answer to one question may be served for the other, as far as the guards see."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from askonce.matching import requests, senses, sequences, subjects
 from askonce.matching.text import Text
-from askonce.matching.vetoes import Veto
+from askonce.matching.vetoes import Verdict, Veto
 
 Guard = Callable[[Text, Text], bool]
 
@@ -34,3 +34,15 @@ GUARDS: tuple[tuple[Veto, Guard], ...] = (
     (Veto.QUESTION_WORD, requests.other_question),
 )
 """Every guard under its reason word."""
+
+_YES = Verdict(True, Veto.OK)
+
+
+def verdict(a: Text, b: Text) -> Verdict:
+    """The first veto, or yes."""
+    if a.digest == b.digest:
+        return _YES
+    for because, vetoes in GUARDS:
+        if vetoes(a, b):
+            return Verdict(False, because)
+    return _YES

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 
 class Veto(enum.StrEnum):
-    """The reason word of each guard; `ok` where none spoke."""
+    """The reason word of each guard; `ok` where none spoke, `far` where none was asked."""
 
     OK = "ok"
+    FAR = "far"
     TOO_LONG = "too-long"
     LANGUAGE = "language"
     NUMBERS = "numbers"
