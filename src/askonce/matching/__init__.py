@@ -26,6 +26,7 @@ __all__ = [
     "verdicts",
 ]
 
+
 def may_match(a: str, b: str) -> Verdict:
     """Whether the answer to one question may be served for the other, as far as the guards see."""
     return verdict(prepare(a), prepare(b))
