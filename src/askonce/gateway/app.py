@@ -109,8 +109,12 @@ class GatewayApp:
         sources = self._works.sources()
         well = self._works.coherent and all(state == "closed" for state in states.values())
         well = well and "down" not in sources.values()
+        if self._works.semantic is not None:
+            well = well and {*self._works.semantic.states.values()} == {"closed"}
         status = "ok" if well else "degraded"
         health: dict[str, object] = {"status": status, "version": self._version, "layers": states}
+        if self._works.semantic is not None:
+            health["semantic"] = self._works.semantic.states
         if sources:
             health["sources"] = sources
         await send.json(200, health)

@@ -4,11 +4,12 @@ Similarity only proposes. A question is read once (`prepare`) and kept with its 
 questions are compared by `verdict` in some microseconds. Every guard can only veto.
 """
 
-from askonce.matching.choosing import CANDIDATES, THRESHOLD, judge
+from askonce.matching.choosing import judge
 from askonce.matching.features import Features, features_of
 from askonce.matching.guards import GUARDS, verdict
 from askonce.matching.text import Text, prepare
 from askonce.matching.vetoes import Verdict, Veto
+from askonce.operating_point import CANDIDATES, THRESHOLD
 
 __all__ = [
     "CANDIDATES",
