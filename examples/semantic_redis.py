@@ -24,7 +24,7 @@ def ask(cache: Cache, question: str, context: str) -> None:
 
 print("One program tells what the answers are:")
 with Cache(REDIS, namespace=RUN, semantic=Semantic(index=REDIS, max_entries=3)) as cache:
-    cache.put("How long does delivery take?", "Two days.", scope="shop", ttl="2s")
+    cache.put("How long does delivery take?", "Two days.", scope="shop", ttl="5s")
     cache.put("How long does delivery take?", "Half an hour.", scope="pizzas")
     for number in range(1, 5):
         cache.put(f"Who won the race in 200{number}?", f"Team {number}.", scope="races")
@@ -36,7 +36,7 @@ with open_cache() as cache:
     ask(cache, "How long will delivery take?", "hotel")
     ask(cache, "Who won the race of 2001?", "races")
     ask(cache, "Who won the race of 2004?", "races")
-    print("  ... and after two seconds:")
-    time.sleep(2.1)
+    print("  ... and after five seconds:")
+    time.sleep(5.1)
     ask(cache, "How long will delivery take?", "shop")
     ask(cache, "How long will delivery take?", "pizzas")

@@ -56,6 +56,11 @@ class Embedding:
         return self._embedder.name
 
     @property
+    def dimensions(self) -> int:
+        """How many numbers a vector has; 0 while that is not known."""
+        return self._embedder.dimensions
+
+    @property
     def state(self) -> str:
         """The circuit breaker's."""
         return self._engine.breaker.state.value

@@ -54,7 +54,8 @@ class Neighbors:
     """What lies near, for one flavor.
 
     `open_index` gives the index for vectors of so many dimensions; `here` says that it is in this
-    process. `compare` is what shadow mode does with an answer that just came.
+    process. `compare` is what shadow mode does with an answer that just came, `wake` starts what
+    keeps the index true.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Neighbors:
         *,
         here: bool,
         compare: Compare,
+        wake: Callable[[], object],
     ) -> None:
         self.desk = desk
         self.semantic = semantic
@@ -75,6 +77,7 @@ class Neighbors:
         self._open = open_index
         self._here = here
         self._compare = compare
+        self._wake = wake
         self._patience = semantic.deadline.total_seconds()
         self._texts = Prepared(desk.runtime.guard())
         self._guard = desk.runtime.guard()
@@ -119,6 +122,8 @@ class Neighbors:
     ) -> Neighbor | None:
         """The nearest entry of the scope that may answer, by another key than this one."""
         near = await self.nearest(asked, self._patience if patience is None else patience)
+        if near is None:
+            return None
         least = self.threshold(wishes) if threshold is None else threshold
         question = self._texts.read(asked.text)
         because = "far"
@@ -138,20 +143,21 @@ class Neighbors:
             self.desk.ledger.semantic(because)
         return None
 
-    async def nearest(self, asked: Scoped, patience: float | None) -> list[Near]:
-        """What the index names; nothing where the embedder or the index cannot say."""
+    async def nearest(self, asked: Scoped, patience: float | None) -> list[Near] | None:
+        """What the index names; None where the embedder or the index cannot say."""
+        self._wake()
         vector = await self.embedding.vector(asked.text, self.desk.runtime, patience)
         if vector is None:
-            return []
+            return None
         index, engine = self._open(_dimensions(vector))
         scope = scopes.compared_by(asked.scope, self.embedding.name)
-        near = await engine.ask("search", lambda: index.nearest(scope, vector, CANDIDATES))
-        return near or []
+        return await engine.ask("search", lambda: index.nearest(scope, vector, CANDIDATES))
 
     async def keep(self, entry: Entry, *, patience: float | None = None) -> bool:
         """Let an entry be found by meaning. True if it can be, from now on."""
         if not entry.scope or entry.is_refusal:
             return False
+        self._wake()
         vector = await self.embedding.vector(entry.question, self.desk.runtime, patience)
         if vector is None:
             return False

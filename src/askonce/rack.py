@@ -1,14 +1,12 @@
 """A rack: one layer below memory, with what both flavors of it share and what each has alone."""
 
-from pathlib import Path
-
 from askonce.accounting import Ledger
 from askonce.breaker import Breaker
 from askonce.layers import Tier
 from askonce.protocols import Store
 from askonce.runtimes import Blocking, InThread, Suspending
 from askonce.shelf import Shelf
-from askonce.stores import Ground, is_local, open_store, sqlite_path
+from askonce.stores import Ground, is_local, open_store
 from askonce.stores.threaded import ThreadedStore
 
 _PATIENCE = 30.0
@@ -56,12 +54,6 @@ class Rack:
             deadline=self.tier.deadline,
             queues=suspends and self._local,
         )
-
-    @property
-    def index_file(self) -> Path | None:
-        """Where an index of this store's entries is kept: beside a file, and nowhere else."""
-        path = sqlite_path(self.tier.store) if isinstance(self.tier.store, str) else None
-        return None if path is None or path == ":memory:" else Path(f"{path}-vectors")
 
     @property
     def state(self) -> str:

@@ -17,13 +17,14 @@ from askonce.embedding import Embedding
 from askonce.engine import Engine
 from askonce.indexing import Indexing
 from askonce.neighbors import Indexed, Neighbors
-from askonce.protocols import VectorIndex
+from askonce.protocols import Store, VectorIndex
 from askonce.recognizing import Recognition
-from askonce.records import Entry
+from askonce.records import Entry, Key
 from askonce.runtimes import Blocking, Suspending
+from askonce.scopes import compared_by
 from askonce.semantic import Semantic
 from askonce.shadowing import compare
-from askonce.stores import Ground
+from askonce.stores import Ground, sqlite_path
 from askonce.vectors import open_process_index
 from askonce.vectors.process import ProcessIndex
 
@@ -35,8 +36,8 @@ _FAR_WORKERS = 4
 class SemanticRack:
     """What both flavors of matching by meaning share.
 
-    `entries` gives all that the most shared store holds; `file` is where the index in this process
-    is kept while no process runs.
+    `store` is the most shared one: beside its file, if it is one, the index in this process is kept
+    while no process runs. `entries` gives all that it holds.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class SemanticRack:
         suspending: Suspending,
         ledger: Ledger,
         entries: Callable[[], AsyncIterator[Entry]] | None,
-        file: Path | None,
+        store: str | Store | None,
         clock: Callable[[], float] | None,
     ) -> None:
         self.semantic = semantic
@@ -59,7 +60,7 @@ class SemanticRack:
         self._deadline = semantic.deadline.total_seconds()
         self._near = semantic.index.partition(":")[0] == "process"
         named = semantic.index.partition(":")[2]
-        self._file = Path(named) if self._near and named else file
+        self._file = Path(named) if self._near and named else _beside(store)
         self._opened: dict[tuple[bool, int], Indexed] = {}
         self._process: ProcessIndex | None = None
         # An index in this process is as slow as the machine, and no less well for it.
@@ -117,6 +118,7 @@ class SemanticRack:
             lambda dimensions: self.index(dimensions, suspends=suspends),
             here=self._near,
             compare=compare,
+            wake=self.indexing.start,
         )
 
     def index(self, dimensions: int, *, suspends: bool) -> Indexed:
@@ -126,6 +128,32 @@ class SemanticRack:
             if found is None:
                 found = self._opened[suspends, dimensions] = self._open(dimensions, suspends)
             return found
+
+    def load(self, dimensions: int) -> None:
+        """Read the file of the index in this process, if there is one."""
+        if self._near:
+            self._own(dimensions).load()
+
+    async def unindex(self, removed: list[tuple[bytes, Key]]) -> None:
+        """Forget entries that were swept from the store; blocking."""
+        dimensions = self.embedding.dimensions
+        if not dimensions:
+            return  # an endpoint that nobody has asked yet: what is gone is dropped on sight
+        if not self.indexing.ready:
+            self.load(dimensions)
+        index, engine = self.index(dimensions, suspends=False)
+        by_scope: dict[bytes, list[Key]] = {}
+        for scope, key in removed:
+            by_scope.setdefault(compared_by(scope, self.embedding.name), []).append(key)
+        for scope, keys in by_scope.items():
+            await engine.ask("index", lambda scope=scope, keys=keys: index.remove(scope, keys))  # type: ignore[misc]
+
+    async def holds(self, entry: Entry, dimensions: int) -> bool:
+        """Is an entry in the index? One that is shared is asked whether it holds anything."""
+        if self._near:
+            scope = compared_by(entry.scope, self.embedding.name)
+            return self._own(dimensions).has(scope, entry.key)
+        return await self.index(dimensions, suspends=False).vectors.size() > 0
 
     @property
     def states(self) -> dict[str, str]:
@@ -193,3 +221,8 @@ class SemanticRack:
         from askonce.stores.redis_vectors import open_redis_vectors
 
         return open_redis_vectors(semantic.index, ground, **named)
+
+
+def _beside(store: str | Store | None) -> Path | None:
+    path = sqlite_path(store) if isinstance(store, str) else None
+    return None if path is None or path == ":memory:" else Path(f"{path}-vectors")

@@ -191,6 +191,7 @@ class Works:
             runtime=runtime,
             compile_=compiled,
             boundary=Boundary(self.ledger),
+            unindex=None if self._semantic is None else self._semantic.unindex,
         )
 
     def _new_events(self) -> Events:
@@ -215,7 +216,7 @@ class Works:
             suspending=self.suspending_runtime,
             ledger=self.ledger,
             entries=(lambda: self._racks[-1].patient().scan(Selection())) if self._racks else None,
-            file=self._racks[-1].index_file if self._racks else None,
+            store=self._racks[-1].tier.store if self._racks else None,
             clock=clock,
         )
 
@@ -292,7 +293,6 @@ class Works:
         neighbors = None
         if self._semantic is not None:
             neighbors = self._semantic.neighbors(desk, self.recognition, suspends=suspends)
-            self._semantic.indexing.start()
         return Flavor(desk, self.recognition, self.ruleset, neighbors)
 
     # Invalidating.

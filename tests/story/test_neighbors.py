@@ -456,8 +456,7 @@ def test_the_index_is_kept_and_made_anew_from_the_entries(
     second = opened()
 
     async def after() -> None:
-        parts = second.parts
-        assert parts is not None
+        second.cache.works.semantic.indexing.start()
         await second.until(lambda: second.cache.works.semantic.indexing.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
         assert what(second).get("reindexed", 0) == (0 if harm == "none" else 1)
@@ -490,8 +489,8 @@ def test_what_another_process_swept_leaves_this_index_too(
     second.open(semantic="serve")
 
     async def after() -> None:
-        assert second.parts is not None
         indexing = second.cache.works.semantic.indexing
+        indexing.start()
         await second.until(lambda: indexing.ready)
         assert what(second)["unindexed"] == 1
         index = second.cache.works.semantic.index(384, suspends=False).vectors
