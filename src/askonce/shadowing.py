@@ -18,6 +18,8 @@ from askonce.scopes import Scoped
 FLOOR: Final = 0.80
 """Similarities below this are not looked at."""
 
+_PATIENCE: Final = 30.0  # seconds: no caller waits
+
 _decode = msgspec.json.Decoder().decode
 
 
@@ -31,7 +33,12 @@ async def compare(
     ledger = neighbors.desk.ledger
     threshold = neighbors.threshold(wishes)
     neighbor = await neighbors.find(
-        asked, entry.key, wishes, threshold=min(FLOOR, threshold), quiet=True
+        asked,
+        entry.key,
+        wishes,
+        threshold=min(FLOOR, threshold),
+        patience=_PATIENCE,
+        quiet=True,
     )
     if neighbor is None:
         ledger.semantic("shadow:none")

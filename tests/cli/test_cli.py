@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from askonce import __version__
+from askonce.accounting import stats_of
 from askonce.cli import main
 from askonce.cli.parser import new_parser
+from askonce.gateway.exposition import plain_stats
 from askonce.records import Entry, Key
 from askonce.runtimes import Blocking, finish
 from askonce.stores import Ground, open_store
@@ -271,47 +273,63 @@ def answers(monkeypatch: pytest.MonkeyPatch, here: Path) -> Iterator[dict[str, b
 
 
 TALLIES = {
-    "calls": 10,
-    "hits": 5,
-    "misses": 2,
-    "joined": 1,
-    "bypassed": 2,
+    "outcome:memory": 3,
+    "outcome:semantic": 2,
+    "outcome:miss": 2,
+    "outcome:joined": 1,
+    "outcome:bypass": 2,
     "stored": 2,
     "saved_nano_usd": 1_234_567_890,
     "saved_tokens": 700,
+    "semantic:shadow:agrees": 4,
+    "semantic:shadow:none": 5,
+    "semantic:shadow:0.93:agrees": 4,
 }
+"""As a ledger keeps them."""
 
 
 class TestStats:
     def test_the_store_is_read_when_no_gateway_answers(self, run: Run) -> None:
         make_store(**TALLIES)
         status, out, _ = run("stats", "--json")
-        expected = {name: number for name, number in TALLIES.items() if "nano" not in name}
-        expected |= {"errors": 0}
-        answer = json.loads(out)
         assert status == 0
-        assert answer.pop("source") == "sqlite:askonce.db"
-        assert answer.pop("saved_usd") == 1.23456789
-        assert answer == expected
+        assert json.loads(out) == {
+            "calls": 10,
+            "hits": 5,
+            "misses": 2,
+            "joined": 1,
+            "bypassed": 2,
+            "stored": 2,
+            "errors": 0,
+            "saved_usd": 1.23456789,
+            "saved_tokens": 700,
+            "by_meaning": 2,
+            "semantic": {"shadow:0.93:agrees": 4, "shadow:agrees": 4, "shadow:none": 5},
+            "source": "sqlite:askonce.db",
+        }
 
     def test_people_get_four_decimals_and_a_rate(self, run: Run) -> None:
         make_store(**TALLIES)
         _, out, _ = run("stats")
         assert "1.2346 USD" in out
         assert "75.0%" in out
+        assert "by meaning                 2 of the hits" in out
+        assert "4 of 9 would be hits: 4 agrees, 0 unclear, 0 disagrees" in out
+        assert "from 0.93          4 agrees       0 unclear       0 disagrees" in out
 
     def test_a_running_gateway_knows_better(self, run: Run, answers: dict[str, bytes]) -> None:
-        make_store(calls=1)
-        answers["/askonce/stats"] = json.dumps({**TALLIES, "calls": 11}).encode()
+        make_store(**TALLIES)
+        told = plain_stats(stats_of({**TALLIES, "outcome:memory": 4}))
+        answers["/askonce/stats"] = json.dumps(told).encode()
         answer = json.loads(run("stats", "--json")[1])
-        assert answer["calls"] == 11
+        assert (answer["calls"], answer["saved_usd"]) == (11, 1.23456789)
         assert answer["source"].startswith("http://127.0.0.1:")
 
     @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"calls": "many"}', b""])
     def test_somebody_else_on_the_port_is_not_believed(
         self, run: Run, answers: dict[str, bytes], body: bytes
     ) -> None:
-        make_store(calls=1)
+        make_store(**{"outcome:miss": 1})
         answers["/askonce/stats"] = body
         answer = json.loads(run("stats", "--json")[1])
         assert (answer["calls"], answer["source"]) == (1, "sqlite:askonce.db")

@@ -4,10 +4,12 @@ import argparse
 import json
 import urllib.error
 import urllib.request
-from decimal import Decimal
 from http.client import HTTPException
 from typing import Any
 
+import msgspec
+
+from askonce.accounting import Stats, stats_of
 from askonce.cli.reading import gateway_url, open_existing, read_settings
 from askonce.errors import StoreError
 from askonce.protocols import Store
@@ -18,60 +20,75 @@ from askonce.showing import masked_url
 COUNTS = ("calls", "hits", "misses", "joined", "bypassed", "stored", "errors")
 PATIENCE_S = 1.0
 MOST_BYTES = 1 << 20
-NANO = Decimal(1_000_000_000)
 
-Tallies = dict[str, int]
+_AGREEMENTS = ("agrees", "unclear", "disagrees")
 
 
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
-    tallies, source = ask_gateway(settings.gateway), gateway_url(settings.gateway)
-    if tallies is None:
+    stats, source = ask_gateway(settings.gateway), gateway_url(settings.gateway)
+    if stats is None:
         try:
-            tallies = finish(_tallies(open_existing(settings)))
+            stats = finish(_kept(open_existing(settings)))
         except StoreError as error:
             raise StoreError(f"no gateway answers at {source}, and {error}") from error
         source = masked_url(settings.shared_url)
-    numbers: dict[str, Any] = {name: tallies.get(name, 0) for name in COUNTS}
-    saved_usd = Decimal(tallies.get("saved_nano_usd", 0)) / NANO
-    numbers["saved_usd"] = float(round(saved_usd, 9))
-    numbers["saved_tokens"] = tallies.get("saved_tokens", 0)
     if options.json:
-        print(json.dumps({**numbers, "source": source}, indent=2))
+        numbers: dict[str, Any] = {name: getattr(stats, name) for name in COUNTS}
+        numbers["saved_usd"] = float(round(stats.saved_usd, 9))
+        numbers["saved_tokens"] = stats.saved_tokens
+        numbers["by_meaning"] = stats.outcomes.get("semantic", 0)
+        print(json.dumps({**numbers, "semantic": stats.semantic, "source": source}, indent=2))
     else:
-        _print(numbers, source)
+        _print(stats, source)
     return 0
 
 
-def ask_gateway(gateway: Gateway) -> Tallies | None:
-    """The counters of a gateway that runs, or None if none answers, or something else does."""
+def ask_gateway(gateway: Gateway) -> Stats | None:
+    """The stats of a gateway that runs, or None if none answers, or something else does."""
     # The gateway is ours and near: a proxy of the environment has no part in this.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     url = f"{gateway_url(gateway)}/askonce/stats"
     try:
         with opener.open(url, timeout=PATIENCE_S) as response:
             answer = json.loads(response.read(MOST_BYTES))
+        if not isinstance(answer, dict) or "calls" not in answer:
+            return None
+        return msgspec.convert(answer, Stats, strict=False)
     except (OSError, HTTPException, ValueError):
         return None
-    if not isinstance(answer, dict) or type(answer.get("calls")) is not int:
-        return None
-    return {name: value for name, value in answer.items() if type(value) is int}
 
 
-async def _tallies(store: Store) -> Tallies:
+async def _kept(store: Store) -> Stats:
     try:
-        return await store.tallies({})
+        return stats_of(await store.tallies({}))
     finally:
         await store.close()
 
 
-def _print(numbers: dict[str, Any], source: str) -> None:
-    asked = numbers["calls"] - numbers["bypassed"]
-    served = numbers["hits"] + numbers["joined"]
+def _print(stats: Stats, source: str) -> None:
     for name in COUNTS:
-        print(f"{name:<14}{numbers[name]:>14,}")
-    print(f"{'saved tokens':<14}{numbers['saved_tokens']:>14,}")
-    print(f"{'saved':<14}{numbers['saved_usd']:>14,.4f} USD")
-    if asked > 0:
-        print(f"{'hit rate':<14}{served / asked:>14.1%} (hits and joined, of calls not bypassed)")
+        print(f"{name:<14}{getattr(stats, name):>14,}")
+    print(f"{'saved tokens':<14}{stats.saved_tokens:>14,}")
+    print(f"{'saved':<14}{stats.saved_usd:>14,.4f} USD")
+    if stats.calls > stats.bypassed:
+        rate = f"{stats.hit_rate:>14.1%}"
+        print(f"{'hit rate':<14}{rate} (hits and joined, of calls not bypassed)")
+    _print_semantic(stats)
     print(f"from {source}")
+
+
+def _print_semantic(stats: Stats) -> None:
+    """What matching by meaning found, if it looked for anything."""
+    counts = stats.semantic
+    if hits := stats.outcomes.get("semantic", 0):
+        print(f"{'by meaning':<14}{hits:>14,} of the hits")
+    would = {word: counts.get(f"shadow:{word}", 0) for word in _AGREEMENTS}
+    looked = sum(would.values()) + counts.get("shadow:none", 0)
+    if looked:
+        said = ", ".join(f"{count:,} {word}" for word, count in would.items())
+        print(f"{'in shadow':<14}{sum(would.values()):>14,} of {looked:,} would be hits: {said}")
+    bands = sorted({word.split(":")[1] for word in counts if word.startswith("shadow:0.")})
+    for band in reversed(bands):
+        parts = [f"{counts.get(f'shadow:{band}:{word}', 0):>7,} {word}" for word in _AGREEMENTS]
+        print(f"  from {band}    {' '.join(parts)}")
