@@ -79,10 +79,12 @@ class Indexing:
         self._loaded = False
         self.ready = False
         """Was the index compared with the entries once?"""
+        self.starting = False
         self._tending = Tending("askonce-index", self._step)
 
     def start(self) -> None:
-        self._tending.start()
+        if self._tending.start():
+            self.starting = not self.ready
 
     async def end(self) -> None:
         """Stop for good, after saving."""
@@ -107,7 +109,7 @@ class Indexing:
             now = self._runtime.tick()
             if now >= self._due:
                 await self._compare()
-                self.ready = True
+                self.ready, self.starting = True, False
                 self._due = self._runtime.tick() + _NOW_AND_THEN
             elif self._own is not None and now >= self._save_due:
                 await self._own(self._dimensions).save()

@@ -28,6 +28,9 @@ from askonce.stores import Ground, sqlite_path
 from askonce.vectors import open_process_index
 from askonce.vectors.process import ProcessIndex
 
+STARTING = "starting"
+"""The state of an index while it is compared with the entries for the first time."""
+
 _NOWHERE = bytes(32)  # a scope that no question has
 _FAR_TOGETHER, _NEAR_TOGETHER = 64, 8
 _FAR_WORKERS = 4
@@ -157,8 +160,11 @@ class SemanticRack:
 
     @property
     def states(self) -> dict[str, str]:
-        """The circuit breakers of the embedder and of the index."""
-        return {"embedder": self.embedding.state, "index": self._breaker.state.value}
+        """The circuit breakers of the embedder and of the index, which may be `starting` too."""
+        index = self._breaker.state.value
+        if self.indexing.starting and index == "closed":
+            index = STARTING
+        return {"embedder": self.embedding.state, "index": index}
 
     async def close(self, *, in_loop: bool) -> None:
         """Save what can be saved, and let go of the rest."""

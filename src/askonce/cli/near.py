@@ -61,7 +61,7 @@ async def _told(
             raise ConfigError(_no_vector(ledger))
         found = await _nearest(rack, vector, entries, limit)
     finally:
-        await rack.embedding.close()
+        await rack.close(in_loop=False)
     return {
         "question": question,
         "mode": semantic.mode,

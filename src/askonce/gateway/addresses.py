@@ -7,6 +7,7 @@ worked out for the first one and remembered for the others.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from askonce.directives import OWN_HEADERS
 from askonce.gateway.messages import Scope
 from askonce.gateway.routes import Route
 from askonce.identity import CREDENTIALS, Identity
@@ -17,9 +18,7 @@ _READ = (
     *CREDENTIALS,
     *HEADERS_THAT_MATTER,
     "cache-control",
-    "askonce-ttl",
-    "askonce-tags",
-    "askonce-namespace",
+    *sorted(OWN_HEADERS),
 )
 _READ_BYTES = tuple([name.encode() for name in _READ])
 # What may change the route, or refuse one.

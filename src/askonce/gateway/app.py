@@ -112,7 +112,7 @@ class GatewayApp:
         well = self._works.coherent and all(state == "closed" for state in states.values())
         well = well and "down" not in sources.values()
         if self._works.semantic is not None:
-            well = well and {*self._works.semantic.states.values()} == {"closed"}
+            well = well and {*self._works.semantic.states.values()} <= {"closed", "starting"}
         status = "ok" if well else "degraded"
         health: dict[str, object] = {"status": status, "version": self._version, "layers": states}
         if self._works.semantic is not None:
