@@ -81,7 +81,7 @@ STORY = {
     "texts",
     "writing",
 }
-ROOTS = {"cache", "gateway.__init__", "moving", "rack", "works"}
+ROOTS = {"cache", "gateway.__init__", "measuring", "moving", "rack", "works"}
 FACES = {"__init__", "cli", "gateway", "integrations", "transport"}
 PRACTICE = {"practice"}  # a provider to practice with: not the product's core
 
