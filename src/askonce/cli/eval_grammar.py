@@ -29,24 +29,18 @@ unless --embedder says so. Needs: pip install 'askonce[semantic]', and for --plo
   askonce eval --stream log.jsonl.gz --threshold 0.93 --json | jq .hit_rate
 """,
     )
+    _add_sets(parser)
+    _add_matcher(parser)
+    parser.add_argument("--plots", metavar="DIR", help="also write a picture of each set, as PNG")
+    add_json_option(parser)
+
+
+def _add_sets(parser: Parser) -> None:
     parser.add_argument(
         "--pairs", metavar="FILE", action="append", default=[], help="a set of pairs; repeatable"
     )
     parser.add_argument(
         "--stream", metavar="FILE", action="append", default=[], help="a stream; repeatable"
-    )
-    parser.add_argument(
-        "--threshold",
-        type=_cosine,
-        default=THRESHOLD,
-        metavar="T",
-        help=f"the cosine from which on an entry may answer (default: {THRESHOLD})",
-    )
-    parser.add_argument(
-        "--embedder",
-        default="local",
-        metavar="ADDRESS",
-        help="what makes vectors (default: local); an endpoint gets OPENAI_API_KEY",
     )
     parser.add_argument(
         "--limit", type=_above_zero, metavar="N", help="only the first N lines of each set"
@@ -70,8 +64,22 @@ unless --embedder says so. Needs: pip install 'askonce[semantic]', and for --plo
         metavar="P",
         help="which part of the stream they are (default: 0.05)",
     )
-    parser.add_argument("--plots", metavar="DIR", help="also write a picture of each set, as PNG")
-    add_json_option(parser)
+
+
+def _add_matcher(parser: Parser) -> None:
+    parser.add_argument(
+        "--threshold",
+        type=_cosine,
+        default=THRESHOLD,
+        metavar="T",
+        help=f"the cosine from which on an entry may answer (default: {THRESHOLD})",
+    )
+    parser.add_argument(
+        "--embedder",
+        default="local",
+        metavar="ADDRESS",
+        help="what makes vectors (default: local); an endpoint gets OPENAI_API_KEY",
+    )
 
 
 def _cosine(text: str) -> float:

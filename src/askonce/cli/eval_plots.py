@@ -6,17 +6,19 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from askonce.evaluating.plain import joined
 
 Told = Mapping[str, Any]
+Place = tuple[int, int]
 
 STRETCHES = 8
 """How many stretches of a stream a line has."""
 
 OURS, BARE, VCACHE, FAINT = "#0b6e4f", "#c0392b", "#2a5caa", "#8a8f98"
 _DPI = 150
+_BELOW, _BELOW_LEFT, _ABOVE_LEFT = (5, -9), (-4, -12), (-5, 6)  # points from what is numbered
 _APART = 0.03  # of an axis: numbers of points that lie nearer would cover each other
 
 
@@ -34,7 +36,12 @@ def draw(one: Told, path: Path) -> None:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        list(lines.values()), list(lines), loc="outside lower center", ncols=6, frameon=False
+        list(lines.values()),
+        list(lines),
+        loc="outside lower center",
+        ncols=8,
+        frameon=False,
+        fontsize=9,
     )
     figure.savefig(path)
 
@@ -69,7 +76,9 @@ def _draw_curves(axes: Axes, one: Told, across: str, up: str) -> None:
     fixed = _known(compared["fixed"], across, up)
     axes.plot([at[across] for at in fixed], [at[up] for at in fixed], "o", color=BARE, markersize=4)
     _percents(axes)
-    _number(axes, fixed, across, up, "threshold", color=BARE)
+    # Beside the line, which rises to the right here and falls there.
+    place = _BELOW if up == "recall" else _BELOW_LEFT
+    _number(axes, fixed, (across, up, "threshold"), color=BARE, place=place)
     _cross(axes, one, across, up)
 
 
@@ -78,9 +87,10 @@ def _known(points: Sequence[Told], *names: str) -> list[Told]:
 
 
 def _number(
-    axes: Axes, points: Sequence[Told], across: str, up: str, name: str, *, color: str
+    axes: Axes, points: Sequence[Told], names: tuple[str, str, str], *, color: str, place: Place
 ) -> None:
     """Write a point's threshold beside it, unless that would cover the one before."""
+    across, up, name = names
     width, height = (end - start for start, end in (axes.get_xlim(), axes.get_ylim()))
     last: tuple[float, float] | None = None
     for point in points:
@@ -92,8 +102,8 @@ def _number(
             f"{point[name]:.2f}",
             last,
             textcoords="offset points",
-            xytext=(5, -9) if color != OURS else (-5, 6),
-            ha="left" if color != OURS else "right",
+            xytext=place,
+            ha="left" if place[0] > 0 else "right",
             fontsize=7,
             color=color,
         )
@@ -189,12 +199,14 @@ def _draw_trade(axes: Axes, one: Told) -> None:
     axes.set_ylim(bottom=0)
     _percents(axes)
     for known, color, number in drawn:
-        _number(axes, known, across, up, number, color=color)
+        place = _ABOVE_LEFT if color == OURS else _BELOW
+        _number(axes, known, (across, up, number), color=color, place=place)
     axes.set_xlabel("hits that are wrong")
     axes.set_ylabel("questions served (hit rate)")
 
 
 def _percents(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _plain_frame(axes)

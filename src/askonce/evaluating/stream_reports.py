@@ -51,7 +51,6 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     fresh: Replayed
     curve: list[Run]
     fixed: list[Run]
-    bare: Run
     vcache: list[Run]
     guards: list[Effect]
 
@@ -77,7 +76,6 @@ def report_stream(
     notes: list[Proposed] = []
     served = guarded(questions, threshold, notes)
     fixed = [Run("fixed", at, bare(FixedThreshold(at))) for at in FIXED]
-    known = {run.number: run for run in fixed}
     fresh = list({question.text: question for question in reversed(questions)}.values())[::-1]
     return StreamReport(
         name=name,
@@ -93,7 +91,6 @@ def report_stream(
             for at in sorted({*FIXED, threshold})
         ],
         fixed=fixed,
-        bare=known.get(threshold) or Run("fixed", threshold, bare(FixedThreshold(threshold))),
         vcache=[Run("vcache", delta, bare(VCache(delta))) for delta in DELTAS],
         guards=effects_of(notes),
     )

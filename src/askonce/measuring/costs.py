@@ -1,6 +1,7 @@
 """What it costs to find the nearest entry: AskOnce's index, and the loop of tutorials."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from statistics import median
 
 from askonce.evaluating.plain import SearchCost
@@ -34,7 +35,7 @@ def search_cost(
         embedder.name, embedder.dimensions, guard=runtime.guard(), clock=runtime.now
     )
     for row in known:
-        key = Key(namespace="eval", format="text", digest=row.to_bytes(32, "big"))
+        key = Key(namespace="eval", format="text", digest=sha256(row.to_bytes(8)).digest())
         finish(index.add(_SCOPE, key, meanings.vector(row) or b"", _NEVER))
     ours = _median_us(
         lambda row: finish(index.nearest(_SCOPE, meanings.vector(row) or b"", 1)), asked, runtime
