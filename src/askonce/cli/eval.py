@@ -11,6 +11,7 @@ from askonce.cli.eval_tables import show
 from askonce.cli.meter import Meter
 from askonce.errors import ConfigError
 from askonce.evaluating.streams import mixed_in, zipf_arrivals
+from askonce.matching import THRESHOLD
 from askonce.measuring import PairSet, Set, StreamSet, measure
 from askonce.measuring.files import Complaint, read_pair_set, read_stream_set
 from askonce.measuring.meanings import Meanings
@@ -22,19 +23,20 @@ _SHOWN = 20  # complaints about one file
 
 def run(options: argparse.Namespace) -> int:
     plots = _plots(options.plots)
+    threshold = THRESHOLD if options.threshold is None else options.threshold
     sets, complaints = _sets(options)
     meanings = Meanings.of(options.embedder)
     try:
         embed(sets, meanings)
-        told = [measure(one, meanings, threshold=options.threshold) for one in sets]
+        told = [measure(one, meanings, threshold=threshold) for one in sets]
     finally:
         meanings.close()
     if plots:
         for one, path in zip(told, _paths(Path(options.plots), told), strict=True):
             plots.draw(one, path)
-            print(f"askonce: wrote {path}", file=sys.stderr)
+            print(f"askonce: wrote {plain(str(path))}", file=sys.stderr)
     if options.json:
-        print(show_json(report(told, meanings.embedder.name, options.threshold, complaints)))
+        print(show_json(report(told, meanings.embedder.name, threshold, complaints)))
     else:
         print("\n".join(show(told)))
     return 0

@@ -1,7 +1,6 @@
 """The grammar of `askonce eval`."""
 
 from askonce.cli.grammar import Commands, Parser, add, add_json_option
-from askonce.matching import THRESHOLD
 
 
 def add_eval(commands: "Commands[Parser]") -> None:
@@ -70,9 +69,8 @@ def _add_matcher(parser: Parser) -> None:
     parser.add_argument(
         "--threshold",
         type=_cosine,
-        default=THRESHOLD,
         metavar="T",
-        help=f"the cosine from which on an entry may answer (default: {THRESHOLD})",
+        help="the cosine from which on an entry may answer (default: the one that serves)",
     )
     parser.add_argument(
         "--embedder",

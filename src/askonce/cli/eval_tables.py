@@ -16,7 +16,7 @@ def show(told: Sequence[Told]) -> Iterator[str]:
         yield ""
     if len(told) > 1:
         yield from summary(told)
-    yield "In brackets: 95 % intervals. What each number means: docs/evaluating.md"
+    yield "Percents, in brackets their 95 % intervals. What they mean: docs/evaluating.md"
 
 
 def summary(told: Sequence[Told]) -> Iterator[str]:
@@ -26,13 +26,13 @@ def summary(told: Sequence[Told]) -> Iterator[str]:
     if pairs:
         yield from columns(
             ("pairs", "recall", "wrong rate", "precision", "recall at 95 % precision"),
-            [(one["name"], *_shares(one, PAIRS)) for one in pairs],
+            [(one["name"], *_rates(one, PAIRS)) for one in pairs],
         )
         yield ""
     if streams:
         yield from columns(
             ("streams", "hit rate", "wrong of hits", "wrong of all", "out of scope served"),
-            [(one["name"], *_shares(one, STREAMS)) for one in streams],
+            [(one["name"], *_rates(one, STREAMS)) for one in streams],
         )
         yield ""
 
@@ -55,8 +55,8 @@ def _set(one: Told) -> Iterator[str]:
     if "times_as_long" in scan:
         yield ""
         yield (
-            f"The tutorials' scan decides as a threshold does; among {scan['entries']:,} entries "
-            f"it takes {scan['times_as_long']:.1f} times as long as this index"
+            f"Tutorials scan all entries: {scan['times_as_long']:.1f} times as long as this index, "
+            f"of {scan['entries']:,} entries"
         )
 
 
@@ -66,17 +66,16 @@ def _pairs(one: Told) -> Iterator[str]:
         f"{one['different']:,} different{_unread(one)}"
     )
     yield ""
-    rows = [(f"AskOnce: {one['threshold']:.2f} and guards", *_shares(one, PAIRS[:3]))]
+    rows = [(f"AskOnce {one['threshold']:.2f}", *_shares(one, PAIRS[:3]))]
     rows += [
-        (f"threshold {fixed['threshold']:.2f}", *_shares(fixed, PAIRS[:3]))
+        (f"{fixed['threshold']:.2f} alone", *_shares(fixed, PAIRS[:3]))
         for fixed in one["compared"]["fixed"]
     ]
     yield from columns(("what serves", "recall", "wrong rate", "precision"), rows)
     yield ""
     best, bare = one["recall_at_precision_95"], one["compared"]["recall_at_precision_95"]
     yield (
-        f"Best recall with 95 % precision, over all thresholds: {_percent(best)} with guards, "
-        f"{_percent(bare)} without"
+        f"Best recall with 95 % precision: {_percent(best)} with guards, {_percent(bare)} without"
     )
 
 
@@ -86,20 +85,22 @@ def _stream(one: Told) -> Iterator[str]:
         f"{one['out_of_scope']:,} out of scope{_unread(one)}"
     )
     yield ""
-    rows = [(f"AskOnce: {one['threshold']:.2f} and guards", *_shares(one, STREAMS))]
-    rows.append(("  without exact repeats", *_shares(one["without_repeats"], STREAMS)))
-    rows += [
-        (f"threshold {fixed['threshold']:.2f}", *_shares(fixed, STREAMS))
-        for fixed in one["compared"]["fixed"]
+    told = [
+        (f"AskOnce {one['threshold']:.2f}", one),
+        ("  new words", one["without_repeats"]),
+        *((f"{fixed['threshold']:.2f} alone", fixed) for fixed in one["compared"]["fixed"]),
+        *((f"vCache {vcache['delta']:.2f}", vcache) for vcache in one["compared"]["vcache"]),
     ]
-    rows += [
-        (f"vCache, delta {vcache['delta']:.2f}", *_shares(vcache, STREAMS))
-        for vcache in one["compared"]["vcache"]
-    ]
-    heads = ("what serves", "hit rate", "wrong of hits", "wrong of all", "out of scope served")
-    yield from columns(heads, rows)
+    # Of the last two only the rates: with four intervals a line has no room in 80 columns.
+    yield from columns(
+        ("what serves", "hit rate", "wrong of hits", "wrong of all", "out of scope"),
+        [(name, *_shares(run, STREAMS[:2]), *_rates(run, STREAMS[2:])) for name, run in told],
+    )
     yield ""
-    yield f"{_percent(one['exact_repeats'])} of the questions repeat an earlier one word by word"
+    yield (
+        f"{_percent(one['exact_repeats'])} of the questions repeat an earlier one word by word; "
+        "`new words` is without them"
+    )
     yield ""
     yield from _over_time(one["over_time"])
 
@@ -139,11 +140,15 @@ def _shares(one: Told, names: Sequence[str]) -> list[str]:
     return [_share(one[name], one["intervals"][name]) for name in names]
 
 
+def _rates(one: Told, names: Sequence[str]) -> list[str]:
+    return ["-" if one[name] is None else f"{100 * one[name]:.1f}" for name in names]
+
+
 def _share(rate: float | None, interval: Sequence[float] | None) -> str:
     if rate is None or interval is None:
         return "-"
     low, high = (f"{100 * end:.1f}" for end in interval)
-    return f"{100 * rate:.1f} % [{low}, {high}]"
+    return f"{100 * rate:.1f} [{low}, {high}]"
 
 
 def _percent(rate: float | None) -> str:
