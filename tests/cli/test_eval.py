@@ -120,6 +120,7 @@ def test_a_stream_fills_a_cache_over_time(run: Run) -> None:
     assert told["out_of_scope_served"] == 1.0
     assert told["exact_repeats"] == pytest.approx(1 / 7, abs=1e-6)
     assert told["without_repeats"]["questions"] == 6
+    assert told["compared"]["fixed"][0]["without_repeats"]["questions"] == 6
     assert [bucket["hits"] for bucket in told["over_time"]] == [0, 0, 1, 1, 1, 0, 1]
     assert [bucket["wrong"] for bucket in told["over_time"]] == [0, 0, 0, 0, 1, 0, 1]
     assert told["over_time"][0]["wrong_share_of_hits"] is None

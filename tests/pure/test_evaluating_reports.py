@@ -103,10 +103,10 @@ STREAM = [
 def test_a_stream_looks_beyond_what_a_guard_vetoes() -> None:
     report = report_stream("set", STREAM, by_length, prepare, threshold=0.9)  # type: ignore[arg-type]
 
-    assert report.served.hit_rate.count == 1
-    assert report.served.wrong_share_of_hits.count == 0
-    assert report.served.out_of_scope_served.count == 0
-    assert (report.repeats.count, report.fresh.hit_rate.total) == (1, 3)
+    assert report.served.replayed.hit_rate.count == 1
+    assert report.served.replayed.wrong_share_of_hits.count == 0
+    assert report.served.replayed.out_of_scope_served.count == 0
+    assert (report.repeats.count, report.served.fresh.hit_rate.total) == (1, 3)
     bare = {run.number: run.replayed for run in report.fixed}
     assert bare[0.95].hit_rate.count == 3
     assert bare[0.95].wrong_share_of_hits.count == 3

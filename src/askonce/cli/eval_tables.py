@@ -87,22 +87,27 @@ def _stream(one: Told) -> Iterator[str]:
     yield ""
     told = [
         (f"AskOnce {one['threshold']:.2f}", one),
-        ("  new words", one["without_repeats"]),
         *((f"{fixed['threshold']:.2f} alone", fixed) for fixed in one["compared"]["fixed"]),
         *((f"vCache {vcache['delta']:.2f}", vcache) for vcache in one["compared"]["vcache"]),
     ]
+    yield from _policies(told)
+    yield ""
+    yield (
+        f"{_percent(one['exact_repeats'])} of the questions repeat an earlier one word by word; "
+        "without them:"
+    )
+    yield ""
+    yield from _policies([(name, run["without_repeats"]) for name, run in told])
+    yield ""
+    yield from _over_time(one["over_time"])
+
+
+def _policies(told: Sequence[tuple[str, Told]]) -> Iterator[str]:
     # Of the last two only the rates: with four intervals a line has no room in 80 columns.
     yield from columns(
         ("what serves", "hit rate", "wrong of hits", "wrong of all", "out of scope"),
         [(name, *_shares(run, STREAMS[:2]), *_rates(run, STREAMS[2:])) for name, run in told],
     )
-    yield ""
-    yield (
-        f"{_percent(one['exact_repeats'])} of the questions repeat an earlier one word by word; "
-        "`new words` is without them"
-    )
-    yield ""
-    yield from _over_time(one["over_time"])
 
 
 def _over_time(buckets: Sequence[Told]) -> Iterator[str]:

@@ -88,15 +88,10 @@ def plain_stream(report: StreamReport, search: SearchCost | None) -> dict[str, A
         "name": report.name,
         "questions": report.questions,
         "needs": report.needs,
-        "out_of_scope": report.served.out_of_scope_served.total,
+        "out_of_scope": report.served.replayed.out_of_scope_served.total,
         "without_vector": report.without_vector,
-        "threshold": report.threshold,
-        **_plain_replayed(report.served),
+        **_plain_run("threshold", report.served),
         "exact_repeats": _rounded(report.repeats.rate or 0.0),
-        "without_repeats": {
-            "questions": report.fresh.hit_rate.total,
-            **_plain_replayed(report.fresh, over_time=False),
-        },
         "curve": [_plain_run("threshold", run, over_time=False) for run in report.curve],
         "compared": {
             "fixed": [_plain_run("threshold", run) for run in report.fixed],
@@ -157,7 +152,14 @@ def _plain_replayed(replayed: Replayed, *, over_time: bool = True) -> dict[str, 
 
 
 def _plain_run(number: str, run: Run, *, over_time: bool = True) -> dict[str, Any]:
-    return {number: run.number, **_plain_replayed(run.replayed, over_time=over_time)}
+    return {
+        number: run.number,
+        **_plain_replayed(run.replayed, over_time=over_time),
+        "without_repeats": {
+            "questions": run.fresh.hit_rate.total,
+            **_plain_replayed(run.fresh, over_time=False),
+        },
+    }
 
 
 def _plain_search(search: SearchCost | None) -> dict[str, Any]:

@@ -25,11 +25,11 @@ MakeSearch = Callable[[Sequence[Question], int], Search]
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A policy by its name and its one number, and what it made of the stream."""
+    """A policy by its one number, what it made of the stream, and of that without repeats."""
 
-    policy: str
     number: float
     replayed: Replayed
+    fresh: Replayed
 
 
 class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +37,8 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `served` is what would be served: the nearest few, the threshold and the guards. `curve` moves
     the threshold and keeps the guards. `fixed` has no guards, and neither has `vcache`; both look
-    at the nearest one only, as they are published. `fresh` is `served` on the stream without the
-    questions whose very words came before, of which there are `repeats`: an exact cache has those.
+    at the nearest one only, as they are published. `repeats` is the share of questions whose very
+    words came before: an exact cache has those, so each policy also replays the others alone.
     """
 
     name: str
@@ -47,8 +47,7 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     without_vector: int
     threshold: float
     repeats: Share
-    served: Replayed
-    fresh: Replayed
+    served: Run
     curve: list[Run]
     fixed: list[Run]
     vcache: list[Run]
@@ -70,13 +69,18 @@ def report_stream(
         nearest = _guarded(asked, search(asked, CANDIDATES), read, at, notes)
         return replay(asked, nearest, FixedThreshold(at))
 
-    def bare(policy: Policy) -> Replayed:
-        return replay(questions, _plain(search(questions, 1)), policy)
+    def bare(policy: Callable[[float], Policy], number: float) -> Run:
+        return Run(
+            number,
+            *(
+                replay(asked, _plain(search(asked, 1)), policy(number))
+                for asked in (questions, fresh)
+            ),
+        )
 
+    fresh = without_repeats(questions)
     notes: list[Proposed] = []
-    served = guarded(questions, threshold, notes)
-    fixed = [Run("fixed", at, bare(FixedThreshold(at))) for at in FIXED]
-    fresh = list({question.text: question for question in reversed(questions)}.values())[::-1]
+    served = Run(threshold, guarded(questions, threshold, notes), guarded(fresh, threshold, []))
     return StreamReport(
         name=name,
         questions=len(questions),
@@ -85,15 +89,24 @@ def report_stream(
         threshold=threshold,
         repeats=share(len(questions) - len(fresh), len(questions)),
         served=served,
-        fresh=guarded(fresh, threshold, []),
         curve=[
-            Run("guarded", at, served if at == threshold else guarded(questions, at, []))
+            served
+            if at == threshold
+            else Run(at, guarded(questions, at, []), guarded(fresh, at, []))
             for at in sorted({*FIXED, threshold})
         ],
-        fixed=fixed,
-        vcache=[Run("vcache", delta, bare(VCache(delta))) for delta in DELTAS],
+        fixed=[bare(FixedThreshold, at) for at in FIXED],
+        vcache=[bare(VCache, delta) for delta in DELTAS],
         guards=effects_of(notes),
     )
+
+
+def without_repeats(questions: Sequence[Question]) -> list[Question]:
+    """The questions whose very words did not come before, in their order."""
+    first: dict[str, Question] = {}
+    for question in questions:
+        first.setdefault(question.text, question)
+    return list(first.values())
 
 
 def _plain(search: Search) -> Nearest:
