@@ -324,6 +324,7 @@ def test_one_bad_file_does_not_stop_the_others(run: Run) -> None:
         (["--threshold", "2"], "--threshold"),
         (["--threshold", "nan"], "--threshold"),
         (["--limit", "0"], "--limit"),
+        (["--pairs", "-", "--stream", "-"], "only one set can come from standard input"),
         (["--zipf", "1"], "give a --stream FILE"),
         (["--embedder", "nonsense"], "no embedder has this address"),
         (["--stream", "stream.jsonl.gz", "--out-of-scope", "stream.jsonl.gz",

@@ -75,6 +75,8 @@ def _sets(options: argparse.Namespace) -> tuple[list[Set], list[Complaint]]:
         if options.zipf is not None or options.out_of_scope:
             raise ConfigError("--zipf and --out-of-scope rearrange streams; give a --stream FILE")
         return [_limited(one, options.limit) for one in shipped_sets()], []
+    if [*options.pairs, *options.stream, options.out_of_scope].count("-") > 1:
+        raise ConfigError("only one set can come from standard input")
     complaints: list[Complaint] = []
     strangers = _strangers(options, complaints)
     sets: list[Set] = []

@@ -36,7 +36,11 @@ unless --embedder says so. Needs: pip install 'askonce[semantic]', and for --plo
 
 def _add_sets(parser: Parser) -> None:
     parser.add_argument(
-        "--pairs", metavar="FILE", action="append", default=[], help="a set of pairs; repeatable"
+        "--pairs",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a set of pairs; - is standard input; repeatable",
     )
     parser.add_argument(
         "--stream", metavar="FILE", action="append", default=[], help="a stream; repeatable"
