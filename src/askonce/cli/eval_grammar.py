@@ -10,17 +10,19 @@ def add_eval(commands: "Commands[Parser]") -> None:
         "measure how well matching by meaning would do, on your own questions",
         """
 Reads sets of questions for which the right answer is known, and reports what
-matching by meaning would find and what it would get wrong, with 95 % intervals,
-beside thresholds without guards, the scan of tutorials and vCache:
+matching by meaning would find and what it would get wrong, with 95 %
+intervals, beside thresholds without guards, tutorials' scan and vCache:
 
-  --pairs FILE   {"a": ..., "b": ..., "same": true}; would one answer serve both?
-  --stream FILE  {"text": ..., "intent": ...} in the order of time; a hit is right
-                 if the entry has the same "intent" (or "need"); without one, none is
+  --pairs FILE   {"a": ..., "b": ..., "same": true}
+                 would one answer serve both?
+  --stream FILE  {"text": ..., "intent": ...}, in the order of time
+                 a hit is right if the entry has the same "intent" (or
+                 "need"); without one, no hit is right
 
-One JSON object a line, plain or gzip. A line that is wrong is told and skipped.
-Without files: the sets that ship with AskOnce. Nothing leaves this machine
-unless --embedder says so. Needs: pip install 'askonce[semantic]', and for --plots
-'askonce[eval]'.
+One JSON object a line, plain or gzip. A line that is wrong is told and
+skipped. Without files: the sets that ship with AskOnce. Nothing leaves this
+machine unless --embedder says so. Needs: pip install 'askonce[semantic]', and
+'askonce[eval]' for --plots. Exit status 2: nothing was left to measure.
 """,
         """
   askonce eval
