@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench bench-peers docs pins clean
+.PHONY: help setup run demo test check fix bench bench-peers eval docs pins clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -37,6 +37,12 @@ bench: $(READY) ## measure: a table, and JSON in .bench/
 
 bench-peers: $(READY) ## measure against other caches, each in a virtual environment of its own
 	@$(BIN)/python -m bench.peers
+
+# Public sets of questions to measure matching by meaning with; without them, those that ship.
+DATA ?= $(wildcard ../shared/data)
+
+eval: $(READY) ## measure matching by meaning: tables, JSON and pictures in .bench/eval/
+	@$(BIN)/python -m bench.evaluate $(if $(DATA),--data $(DATA))
 
 docs: $(READY) ## regenerate docs/cli.md and check every link
 	@$(BIN)/python scripts/docs.py

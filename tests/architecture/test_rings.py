@@ -91,7 +91,16 @@ STORY = {
     "texts",
     "writing",
 }
-ROOTS = {"cache", "cache_settings", "gateway.__init__", "moving", "rack", "semantic_rack", "works"}
+ROOTS = {
+    "cache",
+    "cache_settings",
+    "gateway.__init__",
+    "measuring",
+    "moving",
+    "rack",
+    "semantic_rack",
+    "works",
+}
 FACES = {"__init__", "cli", "gateway", "integrations", "transport"}
 PRACTICE = {"practice"}  # a provider to practice with: not the product's core
 
@@ -105,6 +114,7 @@ MAY_IMPORT = {
         "story",
         "roots",
         "faces",
+        "embedders.__init__",
         "stores.__init__",
         "stores.event_source",
         "practice",

@@ -47,6 +47,7 @@ COMMANDS = (
     "docs sync",
     "rules",
     "rules test",
+    "eval",
     "config",
 )
 BODY = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}

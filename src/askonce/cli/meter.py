@@ -10,13 +10,14 @@ _LINE_EVERY_S = 5.0
 
 
 class Meter:
-    """Shows a growing number of entries, and how many were done in a second.
+    """Shows a growing number of entries (or other `things`), and how many were done in a second.
 
     Without a `total`, nobody knows how many there will be. `started` of them were done before.
     """
 
-    def __init__(self, verb: str, total: int | None = None) -> None:
+    def __init__(self, verb: str, total: int | None = None, *, things: str = "entries") -> None:
         self._verb = verb
+        self._things = things
         self._total = total
         self._tick = Blocking().tick
         self._began = self._tick()
@@ -34,7 +35,7 @@ class Meter:
             self._lined = self._tick()
             of = f" of {self._total:,}" if self._total is not None else ""
             rate = round((done - self._started) / self.seconds)
-            print(f"{self._verb}: {done:,}{of} entries, {rate:,} a second", file=sys.stderr)
+            print(f"{self._verb}: {done:,}{of} {self._things}, {rate:,} a second", file=sys.stderr)
 
     @property
     def seconds(self) -> float:
@@ -43,7 +44,7 @@ class Meter:
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
-            self._bar = _new_bar()
+            self._bar = _new_bar(self._things)
         if self._bar is not None:
             self._bar.add_task(self._verb, total=self._total)
             self._bar.start()
@@ -59,7 +60,7 @@ class Meter:
             self._bar.stop()
 
 
-def _new_bar() -> Any:
+def _new_bar(things: str) -> Any:
     """A bar of rich's; None where rich is not installed."""
     try:
         from rich.console import Console
@@ -69,17 +70,17 @@ def _new_bar() -> Any:
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
-    class Entries(ProgressColumn):
-        """So many entries, so many a second."""
+    class Things(ProgressColumn):
+        """So many things, so many a second."""
 
         def render(self, task: Task) -> Text:
             of = f" of {task.total:,.0f}" if task.total is not None else ""
-            return Text(f"{task.completed:,.0f}{of} entries, {task.speed or 0:,.0f} a second")
+            return Text(f"{task.completed:,.0f}{of} {things}, {task.speed or 0:,.0f} a second")
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        Entries(),
+        Things(),
         TimeRemainingColumn(compact=True),
         console=Console(stderr=True),
         transient=True,

@@ -2,6 +2,7 @@
 
 from askonce import __version__
 from askonce.cli.docs_grammar import add_docs
+from askonce.cli.eval_grammar import add_eval
 from askonce.cli.grammar import Commands as _Commands
 from askonce.cli.grammar import Parser
 from askonce.cli.grammar import add as _add
@@ -46,6 +47,7 @@ def new_parser() -> Parser:
         add_forget,
         add_docs,
         add_rules,
+        add_eval,
         _add_config,
     ):
         add(commands)

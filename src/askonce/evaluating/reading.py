@@ -7,6 +7,9 @@ import msgspec
 
 T = TypeVar("T")
 
+LONGEST = 1 << 20
+"""How long a line may be, in bytes or characters. No question is as long."""
+
 
 class Fault(msgspec.Struct, frozen=True):
     """A line that could not be read; lines are counted from 1."""
@@ -32,6 +35,8 @@ def read_objects(
         if not line.strip():
             continue
         try:
+            if len(line) > LONGEST:
+                raise Wrong(f"longer than {LONGEST:,} bytes")
             found = msgspec.json.decode(line)
             if not isinstance(found, dict):
                 raise Wrong("not a JSON object")

@@ -2,7 +2,7 @@
 
 import bisect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -48,51 +48,7 @@ def metrics(
     sources: Mapping[str, str],
 ) -> bytes:
     """Prometheus' text format; labels are the words of the design and nothing else."""
-    lines: list[str] = []
-
-    def counter(name: str, text: str, values: dict[str, object], label: str = "") -> None:
-        lines.append(f"# HELP askonce_{name} {text}")
-        lines.append(f"# TYPE askonce_{name} counter")
-        for word, value in values.items():
-            labels = f'{{{label}="{word}"}}' if label else ""
-            lines.append(f"askonce_{name}{labels} {value}")
-
-    outcomes: dict[str, object] = {o.value: stats.outcomes.get(o.value, 0) for o in Outcome}
-    counter("calls_total", "Calls answered, by outcome.", outcomes, "outcome")
-    counter("reasons_total", "Why calls were missed or bypassed.", dict(stats.reasons), "because")
-    counter(
-        "not_stored_total", "Whole answers not stored, and why.", dict(stats.not_stored), "because"
-    )
-    counter("stored_total", "Answers stored.", {"": stats.stored})
-    counter("errors_total", "Faults of the cache that a call went on without.", {"": stats.errors})
-    counter("upstream_calls_total", "Calls sent to a provider.", {"": stats.upstream})
-    counter("saved_tokens_total", "Tokens not paid for again.", {"": stats.saved_tokens})
-    counter("saved_usd_total", "US dollars not paid again.", {"": stats.saved_usd})
-    counter("unpriced_total", "Saved answers whose price is not known.", {"": stats.unpriced})
-    counter(
-        "semantic_total",
-        "What matching by meaning did, see docs/semantic.md.",
-        dict(stats.semantic),
-        "what",
-    )
-    counter(
-        "layer_hits_total",
-        "Answers that a layer below memory had.",
-        {name: layer.hits for name, layer in stats.layers.items()},
-        "layer",
-    )
-    counter(
-        "layer_errors_total",
-        "Calls of a layer that failed or took too long.",
-        {name: layer.errors for name, layer in stats.layers.items()},
-        "layer",
-    )
-    counter(
-        "layer_dropped_total",
-        "Answers that were not written to a layer: its queue was full, or it was down.",
-        {name: layer.dropped for name, layer in stats.layers.items()},
-        "layer",
-    )
+    lines = [line for family in _counters(stats) for line in family.lines()]
     lines.append("# HELP askonce_layer_up Whether a layer's circuit breaker is closed.")
     lines.append("# TYPE askonce_layer_up gauge")
     for name, layer in stats.layers.items():
@@ -106,6 +62,48 @@ def metrics(
         lines.append(f"askonce_{name} {value}")
     lines += latencies.lines()
     return ("\n".join(lines) + "\n").encode()
+
+
+class _Counter(NamedTuple):
+    """A family of counters: one number for each value of its label, or one alone."""
+
+    name: str
+    text: str
+    values: Mapping[str, object]
+    label: str = ""
+
+    def lines(self) -> Iterable[str]:
+        yield f"# HELP askonce_{self.name} {self.text}"
+        yield f"# TYPE askonce_{self.name} counter"
+        for word, value in self.values.items():
+            labels = f'{{{self.label}="{word}"}}' if self.label else ""
+            yield f"askonce_{self.name}{labels} {value}"
+
+
+def _counters(stats: Stats) -> Iterable[_Counter]:
+    outcomes = {o.value: stats.outcomes.get(o.value, 0) for o in Outcome}
+    yield _Counter("calls_total", "Calls answered, by outcome.", outcomes, "outcome")
+    text = "Why calls were missed or bypassed."
+    yield _Counter("reasons_total", text, stats.reasons, "because")
+    text = "Whole answers not stored, and why."
+    yield _Counter("not_stored_total", text, stats.not_stored, "because")
+    yield _Counter("stored_total", "Answers stored.", {"": stats.stored})
+    text = "Faults of the cache that a call went on without."
+    yield _Counter("errors_total", text, {"": stats.errors})
+    yield _Counter("upstream_calls_total", "Calls sent to a provider.", {"": stats.upstream})
+    yield _Counter("saved_tokens_total", "Tokens not paid for again.", {"": stats.saved_tokens})
+    yield _Counter("saved_usd_total", "US dollars not paid again.", {"": stats.saved_usd})
+    text = "Saved answers whose price is not known."
+    yield _Counter("unpriced_total", text, {"": stats.unpriced})
+    text = "What matching by meaning did, see docs/semantic.md."
+    yield _Counter("semantic_total", text, stats.semantic, "what")
+    layers = stats.layers.items()
+    text = "Answers that a layer below memory had."
+    yield _Counter("layer_hits_total", text, {n: one.hits for n, one in layers}, "layer")
+    text = "Calls of a layer that failed or took too long."
+    yield _Counter("layer_errors_total", text, {n: one.errors for n, one in layers}, "layer")
+    text = "Answers that were not written to a layer: its queue was full, or it was down."
+    yield _Counter("layer_dropped_total", text, {n: one.dropped for n, one in layers}, "layer")
 
 
 def plain_stats(stats: Stats) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+"""How well does matching by meaning do, on the sets that ship and on development data?
+
+    python -m bench.evaluate [--data FOLDER] [--limit N] [--out FOLDER]
+
+FOLDER has public sets as JSON lines, gzip; one that is missing is skipped with a line saying so.
+Every set's numbers go to .bench/eval/SET.json, its picture beside it, all numbers to all.json.
+Each text is embedded once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from askonce.cli import eval_plots, eval_tables
+from askonce.cli.columns import show_json
+from askonce.cli.eval import embed, report
+from askonce.errors import ConfigError
+from askonce.evaluating.draws import Draws
+from askonce.evaluating.pairs import Pair
+from askonce.evaluating.reading import read_objects
+from askonce.evaluating.streams import mixed_in, zipf_arrivals
+from askonce.matching import THRESHOLD
+from askonce.measuring import PairSet, Set, StreamSet, measure
+from askonce.measuring.files import lines_of, read_pair_set, read_stream_set
+from askonce.measuring.meanings import Meanings
+from askonce.measuring.shipped import shipped_sets
+
+OUT = Path(".bench/eval")
+SEED, EXPONENT = 1, 0.8
+OUT_OF_SCOPE = 0.04
+SUBJECTS = 40
+"""How many subjects of each relation of ParaRel make pairs."""
+
+
+class Relation(msgspec.Struct):
+    """A relation of ParaRel: its wordings, with [X] for the subject and [Y] for the answer."""
+
+    patterns: list[str]
+    subjects: list[str]
+
+
+class Source(NamedTuple):
+    """A set under the name of its file, made out of the files that it needs."""
+
+    name: str
+    needs: tuple[str, ...]
+    make: Callable[..., Set]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.evaluate")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="development data")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N of each set")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
+    options = parser.parse_args()
+    sets = [cut(one, options.limit) for one in (*shipped_sets(), *development(options.data))]
+    meanings = Meanings.of("local")
+    embed(sets, meanings)
+    options.out.mkdir(parents=True, exist_ok=True)
+    told = [saved(one, meanings, options.out) for one in sets]
+    write(options.out / "all.json", report(told, meanings.embedder.name, THRESHOLD))
+    print("\n".join(eval_tables.show(told)))
+    print(f"numbers and pictures: {options.out}/")
+    return 0
+
+
+def development(folder: Path | None) -> Iterator[Set]:
+    """The sets of the folder's files; a line for each that is not there."""
+    if folder is None:
+        print("no development data: only the sets that ship", file=sys.stderr)
+        return
+    for name, needs, make in SOURCES:
+        paths = [folder / f"{need}.jsonl.gz" for need in needs]
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            print(f"{name}: skipped, there is no {', '.join(missing)}", file=sys.stderr)
+        else:
+            yield make(name, *map(str, paths))
+
+
+def saved(one: Set, meanings: Meanings, out: Path) -> dict[str, Any]:
+    print(f"measuring: {one.name} ...", file=sys.stderr, flush=True)
+    told = measure(one, meanings, threshold=THRESHOLD)
+    write(out / f"{one.name}.json", report([told], meanings.embedder.name, THRESHOLD))
+    eval_plots.draw(told, out / f"{one.name}.png")
+    return told
+
+
+def write(path: Path, told: dict[str, Any]) -> None:
+    path.write_text(show_json(told) + "\n", encoding="utf-8")
+
+
+def cut(one: Set, limit: int | None) -> Set:
+    if isinstance(one, PairSet):
+        return one._replace(pairs=one.pairs[:limit])
+    return one._replace(questions=one.questions[:limit])
+
+
+def labelled(name: str, path: str) -> Set:
+    """Pairs as they are in the file."""
+    found, _ = read_pair_set(path)
+    return found._replace(name=name)
+
+
+def arriving(name: str, path: str, strangers: str | None = None) -> Set:
+    """The questions by Zipf's law, with out-of-scope ones among them if there are any."""
+    found, _ = read_stream_set(path)
+    asked = zipf_arrivals(found.questions, count=len(found.questions), exponent=EXPONENT, seed=SEED)
+    if strangers is not None:
+        texts = list(dict.fromkeys(one.text for one in read_stream_set(strangers)[0].questions))
+        enough = round(len(texts) * (1 - OUT_OF_SCOPE) / OUT_OF_SCOPE)
+        asked = mixed_in(asked[:enough], texts, part=OUT_OF_SCOPE, seed=SEED)
+    return StreamSet(name, asked)
+
+
+def swapped(name: str, path: str) -> Set:
+    """ParaRel: one subject in two wordings is the same, two subjects in one wording are not."""
+    relations, faults = read_objects(lines_of(path), lambda row: msgspec.convert(row, Relation))
+    if faults:
+        raise ConfigError(f"{path}: line {faults[0].line}: {faults[0].why}")
+    return PairSet(name, [pair for one in relations for pair in islice(swaps(one), 2 * SUBJECTS)])
+
+
+def swaps(relation: Relation) -> Iterator[Pair]:
+    if len(relation.patterns) < 2:
+        return
+    draws = Draws(SEED)
+    subjects = draws.shuffled(relation.subjects)
+    for number, subject in enumerate(subjects):
+        one, two = draws.shuffled(relation.patterns)[:2]
+        other = subjects[(number + 1) % len(subjects)]
+        yield Pair(filled(one, subject), filled(two, subject), True)
+        yield Pair(filled(one, subject), filled(one, other), False)
+
+
+def filled(pattern: str, subject: str) -> str:
+    return pattern.replace("[X]", subject).replace("[Y]", "...")
+
+
+SOURCES = (
+    Source("qqp", ("qqp",), labelled),
+    Source("mqp", ("mqp",), labelled),
+    Source("paws_qqp", ("paws_qqp",), labelled),
+    Source("pararel", ("pararel",), swapped),
+    Source("banking77", ("banking77", "clinc150_out_of_scope"), arriving),
+    Source("clinc150", ("clinc150", "clinc150_out_of_scope"), arriving),
+    Source("uqv100", ("uqv100_variants",), arriving),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
