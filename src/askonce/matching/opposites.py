@@ -16,7 +16,7 @@ fast slow, faster slower, fastest slowest, hot cold, hottest coldest, warm cool,
 earlier later, earliest latest, first last, old new, old young, older younger, oldest youngest,
 oldest newest, rich poor, richest poorest, cheap expensive, cheapest expensive, easy hard, easy
 difficult, easier harder, easiest hardest, happy sad, love hate, like dislike, like hate, buy
-sell, buying selling, buy rent, lend borrow, import export, send receive, give take, upload
+sell, buying selling, buy rent, lend borrow, import export, send receive, used left, used remaining, taken left, spent left,  upload
 download, install uninstall, enable disable, activate deactivate, open close, open closed, lock
 unlock, block unblock, follow unfollow, friend unfriend, connect disconnect, add remove, add
 delete, create delete, start stop, start end, start finish, begin end, enter exit, enter leave,
@@ -64,8 +64,24 @@ causes treatment, causes cure, symptoms treatment, symptoms cure, effective inef
 inefficient, mortal immortal, moral immoral, normal abnormal, regular irregular, visible
 invisible, reversible irreversible, complete incomplete, dependent independent, mature immature,
 experienced inexperienced, lucky unlucky, employed unemployed, employment unemployment, known
-unknown, popular unpopular, common uncommon, common rare, usual unusual, fair unfair, conditional
-unconditional, limited unlimited, loss gain
+unknown, popular unpopular, larger smaller,
+taller shorter, tallest shortest, hotter colder, warmer cooler, stronger weaker, richer poorer,
+happier sadder, safer riskier, heavier lighter, heaviest lightest, heavy light, wide narrow, wider
+narrower, deep shallow, thick thin, thicker thinner, thin fat, near far, nearest farthest, closest
+farthest, loud quiet, louder quieter, soft hard, rough smooth, sharp blunt, sharp dull, clean
+dirty, bright dark, brighter darker, bright dim, full empty, fill empty, tight loose, wet dry,
+awake asleep, odd even, plus minus, add subtract, multiply divide, born died, birth death, prefix
+suffix, uppercase lowercase, upper lower, show hide, hide reveal, expand collapse, rise fall,
+rising falling, raise lower, grow shrink, inflate deflate, promote demote, hire fire, hired fired,
+praise criticize, remember forget, succeed fail, success failure, victory defeat, winner loser,
+war peace, build destroy, create destroy, save spend, saving spending, earn spend, sit stand,
+sleep wake, rainy sunny, cloudy sunny, urban rural, heaven hell, optimism pessimism, wealth
+poverty, comedy tragedy, predator prey, lender borrower, inhale exhale, absorb emit, attract
+repel, clockwise counterclockwise, clockwise anticlockwise, on off, attach detach, during after,
+during before, until after, confident insecure, brave cowardly, kind cruel, polite rude, generous
+stingy, humble arrogant, lazy hardworking, careful careless, innocent guilty, sweet sour, sweet
+bitter, fresh stale, fresh rotten, fresh frozen, common uncommon, common rare, usual unusual, fair
+unfair, conditional unconditional, limited unlimited, loss gain
 """
 )
 """Pairs of which each word says the opposite, or the other one, of its partner."""
@@ -122,7 +138,21 @@ noun verb adjective adverb pronoun,
 cm mm km kg mg lb oz mile inch yard,
 aries taurus gemini cancer leo virgo libra scorpio sagittarius capricorn aquarius pisces,
 earthquake hurricane tornado tsunami flood volcano,
-anxiety depression autism schizophrenia adhd ocd
+anxiety depression autism schizophrenia adhd ocd,
+wooden glass metal plastic steel leather cotton silk wool paper rubber concrete marble,
+tomato potato carrot onion garlic cucumber lettuce spinach cabbage broccoli pumpkin mushroom,
+milk cream butter cheese yogurt,
+passport visa license,
+password username,
+boss landlord neighbor coworker roommate tenant,
+spring autumn summer winter,
+monday tuesday wednesday thursday friday saturday sunday,
+hydrogen oxygen nitrogen helium,
+http https ftp ssh smtp tcp udp,
+rice pasta bread noodle,
+christmas easter thanksgiving halloween ramadan diwali hanukkah,
+install update uninstall,
+credit debit
 """
 )
 """Families whose members are never the same thing: asking about one is not asking of another."""

@@ -13,6 +13,7 @@ _SYMMETRIC = words_of("difference relationship relation distanc far similar")
 _SHORT = 8
 _MANY = 60
 _STRAY = 0.2
+_TWO = 3  # words of two things that are told apart
 
 
 def other_direction(a: Text, b: Text) -> bool:
@@ -60,12 +61,14 @@ def other_order(a: Text, b: Text) -> bool:
     if a.is_terse or b.is_terse or ("by" in a.surfaces) != ("by" in b.surfaces):
         return False  # keywords in any order; active told as passive
     if (
-        a.flow != b.flow
-        and sorted(a.flow) == sorted(b.flow)
-        and len(a.flow) <= _MANY
-        and is_exchanged(a.flow, b.flow)
+        a.told != b.told
+        and len(a.told) == len(b.told) <= _MANY
+        and sorted(a.told) == sorted(b.told)
+        and is_exchanged(a.told, b.told)
     ):
         return not _is_symmetric(a, b, len(a.matter)) and not is_list_reordered(a.flow, b.flow)
+    if ("it" in a.surfaces) != ("it" in b.surfaces):
+        return False  # "my card is lost, how do I report it" tells in two steps what one may tell
     first, second = a.matter, b.matter
     longer = max(len(first), len(second))
     if first == second or longer < 3 or longer - min(len(first), len(second)) > longer * _STRAY:
@@ -90,7 +93,7 @@ def _swapped(words: Sequence[str], one: str, two: str) -> list[str]:
 def _is_symmetric(a: Text, b: Text, length: int) -> bool:
     """The difference between A and B is that between B and A; likewise far, relationship."""
     if a.phrases.compared and a.phrases.compared == b.phrases.compared:
-        return True
+        return len(a.phrases.compared) <= _TWO
     return length <= _SHORT and bool(_SYMMETRIC & a.bag & b.bag)
 
 

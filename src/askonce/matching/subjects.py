@@ -21,7 +21,16 @@ def other_numbers(a: Text, b: Text) -> bool:
         return (any(q.digits for q in left) and any(q.digits for q in right)) or len(left) + len(
             right
         ) == 2
-    return bool(left or right) and _is_telling(left or right, a if left else b, b if left else a)
+    if not left and not right:
+        return False
+    mine, other = (a, b) if left else (b, a)
+    # "One cup" is no amount to the reader of numbers; beside "five cups" it is.
+    if _ONE & (other.surfaces - mine.surfaces) and not _ONE & mine.surfaces:
+        return True
+    return _is_telling(left or right, mine, other)
+
+
+_ONE = frozenset(("one", "first", "single"))
 
 
 def _unmatched(a: Text, b: Text) -> list[Quantity]:
@@ -32,7 +41,10 @@ def _unmatched(a: Text, b: Text) -> list[Quantity]:
         q
         for q in only
         if not any(q.equals(other) for other in b.quantities)
-        and (q.written not in b.surfaces or any(q.written == o.written for o in b.quantities))
+        and (
+            q.written not in b.surfaces
+            or any(o.written in (q.written, f"-{q.written}") for o in b.quantities)
+        )
     ]
 
 
@@ -55,6 +67,8 @@ def other_dates(a: Text, b: Text) -> bool:
 
 def other_names(a: Text, b: Text) -> bool:
     """Each names something that the other does not, or one adds a name that narrows it."""
+    if a.letters != b.letters and a.letters - b.letters and b.letters - a.letters:
+        return True
     if a.places != b.places and a.places - b.places and b.places - a.places:
         return True
     left, right = _unknown(a, b), _unknown(b, a)
@@ -69,7 +83,7 @@ def _unknown(a: Text, b: Text) -> list[Name]:
     """The names of one text that the other has in no form; the first few are enough."""
     missing = (n for n in a.names if n.stem not in b.known and n.word not in b.known)
     few = itertools.islice(missing, _MANY)
-    return [n for n in few if not is_known(n, b.known, b.places, b.initials)]
+    return [n for n in few if not is_known(n, b)]
 
 
 _MANY = 16  # bounds the cost of texts that are nothing but names or numbers
@@ -104,10 +118,11 @@ def narrower(a: Text, b: Text) -> bool:
     if added == 1:
         return bool(roles & _NARROWING)
     opening = b.matter[at]
-    return opening in roles and (opening == "for" or (opening == "in" and end == len(b.matter)))
+    return opening in roles and (opening in _LIMITING or (opening == "in" and end == len(b.matter)))
 
 
 _NARROWING = words_of("in for of on at near under with")
+_LIMITING = words_of("for without except during per after before")
 _VAGUE = frozenset(map(canonical, words_of("""
     life world future time year general detail order case fact end past day today good bad new
     first real great beginner dummy sex dating best different various many more whole entire own
@@ -125,7 +140,11 @@ def other_kind(a: Text, b: Text) -> bool:
 
 
 def other_compared(a: Text, b: Text) -> bool:
-    """The difference between two things, and between three."""
+    """The difference between two things, and between three; one of two, or one of other two."""
+    if a.phrases.choices != b.phrases.choices and any(
+        _is_other_choice(one, two, a, b) for one in a.phrases.choices for two in b.phrases.choices
+    ):
+        return True
     if (
         len(a.phrases.compared) == len(b.phrases.compared)
         or not a.phrases.compared
@@ -133,6 +152,14 @@ def other_compared(a: Text, b: Text) -> bool:
     ):
         return False
     return _has_more(a.phrases.compared, b) or _has_more(b.phrases.compared, a)
+
+
+def _is_other_choice(ours: tuple[str, str], theirs: tuple[str, str], a: Text, b: Text) -> bool:
+    """Such as "rice or pasta", "rice or bread"."""
+    left, right = set(ours) - b.known, set(theirs) - a.known
+    if len(left) != 1 or len(right) != 1 or not set(ours) & set(theirs):
+        return False
+    return not any(resembles(word, b.known) for word in left)
 
 
 def _has_more(compared: frozenset[str], other: Text) -> bool:
@@ -143,12 +170,14 @@ def other_words(a: Text, b: Text) -> bool:
     """In a language that no other guard reads: the same sentence about something else."""
     if a.is_english or b.is_english or a.flow == b.flow:
         return False
-    if a.tongue.script in _UNSPACED:
+    if not _UNSPACED.isdisjoint((a.tongue.script, b.tongue.script)):
         return _is_substituted("".join(a.flow)[:_READ], "".join(b.flow)[:_READ], 6)
     left, right = a.bag - b.bag, b.bag - a.bag
     if not _is_substituted(a.flow, b.flow, 3) or not left or not right:
         return False
-    return any(not resembles(word, b.known) for word in left)
+    return any(not resembles(word, b.known) for word in left) or any(
+        not resembles(word, a.known) for word in right
+    )
 
 
 _UNSPACED = frozenset(("han", "kana", "thai"))
