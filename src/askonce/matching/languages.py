@@ -77,6 +77,10 @@ for _tongue, _words in _COMMON.items():
         _TONGUES[_word] = (*_TONGUES.get(_word, ()), _tongue)
 
 
+_UKRAINIAN, _RUSSIAN = frozenset("іїєґІЇЄҐ"), frozenset("ыэёъЫЭЁЪ")
+_LOOK = 600
+
+
 class Tongue(NamedTuple):
     """A script and a language; each empty where the text does not settle it."""
 
@@ -86,9 +90,13 @@ class Tongue(NamedTuple):
 
 def tongue_of(text: str, words: Iterable[str]) -> Tongue:
     """Read the script of the first letters and the language of the first words."""
-    script = "latin" if text.isascii() else _script(text[:600])
+    script = "latin" if text.isascii() else _script(text[:_LOOK])
     if script not in ("latin", "cyrillic"):
         return Tongue(script, "")
+    if script == "cyrillic" and not _UKRAINIAN.isdisjoint(text[:_LOOK]):
+        return Tongue(script, "uk")
+    if script == "cyrillic" and not _RUSSIAN.isdisjoint(text[:_LOOK]):
+        return Tongue(script, "ru")
     votes: Counter[str] = Counter()
     for word in words:
         tongues = _TONGUES.get(word, ())

@@ -267,8 +267,8 @@ _ORDINARY = frozenset(_WORDS.split()) | STOP | frozenset(ALIASES)
 _STEMS = frozenset(map(stem, _ORDINARY))
 _FORMERS = ("un", "re", "in", "dis", "over", "non", "pre", "mis", "out")
 _ENDINGS = words_of(
-    "ness ment ation ition tion sion able ible ful less ous ive ize ise ism ist ity ish ally est ier iest "
-    "al ic or y ance ence ship"
+    "ness ment ation ition tion sion able ible ful less ous ive ize ise ism ist ity ish ally est "
+    "ier iest al ic or y ance ence ship"
 )
 
 

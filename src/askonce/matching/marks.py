@@ -34,7 +34,7 @@ _FORMULA = re.compile(
     r"[\w.()!]{1,40}(?:\s?[-+*/^=<>\u2264\u2265\u00d7\u00f7]{1,2}\s?[\w.()!]{1,40}){1,20}"
 )
 _REAL_FORMULA = re.compile(
-    r"[=^*<>\u2264\u2265\u00d7\u00f7]|\w\s?\+\s?\w|\d\s?[-/]\s?[a-z]\b|\b[a-z]\s?[-/]\s?\d",
+    r"[=^*<>\u2264\u2265\u00d7\u00f7]|\w\s?\+\s?\w|\d\s-\s\d|\d\s?[-/]\s?[a-z]\b|\b[a-z]\s?[-/]\s?\d",
     re.IGNORECASE,
 )
 _FORM = re.compile(

@@ -36,7 +36,7 @@ def moods_of(words: Sequence[Token]) -> frozenset[str]:
             moods.update(("past",) if moods.isdisjoint(_TIMES) else ())
         elif word in _FUTURE or (word == "going" and ahead == "to"):
             moods.update(("future",) if moods.isdisjoint(_TIMES) else ())
-        elif word in _PRESENT:
+        elif word in _PRESENT and ahead != "going":
             moods.update(("present",) if moods.isdisjoint(_TIMES) else ())
         if word in _OBLIGED and ahead == "to" and at <= 2 and words[0].word in ("do", "does"):
             moods.add("must")

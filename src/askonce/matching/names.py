@@ -10,9 +10,10 @@ from askonce.matching import lexicon
 from askonce.matching.languages import Tongue, script_of
 from askonce.matching.letters import bare
 from askonce.matching.places import PEOPLES
+from askonce.matching.quantities import is_roman
 from askonce.matching.stems import canonical, singular
 from askonce.matching.tokens import Token
-from askonce.matching.units import ROMANS, UNITS
+from askonce.matching.units import NUMBER_WORDS, UNITS
 from askonce.matching.wordlists import words_of
 from askonce.matching.words import COORDINATORS, ROLES, STOP
 
@@ -47,13 +48,17 @@ def names_of(
     heavy = [t for t in tokens if t.is_word and t.word not in STOP]
     capitals = sum(t.surface[0].isupper() for t in heavy)
     # In A Title Or IN SHOUTING a capital says nothing.
-    told = capitals <= 1 or capitals < 0.75 * len(heavy) or len(heavy) < 4
+    told = capitals <= 1 or capitals < len(heavy) or len(heavy) < 4
     found: dict[str, Name] = {}
     for at, token in enumerate(tokens):
-        if not token.is_word or token.word in STOP or token.word in UNITS:
+        if not token.is_word or token.word in UNITS:
             continue
-        if token.word in ROMANS and token.surface.isupper():
-            continue  # a number: Henry VIII
+        if token.word in STOP:
+            if told and len(token.surface) > 1 and token.surface.isupper():
+                found[token.word] = _place(tokens, at, "strong")  # IT, US, WHO
+            continue
+        if is_roman(token) or token.word in NUMBER_WORDS:
+            continue
         kind = _kind(token, identifiers, tongue, told, english)
         if kind and token.word not in found:
             found[token.word] = _place(tokens, at, kind)

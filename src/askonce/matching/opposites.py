@@ -16,24 +16,24 @@ fast slow, faster slower, fastest slowest, hot cold, hottest coldest, warm cool,
 earlier later, earliest latest, first last, old new, old young, older younger, oldest youngest,
 oldest newest, rich poor, richest poorest, cheap expensive, cheapest expensive, easy hard, easy
 difficult, easier harder, easiest hardest, happy sad, love hate, like dislike, like hate, buy
-sell, buying selling, buy rent, lend borrow, import export, send receive, used left, used remaining, taken left, spent left,  upload
-download, install uninstall, enable disable, activate deactivate, open close, open closed, lock
-unlock, block unblock, follow unfollow, friend unfriend, connect disconnect, add remove, add
-delete, create delete, start stop, start end, start finish, begin end, enter exit, enter leave,
-arrive depart, arrival departure, arrive leave, win lose, pass fail, accept reject, accept
-decline, allow forbid, allow ban, legal illegal, legally illegally, true false, right wrong, right
-left, correct incorrect, possible impossible, safe dangerous, safe unsafe, healthy unhealthy,
-natural artificial, natural synthetic, public private, personal business, internal external, inner
-outer, inside outside, indoor outdoor, input output, inpatient outpatient, domestic international,
+sell, buying selling, buy rent, lend borrow, import export, send receive, upload download, install
+uninstall, enable disable, activate deactivate, open close, open closed, lock unlock, block
+unblock, follow unfollow, friend unfriend, connect disconnect, add remove, add delete, create
+delete, start stop, start end, start finish, begin end, enter exit, enter leave, arrive depart,
+arrival departure, arrive leave, win lose, pass fail, accept reject, accept decline, allow forbid,
+allow ban, legal illegal, legally illegally, true false, right wrong, right left, correct
+incorrect, possible impossible, safe dangerous, safe unsafe, healthy unhealthy, natural
+artificial, natural synthetic, public private, personal business, internal external, inner outer,
+inside outside, indoor outdoor, input output, inpatient outpatient, domestic international,
 national international, foreign domestic, local global, online offline, before after, above below,
 over under, up down, top bottom, front back, front rear, forward backward, include exclude,
 including excluding, always never, often rarely, everyone nobody, all none, everything nothing,
-alive dead, male female, man woman, men women, man girl, boy girl, boy woman, boys women, men
-girls, guy girl, guy woman, guys women, gay straight, gay lesbian, husband wife, boyfriend
-girlfriend, mother father, mom dad, mother daughter, father son, son daughter, brother sister,
-king queen, prince princess, actor actress, his her, he she, him her, parent child, parents
-children, employer employee, teacher student, buyer seller, landlord tenant, host guest, doctor
-patient, introvert extrovert, introverted extroverted, introversion extroversion, optimist
+alive dead, dying thriving, male female, man woman, men women, man girl, boy girl, boy woman, boys
+women, men girls, guy girl, guy woman, guys women, gay straight, gay lesbian, husband wife,
+boyfriend girlfriend, mother father, mom dad, mother daughter, father son, son daughter, brother
+sister, king queen, prince princess, actor actress, his her, he she, him her, parent child,
+parents children, employer employee, teacher student, buyer seller, landlord tenant, host guest,
+doctor patient, introvert extrovert, introverted extroverted, introversion extroversion, optimist
 pessimist, atheist theist, liberal conservative, democrat republican, capitalism socialism,
 capitalism communism, left-wing right-wing, vegetarian vegan, veg non-veg, north south, east west,
 northern southern, eastern western, summer winter, spring autumn, day night, morning evening,
@@ -64,24 +64,23 @@ causes treatment, causes cure, symptoms treatment, symptoms cure, effective inef
 inefficient, mortal immortal, moral immoral, normal abnormal, regular irregular, visible
 invisible, reversible irreversible, complete incomplete, dependent independent, mature immature,
 experienced inexperienced, lucky unlucky, employed unemployed, employment unemployment, known
-unknown, popular unpopular, larger smaller,
-taller shorter, tallest shortest, hotter colder, warmer cooler, stronger weaker, richer poorer,
-happier sadder, safer riskier, heavier lighter, heaviest lightest, heavy light, wide narrow, wider
-narrower, deep shallow, thick thin, thicker thinner, thin fat, near far, nearest farthest, closest
-farthest, loud quiet, louder quieter, soft hard, rough smooth, sharp blunt, sharp dull, clean
-dirty, bright dark, brighter darker, bright dim, full empty, fill empty, tight loose, wet dry,
-awake asleep, odd even, plus minus, add subtract, multiply divide, born died, birth death, prefix
-suffix, uppercase lowercase, upper lower, show hide, hide reveal, expand collapse, rise fall,
-rising falling, raise lower, grow shrink, inflate deflate, promote demote, hire fire, hired fired,
-praise criticize, remember forget, succeed fail, success failure, victory defeat, winner loser,
-war peace, build destroy, create destroy, save spend, saving spending, earn spend, sit stand,
-sleep wake, rainy sunny, cloudy sunny, urban rural, heaven hell, optimism pessimism, wealth
-poverty, comedy tragedy, predator prey, lender borrower, inhale exhale, absorb emit, attract
-repel, clockwise counterclockwise, clockwise anticlockwise, on off, attach detach, during after,
-during before, until after, confident insecure, brave cowardly, kind cruel, polite rude, generous
-stingy, humble arrogant, lazy hardworking, careful careless, innocent guilty, sweet sour, sweet
-bitter, fresh stale, fresh rotten, fresh frozen, common uncommon, common rare, usual unusual, fair
-unfair, conditional unconditional, limited unlimited, loss gain
+unknown, popular unpopular, larger smaller, taller shorter, tallest shortest, hotter colder,
+warmer cooler, stronger weaker, richer poorer, happier sadder, safer riskier, heavier lighter,
+heaviest lightest, heavy light, wide narrow, wider narrower, deep shallow, thick thin, thicker
+thinner, thin fat, near far, nearest farthest, closest farthest, loud quiet, louder quieter, soft
+hard, rough smooth, sharp blunt, sharp dull, clean dirty, bright dark, brighter darker, bright
+dim, full empty, fill empty, tight loose, awake asleep, odd even, plus minus, add subtract,
+multiply divide, born died, birth death, prefix suffix, uppercase lowercase, upper lower, show
+hide, hide reveal, expand collapse, grow shrink, inflate deflate, promote demote, hire fire, hired
+fired, praise criticize, remember forget, succeed fail, success failure, victory defeat, winner
+loser, build destroy, create destroy, save spend, saving spending, earn spend, sit stand, sleep
+wake, rainy sunny, cloudy sunny, urban rural, optimism pessimism, wealth poverty, comedy tragedy,
+predator prey, lender borrower, inhale exhale, absorb emit, attract repel, clockwise
+counterclockwise, clockwise anticlockwise, on off, used left, used remaining, taken left, spent
+left, attach detach, during after, during before, until after, confident insecure, brave cowardly,
+kind cruel, polite rude, generous stingy, humble arrogant, lazy hardworking, careful careless,
+sweet sour, sweet bitter, fresh stale, fresh rotten, fresh frozen, common uncommon, common rare,
+usual unusual, fair unfair, conditional unconditional, limited unlimited, loss gain
 """
 )
 """Pairs of which each word says the opposite, or the other one, of its partner."""

@@ -53,7 +53,7 @@ def measure(tokens: Sequence[Token]) -> Measures:
         elif word in NUMBER_WORDS:
             if _is_counting(tokens, at):
                 quantities.add(_quantity(tokens, at, str(NUMBER_WORDS[word]), False))
-        elif word in ROMANS and token.surface.isupper() and at:
+        elif word in ROMANS and is_roman(token) and at:
             quantities.add(Quantity(str(ROMANS[word]), "", float(ROMANS[word]), False))
         else:
             _read_day(tokens, at, dates)
@@ -141,6 +141,11 @@ def _quantity(
         dimension, factor = UNITS[unit]
         return Quantity(written, dimension, size * factor, digits)
     return Quantity(written, "", size, digits)
+
+
+def is_roman(token: Token) -> bool:
+    """Whether a word is a number in capitals: "Henry VIII's"."""
+    return token.word in ROMANS and token.surface.partition("'")[0].isupper()
 
 
 _MINUS = frozenset(("-", "minus", "negative"))

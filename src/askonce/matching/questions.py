@@ -16,6 +16,7 @@ _MEASURED = words_of("""
 _PEOPLE = words_of("to i we you one")
 _TIMES = words_of("time years months weeks days hours minutes")
 _TELLING = words_of("tell explain know say show ask help understand guide")
+_BEFORE_WHEN = _TELLING | words_of("me us about since until by of and or")
 
 
 def asking(tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def asking(tokens: Sequence[Token]) -> tuple[str, ...]:
         word = token.word
         before = tokens[at - 1].word if at else "."
         opens = token.starts or before in (",", "and", "or", "/", "&")
-        if word == "when" and token.starts and _is_clause(tokens, at):
+        if word == "when" and _is_clause(tokens, at):
             continue
         if word in _INTERROGATIVES and (opens or not asks):
             asks.append(_full(word, tokens, at))
@@ -36,6 +37,8 @@ def asking(tokens: Sequence[Token]) -> tuple[str, ...]:
 
 def _is_clause(tokens: Sequence[Token], at: int) -> bool:
     """Such as "when I pay, why ...": it says when, it does not ask it."""
+    if at and tokens[at - 1].word in _BEFORE_WHEN:
+        return False
     return at + 1 < len(tokens) and tokens[at + 1].word not in _AUXILIARIES
 
 

@@ -1,6 +1,7 @@
 """Guards on what is asked for, and in which form: question word, code, language, format."""
 
 from askonce.matching.text import Text
+from askonce.matching.words import STOP
 
 _APART = (
     ("when", "where"), ("when", "why"), ("when", "how"), ("where", "why"), ("where", "how"),
@@ -10,7 +11,7 @@ _APART = (
     ("how many", "why"), ("how much", "why"), ("how much", "where"), ("how long", "why"),
     ("how old", "where"), ("how old", "why"), ("how long", "where"), ("how often", "why"),
 )  # fmt: skip
-_SAME_MATTER = frozenset((("what", "why"), ("why", "what"), ("whether", "why"), ("why", "whether")))
+_SAME_MATTER = frozenset((("whether", "why"), ("why", "whether"), ("how", "why"), ("why", "how")))
 _MEASURES = {
     f"how {word}": word
     for word in ("long", "old", "often", "tall", "big", "fast", "deep", "hard", "heavy")
@@ -27,7 +28,18 @@ def other_question(a: Text, b: Text) -> bool:
     pair = (a.asks[0], b.asks[0])
     if pair[0] in _MEASURES and pair[1] in _MEASURES:
         return _MEASURES[pair[0]] != _MEASURES[pair[1]]
+    if set(pair) == {"how many", "what"}:
+        return _COUNTS.isdisjoint(a.surfaces | b.surfaces)
+    if set(pair) == {"where", "how"}:
+        return _FINDING.isdisjoint(a.surfaces | b.surfaces)  # how to find is where to find
+    if set(pair) == {"what", "why"}:
+        return a.bag == b.bag and _PURPOSE.isdisjoint(a.surfaces | b.surfaces)
     return pair in _QUESTIONS or (pair in _SAME_MATTER and a.bag == b.bag)
+
+
+_FINDING = frozenset(("find", "found", "locate", "located", "get", "see", "order", "ordered"))
+_COUNTS = frozenset(("number", "count", "total", "amount", "population", "size"))
+_PURPOSE = frozenset(("for", "reason", "reasons", "up"))
 
 
 _MOODS = frozenset(
@@ -81,11 +93,20 @@ def other_language(a: Text, b: Text) -> bool:
     if a.tongue != b.tongue:
         if a.tongue.script and b.tongue.script and a.tongue.script != b.tongue.script:
             return True
-        if "en" in (a.tongue.language, b.tongue.language) and a.is_english != b.is_english:
+        if (a.tongue.language == "en" and _is_foreign(b)) or (
+            b.tongue.language == "en" and _is_foreign(a)
+        ):
             return True
         if a.tongue.language and b.tongue.language and a.tongue.language != b.tongue.language:
             return True
     return bool(a.tongues - b.tongues) and bool(b.tongues - a.tongues)
+
+
+def _is_foreign(text: Text) -> bool:
+    """Not a word of grammar that English knows, nor only names."""
+    return (
+        not text.is_english and text.surfaces.isdisjoint(STOP) and len(text.flow) > len(text.names)
+    )
 
 
 def other_form(a: Text, b: Text) -> bool:

@@ -27,6 +27,8 @@ def other_negation(a: Text, b: Text) -> bool:
     if bool(a.negations) == bool(b.negations) or max(len(a.flow), len(b.flow)) > _LONG:
         return False
     denying, other = (a, b) if a.negations else (b, a)
+    if other.denies:
+        return False  # "I can't get it to work" asks what "why doesn't it work" asks
     if denying.negated.isdisjoint(other.bag | other.surfaces) or not _NEGATIVE.isdisjoint(
         other.bag
     ):

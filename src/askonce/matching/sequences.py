@@ -13,6 +13,7 @@ _SYMMETRIC = words_of("difference relationship relation distanc far similar")
 _SHORT = 8
 _MANY = 60
 _STRAY = 0.2
+_PAIR = 2
 _TWO = 3  # words of two things that are told apart
 
 
@@ -60,6 +61,8 @@ def other_order(a: Text, b: Text) -> bool:
     """The same words with parts exchanged: who does what to whom."""
     if a.is_terse or b.is_terse or ("by" in a.surfaces) != ("by" in b.surfaces):
         return False  # keywords in any order; active told as passive
+    if len(a.told) == _PAIR and a.told == b.told[::-1] and a.asks == b.asks == ("whether",):
+        return True  # "is a square a rectangle"
     if (
         a.told != b.told
         and len(a.told) == len(b.told) <= _MANY

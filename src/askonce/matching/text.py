@@ -95,7 +95,7 @@ def prepare(text: str) -> Text:
         flow=flow,
         told=_told(flow),
         listed=listed,
-        matter=tuple(w for w in listed if w not in _NO_MATTER),
+        matter=_fronted([w for w in listed if w not in _NO_MATTER]),
         content=content,
         bag=frozenset(content),
         surfaces=surfaces,
@@ -134,10 +134,14 @@ def _digest(text: str) -> bytes:
 
 
 def _told(flow: Sequence[str]) -> tuple[str, ...]:
-    told = [_CASES.get(word, word) for word in flow if word not in _AUXILIARIES]
-    if told and told[-1] == "why":  # "it failed, why" is "why it failed"
-        told.insert(0, told.pop())
-    return tuple(told)
+    return _fronted([_CASES.get(word, word) for word in flow if word not in _AUXILIARIES])
+
+
+def _fronted(words: list[str]) -> tuple[str, ...]:
+    """A question word from the end to the front: "it failed, why" is "why it failed"."""
+    if words and words[-1] in ("why", "where", "when"):
+        words.insert(0, words.pop())
+    return tuple(words)
 
 
 def _flow(tokens: Sequence[Token]) -> tuple[str, ...]:

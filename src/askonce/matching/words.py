@@ -4,7 +4,7 @@ from askonce.matching.wordlists import groups_of, words_of
 
 ROLES = words_of(
     "from to of by into onto than for with without against over under between after before "
-    "because through on in at toward towards off about until since during"
+    "because through per on in at toward towards off about until since during"
 )
 """Little words that say what part the next word plays."""
 
