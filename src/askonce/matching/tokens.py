@@ -94,8 +94,13 @@ _RUN = re.compile(
 )
 
 
+_LONG = 20_000  # beyond it a gap counts too: a miss costs less than many milliseconds
+
+
 def _digest(rest: str) -> bytes:
-    words = _GAPS.sub(" ", rest).casefold().strip()
+    words = rest.casefold()
+    if len(words) <= _LONG:
+        words = _GAPS.sub(" ", words).strip()
     return (
         hashlib.blake2b(words.encode(errors="surrogatepass"), digest_size=16).digest()
         if words
