@@ -33,15 +33,16 @@ _COMMON = {  # the commonest words of each
     ),
     "de": (
         "der die das ist sind was wie warum und ich nicht ein eine wer wo den dem mit von "
-        "für auf zu kann man"
+        "für auf zu kann man sie wir mein haben wird werden zum bei"
     ),
     "fr": (
         "le la les de à au aux ce cette est sont que quoi comment pourquoi et je pas un une "
-        "qui où des du dans pour avec sur quel quelle"
+        "qui où des du dans pour avec sur quel quelle vous nous elle mon mes votre allez peut "
+        "bonjour"
     ),
     "es": (
         "el la los las es son qué que cómo como por y yo un una quién dónde del en para con "
-        "cuál cuánto puedo"
+        "cuál cuánto puedo su hay está tiene hacer puede hola gracias"
     ),
     "it": (
         "il la gli è sono che cosa come perché e io non un una chi dove del della in per "
@@ -79,6 +80,9 @@ for _tongue, _words in _COMMON.items():
 
 _UKRAINIAN, _RUSSIAN = frozenset("іїєґІЇЄҐ"), frozenset("ыэёъЫЭЁЪ")
 _LOOK = 600
+
+
+FOREIGN = frozenset(word for word, tongues in _TONGUES.items() if "en" not in tongues)
 
 
 class Tongue(NamedTuple):

@@ -19,6 +19,7 @@ UNLISTED = words_of("""
     a an the is are was were be do does did i you we my your our some it what which how s t m d
     re ve ll can could will would should there this that so tell know please let want
     """)
+_GOING_ON = words_of("what which when where how why who if")
 BOTH = frozenset(("and", "&"))
 OR = frozenset(("or", "vs", "versus"))
 EITHER = frozenset(("and", "&", "or", "vs", "versus"))
@@ -61,7 +62,7 @@ def compared_in(words: Sequence[Token], stems: Sequence[str]) -> frozenset[str]:
         if token.word == "between" and "difference" in stems[max(0, at - 3) : at]:
             found = []
             for stem, word in zip(stems[at + 1 : at + 16], words[at + 1 : at + 16], strict=True):
-                if word.starts or word.word in ROLES:
+                if word.starts or word.word in ROLES or word.word in _GOING_ON:
                     break
                 if word.word not in STOP:
                     found.append(stem)

@@ -13,6 +13,7 @@ _AUXILIARIES = words_of("""
 _MEASURED = words_of("""
     many much long old far often tall big fast high deep hard good bad large heavy likely well
     """)
+_AFTER_WHEN = _AUXILIARIES | frozenset(("and", "or", "&", "/", ",", "?"))
 _PEOPLE = words_of("to i we you one")
 _TIMES = words_of("time years months weeks days hours minutes")
 _TELLING = words_of("tell explain know say show ask help understand guide")
@@ -39,7 +40,7 @@ def _is_clause(tokens: Sequence[Token], at: int) -> bool:
     """Such as "when I pay, why ...": it says when, it does not ask it."""
     if at and tokens[at - 1].word in _BEFORE_WHEN:
         return False
-    return at + 1 < len(tokens) and tokens[at + 1].word not in _AUXILIARIES
+    return at + 1 < len(tokens) and tokens[at + 1].word not in _AFTER_WHEN
 
 
 def _is_polite(tokens: Sequence[Token], at: int) -> bool:

@@ -1,5 +1,6 @@
 """Guards on what is asked for, and in which form: question word, code, language, format."""
 
+from askonce.matching.languages import FOREIGN
 from askonce.matching.text import Text
 from askonce.matching.words import STOP
 
@@ -103,9 +104,11 @@ def other_language(a: Text, b: Text) -> bool:
 
 
 def _is_foreign(text: Text) -> bool:
-    """Not a word of grammar that English knows, nor only names."""
+    """No word of English grammar, and some of another language."""
     return (
-        not text.is_english and text.surfaces.isdisjoint(STOP) and len(text.flow) > len(text.names)
+        not text.is_english
+        and text.surfaces.isdisjoint(STOP)
+        and not text.surfaces.isdisjoint(FOREIGN)
     )
 
 

@@ -10,6 +10,7 @@ _DIRECTED = words_of("""
     from to into onto than over against before after towards toward
     """)
 _SYMMETRIC = words_of("difference relationship relation distanc far similar")
+_TELLING = words_of("it that which who of by at")
 _SHORT = 8
 _MANY = 60
 _STRAY = 0.2
@@ -61,7 +62,12 @@ def other_order(a: Text, b: Text) -> bool:
     """The same words with parts exchanged: who does what to whom."""
     if a.is_terse or b.is_terse or ("by" in a.surfaces) != ("by" in b.surfaces):
         return False  # keywords in any order; active told as passive
-    if len(a.told) == _PAIR and a.told == b.told[::-1] and a.asks == b.asks == ("whether",):
+    if (
+        len(a.told) == _PAIR
+        and a.told != b.told
+        and a.told == b.told[::-1]
+        and a.asks == b.asks == ("whether",)
+    ):
         return True  # "is a square a rectangle"
     if (
         a.told != b.told
@@ -70,8 +76,8 @@ def other_order(a: Text, b: Text) -> bool:
         and is_exchanged(a.told, b.told)
     ):
         return not _is_symmetric(a, b, len(a.matter)) and not is_list_reordered(a.flow, b.flow)
-    if ("it" in a.surfaces) != ("it" in b.surfaces):
-        return False  # "my card is lost, how do I report it" tells in two steps what one may tell
+    if not _TELLING.isdisjoint(a.surfaces ^ b.surfaces):
+        return False  # the same told in two steps, or turned: "flowers that bloom", "by them"
     first, second = a.matter, b.matter
     longer = max(len(first), len(second))
     if first == second or longer < 3 or longer - min(len(first), len(second)) > longer * _STRAY:

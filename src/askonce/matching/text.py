@@ -177,4 +177,4 @@ def _is_english(words: Sequence[Token], tongue: Tongue) -> bool:
     if tongue.language:
         return True
     plain = sum(t.word in STOP or lexicon.is_ordinary(t.word) for t in words)
-    return 3 * plain >= len(words)
+    return 4 * plain >= len(words)
