@@ -10,6 +10,7 @@ _UNABLE = frozenset(("cant", "cannot", "couldnt"))
 _UNSURE = words_of("""
     know understand see remember sure find get seem recognize recognise certain able
     """)
+_OTHERS = frozenset(("you", "he", "she", "they", "people", "who", "that", "which"))
 _IDLE = frozenset(("why", "or", "if", "whether", "and"))
 
 
@@ -42,6 +43,8 @@ def _denies_nothing(words: Sequence[Token], at: int) -> bool:
     if before in _IDLE:
         return before != "why" or word == "not"
     if word == "no" and following in ("idea", "clue"):
+        return True
+    if following in ("know", "understand") and before not in _OTHERS:
         return True
     if words[0].word == "why":
         return False  # it asks for the reason of the denial

@@ -7,7 +7,7 @@ from askonce.matching.wordlists import words_of
 
 _WHO = words_of("who what which whose team party")
 _PAST = words_of("did was were had didnt wasnt werent hadnt")
-_FUTURE = words_of("will wont shall")
+_FUTURE = words_of("will shall")  # not "won't", which may say that a thing refuses to
 _MODALS = {
     "must": "must", "should": "should", "shouldnt": "should", "can": "may", "could": "may",
     "may": "may", "cant": "may", "cannot": "may", "mustnt": "must",

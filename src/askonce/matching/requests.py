@@ -30,7 +30,9 @@ def other_question(a: Text, b: Text) -> bool:
     if pair[0] in _MEASURES and pair[1] in _MEASURES:
         return _MEASURES[pair[0]] != _MEASURES[pair[1]]
     if set(pair) == {"how many", "what"}:
-        return _COUNTS.isdisjoint(a.surfaces | b.surfaces)
+        return not a.quantities and _COUNTS.isdisjoint(a.surfaces | b.surfaces)
+    if set(pair) == {"who", "how"}:
+        return not {"i", "we"} & a.surfaces & b.surfaces  # "who do I call to", "how do I"
     if set(pair) == {"where", "how"}:
         return _FINDING.isdisjoint(a.surfaces | b.surfaces)  # how to find is where to find
     if set(pair) == {"what", "why"}:
@@ -39,7 +41,9 @@ def other_question(a: Text, b: Text) -> bool:
 
 
 _FINDING = frozenset(("find", "found", "locate", "located", "get", "see", "order", "ordered"))
-_COUNTS = frozenset(("number", "count", "total", "amount", "population", "size"))
+_COUNTS = frozenset(
+    ("number", "count", "total", "amount", "value", "content", "population", "size")
+)
 _PURPOSE = frozenset(("for", "reason", "reasons", "up"))
 
 
@@ -52,7 +56,7 @@ _MOODS = frozenset(
 
 def other_mood(a: Text, b: Text) -> bool:
     """One asks of the past and one of the future; one what must be and one what may be."""
-    if a.moods == b.moods:
+    if a.moods == b.moods or not a.asks or not b.asks:
         return False
     left, right = a.moods - b.moods, b.moods - a.moods
     return any((one, two) in _MOODS for one in left for two in right)

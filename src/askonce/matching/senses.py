@@ -107,14 +107,14 @@ _CLASHES = frozenset(pair for one, two in _CLASHING for pair in ((one, two), (tw
 
 def other_quantifiers(a: Text, b: Text) -> bool:
     """All against some or none; one against both."""
-    if a.bases == b.bases:
+    if a.bases == b.bases or max(len(a.flow), len(b.flow)) > _LONG:
         return False
     if _alternates(a) != _alternates(b) or (_FRACTIONS & (a.bases ^ b.bases) and _is_part(a, b)):
         return True
     left = {QUANTIFIERS[w] for w in a.bases - b.bases if w in QUANTIFIERS}
     right = {QUANTIFIERS[w] for w in b.bases - a.bases if w in QUANTIFIERS}
     if {*a.asks, *b.asks}.isdisjoint(_NAMING) and {"all", "some"} <= left | right:
-        return ("all" in left) != ("all" in right) and ("some" in left) != ("some" in right)
+        return a.bag == b.bag
     if "than" in a.bases | b.bases:  # "more than once"
         left, right = left - {"once"}, right - {"once"}
     return any((one, other) in _CLASHES for one in left for other in right)
