@@ -40,7 +40,7 @@ _REAL_FORMULA = re.compile(
 _FORM = re.compile(
     r"(?:\b(?:as|in|into|using|output|return|respond\s{1,4}with|reply\s{1,4}with|answer\s{1,4}with|formatted\s{1,4}as)\s{1,4}"
     r"|(?:^|[.?!:;\n]\s{0,4})(?:please\s{1,4})?(?:write|give|make|create|generate|produce|draw)\s{1,4}(?:me\s{1,4})?)"
-    r"(?:only\s{1,4}|just\s{1,4})?(?:an?\s{1,4}|the\s{1,4}|one\s{1,4}|1\s{1,4})?(?:valid\s{1,4}|plain\s{1,4}|single\s{1,4}|numbered\s{1,4}|bulleted\s{1,4}|short\s{1,4})?"
+    r"(?:only\s{1,4}|just\s{1,4})?(?:(?:an?|the|one|two|three|four|five|six|seven|eight|nine|ten|few|\d{1,4})\s{1,4})?(?:valid\s{1,4}|plain\s{1,4}|single\s{1,4}|numbered\s{1,4}|bulleted\s{1,4}|short\s{1,4})?"
     r"(json|xml|yaml|csv|markdown|html|latex|plain\s{1,4}text|table|bullets?|bullet\s{1,4}points|"
     r"list|essay|poem|haiku|rap|song|story|email|letter|tweet|paragraphs?|sentences?|(?<=one\s)word|(?<=single\s)word|"
     r"code|pseudocode|diagram|emojis?|detail|brief|summary|"

@@ -6,7 +6,8 @@ from askonce.matching.words import STOP
 
 _APART = (
     ("when", "where"), ("when", "why"), ("when", "how"), ("where", "why"), ("where", "how"),
-    ("who", "when"), ("who", "why"), ("who", "how"),
+    ("who", "when"), ("who", "why"), ("who", "how"), ("whether", "when"), ("whether", "who"),
+    ("which", "why"),
     ("how many", "how long"), ("how many", "how old"), ("how long", "how often"),
     ("how long", "how far"), ("how old", "how tall"), ("how much", "how long"),
     ("how many", "why"), ("how much", "why"), ("how much", "where"), ("how long", "why"),
@@ -15,7 +16,7 @@ _APART = (
 _SAME_MATTER = frozenset((("whether", "why"), ("why", "whether"), ("how", "why"), ("why", "how")))
 _MEASURES = {
     f"how {word}": word
-    for word in ("long", "old", "often", "tall", "big", "fast", "deep", "hard", "heavy")
+    for word in ("long", "old", "often", "tall", "big", "fast", "deep", "hard", "heavy", "far")
 } | {"how large": "big", "how high": "tall"}
 _QUESTIONS = frozenset(pair for one, two in _APART for pair in ((one, two), (two, one)))
 

@@ -246,7 +246,7 @@ def other_words(a: Text, b: Text) -> bool:
         return False
     if not _UNSPACED.isdisjoint((a.tongue.script, b.tongue.script)):
         return _is_substituted("".join(a.flow)[:_READ], "".join(b.flow)[:_READ], 6)
-    left, right = a.bag - b.bag, b.bag - a.bag
+    left, right = a.surfaces - b.surfaces, b.surfaces - a.surfaces
     if not _is_substituted(a.flow, b.flow, 3) or not left or not right:
         return False
     return any(not resembles(word, b.known) for word in left) or any(

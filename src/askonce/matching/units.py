@@ -66,6 +66,7 @@ UNITS: dict[str, tuple[str, float]] = {
         ("voltage", 1, "v volt volts"),
         ("charge", 1, "mah"),
         ("speed", 1, "mph"),
+        ("speed", 0.621371, "kmh kph"),
         ("percent", 1, "% percent percentage"),
         ("celsius", 1, "°c celsius centigrade"),
         ("fahrenheit", 1, "°f fahrenheit"),
