@@ -15,8 +15,9 @@ _MEASURED = words_of("""
     """)
 _AFTER_WHEN = _AUXILIARIES | frozenset(("and", "or", "&", "/", ",", "?"))
 _PEOPLE = words_of("to i we you one")
+_WHOM = words_of("someone anyone people person those one man woman friend everyone")
 _TIMES = words_of("time years months weeks days hours minutes")
-_TELLING = words_of("tell explain know say show ask help understand guide")
+_TELLING = words_of("tell explain know say show ask help understand guide find check assist let")
 _BEFORE_WHEN = _TELLING | words_of("me us about since until by of and or")
 
 
@@ -29,6 +30,8 @@ def asking(tokens: Sequence[Token]) -> tuple[str, ...]:
         opens = token.starts or before in (",", "and", "or", "/", "&")
         if word == "when" and _is_clause(tokens, at):
             continue
+        if word == "who" and not opens and before in _WHOM:
+            continue  # "anyone who can"
         if word in _INTERROGATIVES and (opens or not asks):
             asks.append(_full(word, tokens, at))
         elif token.starts and word in _AUXILIARIES and not _is_polite(tokens, at):

@@ -32,6 +32,8 @@ def other_question(a: Text, b: Text) -> bool:
         return _MEASURES[pair[0]] != _MEASURES[pair[1]]
     if set(pair) == {"how many", "what"}:
         return not a.quantities and _COUNTS.isdisjoint(a.surfaces | b.surfaces)
+    if set(pair) == {"whether", "when"}:
+        return "soon" not in a.surfaces | b.surfaces
     if set(pair) == {"who", "how"}:
         return not {"i", "we"} & a.surfaces & b.surfaces  # "who do I call to", "how do I"
     if set(pair) == {"where", "how"}:
