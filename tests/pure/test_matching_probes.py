@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askonce.matching import Verdict, Veto, may_match, prepare, verdict
+from askonce.matching import GUARDS, Verdict, Veto, may_match, prepare, verdict
 
 PROBES = Path(__file__).parent / "probes"
 ESCAPE = re.compile(r"\\u([0-9a-f]{4})")
@@ -70,6 +70,24 @@ def test_full_width_letters_and_digits_hide_no_difference(probe: tuple[str, str,
     _, a, b = probe
     wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" and c.isalnum() else c for c in b)
     assert not may_match(a, wide).yes
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.sampled_from(APART + ALIKE),
+    st.sampled_from(APART + ALIKE),
+    st.lists(st.tuples(st.integers(0, 200), st.text(max_size=3)), max_size=4),
+)
+def test_damaged_probes_have_one_symmetric_verdict(
+    probe: tuple[str, str, str], other: tuple[str, str, str], damages: list[tuple[int, str]]
+) -> None:
+    a, b = probe[1], other[2]
+    for at, put in damages:
+        a, b = b[: at % (len(b) + 1)] + put + b[at % (len(b) + 1) + 1 :], a
+    one, two = prepare(a), prepare(b)
+    for because, vetoes in GUARDS:
+        assert vetoes(one, two) == vetoes(two, one), because
+        assert not vetoes(one, one), because
 
 
 def test_a_verdict_takes_microseconds() -> None:

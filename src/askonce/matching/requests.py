@@ -31,7 +31,7 @@ def other_question(a: Text, b: Text) -> bool:
     if pair[0] in _MEASURES and pair[1] in _MEASURES:
         return _MEASURES[pair[0]] != _MEASURES[pair[1]]
     if set(pair) == {"how many", "what"}:
-        return not a.quantities and _COUNTS.isdisjoint(a.surfaces | b.surfaces)
+        return not (a.quantities or b.quantities) and _COUNTS.isdisjoint(a.surfaces | b.surfaces)
     if set(pair) == {"whether", "when"}:
         return "soon" not in a.surfaces | b.surfaces
     if set(pair) == {"who", "how"}:

@@ -140,11 +140,15 @@ def _is_replaced(left: list[Name], right: list[Name], a: Text, b: Text) -> bool:
     if at is None or end != other_end or end - at > _FEW or a.asks != b.asks:
         return False
     ours, theirs = a.matter[at:end], b.matter[at:other_end]
-    if any(word in b.known or resembles(word, b.known) for word in ours):
+    if _has_any(b, ours) or _has_any(a, theirs):
         return False
     if not {word[:_ROOT] for word in ours}.isdisjoint(word[:_ROOT] for word in theirs):
         return False  # "painful", "painless"
     return any(n.stem in ours for n in left) and any(n.stem in theirs for n in right)
+
+
+def _has_any(text: Text, words: Sequence[str]) -> bool:
+    return any(word in text.known or resembles(word, text.known) for word in words)
 
 
 _ROOT = 4
