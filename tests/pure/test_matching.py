@@ -79,6 +79,10 @@ VETOED = {
         ("Why do Poles like Russians?", "Why do Russians like Poles?"),
         ("Do young women like rich men?", "Do rich women like young men?"),
     ],
+    Veto.MOOD: [
+        ("Who won the tournament?", "Who will win the tournament?"),
+        ("Must I wear a helmet?", "Should I wear a helmet?"),
+    ],
     Veto.QUESTION_WORD: [
         ("When was the wheel invented?", "Where was the wheel invented?"),
         ("How old is the pope?", "How tall is the pope?"),

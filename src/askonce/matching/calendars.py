@@ -62,6 +62,21 @@ NEAR_DAYS: dict[str, str] = {
     for word in line.split()
 }
 
+PACES: dict[str, str] = {
+    word: line.split()[0]
+    for line in """
+        hour hourly
+        day daily
+        night nightly
+        week weekly
+        month monthly
+        quarter quarterly
+        year yearly annual annually
+        """.strip().splitlines()
+    for word in line.split()[1:]
+}
+
 SPANS = words_of(
-    "day week weekend month year quarter semester summer winter spring fall season decade century"
+    "hour day night morning evening week weekend month year quarter semester summer winter spring "
+    "fall season decade century"
 )

@@ -10,6 +10,7 @@ _UNABLE = frozenset(("cant", "cannot", "couldnt"))
 _UNSURE = words_of("""
     know understand see remember sure find get seem recognize recognise certain able
     """)
+_OTHERS = frozenset(("you", "he", "she", "they", "people", "who", "that", "which"))
 _IDLE = frozenset(("why", "or", "if", "whether", "and"))
 
 
@@ -38,9 +39,15 @@ def denied(words: Sequence[Token], stems: Sequence[str]) -> tuple[int, frozenset
 def _denies_nothing(words: Sequence[Token], at: int) -> bool:
     """Such as "or not", "why not"; and "I can't find", which only asks how."""
     word, before = words[at].word, words[at - 1].word
+    following = words[at + 1].word if at + 1 < len(words) else ""
     if before in _IDLE:
         return before != "why" or word == "not"
+    if word == "no" and following in ("idea", "clue"):
+        return True
+    if following in ("know", "understand") and before not in _OTHERS:
+        return True
+    if words[0].word == "why":
+        return False  # it asks for the reason of the denial
     if before == "m" or before in ("i", "we", "am", "im", "do", "can", "could"):
-        following = words[at + 1].word if at + 1 < len(words) else ""
         return word in _UNABLE or before in ("can", "could") or following in _UNSURE
     return False

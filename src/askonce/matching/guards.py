@@ -31,6 +31,7 @@ GUARDS: tuple[tuple[Veto, Guard], ...] = (
     (Veto.QUANTIFIERS, senses.other_quantifiers),
     (Veto.DIRECTION, sequences.other_direction),
     (Veto.WORD_ORDER, sequences.other_order),
+    (Veto.MOOD, requests.other_mood),
     (Veto.QUESTION_WORD, requests.other_question),
 )
 """Every guard under its reason word."""

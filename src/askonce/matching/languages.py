@@ -33,15 +33,16 @@ _COMMON = {  # the commonest words of each
     ),
     "de": (
         "der die das ist sind was wie warum und ich nicht ein eine wer wo den dem mit von "
-        "für auf zu kann man"
+        "für auf zu kann man sie wir mein haben wird werden zum bei"
     ),
     "fr": (
         "le la les de à au aux ce cette est sont que quoi comment pourquoi et je pas un une "
-        "qui où des du dans pour avec sur quel quelle"
+        "qui où des du dans pour avec sur quel quelle vous nous elle mon mes votre allez peut "
+        "bonjour"
     ),
     "es": (
         "el la los las es son qué que cómo como por y yo un una quién dónde del en para con "
-        "cuál cuánto puedo"
+        "cuál cuánto puedo su hay está tiene hacer puede hola gracias"
     ),
     "it": (
         "il la gli è sono che cosa come perché e io non un una chi dove del della in per "
@@ -77,6 +78,13 @@ for _tongue, _words in _COMMON.items():
         _TONGUES[_word] = (*_TONGUES.get(_word, ()), _tongue)
 
 
+_UKRAINIAN, _RUSSIAN = frozenset("іїєґІЇЄҐ"), frozenset("ыэёъЫЭЁЪ")
+_LOOK = 600
+
+
+FOREIGN = frozenset(word for word, tongues in _TONGUES.items() if "en" not in tongues)
+
+
 class Tongue(NamedTuple):
     """A script and a language; each empty where the text does not settle it."""
 
@@ -86,9 +94,13 @@ class Tongue(NamedTuple):
 
 def tongue_of(text: str, words: Iterable[str]) -> Tongue:
     """Read the script of the first letters and the language of the first words."""
-    script = "latin" if text.isascii() else _script(text[:600])
+    script = "latin" if text.isascii() else _script(text[:_LOOK])
     if script not in ("latin", "cyrillic"):
         return Tongue(script, "")
+    if script == "cyrillic" and not _UKRAINIAN.isdisjoint(text[:_LOOK]):
+        return Tongue(script, "uk")
+    if script == "cyrillic" and not _RUSSIAN.isdisjoint(text[:_LOOK]):
+        return Tongue(script, "ru")
     votes: Counter[str] = Counter()
     for word in words:
         tongues = _TONGUES.get(word, ())

@@ -261,14 +261,15 @@ upcoming uprising usage vacuum vagina vampire vector vendor ventilate venture ve
 veto vibrate victim villain vinegar violin volcano voltage vomit wallet wallpaper warranty
 warrior weave webcam wheelchair wig willpower wool workflow workplace worm wrinkle yacht yeast
 yogurt zodiac zombie zoo come came become craziest weirdest funniest happiest strangest
+anywhere somewhere everywhere nowhere wherever whenever whoever whatever
 anticipated beneficial disgusting embarrassing inspirational hilarious terrifying
 """
 _ORDINARY = frozenset(_WORDS.split()) | STOP | frozenset(ALIASES)
 _STEMS = frozenset(map(stem, _ORDINARY))
 _FORMERS = ("un", "re", "in", "dis", "over", "non", "pre", "mis", "out")
 _ENDINGS = words_of(
-    "ness ment tion sion able ible ful less ous ive ize ise ism ist ity ish ally est ier iest al "
-    "ic or y ance ence ship"
+    "ness ment ation ition ion able ible ful less ous ive ize ise ism ist ity ish ally est "
+    "ier iest al ic or y ance ence ship"
 )
 
 

@@ -19,29 +19,42 @@ _CODE = re.compile(
     r"|([\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}\w)"
     r"|(\b[A-Za-z_][\w.]{0,80}\([^()\n]{0,80}\))"
     r"|(\b[a-z][a-z0-9]{0,40}_[a-z0-9_]{1,60}\b)"
-    r"|((?<![\w.])(?:/[\w.-]{1,64}){2,12})",
+    r"|((?<![\w.])(?:/[\w.-]{1,64}){2,12})"
+    r"|((?<![\w.])[\w-]{1,60}(?:\.[\w-]{1,60}){0,4}\.(?:com|org|net|io|dev|edu|gov|info|co|ai|app|"
+    r"txt|pdf|docx?|xlsx?|pptx?|csv|tsv|json|xml|ya?ml|toml|ini|cfg|conf|log|md|rst|html?|css|"
+    r"jsx?|tsx?|py|ipynb|java|c|h|cpp|hpp|cs|go|rs|rb|php|sh|bat|sql|swift|kt|png|jpe?g|gif|svg|"
+    r"mp[34]|wav|avi|mov|zip|tar|gz|exe|dll|iso|bak|env)\b)"
+    r"|((?<!\S)--?[A-Za-z][\w-]{0,40})"
+    r"|((?<![\w.])@\w{2,40})"
+    r"|([\U0001f000-\U0001faff\u2600-\u27bf][\U0001f3fb-\U0001f3ff]?)"
+    r"|(\b\w{1,60}\[[^\]\n]{1,60}\])",
     re.DOTALL,
 )
 _FORMULA = re.compile(
     r"[\w.()!]{1,40}(?:\s?[-+*/^=<>\u2264\u2265\u00d7\u00f7]{1,2}\s?[\w.()!]{1,40}){1,20}"
 )
 _REAL_FORMULA = re.compile(
-    r"[=^*<>\u2264\u2265\u00d7\u00f7]|\w\s?\+\s?\w|\d\s?[-/]\s?[a-z]\b|\b[a-z]\s?[-/]\s?\d",
+    r"[=^*<>\u2264\u2265\u00d7\u00f7]|\w\s?\+\s?\w|\d\s-\s\d|\d\s?[-/]\s?[a-z]\b|\b[a-z]\s?[-/]\s?\d",
     re.IGNORECASE,
 )
 _FORM = re.compile(
     r"(?:\b(?:as|in|into|using|output|return|respond\s{1,4}with|reply\s{1,4}with|answer\s{1,4}with|formatted\s{1,4}as)\s{1,4}"
     r"|(?:^|[.?!:;\n]\s{0,4})(?:please\s{1,4})?(?:write|give|make|create|generate|produce|draw)\s{1,4}(?:me\s{1,4})?)"
-    r"(?:only\s{1,4}|just\s{1,4})?(?:an?\s{1,4}|the\s{1,4}|one\s{1,4}|1\s{1,4})?(?:valid\s{1,4}|plain\s{1,4}|single\s{1,4}|numbered\s{1,4}|bulleted\s{1,4}|short\s{1,4})?"
+    r"(?:only\s{1,4}|just\s{1,4})?(?:(?:an?|the|one|two|three|four|five|six|seven|eight|nine|ten|few|\d{1,4})\s{1,4})?(?:valid\s{1,4}|plain\s{1,4}|single\s{1,4}|numbered\s{1,4}|bulleted\s{1,4}|short\s{1,4})?"
     r"(json|xml|yaml|csv|markdown|html|latex|plain\s{1,4}text|table|bullets?|bullet\s{1,4}points|"
-    r"list|essay|poem|haiku|rap|song|story|email|letter|tweet|paragraphs?|sentences?|word|"
+    r"list|essay|poem|haiku|rap|song|story|email|letter|tweet|paragraphs?|sentences?|(?<=one\s)word|(?<=single\s)word|"
     r"code|pseudocode|diagram|emojis?|detail|brief|summary|"
     r"layman'?s?\s{1,4}(?:terms|language)|simple\s{1,4}(?:terms|words|language))\b(?!\s{1,4}(?:file|format\s{1,4}to|to\s))",
     re.IGNORECASE,
 )
 _MANNER = re.compile(
     r"\b(step[\s-]by[\s-]step|briefly|concisely|in\s{1,4}detail|eli5|tl;?dr|"
-    r"yes\s{1,4}or\s{1,4}no|in\s{1,4}short)(?!\s{1,4}term)\b",
+    r"yes\s{1,4}or\s{1,4}no|in\s{1,4}short|"
+    r"like\s{1,4}(?:i'?m|i\s{1,4}am)\s{1,4}(?:five|5|a\s{1,4}(?:child|kid|baby))|"
+    r"to\s{1,4}an?\s{1,4}(?:\w{1,9}[\s-]year[\s-]old|child|kid|beginner|layman|layperson|"
+    r"expert|physicist|doctor|lawyer|programmer|scientist|grandmother)|"
+    r"(?:simple|short|brief|concise|quick|long|detailed|thorough|in-depth|formal|informal)\s{1,4}"
+    r"(?:answer|reply|explanation|summary|overview|version|email|letter))(?!\s{1,4}term)\b",
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"\w+")
@@ -58,6 +71,15 @@ class Marks(msgspec.Struct, frozen=True):
 
 
 NONE = Marks(frozenset(), frozenset(), frozenset(), frozenset())
+
+
+def _form(written: str) -> str:
+    """One word for each form: "step-by-step", "simple words"."""
+    form = _SPACE.sub(" ", written.casefold()).replace("-", " ").removesuffix("s")
+    for word in ("simple", "layman"):
+        if form.startswith(word) and form.endswith(("term", "word", "language")):
+            return "simple"
+    return form
 
 
 def marks_of(text: str) -> Marks:
@@ -82,9 +104,7 @@ def marks_of(text: str) -> Marks:
         if _REAL_FORMULA.search(match.group())
     }
     forms = {
-        _SPACE.sub(" ", match.group(1).casefold()).removesuffix("s")
-        for pattern in (_FORM, _MANNER)
-        for match in pattern.finditer(text)
+        _form(match.group(1)) for pattern in (_FORM, _MANNER) for match in pattern.finditer(text)
     }
     quoted.discard("")
     return Marks(frozenset(quoted), frozenset(code), frozenset(formulas), frozenset(forms))

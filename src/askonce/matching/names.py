@@ -1,15 +1,19 @@
 """What a text names: by capital, by digit, by foreign script, or by not being plain English."""
 
+import itertools
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 from askonce.matching import lexicon
 from askonce.matching.languages import Tongue, script_of
+from askonce.matching.letters import bare
 from askonce.matching.places import PEOPLES
+from askonce.matching.quantities import is_roman
 from askonce.matching.stems import canonical, singular
 from askonce.matching.tokens import Token
-from askonce.matching.units import UNITS
+from askonce.matching.units import NUMBER_WORDS, UNITS
 from askonce.matching.wordlists import words_of
 from askonce.matching.words import COORDINATORS, ROLES, STOP
 
@@ -44,10 +48,16 @@ def names_of(
     heavy = [t for t in tokens if t.is_word and t.word not in STOP]
     capitals = sum(t.surface[0].isupper() for t in heavy)
     # In A Title Or IN SHOUTING a capital says nothing.
-    told = capitals <= 1 or capitals < 0.75 * len(heavy) or len(heavy) < 4
+    told = capitals <= 1 or capitals < len(heavy) or len(heavy) < 4
     found: dict[str, Name] = {}
     for at, token in enumerate(tokens):
-        if not token.is_word or token.word in STOP or token.word in UNITS:
+        if not token.is_word or token.word in UNITS:
+            continue
+        if token.word in STOP:
+            if told and len(token.surface) > 1 and token.surface.isupper():
+                found[token.word] = _place(tokens, at, "strong")  # IT, US, WHO
+            continue
+        if is_roman(token) or token.word in NUMBER_WORDS:
             continue
         kind = _kind(token, identifiers, tongue, told, english)
         if kind and token.word not in found:
@@ -64,7 +74,7 @@ def _kind(
     if word[0].isdigit():
         return ""
     if not surface.isascii() and tongue.script and script_of(surface[0]) != tongue.script:
-        return "" if script_of(surface[0]) == "han" else "strong"
+        return "" if tongue.script == "kana" else "strong"
     if tongue.script not in _CASED:
         return "strong" if surface.isascii() and len(surface) > 1 else ""
     if any(letter.isdigit() for letter in word):
@@ -122,13 +132,54 @@ def _goes_on(token: Token) -> bool:
     return token.word in _LINKS or (token.is_word and token.surface[0].isupper())
 
 
-def is_known(name: Name, known: frozenset[str], places: frozenset[str], initials: str) -> bool:
-    """Whether a text that has these words has this name, if perhaps spelled otherwise."""
+def letters_of(tokens: Sequence[Token]) -> frozenset[str]:
+    """Letters that stand for one of several: vitamin C, hepatitis B, plan A."""
+    found = set()
+    for before, token in itertools.pairwise(tokens):
+        surface = token.surface
+        if len(surface) != 1 or not token.is_word or not surface.isascii() or surface.isdigit():
+            continue
+        capital = surface.isupper() and surface not in ("A", "I") and not token.starts
+        if capital or before.word in _LETTERED or singular(before.word) in _LETTERED:
+            found.add(token.word)
+    return frozenset(found)
+
+
+_LETTERED = words_of("""
+    vitamin hepatitis influenza type plan grade class group option section part level team vector
+    point schedule appendix variant model series size phase stage exhibit table figure gate
+    terminal platform line route block unit room building answer choice column version drive
+    """)
+
+
+class Known(Protocol):
+    """What of a text tells whether it has a name."""
+
+    @property
+    def known(self) -> frozenset[str]: ...
+    @property
+    def places(self) -> frozenset[str]: ...
+    @property
+    def initials(self) -> str: ...
+    @property
+    def heads(self) -> str: ...
+
+
+def is_known(name: Name, text: Known) -> bool:
+    """Whether a text has this name, if perhaps spelled otherwise."""
+    known = text.known
     word = name.word
-    if name.stem in known or word in known or (not word.isascii() and _inflected(word, known)):
+    if (
+        name.stem in known
+        or word in known
+        or word.removesuffix("s") in known
+        or (not word.isascii() and _inflected(word, known))
+    ):
         return True
-    if PEOPLES.get(singular(word), singular(word)) in places:
+    if PEOPLES.get(singular(word), singular(word)) in text.places:
         return True
+    # Any two letters are the initials of some two words; so of two, both must carry meaning.
+    initials = text.initials if len(word) > 2 else text.heads
     if 2 <= len(word) <= 6 and word.isalpha() and word in initials:
         return True
     if len(name.short) > 1 and name.short in known:
@@ -138,6 +189,8 @@ def is_known(name: Name, known: frozenset[str], places: frozenset[str], initials
 
 def resembles(word: str, known: frozenset[str]) -> bool:
     """Whether the word is one of the known ones in another form or with a slip."""
+    if not word.isascii() and bare(word) in known:
+        return True
     return len(word) >= 4 and any(_near(word, other) for other in known)
 
 
@@ -154,6 +207,8 @@ def _near(word: str, other: str) -> bool:
     short, long = sorted((word, other), key=len)
     if len(long) - len(short) > 5 or len(short) < 4 or short[0] != long[0]:
         return False
+    if word.isascii() != other.isascii() and bare(word) == bare(other):
+        return True
     if any(letter.isdigit() for letter in word + other):
         return False
     common = 0

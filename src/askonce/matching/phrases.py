@@ -17,9 +17,11 @@ _COUNTING = words_of("""
     """)
 UNLISTED = words_of("""
     a an the is are was were be do does did i you we my your our some it what which how s t m d
-    re ve ll can could will would should there this that so
+    re ve ll can could will would should there this that so tell know please let want
     """)
+_GOING_ON = words_of("what which when where how why who if")
 BOTH = frozenset(("and", "&"))
+OR = frozenset(("or", "vs", "versus"))
 EITHER = frozenset(("and", "&", "or", "vs", "versus"))
 
 
@@ -60,7 +62,7 @@ def compared_in(words: Sequence[Token], stems: Sequence[str]) -> frozenset[str]:
         if token.word == "between" and "difference" in stems[max(0, at - 3) : at]:
             found = []
             for stem, word in zip(stems[at + 1 : at + 16], words[at + 1 : at + 16], strict=True):
-                if word.starts or word.word in ROLES:
+                if word.starts or word.word in ROLES or word.word in _GOING_ON:
                     break
                 if word.word not in STOP:
                     found.append(stem)
@@ -87,6 +89,7 @@ class Phrases(msgspec.Struct, frozen=True, kw_only=True):
     roles: frozenset[tuple[str, str]]  # each role word with the word that it leads to
     members: frozenset[tuple[str, str]]  # neighbors in a list
     pairs: frozenset[tuple[str, str]]  # neighbors around "and"
+    choices: frozenset[tuple[str, str]]  # neighbors around "or"
     compared: frozenset[str]  # what stands after "difference between"
     counted: frozenset[str]  # numbers that only say how many examples are wanted
 
@@ -97,6 +100,7 @@ def phrases_of(words: Sequence[Token], stems: Sequence[str], flow: Sequence[str]
         roles=roles_of(words, stems),
         members=members_of(flow, EITHER),
         pairs=members_of(flow, BOTH),
+        choices=members_of(flow, OR),
         compared=compared_in(words, stems),
         counted=counted_in(words),
     )

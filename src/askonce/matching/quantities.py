@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from askonce.matching.calendars import MAYBE_MONTHS, MONTHS, NEAR_DAYS, SPANS, WEEKDAYS
+from askonce.matching.calendars import MAYBE_MONTHS, MONTHS, NEAR_DAYS, PACES, SPANS, WEEKDAYS
 from askonce.matching.tokens import Token
 from askonce.matching.units import MULTIPLES, NUMBER_WORDS, ROMANS, UNITS
 
@@ -51,17 +51,26 @@ def measure(tokens: Sequence[Token]) -> Measures:
         if word[0].isdigit():
             _read_digits(tokens, at, quantities, dates, identifiers)
         elif word in NUMBER_WORDS:
-            if word not in ("second", "first") or _is_counted(tokens, at):
+            if _is_counting(tokens, at):
                 quantities.add(_quantity(tokens, at, str(NUMBER_WORDS[word]), False))
-        elif word in ROMANS and token.surface.isupper() and at:
+        elif word in ROMANS and is_roman(token) and at:
             quantities.add(Quantity(str(ROMANS[word]), "", float(ROMANS[word]), False))
         else:
             _read_day(tokens, at, dates)
     return Measures(frozenset(quantities), frozenset(dates), frozenset(identifiers))
 
 
-def _is_counted(tokens: Sequence[Token], at: int) -> bool:
-    return at > 0 and tokens[at - 1].word in ("the", "my", "our", "your", "a", "his", "her")
+def _is_counting(tokens: Sequence[Token], at: int) -> bool:
+    """Whether a number word is one: "the second law", "one million", not "one should"."""
+    word = tokens[at].word
+    if word == "one":
+        return _word(tokens, at + 1) in MULTIPLES or _word(tokens, at + 1) in UNITS
+    if word not in ("second", "first"):
+        return True
+    return at > 0 and (
+        tokens[at - 1].word in ("the", "my", "our", "your", "a", "his", "her")
+        or tokens[at - 1].surface.endswith(("'s", "\u2019s"))
+    )
 
 
 def _read_digits(
@@ -97,6 +106,8 @@ def _read_digits(
         and (following not in UNITS and _word(tokens, at - 1) not in UNITS)
     ):
         dates.add(f"year {digits}")
+    elif letters == "s" and len(digits) in (2, 4) and digits.endswith("0"):
+        dates.add(f"decade {digits[-2:] if digits[:2] in ('19', digits) else digits}")
     elif letters and letters not in _ORDINALS and letters not in UNITS and letters not in MULTIPLES:
         identifiers.add(word)
     else:
@@ -120,14 +131,37 @@ def _quantity(
     unit = suffix if suffix in UNITS else ""
     if not unit and suffix not in _ORDINALS:
         before = _word(tokens, at - 1) or _word(tokens, at - 2)
-        near = _word(tokens, after)
+        near = _unit(tokens, after)
         unit = near if near in UNITS and len(near) > 1 else before if _is_money(before) else near
         if _is_money(_sign(tokens, at - 1)):
             unit = _sign(tokens, at - 1)
+    if _sign(tokens, at - 1) in _MINUS:
+        written, size = f"-{written}", -size
     if unit in UNITS and suffix not in _ORDINALS:
         dimension, factor = UNITS[unit]
         return Quantity(written, dimension, size * factor, digits)
     return Quantity(written, "", size, digits)
+
+
+def is_roman(token: Token) -> bool:
+    """Whether a word is a number in capitals: "Henry VIII's"."""
+    return token.word in ROMANS and token.surface.partition("'")[0].isupper()
+
+
+_MINUS = frozenset(("-", "minus", "negative"))
+
+
+def _unit(tokens: Sequence[Token], at: int) -> str:
+    """The word or sign after a number; "degrees Celsius" and "\u00b0C" are one unit."""
+    near = _word(tokens, at) or _sign(tokens, at)
+    if near in _DEGREES:
+        scale = _word(tokens, at + 1)
+        return f"\u00b0{scale}" if scale in ("c", "f") else scale if scale in _SCALES else near
+    return near
+
+
+_DEGREES = frozenset(("degree", "degrees", "\u00b0"))
+_SCALES = frozenset(("celsius", "centigrade", "fahrenheit"))
 
 
 def _is_money(word: str) -> bool:
@@ -168,8 +202,15 @@ def _read_day(tokens: Sequence[Token], at: int, dates: set[str]) -> None:
         dates.add(f"weekday {WEEKDAYS[word]}")
     elif word in NEAR_DAYS:
         dates.add(NEAR_DAYS[word])
-    elif word in SPANS and _word(tokens, at - 1) in ("last", "this", "next", "previous", "coming"):
+    elif word in PACES:
+        dates.add(f"per {PACES[word]}")
+    elif word in SPANS and _word(tokens, at - 1) in _NEXT:
         dates.add(f"{_word(tokens, at - 1)} {word}")
+    elif word in SPANS and _word(tokens, at - 1) in ("per", "each", "every"):
+        dates.add(f"per {word}")
+
+
+_NEXT = frozenset(("last", "this", "next", "previous", "coming"))
 
 
 def _word(tokens: Sequence[Token], at: int) -> str:

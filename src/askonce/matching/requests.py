@@ -1,17 +1,23 @@
 """Guards on what is asked for, and in which form: question word, code, language, format."""
 
-from askonce.matching.stems import singular
+from askonce.matching.languages import FOREIGN
 from askonce.matching.text import Text
+from askonce.matching.words import STOP
 
 _APART = (
     ("when", "where"), ("when", "why"), ("when", "how"), ("where", "why"), ("where", "how"),
-    ("who", "when"), ("who", "why"), ("who", "how"),
+    ("who", "when"), ("who", "why"), ("who", "how"), ("whether", "when"), ("whether", "who"),
+    ("which", "why"),
     ("how many", "how long"), ("how many", "how old"), ("how long", "how often"),
     ("how long", "how far"), ("how old", "how tall"), ("how much", "how long"),
     ("how many", "why"), ("how much", "why"), ("how much", "where"), ("how long", "why"),
     ("how old", "where"), ("how old", "why"), ("how long", "where"), ("how often", "why"),
 )  # fmt: skip
-_SAME_MATTER = frozenset((("what", "why"), ("why", "what"), ("whether", "why"), ("why", "whether")))
+_SAME_MATTER = frozenset((("whether", "why"), ("why", "whether"), ("how", "why"), ("why", "how")))
+_MEASURES = {
+    f"how {word}": word
+    for word in ("long", "old", "often", "tall", "big", "fast", "deep", "hard", "heavy", "far")
+} | {"how large": "big", "how high": "tall"}
 _QUESTIONS = frozenset(pair for one, two in _APART for pair in ((one, two), (two, one)))
 
 
@@ -22,7 +28,41 @@ def other_question(a: Text, b: Text) -> bool:
     if set(a.asks) & set(b.asks):
         return False
     pair = (a.asks[0], b.asks[0])
+    if pair[0] in _MEASURES and pair[1] in _MEASURES:
+        return _MEASURES[pair[0]] != _MEASURES[pair[1]]
+    if set(pair) == {"how many", "what"}:
+        return not (a.quantities or b.quantities) and _COUNTS.isdisjoint(a.surfaces | b.surfaces)
+    if set(pair) == {"whether", "when"}:
+        return "soon" not in a.surfaces | b.surfaces
+    if set(pair) == {"who", "how"}:
+        return not {"i", "we"} & a.surfaces & b.surfaces  # "who do I call to", "how do I"
+    if set(pair) == {"where", "how"}:
+        return _FINDING.isdisjoint(a.surfaces | b.surfaces)  # how to find is where to find
+    if set(pair) == {"what", "why"}:
+        return a.bag == b.bag and _PURPOSE.isdisjoint(a.surfaces | b.surfaces)
     return pair in _QUESTIONS or (pair in _SAME_MATTER and a.bag == b.bag)
+
+
+_FINDING = frozenset(("find", "found", "locate", "located", "get", "see", "order", "ordered"))
+_COUNTS = frozenset(
+    ("number", "count", "total", "amount", "value", "content", "population", "size")
+)
+_PURPOSE = frozenset(("for", "reason", "reasons", "up"))
+
+
+_MOODS = frozenset(
+    pair
+    for one, two in (("past", "future"), ("must", "should"), ("must", "may"))
+    for pair in ((one, two), (two, one))
+)
+
+
+def other_mood(a: Text, b: Text) -> bool:
+    """One asks of the past and one of the future; one what must be and one what may be."""
+    if a.moods == b.moods or not a.asks or not b.asks:
+        return False
+    left, right = a.moods - b.moods, b.moods - a.moods
+    return any((one, two) in _MOODS for one in left for two in right)
 
 
 def other_quotation(a: Text, b: Text) -> bool:
@@ -30,7 +70,13 @@ def other_quotation(a: Text, b: Text) -> bool:
     mine, theirs = a.marks.quoted, b.marks.quoted
     if mine == theirs:
         return False
+    if mine and theirs and mine.isdisjoint(theirs):
+        return not any(_within(one, two) or _within(two, one) for one in mine for two in theirs)
     return _says_not(mine - theirs, b) and _says_not(theirs - mine, a)
+
+
+def _within(part: str, whole: str) -> bool:
+    return f" {part} " in f" {whole} "
 
 
 def _says_not(quotations: frozenset[str], other: Text) -> bool:
@@ -38,7 +84,7 @@ def _says_not(quotations: frozenset[str], other: Text) -> bool:
 
 
 def _all_known(words: list[str], other: Text) -> bool:
-    return all(word in other.known or singular(word) in other.known for word in words)
+    return all(word in other.surfaces for word in words)
 
 
 def other_code(a: Text, b: Text) -> bool:
@@ -55,14 +101,29 @@ def other_language(a: Text, b: Text) -> bool:
     if a.tongue != b.tongue:
         if a.tongue.script and b.tongue.script and a.tongue.script != b.tongue.script:
             return True
+        if (a.tongue.language == "en" and _is_foreign(b)) or (
+            b.tongue.language == "en" and _is_foreign(a)
+        ):
+            return True
         if a.tongue.language and b.tongue.language and a.tongue.language != b.tongue.language:
             return True
     return bool(a.tongues - b.tongues) and bool(b.tongues - a.tongues)
 
 
+def _is_foreign(text: Text) -> bool:
+    """No word of English grammar, and some of another language."""
+    return (
+        not text.is_english
+        and text.surfaces.isdisjoint(STOP)
+        and not text.surfaces.isdisjoint(FOREIGN)
+    )
+
+
 def other_form(a: Text, b: Text) -> bool:
     """Another form of answer: as a table, as JSON, in one sentence, step by step."""
     other = a.marks.forms ^ b.marks.forms
+    if not (a.marks.forms and b.marks.forms) or "list" in a.surfaces & b.surfaces:
+        other -= {"list"}  # what asks for several things is answered by a list anyway
     if "method" in a.bag and "method" in b.bag:
         other -= {"step by step"}
     return bool(other)

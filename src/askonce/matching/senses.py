@@ -1,10 +1,12 @@
 """Guards on what a question says of its subject: denied, reversed, all or some."""
 
+import itertools
+
 from askonce.matching.opposites import OPPOSITES, partners_of
 from askonce.matching.stems import canonical
 from askonce.matching.text import Text
 from askonce.matching.wordlists import words_of
-from askonce.matching.words import QUANTIFIERS
+from askonce.matching.words import QUANTIFIERS, STOP
 
 _LONG = 25  # in a longer text a denial in passing decides little
 _PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")
@@ -25,6 +27,8 @@ def other_negation(a: Text, b: Text) -> bool:
     if bool(a.negations) == bool(b.negations) or max(len(a.flow), len(b.flow)) > _LONG:
         return False
     denying, other = (a, b) if a.negations else (b, a)
+    if other.denies:
+        return False  # "I can't get it to work" asks what "why doesn't it work" asks
     if denying.negated.isdisjoint(other.bag | other.surfaces) or not _NEGATIVE.isdisjoint(
         other.bag
     ):
@@ -39,15 +43,34 @@ def opposite(a: Text, b: Text) -> bool:
         ours = sum(_is_opposite(one, right, a, b) for one in left)
         theirs = sum(_is_opposite(two, left, a, b) for two in right)
         # Two opposites, or one and a "not", say the same again: least painful, most painless.
-        if min(ours, theirs) % 2 and a.denies == b.denies:
+        if min(ours, theirs) % 2 and a.denies ^ _least(a) == b.denies ^ _least(b):
             return True
-    return _halves(a, b) or _halves(b, a)
+    return _halves(a, b) or _halves(b, a) or _turned(a, b)
+
+
+def _least(text: Text) -> bool:
+    return "least" in text.surfaces
+
+
+def _turned(a: Text, b: Text) -> bool:
+    """Such as "log in", "log out": one verb, the opposite particle."""
+    if not _PARTICLES & (a.surfaces ^ b.surfaces):
+        return False
+    ours, theirs = set(itertools.pairwise(a.flow)), set(itertools.pairwise(b.flow))
+    return any(
+        particle in _AWAY and (verb, _AWAY[particle]) in theirs and verb not in STOP
+        for verb, particle in ours - theirs
+    )
+
+
+_AWAY = {"in": "out", "out": "in", "on": "off", "off": "on", "up": "down", "down": "up"}
+_PARTICLES = frozenset(_AWAY)
 
 
 def _is_opposite(word: str, others: frozenset[str], a: Text, b: Text) -> bool:
     partners = _OPPOSITES.get(word)
     if partners and not partners.isdisjoint(others):
-        return True
+        return canonical(word) not in a.bag & b.bag or word in STOP
     if len(word) < 4:
         return False
     for prefix in _PREFIXES:
@@ -77,15 +100,40 @@ def _halves(a: Text, b: Text) -> bool:
 
 _CLASHING = (
     ("all", "none"), ("all", "few"), ("most", "few"), ("once", "twice"),
-    ("half", "twice"), ("half", "all"), ("only", "all"),
+    ("half", "twice"), ("half", "all"), ("only", "all"), ("both", "either"),
 )  # fmt: skip
 _CLASHES = frozenset(pair for one, two in _CLASHING for pair in ((one, two), (two, one)))
 
 
 def other_quantifiers(a: Text, b: Text) -> bool:
     """All against some or none; one against both."""
-    if a.bases == b.bases:
+    if a.bases == b.bases or max(len(a.flow), len(b.flow)) > _LONG:
         return False
+    if _alternates(a) != _alternates(b) or (_FRACTIONS & (a.bases ^ b.bases) and _is_part(a, b)):
+        return True
     left = {QUANTIFIERS[w] for w in a.bases - b.bases if w in QUANTIFIERS}
     right = {QUANTIFIERS[w] for w in b.bases - a.bases if w in QUANTIFIERS}
+    if {*a.asks, *b.asks}.isdisjoint(_NAMING) and {"all", "some"} <= left | right:
+        return a.bag == b.bag
+    if "than" in a.bases | b.bases:  # "more than once"
+        left, right = left - {"once"}, right - {"once"}
     return any((one, other) in _CLASHES for one in left for other in right)
+
+
+_NAMING = frozenset(("what", "which", "who"))  # "what are all" asks for no more than "some"
+
+
+_FRACTIONS = frozenset(("half", "double", "twice", "triple"))
+
+
+def _alternates(text: Text) -> bool:
+    """Such as "every other day"."""
+    return {"every", "other"} <= text.bases and ("every", "other") in itertools.pairwise(text.flow)
+
+
+def _is_part(a: Text, b: Text) -> bool:
+    """Only one speaks of a half, or of the double, of what both speak of."""
+    mine, other = (a, b) if _FRACTIONS & a.bases else (b, a)
+    if _FRACTIONS & other.bases or other.quantities - mine.quantities or "in" in mine.bases:
+        return False
+    return not mine.bag - other.known - _FRACTIONS

@@ -10,9 +10,12 @@ _DIRECTED = words_of("""
     from to into onto than over against before after towards toward
     """)
 _SYMMETRIC = words_of("difference relationship relation distanc far similar")
+_TELLING = words_of("it that which who of by at")
 _SHORT = 8
 _MANY = 60
 _STRAY = 0.2
+_PAIR = 2
+_TWO = 3  # words of two things that are told apart
 
 
 def other_direction(a: Text, b: Text) -> bool:
@@ -60,12 +63,21 @@ def other_order(a: Text, b: Text) -> bool:
     if a.is_terse or b.is_terse or ("by" in a.surfaces) != ("by" in b.surfaces):
         return False  # keywords in any order; active told as passive
     if (
-        a.flow != b.flow
-        and sorted(a.flow) == sorted(b.flow)
-        and len(a.flow) <= _MANY
-        and is_exchanged(a.flow, b.flow)
+        len(a.told) == _PAIR
+        and a.told != b.told
+        and a.told == b.told[::-1]
+        and a.asks == b.asks == ("whether",)
+    ):
+        return True  # "is a square a rectangle"
+    if (
+        a.told != b.told
+        and len(a.told) == len(b.told) <= _MANY
+        and sorted(a.told) == sorted(b.told)
+        and is_exchanged(a.told, b.told)
     ):
         return not _is_symmetric(a, b, len(a.matter)) and not is_list_reordered(a.flow, b.flow)
+    if not _TELLING.isdisjoint(a.surfaces ^ b.surfaces):
+        return False  # the same told in two steps, or turned: "flowers that bloom", "by them"
     first, second = a.matter, b.matter
     longer = max(len(first), len(second))
     if first == second or longer < 3 or longer - min(len(first), len(second)) > longer * _STRAY:
@@ -90,7 +102,7 @@ def _swapped(words: Sequence[str], one: str, two: str) -> list[str]:
 def _is_symmetric(a: Text, b: Text, length: int) -> bool:
     """The difference between A and B is that between B and A; likewise far, relationship."""
     if a.phrases.compared and a.phrases.compared == b.phrases.compared:
-        return True
+        return len(a.phrases.compared) <= _TWO
     return length <= _SHORT and bool(_SYMMETRIC & a.bag & b.bag)
 
 

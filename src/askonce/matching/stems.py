@@ -10,7 +10,8 @@ _KEEP = words_of("""
     perhaps status virus focus campus during nothing something anything everything morning
     evening king ring bring spring string thing wedding need speed feed seed bed red shed bleed
     breed exceed proceed succeed indeed hundred sacred naked less plus us as is was has does
-    goes process access success address business illness
+    goes https dns gps sms ios aws css rss cms dos bios cbs os process access success address
+    business illness
     """)  # fmt: skip
 _VOWELS = frozenset("aeiouy")
 
@@ -23,6 +24,8 @@ def singular(word: str) -> str:
     if word.endswith("ies"):
         return word[:-3] + "y" if len(word) > 4 else word[:-1]
     if word.endswith(("sses", "shes", "ches", "xes", "zes")):
+        return word[:-2]
+    if word.endswith("toes") and len(word) > 5:
         return word[:-2]
     if word.endswith(("ss", "us", "is")):
         return word

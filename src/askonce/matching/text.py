@@ -9,14 +9,17 @@ import msgspec
 from askonce.matching import lexicon
 from askonce.matching.denials import denied
 from askonce.matching.languages import LANGUAGES, Tongue, tongue_of
+from askonce.matching.letters import plain
 from askonce.matching.marks import Marks, marks_of
-from askonce.matching.names import Name, names_of
+from askonce.matching.moods import moods_of
+from askonce.matching.names import Name, letters_of, names_of
 from askonce.matching.phrases import UNLISTED, Phrases, phrases_of
 from askonce.matching.places import PEOPLES, PLACES
 from askonce.matching.quantities import Quantity, measure
 from askonce.matching.questions import asking
 from askonce.matching.stems import canonical, singular
 from askonce.matching.tokens import Token, read
+from askonce.matching.wordlists import words_of
 from askonce.matching.words import ALIASES, COORDINATORS, NEGATIONS, STOP
 
 
@@ -31,6 +34,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     tail: bytes  # of what lies beyond the words that were read, empty if nothing
 
     flow: tuple[str, ...]  # every word but articles, and what coordinates
+    told: tuple[str, ...]  # flow without auxiliaries, "me" as "I": who does what to whom
     listed: tuple[str, ...]  # flow without the words that only carry the grammar
     matter: tuple[str, ...]  # listed without coordinators
     content: tuple[str, ...]  # the words that carry meaning, in order
@@ -39,8 +43,10 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     bases: frozenset[str]
     known: frozenset[str]  # every form of every word, and of each two words joined
     initials: str  # of every word
+    heads: str  # the same with a gap for each little word
 
     names: tuple[Name, ...]
+    letters: frozenset[str]  # single letters that tell a thing from its siblings
     places: frozenset[str]
     quantities: frozenset[Quantity]
     dates: frozenset[str]
@@ -50,6 +56,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
     phrases: Phrases
     asks: tuple[str, ...]
+    moods: frozenset[str]
     negations: int
     negated: frozenset[str]
     is_english: bool
@@ -58,7 +65,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     def is_terse(self) -> bool:
         """Keywords, not a sentence: asks nothing, and has hardly any little words."""
         size = len(self.initials)
-        return not self.asks and 4 * (size - len(self.content)) <= size
+        return not self.asks and not self.phrases.roles and 4 * (size - len(self.content)) <= size
 
     @property
     def denies(self) -> bool:
@@ -68,10 +75,11 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(text: str) -> Text:
     """Read a question for the guards; linear in its length, and bounded but for a digest."""
-    reading = read(text)
+    shown = plain(text)
+    reading = read(shown)
     words = [token for token in reading.tokens if token.is_word]
     stems = [canonical(token.word) for token in words]
-    head = text[: reading.end]
+    head = shown[: reading.end]
     surfaces = frozenset(token.word for token in words)
     bases = frozenset(map(singular, surfaces))
     content = tuple(s for s, t in zip(stems, words, strict=True) if t.word not in STOP)
@@ -85,15 +93,18 @@ def prepare(text: str) -> Text:
         digest=_digest(text),
         tail=reading.tail,
         flow=flow,
+        told=_told(flow),
         listed=listed,
-        matter=tuple(w for w in listed if w not in COORDINATORS),
+        matter=_fronted([w for w in listed if w not in _NO_MATTER]),
         content=content,
         bag=frozenset(content),
         surfaces=surfaces,
         bases=bases,
         known=surfaces.union(stems, bases, _joined(words)),
         initials="".join(token.word[0] for token in words),
+        heads="".join(" " if token.word in STOP else token.word[0] for token in words),
         names=names_of(reading.tokens, measures.identifiers, tongue, english),
+        letters=letters_of(reading.tokens),
         places=_places(bases),
         quantities=measures.quantities,
         dates=measures.dates,
@@ -102,6 +113,7 @@ def prepare(text: str) -> Text:
         tongues=_tongues(surfaces),
         phrases=phrases_of(words, stems, flow),
         asks=asking(reading.tokens),
+        moods=moods_of(words),
         negations=negations,
         negated=negated,
         is_english=english,
@@ -117,8 +129,23 @@ def _tongues(surfaces: frozenset[str]) -> frozenset[str]:
 
 
 def _digest(text: str) -> bytes:
-    folded = " ".join(text.casefold().split())
+    # Of a long prompt every other gap is another question: that costs a miss, not milliseconds.
+    folded = text.casefold() if len(text) > _LONG else " ".join(text.casefold().split())
     return hashlib.blake2b(folded.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+_LONG = 20_000
+
+
+def _told(flow: Sequence[str]) -> tuple[str, ...]:
+    return _fronted([_CASES.get(word, word) for word in flow if word not in _AUXILIARIES])
+
+
+def _fronted(words: list[str]) -> tuple[str, ...]:
+    """A question word from the end to the front: "it failed, why" is "why it failed"."""
+    if words and words[-1] in ("why", "where", "when"):
+        words.insert(0, words.pop())
+    return tuple(words)
 
 
 def _flow(tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -130,6 +157,12 @@ def _flow(tokens: Sequence[Token]) -> tuple[str, ...]:
 
 
 _ARTICLES = frozenset(("a", "an", "the"))
+_NO_MATTER = COORDINATORS | words_of("""
+    dont doesnt didnt wont isnt arent wasnt werent shouldnt couldnt wouldnt hasnt havent hadnt
+    mustnt aint cant cannot has have had
+    """)
+_CASES = {"me": "i", "him": "he", "them": "they", "us": "we"}
+_AUXILIARIES = words_of("is are was were been being am does did s t m re ve ll d my our")
 
 
 def _joined(words: Sequence[Token]) -> list[str]:
@@ -144,4 +177,4 @@ def _is_english(words: Sequence[Token], tongue: Tongue) -> bool:
     if tongue.language:
         return True
     plain = sum(t.word in STOP or lexicon.is_ordinary(t.word) for t in words)
-    return 3 * plain >= len(words)
+    return 4 * plain >= len(words)

@@ -15,6 +15,7 @@ _TOKEN = re.compile(
     r"|[^\W\d_](?:\.[^\W\d_]\b)+\.?"  # U.S.  B.C.
     r"|\w+(?:['\u2019]\w+)*(?:\+\+|\#(?!\w))?"  # words, don't, C++, C#, gt_s7582
     r"|[$\u20ac\u00a3\u00a5\u20b9\u00b0%]"
+    r"|(?<!\S)[-\u2212](?=\d)"  # the sign of a number
     r"|[.?!:;()\u3002\uff1f\uff01\u061f\u0964\n]|[,/&\u3001\uff0c]"
 )
 _JOINED = re.compile(r"(?<=\w)\.(?=\w)")
@@ -52,7 +53,7 @@ def read(text: str) -> Reading:
             starts = starts or surface in ENDS
         else:
             for part in _parts(surface):
-                tokens.append(Token(_fold(part), part[:MAX_LETTERS], starts, True))
+                tokens.append(Token(_fold(part) or part, part[:MAX_LETTERS], starts, True))
                 starts = False
                 words += 1
         end = min(match.end(), match.start() + MAX_RUN)
@@ -84,7 +85,8 @@ def _parts(surface: str) -> Iterator[str]:
         yield surface
         return
     for match in _RUN.finditer(surface[:MAX_RUN]):
-        yield match.group()
+        if _has_word(match.group()):
+            yield match.group()
 
 
 _RUN = re.compile(
@@ -92,8 +94,13 @@ _RUN = re.compile(
 )
 
 
+_LONG = 20_000  # beyond it a gap counts too: a miss costs less than many milliseconds
+
+
 def _digest(rest: str) -> bytes:
-    words = _GAPS.sub(" ", rest).casefold().strip()
+    words = rest.casefold()
+    if len(words) <= _LONG:
+        words = _GAPS.sub(" ", words).strip()
     return (
         hashlib.blake2b(words.encode(errors="surrogatepass"), digest_size=16).digest()
         if words

@@ -3,7 +3,7 @@
 NUMBER_WORDS: dict[str, int] = {
     word: number
     for number, line in (
-        (0, "zero"), (1, "first"), (2, "two second"), (3, "three third"), (4, "four fourth"),
+        (0, "zero"), (1, "one first"), (2, "two second"), (3, "three third"), (4, "four fourth"),
         (5, "five fifth"), (6, "six sixth"), (7, "seven seventh"), (8, "eight eighth"),
         (9, "nine ninth"), (10, "ten tenth"), (11, "eleven"), (12, "twelve dozen"),
         (13, "thirteen"), (14, "fourteen"), (15, "fifteen"), (16, "sixteen"), (17, "seventeen"),
@@ -20,8 +20,9 @@ MULTIPLES: dict[str, int] = {
 }  # fmt: skip
 
 ROMANS: dict[str, int] = {
-    "ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12,
-    "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18, "xix": 19, "xx": 20,
+    "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "x": 10, "xi": 11,
+    "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18,
+    "xix": 19, "xx": 20,
 }  # fmt: skip
 
 UNITS: dict[str, tuple[str, float]] = {
@@ -65,8 +66,9 @@ UNITS: dict[str, tuple[str, float]] = {
         ("voltage", 1, "v volt volts"),
         ("charge", 1, "mah"),
         ("speed", 1, "mph"),
+        ("speed", 0.621371, "kmh kph"),
         ("percent", 1, "% percent percentage"),
-        ("celsius", 1, "c° °c celsius centigrade"),
+        ("celsius", 1, "°c celsius centigrade"),
         ("fahrenheit", 1, "°f fahrenheit"),
         ("degrees", 1, "° degree degrees"),
         ("usd", 1, "$ dollar dollars usd bucks"),

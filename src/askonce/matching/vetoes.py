@@ -26,6 +26,7 @@ class Veto(enum.StrEnum):
     QUANTIFIERS = "quantifiers"
     DIRECTION = "direction"
     WORD_ORDER = "word-order"
+    MOOD = "mood"
     QUESTION_WORD = "question-word"
 
 

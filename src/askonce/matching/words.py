@@ -4,7 +4,7 @@ from askonce.matching.wordlists import groups_of, words_of
 
 ROLES = words_of(
     "from to of by into onto than for with without against over under between after before "
-    "because through on in at toward towards off about until since during"
+    "because through per on in at toward towards off about until since during"
 )
 """Little words that say what part the next word plays."""
 
@@ -31,7 +31,7 @@ STOP = (
         "only ever never please kindly thing things stuff way ways up out down upon per via vs "
         "versus etc eg ie get gets getting got go goes going went someone somebody anyone anybody "
         "everyone everybody something anything everything people person like want wants know tell "
-        "hi hello hey thanks thank"
+        "hi hello hey thanks thank gonna wanna gotta lemme gimme dunno kinda sorta"
     )
 )
 """Words whose presence or absence rarely changes the answer, where no guard looks at them."""
@@ -183,5 +183,6 @@ QUANTIFIERS: dict[str, str] = {
     "most": "most", "majority": "most",
     "few": "few", "rarely": "few", "least": "least", "only": "only", "fewer": "less",
     "less": "less", "more": "more", "both": "both", "half": "half", "twice": "twice",
-    "once": "once", "least-at": "at-least", "most-at": "at-most",
+    "once": "once", "some": "some", "any": "any", "either": "either",
+    "least-at": "at-least", "most-at": "at-most",
 }  # fmt: skip
