@@ -20,7 +20,7 @@ from askonce.formats.contract import Format
 from askonce.matching import CANDIDATES, Text, judge, prepare
 from askonce.protocols import VectorIndex
 from askonce.recognizing import Recognition
-from askonce.records import Entry, Key, Near
+from askonce.records import Because, Entry, Key, Near
 from askonce.runtimes import Work
 from askonce.scopes import Incomparable, Scoped
 from askonce.semantic import Semantic
@@ -54,8 +54,8 @@ class Neighbors:
     """What lies near, for one flavor.
 
     `open_index` gives the index for vectors of so many dimensions; `here` says that it is in this
-    process. `compare` is what shadow mode does with an answer that just came, `wake` starts what
-    keeps the index true.
+    process. `acts` says whether a question asks for something to be done, `compare` is what shadow
+    mode does with an answer that just came, and `wake` starts what keeps the index true.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Neighbors:
         open_index: Callable[[int], Indexed],
         *,
         here: bool,
+        acts: Callable[[str], bool],
         compare: Compare,
         wake: Callable[[], object],
     ) -> None:
@@ -76,6 +77,7 @@ class Neighbors:
         self.embedding = embedding
         self._open = open_index
         self._here = here
+        self._acts = acts
         self._compare = compare
         self._wake = wake
         self._patience = semantic.deadline.total_seconds()
@@ -104,11 +106,20 @@ class Neighbors:
         if isinstance(found, Incomparable):
             self.desk.ledger.semantic(found.value)
             return None
-        return found
+        return self._unless_it_acts(found)
 
-    def scoped_text(self, namespace: str, scope: str, question: str) -> Scoped:
-        """The same for a plain text."""
-        return Scoped(scopes.scope_of_text(namespace, scope), question)
+    def scoped_text(self, wishes: Directives, key: Key, scope: str, question: str) -> Scoped | None:
+        """The same for a plain text, of which this is the key."""
+        if self.mode(wishes) == "off":
+            return None
+        return self._unless_it_acts(Scoped(scopes.scope_of_text(key.namespace, scope), question))
+
+    def _unless_it_acts(self, asked: Scoped) -> Scoped | None:
+        """What asks for something to be done is done for exactly these words, or not at all."""
+        if self.semantic.tools or not self._acts(asked.text):
+            return asked
+        self.desk.ledger.semantic(Because.SIDE_EFFECT.value)
+        return None
 
     async def find(
         self,

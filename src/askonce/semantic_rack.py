@@ -17,6 +17,8 @@ from askonce.embedding import Embedding
 from askonce.engine import Engine
 from askonce.indexing import Indexing
 from askonce.neighbors import Indexed, Neighbors
+from askonce.packs import PACKS
+from askonce.patterns import compiled
 from askonce.protocols import Store, VectorIndex
 from askonce.recognizing import Recognition
 from askonce.records import Entry, Key
@@ -70,6 +72,7 @@ class SemanticRack:
         slow, stall = (1e9, 1e9) if self._near else (self._deadline * 0.9, self._deadline / 2)
         self._breaker = Breaker(slow=slow, stall=stall)
         self._breaker_guard = runtime.guard()
+        self._actions = [compiled(pattern) for pattern, _ in PACKS["side-effects"]]
         self.embedding = self._new_embedding(Blocking(**times))
         self.indexing = Indexing(
             self.embedding,
@@ -120,9 +123,14 @@ class SemanticRack:
             self.embedding,
             lambda dimensions: self.index(dimensions, suspends=suspends),
             here=self._near,
+            acts=self._acts,
             compare=compare,
             wake=self.indexing.start,
         )
+
+    def _acts(self, question: str) -> bool:
+        """Does a question ask for something to be done? The rules' own pack of patterns says so."""
+        return any(pattern.search(question) is not None for pattern in self._actions)
 
     def index(self, dimensions: int, *, suspends: bool) -> Indexed:
         """The index for vectors of so many dimensions, as one flavor asks it."""

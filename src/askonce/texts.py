@@ -94,8 +94,8 @@ class Texts:
         if neighbors is None or neighbors.mode(wishes) != "serve":
             return None
         with self._desk.boundary.around("semantic"):
-            asked = neighbors.scoped_text(key.namespace, scope, question)
-            return await neighbors.find(asked, key, wishes)
+            asked = neighbors.scoped_text(wishes, key, scope, question)
+            return None if asked is None else await neighbors.find(asked, key, wishes)
         return None
 
     async def _why_not(self, key: Key, wishes: Directives) -> Because:
@@ -149,8 +149,8 @@ class Texts:
             return False
         key = self.key(question, scope, namespace)
         asked = None
-        if neighbors is not None and neighbors.mode(wishes) != "off":
-            asked = neighbors.scoped_text(namespace, scope, question)
+        if neighbors is not None:
+            asked = neighbors.scoped_text(wishes, key, scope, question)
         ttl = policy.lifetime(wishes.ttl, desk.limits, key.digest, wishes.lives)
         now = desk.runtime.now()
         entry = Entry(

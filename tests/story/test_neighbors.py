@@ -393,6 +393,64 @@ def test_history_parameters_and_models_may_be_free(near: Any) -> None:
     flavor.run(story)
 
 
+def test_what_asks_for_an_action_is_only_ever_matched_exactly(near: Any) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        for question in ("Please delete my account", "Please delete my account!"):
+            assert "fwd=miss" in await ask(flavor, upstream, question)
+        assert what(flavor)["side-effect"] == 2
+        assert "detail=memory" in await ask(flavor, upstream, "Please delete my account")
+        await ask(flavor, upstream, "How do I delete my account?")
+        assert "detail=semantic" in await ask(flavor, upstream, "How can I delete my account?")
+
+    flavor.run(story)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_questions_of_many_languages_are_told_apart_where_a_guard_speaks(
+    near: Any, apart: bool
+) -> None:
+    """By a number, however low the threshold; and one language is not another one's neighbor."""
+    flavor = near(Semantic(threshold=0.5) if apart else Semantic())
+    upstream = provider()
+
+    async def story() -> None:
+        for language, question in enumerate(LANGUAGES):
+            more = {"namespace": f"language-{language}"} if apart else {}
+            await ask(flavor, upstream, question.replace("#", "5"), **more)
+            assert "fwd=miss" in await ask(flavor, upstream, question.replace("#", "7"), **more)
+        assert flavor.cache.stats().errors == 0
+
+    flavor.run(story)
+
+
+LANGUAGES = [
+    "Where is bus # going?",
+    "Wohin fährt der Bus #?",
+    "Où va le bus # ?",
+    "¿Adónde va el autobús #?",
+    "Dove va l'autobus #?",
+    "Para onde vai o autocarro #?",
+    "Waar gaat bus # heen?",
+    "Dokąd jedzie autobus #?",
+    "Kam jede autobus #?",
+    "Hová megy a #-as busz?",
+    "Otobüs # nereye gidiyor?",
+    "Vart går buss #?",
+    "Minne bussi # menee?",
+    "Куда идёт автобус #?",
+    "Πού πηγαίνει το λεωφορείο #;",
+    "לאן נוסע אוטובוס #?",
+    "أين تذهب الحافلة #؟",
+    "बस # कहाँ जा रही है?",
+    "#号公交车去哪里？",
+    "#番のバスはどこへ行きますか？",
+    "#번 버스는 어디로 가나요?",
+    "Xe buýt số # đi đâu?",
+]
+
+
 def test_texts_are_matched_and_say_how(near: Any) -> None:
     flavor = near()
 

@@ -75,7 +75,7 @@ def is_installed(address: str) -> bool:
     return all(importlib.util.find_spec(library) is not None for library in needs)
 
 
-_INDEX = ("numpy", "usearch")
+_INDEX = ("numpy", "re2", "usearch")
 _LOCAL = (*_INDEX, "askonce_models", "onnxruntime", "tokenizers")
 
 
