@@ -4,6 +4,7 @@ To put another index under the contract, add one line to `INDEXES`.
 """
 
 import hashlib
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -550,3 +551,22 @@ def test_without_its_libraries_there_is_one_clear_error(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     with pytest.raises(ConfigError, match=r"run: pip install 'askonce\[semantic\]'"):
         open_process_index("mini", DIMENSIONS, guard=Lock(), clock=lambda: 0.0)
+
+
+ORDER = """
+from threading import Lock
+
+from askonce.embedders.local import LocalEmbedder
+from askonce.runtimes import finish
+from askonce.vectors import open_process_index
+
+index = open_process_index("mini", 384, guard=Lock(), clock=lambda: 0.0)
+(vector,) = finish(LocalEmbedder(guard=Lock()).embed(["Is the branch open on Sundays?"]))
+finish(index.nearest(b"s", vector, 1))
+"""
+
+
+def test_the_local_embedder_may_load_after_the_index() -> None:
+    # Two C++ runtimes in one process: in the other order, importing onnxruntime ended the process.
+    done = subprocess.run([sys.executable, "-c", ORDER], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -7,6 +7,7 @@ questions are compared by `verdict` in some microseconds. Every guard can only v
 from askonce.matching.choosing import CANDIDATES, THRESHOLD, judge
 from askonce.matching.features import Features, features_of
 from askonce.matching.guards import GUARDS, verdict
+from askonce.matching.prepared import Prepared
 from askonce.matching.text import Text, prepare
 from askonce.matching.vetoes import Verdict, Veto
 
@@ -15,6 +16,7 @@ __all__ = [
     "GUARDS",
     "THRESHOLD",
     "Features",
+    "Prepared",
     "Text",
     "Verdict",
     "Veto",
