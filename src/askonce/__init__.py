@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from askonce.layers import Layer
     from askonce.records import Because, Entry, Key, Outcome, Usage
     from askonce.rules import Rules
+    from askonce.semantic import Semantic
     from askonce.sources import Source
     from askonce.texts import Answer
     from askonce.transport import CachingTransport
@@ -41,6 +42,7 @@ __all__ = [
     "Layer",
     "Outcome",
     "Rules",
+    "Semantic",
     "Source",
     "Stats",
     "StoreError",
@@ -64,6 +66,7 @@ _WHERE = {
     "Layer": "layers",
     "Outcome": "records",
     "Rules": "rules",
+    "Semantic": "semantic",
     "Source": "sources",
     "Stats": "accounting",
     "StoreError": "errors",

@@ -53,6 +53,7 @@ class Stats(msgspec.Struct, frozen=True):
     reasons: dict[str, int] = {}
     not_stored: dict[str, int] = {}
     layers: dict[str, LayerStats] = {}
+    semantic: dict[str, int] = {}
 
     @property
     def hit_rate(self) -> float:
@@ -92,6 +93,7 @@ def stats_of(tallies: Mapping[str, int], states: Mapping[str, str] | None = None
         reasons=part("reason:"),
         not_stored=part("not_stored:"),
         layers=_layers(part("layer:"), states or {}),
+        semantic=part("semantic:"),
     )
 
 
@@ -138,6 +140,11 @@ class Ledger:
         """One hit, error or dropped write of a layer below memory."""
         with self._guard:
             self._tallies[f"layer:{name}:{what}"] += 1
+
+    def semantic(self, what: str, times: int = 1) -> None:
+        """What matching by meaning did, so many times; the words are in docs/semantic.md."""
+        with self._guard:
+            self._tallies[f"semantic:{what}"] += times
 
     def asked_upstream(self) -> None:
         with self._guard:

@@ -11,7 +11,7 @@ the design:
     6 join         someone is asking this already -> their recording -> JOINED
       then, once for everybody who joined (`asking.py`):
     7 shelves      fresh -> backfill nearer layers -> HIT_SHARED; or another process's lease ends
-    8 semantic     (its seam is here: between the shared store and the provider)
+    8 semantic     nearest in scope, guards -> HIT_SEMANTIC (`neighbors.py`)
     9 upstream     relay bytes as they arrive; append to the recording
    10 whole?       fold the stream; may it be stored?
    11 store        unless a tag was invalidated since step 3
@@ -30,6 +30,7 @@ function that a face can call without any coroutine: a hit in memory costs micro
 """
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -47,14 +48,20 @@ from askonce.recording import Recording
 from askonce.records import Because, Call, Entry, Key, Outcome
 from askonce.reply import Reply, relayed_headers
 
+if TYPE_CHECKING:
+    from askonce.neighbors import Neighbors
+
 _SAMPLED_QUESTIONS = 65_536
 
 
 class Answering:
     """Answers calls, in one flavor, over one desk."""
 
-    def __init__(self, desk: Desk, recognition: Recognition) -> None:
+    def __init__(
+        self, desk: Desk, recognition: Recognition, neighbors: "Neighbors | None" = None
+    ) -> None:
         self._desk = desk
+        self._neighbors = neighbors
         self._recognition = recognition
         self._presenting = Presenting(desk)
         self._aliases = Aliases(desk)
@@ -197,7 +204,8 @@ class Answering:
         )
 
         def take_off() -> Recording:
-            return Recording(desk.runtime, Asking(desk, asked, upstream, flight, self._aliases))
+            asking = Asking(desk, asked, upstream, flight, self._aliases, self._neighbors)
+            return Recording(desk.runtime, asking)
 
         return desk.flights.join(flight, take_off)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from askonce import documents, setting_values
-from askonce.directives import is_tag, no_tag
+from askonce.directives import Mode, is_tag, no_tag
 from askonce.durations import parse_duration, parse_size
 from askonce.errors import ConfigError
 from askonce.layers import Tier
@@ -65,6 +65,13 @@ def _read_as(name: str, reader: setting_values.Reader, value: Any) -> Any:
         return reader(value)
     except ValueError as error:
         raise ConfigError(f"{name} {error}") from None
+
+
+def mode(given: str | None) -> Mode | None:
+    """How one call wants to be matched by meaning; None where it leaves that to the cache."""
+    if given is None or given in ("off", "shadow", "serve"):
+        return cast("Mode | None", given)
+    raise ConfigError(f"semantic is {given!r}; write 'off', 'shadow' or 'serve'")
 
 
 def pool(sampling: str) -> int:

@@ -7,7 +7,7 @@ boundary; what the provider's client raises goes to every reader unchanged.
 """
 
 from collections.abc import Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,18 +15,18 @@ from askonce import groups, policy
 from askonce.aliases import Aliases
 from askonce.boundary import Held
 from askonce.desk import Asked, Desk, Found
+from askonce.entering import entry_of
 from askonce.formats.contract import Folding
 from askonce.policy import Life
 from askonce.protocols import Response, Upstream
 from askonce.recording import Piece, Recording
-from askonce.records import Because, Entry, Lease, Outcome, Usage, Verdict
+from askonce.records import Because, Entry, Lease, Outcome, Verdict
+from askonce.scopes import Scoped
 from askonce.sse import Splitter
 
-_KEPT_HEADERS = frozenset({"content-type", "openai-version", "openai-model"})
-_RENAMED_HEADERS = {
-    "x-request-id": "askonce-original-request-id",
-    "request-id": "askonce-original-request-id",
-}
+if TYPE_CHECKING:
+    from askonce.neighbors import Neighbors
+
 # Answers of which nothing can be made in another shape.
 _SHAPELESS = frozenset({Because.GARBAGE, Because.EMPTY, Because.STREAM_ERROR, Because.CUT_SHORT})
 _decode = msgspec.json.Decoder().decode
@@ -37,13 +37,21 @@ class Asking:
     """One question on its way to the provider."""
 
     def __init__(
-        self, desk: Desk, asked: Asked, upstream: Upstream, flight: Hashable, aliases: Aliases
+        self,
+        desk: Desk,
+        asked: Asked,
+        upstream: Upstream,
+        flight: Hashable,
+        aliases: Aliases,
+        neighbors: "Neighbors | None",
     ) -> None:
         self._desk = desk
         self._asked = asked
         self._upstream = upstream
         self._aliases = aliases
         self._flight = flight
+        self._neighbors = neighbors
+        self._scoped: Scoped | None = None
         self._fallback: Found | None = None
         self._lacking: Entry | None = None
         self._lease: Lease | None = None
@@ -78,6 +86,8 @@ class Asking:
 
     async def _begin(self, recording: Recording) -> None:
         desk, asked = self._desk, self._asked
+        if self._neighbors is not None and await self._answer_by_meaning(recording):
+            return
         if asked.wishes.only_if_cached:
             self._refuse(recording)
             return
@@ -126,6 +136,8 @@ class Asking:
         stale = life is Life.STALE
         if (life is Life.FRESH and entry.expires > beyond) or (stale and not asked.refreshing):
             desk.backfill(found)
+            if self._neighbors is not None and found.shelf is not None:
+                self._neighbors.learn(entry)
             recording.due = stale or (not asked.refreshing and desk.is_due(entry, asked))
             self._replay(recording, found, Outcome.STALE if stale else found.outcome)
             return True
@@ -148,6 +160,22 @@ class Asking:
             return True
         return below.entry.expires > found.entry.expires
 
+    async def _answer_by_meaning(self, recording: Recording) -> bool:
+        """Step 8; True if the answer to a question that asks the same was there."""
+        neighbors, asked = self._neighbors, self._asked
+        if neighbors is None or not asked.verdict.yes:
+            return False
+        with self._desk.boundary.around("semantic"):
+            self._scoped = neighbors.scoped(asked)
+            may_serve = self._readable and not asked.refreshing
+            if self._scoped is None or not may_serve or neighbors.mode(asked.wishes) != "serve":
+                return False
+            neighbor = await neighbors.find(self._scoped, asked.key, asked.wishes)
+            if neighbor is not None:
+                self._replay(recording, neighbor.found, Outcome.HIT_SEMANTIC, neighbor.similarity)
+                return True
+        return False
+
     async def _wait_for_turn(self, recording: Recording) -> bool:
         """One process of many asks; True if another one's answer is there to be replayed."""
         desk, asked = self._desk, self._asked
@@ -165,9 +193,15 @@ class Asking:
             return True
         return False
 
-    def _replay(self, recording: Recording, found: Found, outcome: Outcome) -> None:
+    def _replay(
+        self,
+        recording: Recording,
+        found: Found,
+        outcome: Outcome,
+        similarity: float | None = None,
+    ) -> None:
         layer = "" if found.shelf is None else found.shelf.name
-        recording.replay(found.entry, outcome, layer)
+        recording.replay(found.entry, outcome, layer, similarity)
         self._desk.flights.land(self._flight, recording)
 
     def _refuse(self, recording: Recording) -> None:
@@ -333,6 +367,11 @@ class Asking:
             if entry is not None:
                 lease, self._lease = self._lease, None
                 verdict = await desk.store(entry, lease)
+                if verdict.yes and self._scoped is not None and self._neighbors is not None:
+                    with desk.boundary.around("semantic"):
+                        await self._neighbors.stored(
+                            entry, self._scoped, asked.wishes, asked.format
+                        )
         recording.entry = entry
         recording.stored = verdict
         if not verdict.yes and recording.because is Because.NOT_FOUND:
@@ -369,56 +408,18 @@ class Asking:
         return verdict
 
     def _entry(self, body: bytes, answer: dict[str, Any]) -> Entry | None:
-        desk, asked = self._desk, self._asked
         epochs = self._epochs
         if epochs is None:
             return None  # the epochs are not known, so neither is what an invalidation would mean
         assert self._response is not None
-        now = desk.runtime.now()
-        status = self._response.status
-        if status >= 400:
-            expires = stale_until = now + policy.lifetime_of_refusal(asked.wishes, desk.limits)
-        else:
-            expires = now + policy.lifetime(
-                asked.wishes.ttl, desk.limits, asked.key.digest, asked.wishes.lives
-            )
-            stale_until = expires + desk.limits.keeps_stale
-        usage: Usage | None = asked.format.usage(answer)
-        model = asked.format.model(answer) or asked.question.model
-        cost = None
-        if usage is not None and desk.prices is not None:
-            with desk.boundary.around("price"):
-                cost = desk.prices.cost(model, asked.call.origin, usage)
-        return Entry(
-            key=asked.key,
-            body=body,
-            status=status,
-            headers=kept_headers(self._response.headers),
-            created=now,
-            expires=expires,
-            stale_until=stale_until,
-            model=model,
-            origin=asked.call.origin,
-            question=asked.question.text,
-            usage=usage,
-            cost_usd=cost,
-            latency_ms=(desk.runtime.tick() - self._started) * 1000,
-            tags=tuple(epochs.items()),
-            route=asked.call.path.partition("?")[0],
-            asked_model=asked.question.model,
+        return entry_of(
+            self._desk,
+            self._asked,
+            self._response,
+            body,
+            answer,
+            epochs=epochs,
             swept=self._swept,
+            started=self._started,
+            scope=b"" if self._scoped is None else self._scoped.scope,
         )
-
-
-def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The few response headers that are true of every replay; an allow-list."""
-    kept = []
-    for name, value in headers:
-        lower = name.lower()
-        if lower in _KEPT_HEADERS and lower != "content-type":
-            kept.append((lower, value))
-        elif lower in _RENAMED_HEADERS:
-            kept.append((_RENAMED_HEADERS[lower], value))
-    if names := groups.named(headers, groups.GROUPS):
-        kept.append((groups.GROUPS, groups.serialize(names)))
-    return tuple(kept)

@@ -21,7 +21,7 @@ from askonce.formats.contract import Format, Question
 from askonce.invalidation import SWEPT, Invalidation
 from askonce.leasing import Leasing, Turn
 from askonce.policy import Life, Limits
-from askonce.protocols import Held, Memory, Prices
+from askonce.protocols import Held, Memory, Prices, Store
 from askonce.records import Because, Call, Entry, Key, Lease, Outcome, Selection, Verdict
 from askonce.runtimes import Runtime
 from askonce.shelf import Shelf
@@ -214,6 +214,21 @@ class Desk:
             self.backfill(found)
             return found
         return None
+
+    async def is_gone(self, key: Key) -> bool:
+        """Has no layer anything under this key? False where one of them cannot say."""
+        if self.memory.find(key) is not None:
+            return False
+        for shelf in self.shelves:
+            store = shelf.store
+
+            async def look(store: Store = store) -> tuple[Entry | None]:
+                return (await store.read(key),)
+
+            found = await shelf.ask("read", look)
+            if found is None or found[0] is not None:
+                return False
+        return True
 
     def last_sweep_of(self, asked: Asked) -> int:
         """The number of the last recent sweep that names this question, as far as it is known."""

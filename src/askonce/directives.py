@@ -1,14 +1,16 @@
 """What one caller asks of the cache, read from its request headers.
 
 `Cache-Control` has the meaning of RFC 9111 where it has one for a request: `no-cache`,
-`no-store`, `max-age`, `only-if-cached`. `AskOnce-TTL`, `AskOnce-Tags` and `AskOnce-Namespace`
-are ours. What cannot be understood is ignored and reported, except for a namespace: there, doubt
-is doubt about identity, and the call bypasses the cache.
+`no-store`, `max-age`, `only-if-cached`. `AskOnce-TTL`, `AskOnce-Tags`, `AskOnce-Namespace`,
+`AskOnce-Semantic` and `AskOnce-Similarity` are ours. What cannot be understood is ignored and
+reported. Whoever says something about matching that cannot be understood is not matched, and for
+a namespace doubt is doubt about identity, and the call bypasses the cache.
 """
 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 
@@ -16,9 +18,14 @@ from askonce import documents
 from askonce.durations import parse_duration
 from askonce.records import Because
 
-OWN_HEADERS = frozenset({"askonce-ttl", "askonce-tags", "askonce-namespace"})
+OWN_HEADERS = frozenset(
+    {"askonce-ttl", "askonce-tags", "askonce-namespace", "askonce-semantic", "askonce-similarity"}
+)
 MAX_TAGS = 256
 """After what the tags of documents imply was added to them, which makes two of each."""
+
+Mode = Literal["off", "shadow", "serve"]
+"""How a call is matched by meaning: not at all, only to be measured, or served."""
 
 _REMEMBERED = 1_024
 _SHORT = 4_096  # characters; longer headers are read anew, so that few callers fill no memory
@@ -31,8 +38,9 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 class Directives(msgspec.Struct, frozen=True):
     """The caller's wishes; durations in seconds, `ignored` says what was not understood.
 
-    The last two are the rules', not the caller's (`policy.ruled`): how long an answer lives at
-    most, whenever it was stored, and why it is never stored.
+    `lives` and `never` are the rules', not the caller's (`policy.ruled`): how long an answer lives
+    at most, whenever it was stored, and why it is never stored. `semantic` is how this one call
+    wants to be matched by meaning, and `similarity` how near at least.
     """
 
     no_cache: bool = False
@@ -47,12 +55,15 @@ class Directives(msgspec.Struct, frozen=True):
     ignored: tuple[str, ...] = ()
     lives: float | None = None
     never: Because | None = None
+    semantic: Mode | None = None
+    similarity: float = 0.0
 
     @property
     def restrict(self) -> tuple[object, ...]:
         """What must be equal before two calls may share one flight."""
         return (
-            self.no_cache, self.only_if_cached, self.max_age, self.ttl, self.tags, self.lives
+            self.no_cache, self.only_if_cached, self.max_age, self.ttl, self.tags, self.lives,
+            self.semantic, self.similarity,
         )  # fmt: skip
 
 
@@ -79,6 +90,14 @@ def parse(headers: Mapping[str, str]) -> Directives:
     ttl = headers.get("askonce-ttl")
     tags = headers.get("askonce-tags")
     namespace = headers.get("askonce-namespace")
+    if "askonce-semantic" in headers or "askonce-similarity" in headers:
+        return _with_semantic(_plain(control, ttl, tags, namespace), headers)
+    return _plain(control, ttl, tags, namespace)
+
+
+def _plain(
+    control: str | None, ttl: str | None, tags: str | None, namespace: str | None
+) -> Directives:
     if control is None and ttl is None and tags is None and namespace is None:
         return NONE
     if tags is not None and control is None and ttl is None and namespace is None:
@@ -86,6 +105,35 @@ def parse(headers: Mapping[str, str]) -> Directives:
     else:
         whole = f"{control}{ttl}{tags}{namespace}"
     return (_parsed if len(whole) <= _SHORT else _read)(control, ttl, tags, namespace)
+
+
+def _with_semantic(wishes: Directives, headers: Mapping[str, str]) -> Directives:
+    """The wishes, with how this call wants to be matched by meaning."""
+    ignored = list(wishes.ignored)
+    mode: Mode | None = None
+    said = headers.get("askonce-semantic")
+    if said is not None:
+        mode = _MODES.get(said.strip().lower())
+        if mode is None:
+            # Whoever says something about it that nobody understands may have meant "no".
+            mode = "off"
+            ignored.append("askonce-semantic")
+    similarity = 0.0
+    near = headers.get("askonce-similarity")
+    if near is not None:
+        if _SIMILARITY.fullmatch(near.strip()):
+            similarity = float(near)
+        else:
+            similarity = _UNREACHABLE
+            ignored.append("askonce-similarity")
+    return msgspec.structs.replace(
+        wishes, semantic=mode, similarity=similarity, ignored=tuple(ignored)
+    )
+
+
+_MODES: dict[str, Mode] = {"off": "off", "shadow": "shadow", "serve": "serve"}
+_SIMILARITY = re.compile(r"0?\.[0-9]{1,6}|[01](\.0{1,6})?")
+_UNREACHABLE = 2.0
 
 
 def _read(

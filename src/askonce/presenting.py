@@ -96,7 +96,8 @@ class Presenting:
             self._desk.ledger.layer(layer, "hits")
         now = self._desk.runtime.now()
         entry = policy.bounded(entry, asked.wishes)
-        return from_entry(entry, asked.question.shape, shown, outcome, now, layer)
+        shape = asked.question.shape
+        return from_entry(entry, shape, shown, outcome, now, layer, recording.similarity)
 
     async def _reshaped(
         self, asked: Asked, recording: Recording, reader: Reader

@@ -17,12 +17,14 @@ from askonce.formats import recognize
 from askonce.formats.contract import Format, Question
 from askonce.records import Because, Call, Key
 from askonce.rules import NO_RULING, Ruleset, Ruling
+from askonce.scopes import Incomparable, Scoped, Scoping, scoped
 
 _decode = msgspec.json.Decoder().decode
 _REMEMBERED_BYTES = 4 << 20  # of bodies, in each of two generations
 _SMALL = 65_536  # a longer body is worked out anew; it costs its caller little
 _RECORD_BYTES = 1_024  # what is remembered of a question beside its body, roughly
 _PLACES = 1_024
+_Scope = Scoped | Incomparable
 
 
 class Recognized(msgspec.Struct, frozen=True):
@@ -81,6 +83,14 @@ class Recognition:
             self._young_bytes += len(call.body) + _RECORD_BYTES
             self._young[seen] = found
         return found
+
+    def scope(self, call: Call, known: Format, namespace: str, scoping: Scoping) -> _Scope:
+        """Within what a recognized call's question may be compared by meaning.
+
+        The body is read once more: only calls that nobody has asked before come this far.
+        """
+        place = self._place(call, namespace, known, headers_that_matter(call.headers))
+        return scoped(place, known.read(_decode(call.body)).asked, scoping)
 
     def _work_out(
         self, call: Call, namespace: str, matter: tuple[tuple[str, str], ...]

@@ -71,6 +71,8 @@ class Recording:
         self.entry: Entry | None = None
         self.layer = ""
         """The layer below memory that had the answer."""
+        self.similarity: float | None = None
+        """How near the question lies that was answered, where that was another one."""
         self.answer: bytes | None = None
         """The whole answer in its normal form, stored or not; None until it is whole."""
         self.stored: Verdict | None = None
@@ -91,9 +93,11 @@ class Recording:
         if self.state is State.GROWING:
             self.state = State.FINISHED
 
-    def replay(self, entry: Entry, outcome: Outcome, layer: str = "") -> None:
+    def replay(
+        self, entry: Entry, outcome: Outcome, layer: str = "", similarity: float | None = None
+    ) -> None:
         """The answer was there already."""
-        self.layer = layer
+        self.layer, self.similarity = layer, similarity
         self.entry, self.outcome, self.answer = entry, outcome, entry.body
         self.begin(entry.status, [], streamed=False)
         self.end()

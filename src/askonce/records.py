@@ -126,6 +126,7 @@ class Entry(msgspec.Struct, frozen=True):
     Unix epoch; `tags` pairs each tag with the epoch it had when the question was asked, and
     `swept` is the number of the last sweep before that. `model` is the one that answered,
     `asked_model` the one that was asked for; `route` is the path that the question went to.
+    `scope` is within what the question may be compared by meaning; empty where it may not be.
     """
 
     key: Key
@@ -145,6 +146,7 @@ class Entry(msgspec.Struct, frozen=True):
     route: str = ""
     asked_model: str = ""
     swept: int = 0
+    scope: bytes = b""
 
     @property
     def is_refusal(self) -> bool:

@@ -61,17 +61,24 @@ class Reply:
 
 
 def from_entry(
-    entry: Entry, shape: Shape, body: bytes, outcome: Outcome, now: float, layer: str = ""
+    entry: Entry,
+    shape: Shape,
+    body: bytes,
+    outcome: Outcome,
+    now: float,
+    layer: str = "",
+    similarity: float | None = None,
 ) -> Reply:
     """A whole reply out of an entry of a layer; `body` is the entry as this shape shows it.
 
     A refusal of the provider is JSON for whoever asked for a stream too.
     """
     age = now - entry.created
+    status = cache_status(outcome, ttl=entry.expires - now, layer=layer, similarity=similarity)
     headers = [
         *(_STREAM_HEADERS if shape.stream and not entry.is_refusal else _JSON_HEADERS),
         *entry.headers,
-        ("cache-status", cache_status(outcome, ttl=entry.expires - now, layer=layer)),
+        ("cache-status", status),
         ("age", str(int(age)) if age > 0 else "0"),
     ]
     return Reply(entry.status, headers, outcome, Because.OK, body=body, entry=entry)

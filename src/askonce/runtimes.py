@@ -6,6 +6,7 @@ event loop. This is the only file of the core that knows threads, event loops an
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import threading
@@ -84,7 +85,11 @@ class Runtime(Protocol):
     def turnstile(self) -> AbstractAsyncContextManager[Any]:
         """Lets callers of one place in one at a time; may be held across an `await`."""
 
-    def bell(self) -> Bell: ...
+    def bell(self) -> Bell:
+        """A bell that is rung in the place where it is heard."""
+
+    def far_bell(self) -> Bell:
+        """A bell that any thread may ring."""
 
     def start(self, work: Work) -> Labor: ...
 
@@ -166,6 +171,9 @@ class Blocking:
     def bell(self) -> Bell:
         return _Event()
 
+    def far_bell(self) -> Bell:
+        return _Event()
+
     def start(self, work: Work) -> Labor:
         return _Inline(work)
 
@@ -216,6 +224,13 @@ class _Future:
         return True
 
 
+class _FarFuture(_Future):
+    def ring(self) -> None:
+        # The loop is closed where whoever waited is gone with it.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(super().ring)
+
+
 class _Task:
     def __init__(self, work: Work) -> None:
         self._task = asyncio.get_running_loop().create_task(work())
@@ -255,6 +270,9 @@ class Suspending:
 
     def bell(self) -> Bell:
         return _Future()
+
+    def far_bell(self) -> Bell:
+        return _FarFuture()
 
     def start(self, work: Work) -> Labor:
         return _Task(work)

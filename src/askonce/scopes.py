@@ -4,7 +4,8 @@ Two questions are only ever compared by meaning if they are equal in everything 
 the last user turn: namespace, format, place, headers, model, system prompt, tools, parameters,
 earlier turns, and the embedder that compares them. All of that is one SHA-256, over the same
 canonical tree that the key is made of, so what makes two keys differ makes two scopes differ.
-A scope is a required argument of every operation on vectors, never a filter.
+A scope is a required argument of every operation on vectors, never a filter. An entry keeps its
+scope without the embedder (`Entry.scope`), so an index can be made anew for another embedder.
 """
 
 import enum
@@ -58,12 +59,10 @@ class Scoped(NamedTuple):
     text: str
 
 
-def scoped(
-    place: Place, asked: Mapping[str, Any], scoping: Scoping, embedder: str
-) -> Scoped | Incomparable:
+def scoped(place: Place, asked: Mapping[str, Any], scoping: Scoping) -> Scoped | Incomparable:
     """The scope of a question asked at a place, or why it cannot be compared by meaning.
 
-    `asked` is the tree that a format has read, `embedder` the name of who makes the vectors.
+    `asked` is the tree that a format has read.
     """
     if not scoping.tools and any(asked.get(name) for name in _TOOLS):
         return Incomparable.TOOLS
@@ -86,16 +85,20 @@ def scoped(
         rest = {name: rest[name] for name in rest if name not in _HOW_LONG_AND_HOW_FREELY}
     rest["model"] = _family(asked.get("model"), scoping.models)
     tree = {"rest": rest, "earlier": earlier, "last": frame, "history": scoping.history}
-    return Scoped(_digest(place, tree, embedder), text)
+    return Scoped(_digest(_VERSION, place.key(tree).digest), text)
 
 
-def scope_of_text(namespace: str, scope: str, embedder: str) -> bytes:
+def scope_of_text(namespace: str, scope: str) -> bytes:
     """The scope of plain texts (`cache.get("…", scope=…)`)."""
-    return _digest(Place(namespace, "text"), {"scope": scope}, embedder)
+    return _digest(_VERSION, Place(namespace, "text").key({"scope": scope}).digest)
 
 
-def _digest(place: Place, tree: Any, embedder: str) -> bytes:
-    parts = (_VERSION, embedder.encode(), place.key(tree).digest)
+def compared_by(scope: bytes, embedder: str) -> bytes:
+    """A scope as the vectors of one embedder know it."""
+    return _digest(scope, embedder.encode(errors="surrogatepass"))
+
+
+def _digest(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts])).digest()
 
 

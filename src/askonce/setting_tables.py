@@ -11,6 +11,7 @@ from askonce.layers import MEMORY, Layer
 from askonce.policy import Limits
 from askonce.records import Because
 from askonce.rules import Rules
+from askonce.semantic import Semantic
 from askonce.sources import Source
 
 FORMATS = ("openai", "anthropic")
@@ -137,6 +138,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     memory: Memory = Memory()
     cache: CacheRules = CacheRules()
     documents: Documents = Documents()
+    semantic: Semantic = Semantic(mode="shadow")
     admin: Admin = Admin()
     named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=default_providers)

@@ -16,6 +16,8 @@ from askonce.admin import READERS as ADMIN_READERS
 from askonce.admin import Admin
 from askonce.errors import ConfigError
 from askonce.layers import tiers_of
+from askonce.semantic import READERS as SEMANTIC_READERS
+from askonce.semantic import Semantic
 from askonce.setting_tables import (
     FORMATS,
     ROUTES,
@@ -68,6 +70,7 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         memory=Memory(**values.get(("memory",), {})),
         cache=CacheRules(**values.get(("cache",), {})),
         documents=Documents(**values.get(("documents",), {})),
+        semantic=Semantic(**{"mode": "shadow", **values.get(("semantic",), {})}),
         admin=Admin(**values.get(("admin",), {})),
         named_layers=_layers(values, source),
         providers=_providers(values, source),
@@ -118,6 +121,7 @@ _READERS: dict[str, dict[str, read.Reader]] = {
         "lease": read.above_zero(read.duration),
         "lease_wait": read.duration,
     },
+    "semantic": SEMANTIC_READERS,
     "admin": ADMIN_READERS,
     "sources": SOURCE_READERS,
     "documents": {"fields": read.paths},

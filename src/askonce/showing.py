@@ -8,6 +8,7 @@ from typing import Any
 
 from askonce import rule_tables
 from askonce.admin import Admin
+from askonce.semantic import Semantic
 from askonce.settings import CacheRules, LayerTable, Memory, Provider, Settings, Tenant
 from askonce.sources import Source
 
@@ -29,6 +30,7 @@ def masked(settings: Settings) -> dict[str, Any]:
         **_stores(settings),
         "memory": _memory(memory),
         "cache": _cache(settings.cache),
+        "semantic": _semantic(settings.semantic),
         "documents": {"fields": [path.text for path in settings.documents.fields]},
         **_admin(settings.admin),
         "providers": {name: _provider(item) for name, item in settings.providers.items()},
@@ -98,6 +100,25 @@ def _cache(cache: CacheRules) -> Table:
         "lease": show_duration(cache.lease),
         "lease_wait": show_duration(cache.lease_wait),
     }
+
+
+def _semantic(semantic: Semantic) -> Table:
+    table: Table = {
+        "mode": semantic.mode,
+        "threshold": semantic.threshold,
+        "embedder": masked_url(semantic.embedder),
+        "index": masked_url(semantic.index),
+        "max_entries": semantic.max_entries,
+        "size": show_size(semantic.size),
+        "deadline": show_duration(semantic.deadline),
+        "history": semantic.history,
+        "parameters": semantic.parameters,
+        "models": [list(family) for family in semantic.models],
+        "tools": semantic.tools,
+    }
+    if semantic.embedder_key is not None:
+        table["embedder_key"] = masked_key(semantic.embedder_key)
+    return table
 
 
 def _stores(settings: Settings) -> Table:

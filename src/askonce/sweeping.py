@@ -19,6 +19,8 @@ from askonce.runtimes import Runtime, Work
 from askonce.sweeps import Sweeps
 
 Tell = Callable[[int], None]
+Scoped = tuple[bytes, Key]
+Unindex = Callable[[list[Scoped]], Awaitable[None]]
 
 SAMPLES = 5
 UNDER_WAY = 1.5
@@ -63,7 +65,8 @@ class Sweeping:
 
     `runtime` is blocking and its own: what it does behind is waited for by `end` alone. `reach`
     asks the shared store for next to nothing: one that is down says so at once, and not after the
-    patience that a long look needs.
+    patience that a long look needs. `unindex` is told what was removed, with the scope
+    within which each was compared.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class Sweeping:
         runtime: Runtime,
         compile_: Compile,
         boundary: Boundary,
+        unindex: Unindex | None = None,
     ) -> None:
+        self._unindex = unindex
         self._memory = memory
         self._stores = stores
         self._reach = reach
@@ -223,7 +228,7 @@ class Sweeping:
         """
         found = looked = 0
         samples: list[Sample] = []
-        chosen: list[Key] = []
+        chosen: list[Scoped] = []
         now = self._runtime.now()
         reminded = self._runtime.tick()
         async for entry in store.scan(invalidation.selection):
@@ -233,9 +238,9 @@ class Sweeping:
                 if len(samples) < SAMPLES:
                     samples.append(_sample(entry, now))
                 if remove:
-                    chosen.append(entry.key)
+                    chosen.append((entry.scope, entry.key))
             if len(chosen) == _AT_ONCE:
-                await remove_quietly(store, chosen)
+                await self._remove(store, chosen)
                 chosen = []
             if looked % _AT_ONCE == 0:
                 if self._runtime.tick() > until:
@@ -246,10 +251,17 @@ class Sweeping:
                     await self._remind(*remind)
                     reminded = self._runtime.tick()
         if chosen:
-            await remove_quietly(store, chosen)
+            await self._remove(store, chosen)
         if tell is not None:
             tell(looked)
         return Looked(found, tuple(samples))
+
+    async def _remove(self, store: Store, chosen: list[Scoped]) -> None:
+        await remove_quietly(store, [key for _, key in chosen])
+        compared = [one for one in chosen if one[0]]
+        if self._unindex is not None and compared:
+            with self._boundary.around("semantic"):
+                await self._unindex(compared)
 
 
 async def remove_quietly(store: Store, keys: list[Key]) -> None:

@@ -1,34 +1,51 @@
 """Questions and answers as plain text: the door for callers without a wire format."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from askonce import documents, keys, policy
-from askonce.desk import Desk
-from askonce.directives import MAX_TAGS, Directives
+from askonce.desk import Desk, Found
+from askonce.directives import MAX_TAGS, Directives, Mode
 from askonce.records import Because, Entry, Key, Outcome, Verdict
 from askonce.rules import Ruleset
+
+if TYPE_CHECKING:
+    from askonce.neighbors import Neighbor, Neighbors
 
 FORMAT = "text"
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An answer that was found: its text, the layer that had it, its age and rest of life (s)."""
+    """An answer that was found: its text, the layer that had it, its age and rest of life (s).
+
+    `reason` is `exact` where this very question was asked before. Where it is `semantic`, `matched`
+    is the question that was asked in other words, and `similarity` the cosine of the two.
+    """
 
     text: str
     layer: str
     age: float
     ttl: float
     key: Key
+    reason: Literal["exact", "semantic"] = "exact"
+    similarity: float = 1.0
+    matched: str = ""
 
 
 class Texts:
     """Gets and puts plain texts, over one desk. For rules their route is `text`."""
 
-    def __init__(self, desk: Desk, rules: Ruleset | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        rules: Ruleset | None = None,
+        neighbors: "Neighbors | None" = None,
+    ) -> None:
         self._desk = desk
         self._rules = rules
+        self._neighbors = neighbors
 
     def key(self, question: str, scope: str, namespace: str) -> Key:
         return keys.key_of(namespace, FORMAT, {"question": question, "scope": scope})
@@ -41,35 +58,71 @@ class Texts:
         namespace: str,
         max_age: float | None,
         tags: Iterable[str] = (),
+        semantic: Mode | None = None,
+        similarity: float = 0.0,
     ) -> Answer | None:
         desk = self._desk
         wishes = wishes_for(self._rules, question, None, tags)
         if wishes.never is not None:
             desk.ledger.answered(Outcome.BYPASS, wishes.never)
             return None
+        wishes = msgspec.structs.replace(
+            wishes, max_age=max_age, semantic=semantic, similarity=similarity
+        )
         key = self.key(question, scope, namespace)
         found = await desk.find_fresh(key, wishes)
-        entry = None if found is None else policy.bounded(found.entry, wishes)
-        now = desk.runtime.now()
-        because = Because.NOT_FOUND
-        if entry is None and wishes.tags:
-            held = await desk.recall(key)
-            if held is not None and not policy.carries(held.entry, wishes.tags):
-                because = Because.OTHER_TAGS
-        if entry is not None and max_age is not None and entry.age(now) > max_age:
-            entry, because = None, Because.TOO_OLD
-        if entry is None or found is None:
-            desk.ledger.answered(Outcome.MISS, because)
+        if found is not None:
+            return self._answer(found, found.outcome, wishes)
+        neighbor = await self._neighbor(question, key, scope, wishes)
+        if neighbor is not None:
+            near = neighbor.found
+            answer = self._answer(near, Outcome.HIT_SEMANTIC, wishes)
+            return msgspec.structs.replace(
+                answer,
+                reason="semantic",
+                similarity=min(1.0, neighbor.similarity),
+                matched=near.entry.question,
+            )
+        desk.ledger.answered(Outcome.MISS, await self._why_not(key, wishes))
+        return None
+
+    async def _neighbor(
+        self, question: str, key: Key, scope: str, wishes: Directives
+    ) -> "Neighbor | None":
+        """The answer to a question that asks the same, if such answers are served."""
+        neighbors = self._neighbors
+        if neighbors is None or neighbors.mode(wishes) != "serve":
             return None
-        desk.ledger.answered(found.outcome, Because.OK, entry)
+        with self._desk.boundary.around("semantic"):
+            asked = neighbors.scoped_text(key.namespace, scope, question)
+            return await neighbors.find(asked, key, wishes)
+        return None
+
+    async def _why_not(self, key: Key, wishes: Directives) -> Because:
+        """Why what memory has under a key, if anything, was not served."""
+        held = await self._desk.recall(key)
+        if held is None:
+            return Because.NOT_FOUND
+        if not policy.carries(held.entry, wishes.tags):
+            return Because.OTHER_TAGS
+        now = self._desk.runtime.now()
+        if wishes.max_age is not None and held.entry.age(now) > wishes.max_age:
+            return Because.TOO_OLD
+        return Because.NOT_FOUND
+
+    def _answer(self, found: Found, outcome: Outcome, wishes: Directives) -> Answer:
+        desk = self._desk
+        entry = policy.bounded(found.entry, wishes)
+        desk.ledger.answered(outcome, Because.OK, entry)
         if found.shelf is not None:
             desk.ledger.layer(found.shelf.name, "hits")
+        now = desk.runtime.now()
         return Answer(
             text=entry.body.decode(),
             layer="memory" if found.shelf is None else found.shelf.name,
             age=entry.age(now),
             ttl=entry.expires - now,
-            key=key,
+            key=entry.key,
         )
 
     async def put(
@@ -81,10 +134,12 @@ class Texts:
         namespace: str,
         ttl: float | None,
         tags: Iterable[str],
+        semantic: Mode | None = None,
     ) -> bool:
         """Store the answer; False if it could not be (see the ledger), never an error."""
-        desk = self._desk
+        desk, neighbors = self._desk, self._neighbors
         wishes = wishes_for(self._rules, question, ttl, tags)
+        wishes = msgspec.structs.replace(wishes, semantic=semantic)
         verdict = policy.may_put(wishes, desk.limits)
         epochs = await desk.capture(wishes.tags) if verdict.yes else None
         swept = await desk.last_sweep(epochs)
@@ -93,6 +148,9 @@ class Texts:
             desk.ledger.landed(verdict, None, 0)
             return False
         key = self.key(question, scope, namespace)
+        asked = None
+        if neighbors is not None and neighbors.mode(wishes) != "off":
+            asked = neighbors.scoped_text(namespace, scope, question)
         ttl = policy.lifetime(wishes.ttl, desk.limits, key.digest, wishes.lives)
         now = desk.runtime.now()
         entry = Entry(
@@ -106,9 +164,13 @@ class Texts:
             question=question,
             tags=tuple(epochs.items()),
             swept=swept,
+            scope=b"" if asked is None else asked.scope,
         )
         verdict = await desk.store(entry)
         desk.ledger.landed(verdict, None, 0)
+        if verdict.yes and neighbors is not None and asked is not None:
+            with desk.boundary.around("semantic"):
+                await neighbors.put(entry, asked, wishes)
         return verdict.yes
 
 

@@ -5,7 +5,7 @@ over one `Works`. Nothing is opened before the first use.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from askonce.accounting import Ledger, Stats, stats_of
 from askonce.answering import Answering
@@ -16,6 +16,7 @@ from askonce.desk import Desk
 from askonce.errors import CacheClosed, ConfigError
 from askonce.events import Events, Happened
 from askonce.following import Following
+from askonce.identifying import Identifying
 from askonce.identity import Identity
 from askonce.invalidation import SWEPT, Invalidation, Names
 from askonce.layers import Tier
@@ -26,10 +27,11 @@ from askonce.prices import GenaiPrices
 from askonce.protocols import Memory, Prices, Store
 from askonce.rack import Rack
 from askonce.recognizing import Recognition
+from askonce.records import Selection
 from askonce.remembering import Remembering
 from askonce.rules import Rules, Ruleset
 from askonce.runtimes import Blocking, InThread, Suspending, once_in_thread
-from askonce.shelf import Shelf
+from askonce.semantic import OFF, Semantic
 from askonce.sources import Source
 from askonce.stores import Ground
 from askonce.stores.event_source import open_source
@@ -38,6 +40,10 @@ from askonce.sweeping import Sweeping, Swept, Tell
 from askonce.sweeps import Sweeps
 from askonce.texts import Texts
 from askonce.writing import Writing
+
+if TYPE_CHECKING:
+    from askonce.neighbors import Neighbors
+    from askonce.semantic_rack import SemanticRack
 
 
 class Sharing:
@@ -66,10 +72,16 @@ def compiled_rules(rules: Rules) -> Ruleset:
 class Flavor:
     """What the doors of one flavor go through."""
 
-    def __init__(self, desk: Desk, recognition: Recognition, rules: Ruleset | None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        recognition: Recognition,
+        rules: Ruleset | None,
+        neighbors: "Neighbors | None",
+    ) -> None:
         self.desk = desk
-        self.answering = Answering(desk, recognition)
-        self.texts = Texts(desk, rules)
+        self.answering = Answering(desk, recognition, neighbors)
+        self.texts = Texts(desk, rules, neighbors)
         self.remembering = Remembering(desk)
 
 
@@ -83,6 +95,7 @@ class Works:
         *,
         limits: Limits,
         rules: Rules | None = None,
+        semantic: Semantic = OFF,
         sharing: Sharing,
         eviction: Literal["s3-fifo", "gdsf"],
         namespace: str | None,
@@ -99,7 +112,6 @@ class Works:
         self._keeping = Blocking(**times)
         self.limits = limits
         self.namespace = namespace
-        self.tenants = tenants
         self.prices = GenaiPrices() if prices is None else prices
         self.guard = self.blocking_runtime.guard()
         self.ledger = Ledger(self.blocking_runtime.guard())
@@ -112,6 +124,7 @@ class Works:
             clock=self.blocking_runtime.now,
         )
         self._memory_ttl = memory.ttl
+        self._identifying = Identifying(self.memory, namespace, tenants)
         self.sweeps = Sweeps(
             compiled, tick=self.blocking_runtime.tick, guard=self.blocking_runtime.guard()
         )
@@ -123,16 +136,13 @@ class Works:
             self._share(self._racks)
         else:
             self.sweeps.begin(0)
+        self._semantic = self._new_semantic(semantic, clock) if semantic.is_on else None
         self._sweeping = self._new_sweeping(Blocking(**times))
         self._beside = InThread("askonce-invalidating", threads=4)  # for event loops
         self.audit = Audit(Boundary(self.ledger), self.blocking_runtime.now, audit)
         self.events = self._new_events()
         self._followings = tuple(self._following(source) for source in sources)
         self._writings = tuple(self._writing(rack) for rack in self._racks)
-        self.identity: Identity | None = None
-        self._passing_identity: Identity | None = None
-        self._secret: bytes | None = None
-        self._tries = 0
         self.closed = False
         self._blocking: Flavor | None = None
         self._suspending: Flavor | None = None
@@ -148,7 +158,7 @@ class Works:
             sweeps=self.sweeps,
             runtime=self.blocking_runtime,
             boundary=boundary,
-            lost=self._forget_identity,
+            lost=self._identifying.forget,
             swept=self._take_back,
             strong=self._sharing.strong,
         )
@@ -181,6 +191,7 @@ class Works:
             runtime=runtime,
             compile_=compiled,
             boundary=Boundary(self.ledger),
+            unindex=None if self._semantic is None else self._semantic.unindex,
         )
 
     def _new_events(self) -> Events:
@@ -191,6 +202,22 @@ class Works:
             store=self.shared or self.memory,
             now=self.blocking_runtime.now,
             audit=self.audit,
+        )
+
+    def _new_semantic(
+        self, semantic: Semantic, clock: Callable[[], float] | None
+    ) -> "SemanticRack":
+        # What it takes to import is of no use where nothing is matched by meaning.
+        from askonce.semantic_rack import SemanticRack
+
+        return SemanticRack(
+            semantic,
+            runtime=self.blocking_runtime,
+            suspending=self.suspending_runtime,
+            ledger=self.ledger,
+            entries=(lambda: self._racks[-1].patient().scan(Selection())) if self._racks else None,
+            store=self._racks[-1].tier.store if self._racks else None,
+            clock=clock,
         )
 
     def _following(self, source: Source) -> Following:
@@ -263,7 +290,10 @@ class Works:
             sweep_behind=self.sweep_behind,
             memory_ttl=self._memory_ttl,
         )
-        return Flavor(desk, self.recognition, self.ruleset)
+        neighbors = None
+        if self._semantic is not None:
+            neighbors = self._semantic.neighbors(desk, self.recognition, suspends=suspends)
+        return Flavor(desk, self.recognition, self.ruleset, neighbors)
 
     # Invalidating.
 
@@ -336,49 +366,19 @@ class Works:
         self._sweeping.behind(sweep)
 
     async def identify(self, desk: Desk, headers: Mapping[str, str]) -> str | None:
-        """The caller's namespace; None if it has no credential.
+        """The caller's namespace; None if it has no credential."""
+        return await self._identifying.identify(desk, headers)
 
-        Where the shared secret cannot be read now, memory's own stands in for it: this process's
-        callers still share, and what they store below is never found under another secret.
-        """
-        if self.namespace is not None:
-            return self.namespace
-        identity = self.identity
-        if identity is None:
-            tries = self._tries
-            async with desk.runtime.turnstile():
-                # Whoever waited here while another one tried takes what that one got.
-                if self.identity is None and self._tries == tries:
-                    await self._learn_identity(desk)
-            identity = self.identity or self._passing_identity
-        return None if identity is None else identity.namespace(headers)
-
-    async def _learn_identity(self, desk: Desk) -> None:
-        own = await self.memory.pepper()
-        secret: bytes | None = own
-        if desk.authority is not None:
-            secret = await self._shared_secret(desk.authority)
-        if secret is not None:
-            self._secret = secret
-            self.identity = Identity(secret, self.tenants)
-        elif self._passing_identity is None:
-            self._passing_identity = Identity(own, self.tenants)
-        self._tries += 1
-
-    async def _shared_secret(self, authority: Shelf) -> bytes | None:
-        """The store's secret; one that has lost everything takes ours over, if we knew it."""
-        store, known = authority.store, self._secret
-        if known is not None and await authority.ask("identity", lambda: store.adopt(known)):
-            return known
-        return await authority.ask("identity", store.pepper)
+    @property
+    def identity(self) -> Identity | None:
+        """What the namespaces of credentials are made with; None until it was read."""
+        return self._identifying.identity
 
     async def _take_back(self, names: Names) -> None:
         for writing in self._writings:
             await writing.swept(names)
-
-    def _forget_identity(self) -> None:
-        """The store may be another one, with another secret."""
-        self.identity = None
+        if self._semantic is not None:
+            self._semantic.indexing.look_again()
 
     def stats(self) -> Stats:
         """What this cache did since it was opened, in this process."""
@@ -387,6 +387,11 @@ class Works:
     def states(self) -> dict[str, str]:
         """The layers below memory, nearest first, with the states of their circuit breakers."""
         return {rack.tier.name: rack.state for rack in self._racks}
+
+    @property
+    def semantic(self) -> "SemanticRack | None":
+        """The layer that matches by meaning; None where nothing is matched."""
+        return self._semantic
 
     def sources(self) -> dict[str, str]:
         """The sources of events: `starting`, `following` or `down`."""
@@ -437,6 +442,9 @@ class Works:
             await following.close()
         self._beside.close()
         in_loop = flavor.desk.runtime is self.suspending_runtime
+        if self._semantic is not None:
+            with flavor.desk.boundary.around("close"):
+                await self._semantic.close(in_loop=in_loop)
         for rack in self._racks:
             with flavor.desk.boundary.around("close"):
                 await rack.close(in_loop=in_loop)

@@ -21,6 +21,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "askonce"
 PURE = {
     "accounting",
     "admin",
+    "agreeing",
     "arguments",
     "breaker",
     "cache_status",
@@ -37,6 +38,7 @@ PURE = {
     "keys",
     "layers",
     "matching",
+    "operating_point",
     "packs",
     "policy",
     "prompts",
@@ -46,6 +48,7 @@ PURE = {
     "rule_tables",
     "rules",
     "scopes",
+    "semantic",
     "setting_tables",
     "setting_values",
     "settings",
@@ -66,22 +69,29 @@ STORY = {
     "checkpoints",
     "coherence",
     "desk",
+    "embedding",
+    "engine",
+    "entering",
     "events",
     "flights",
     "following",
+    "identifying",
+    "indexing",
     "leasing",
+    "neighbors",
     "presenting",
     "recording",
     "remembering",
     "reply",
     "runtimes",
+    "shadowing",
     "shelf",
     "sweeping",
     "syncing",
     "texts",
     "writing",
 }
-ROOTS = {"cache", "gateway.__init__", "moving", "rack", "works"}
+ROOTS = {"cache", "cache_settings", "gateway.__init__", "moving", "rack", "semantic_rack", "works"}
 FACES = {"__init__", "cli", "gateway", "integrations", "transport"}
 PRACTICE = {"practice"}  # a provider to practice with: not the product's core
 

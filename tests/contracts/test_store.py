@@ -71,6 +71,9 @@ def test_every_field_comes_back_as_it_was(store: Store, run: Run) -> None:
         usage=Usage(10, 20, 3, 4, 5),
         cost_usd=Decimal("0.000123450"),
         latency_ms=412.25,
+        route="/v1/chat/completions",
+        asked_model="gpt-latest",
+        scope=bytes(range(32)),
         tags=tagged(store, run, "policy", "doc:7"),
     )
     defaults = entry("all optional fields absent")

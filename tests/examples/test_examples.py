@@ -19,7 +19,38 @@ WEATHER = r"  Weather\(city='Zürich', degrees=21.5\)"
 FETCHED = r"  \(asking the weather service about Zürich\)"
 FIRST_WORDS = r"\[first words after \d+ ms, all after \d+ ms\]"
 
+SEMANTIC = r"askonce; hit; ttl=\d+; detail=semantic; similarity=0\.9\d+"
+
 EXPECTED = {
+    "semantic_memory": [
+        r"How do I change my PIN\? +At any cash machine\. \(exact, 1\.00\)",
+        r"how do i change my pin +At any cash machine\. \(semantic, 1\.00\)",
+        r"How can I change my PIN\? +At any cash machine\. \(semantic, 0\.9\d\)",
+        r"How don't I change my PIN\? +nobody has asked this",
+        r"How do I change my address\? +nobody has asked this",
+        *["None", "None"],
+        r"what the guards said: {'negation': 1}",
+    ],
+    "semantic_redis": [
+        *["One program tells what the answers are:", "Another one asks in other words:"],
+        r"  shop    How long will delivery take\? +Two days\. \(asked as '.*does.*'\)",
+        r"  pizzas  How long will delivery take\? +Half an hour\. \(asked as '.*does.*'\)",
+        r"  hotel   How long will delivery take\? +no answer",
+        r"  races   Who won the race of 2001\? +no answer",
+        r"  races   Who won the race of 2004\? +Team 4\. \(asked as '.* in 2004\?'\)",
+        r"  \.\.\. and after five seconds:",
+        r"  shop    How long will delivery take\? +no answer",
+        r"  pizzas  How long will delivery take\? +Half an hour\. \(asked as '.*does.*'\)",
+    ],
+    "semantic_layers": [
+        *["The first program asks:", rf"  Which currencies can I hold\? +{MISS}", "The next one:"],
+        rf"  Which currencies can I hold\? +{FROM_REDIS}",
+        rf"  Which currencies can I hold\? +{HIT}",
+        rf"  What currencies can I hold\? +{SEMANTIC}",
+        rf"  Which currencies can't I hold\? +{MISS}",
+        "One that wants exact answers only:",
+        rf"  What currencies can I hold\? +{MISS}",
+    ],
     "exact_match": [
         rf" +\d+ ms  How do I change my PIN\? +{MISS}",
         rf" +\d+ ms  My card has not arrived yet\. +{MISS}",
@@ -142,7 +173,7 @@ EXPECTED = {
 }
 """What each example prints, line by line, as regular expressions; named groups carry over."""
 
-ON_REDIS = {"redis_exact", "three_layers", "two_processes"}
+ON_REDIS = {"redis_exact", "semantic_layers", "semantic_redis", "three_layers", "two_processes"}
 
 
 def test_no_example_is_forgotten() -> None:

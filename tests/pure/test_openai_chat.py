@@ -357,7 +357,7 @@ def test_model_and_the_text_of_the_last_user_turn() -> None:
         {"type": "text", "text": "is this?"},
     ]
     later = [{"role": "user", "content": parts}, {"role": "assistant", "content": "A card."}]
-    assert read(messages=BODY["messages"] + later).text == "What is this?"
+    assert read(messages=BODY["messages"] + later).text == "What \nis this?"
     assert read(messages=[{"role": "system", "content": "x"}]).text == ""
     assert read(messages=[]).text == ""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
 from askonce.formats.openai_chat import OPENAI_CHAT
 from askonce.keys import Place
-from askonce.scopes import Incomparable, Scoped, Scoping, scope_of_text, scoped
+from askonce.scopes import Incomparable, Scoped, Scoping, compared_by, scope_of_text, scoped
 
 PLACE = Place("team", "openai_chat", origin="https://api.openai.com", path="/v1/chat/completions")
 CHAT: dict[str, Any] = {
@@ -39,7 +39,10 @@ def of(
     embedder: str = "local",
 ) -> Scoped | Incomparable:
     read = ANTHROPIC_MESSAGES if "max_tokens" in body and "system" in body else OPENAI_CHAT
-    return scoped(place, read.read(body).asked, scoping or Scoping(), embedder)
+    found = scoped(place, read.read(body).asked, scoping or Scoping())
+    if isinstance(found, Scoped):
+        found = found._replace(scope=compared_by(found.scope, embedder))
+    return found
 
 
 def scope(body: dict[str, Any], scoping: Scoping | None = None, **more: Any) -> bytes:
@@ -157,6 +160,6 @@ def test_parameters_may_be_free_and_models_a_family() -> None:
 
 
 def test_texts_have_scopes_of_their_own() -> None:
-    here = scope_of_text("team", "v1", "local")
-    others = [("team", "v2", "local"), ("other", "v1", "local"), ("team", "v1", "local@2")]
-    assert here not in {scope_of_text(*other) for other in others}
+    here = scope_of_text("team", "v1")
+    assert here not in {scope_of_text("team", "v2"), scope_of_text("other", "v1")}
+    assert compared_by(here, "local") not in {here, compared_by(here, "local@2")}

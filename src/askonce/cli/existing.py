@@ -8,8 +8,10 @@ import msgspec
 
 from askonce.cache import Cache
 from askonce.cli.reading import open_existing
+from askonce.embedders import is_installed
 from askonce.errors import StoreError
 from askonce.layers import MEMORY, Layer
+from askonce.semantic import OFF, Semantic
 from askonce.settings import Settings
 from askonce.stores import sqlite_path
 
@@ -39,7 +41,14 @@ def existing_cache(settings: Settings) -> Cache:
     # What fails here ends the command with a line of its own.
     logging.getLogger("askonce.boundary").setLevel(logging.ERROR)
     own = Layer(MEMORY, size=_MEMORY_BYTES)
-    return Cache(layers=[own, *existing_layers(settings)], audit=settings.admin.audit)
+    layers = [own, *existing_layers(settings)]
+    return Cache(layers=layers, audit=settings.admin.audit, semantic=_semantic(settings))
+
+
+def _semantic(settings: Settings) -> Semantic:
+    """So that what is removed leaves the index too, where there can be one."""
+    semantic = settings.semantic
+    return semantic if semantic.is_on and is_installed(semantic.embedder) else OFF
 
 
 def _is_there(layer: Layer) -> bool:

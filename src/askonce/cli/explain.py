@@ -14,6 +14,10 @@ from askonce.formats.contract import Format
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.near is not None:
+        return _near(options)
+    if options.a is None or options.b is None:
+        raise ConfigError("two request bodies are compared; name two files, or --near QUESTION")
     settings = read_settings(options)
     if options.a == options.b == "-":
         raise ConfigError("only one of the two bodies can come from standard input")
@@ -30,6 +34,15 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(explanation)
     return 0 if explanation.same else 1
+
+
+def _near(options: argparse.Namespace) -> int:
+    if options.a is not None:
+        raise ConfigError("--near takes a question in place of the files; leave one of them out")
+    # It needs libraries that the rest of the command line does without.
+    from askonce.cli.near import run as run_near
+
+    return run_near(options)
 
 
 def _body(name: str) -> Any:

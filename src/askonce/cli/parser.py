@@ -123,19 +123,31 @@ def _add_explain(commands: "_Commands[Parser]") -> None:
     parser = _add(
         commands,
         "explain",
-        "say whether two request bodies share a key, and what makes the difference",
+        "say whether two request bodies share a key, or what lies near a question",
         """
 Both files hold the JSON body of a request. Fields that differ and matter are
 listed with both values, so are fields that differ and do not matter, and why a
 body would not be looked up at all. Exit status 0: one key; 1: two keys.
+
+With --near it looks for stored questions that ask nearly the same: how similar
+they are, what each guard says, and whether an answer would be served. Exit
+status 0: one would be; 1: none. Needs: pip install 'askonce[semantic]'.
 """,
         """
   askonce explain monday.json tuesday.json
   askonce explain --format anthropic_messages a.json - < b.json
+  askonce explain --near 'How can I change my PIN?'
 """,
     )
-    parser.add_argument("a", metavar="A.json", help="a request body; - is standard input")
-    parser.add_argument("b", metavar="B.json", help="another one")
+    parser.add_argument(
+        "a", nargs="?", metavar="A.json", help="a request body; - is standard input"
+    )
+    parser.add_argument("b", nargs="?", metavar="B.json", help="another one")
+    parser.add_argument("--near", metavar="QUESTION", help="what lies near this question")
+    parser.add_argument("--namespace", metavar="NAME", help="with --near: only of this namespace")
+    parser.add_argument(
+        "--limit", type=int, default=5, metavar="N", help="with --near: how many (default: 5)"
+    )
     parser.add_argument(
         "--format",
         choices=("openai_chat", "anthropic_messages"),

@@ -28,6 +28,7 @@ from askonce.errors import ConfigError
 from askonce.protocols import Store
 from askonce.records import Entry
 from askonce.runtimes import Blocking, finish
+from askonce.scopes import scope_of_text
 from askonce.settings import Settings
 from askonce.texts import FORMAT, wishes_for
 from askonce.works import compiled_rules
@@ -203,6 +204,7 @@ async def keep(
         stale_until=now + ttl,
         question=known.question,
         tags=tags,
+        scope=scope_of_text(known.namespace, known.scope),
     )
     return await store.write(entry)
 

@@ -3,6 +3,7 @@
 Importing this package imports no embedder; opening one by its address imports that one.
 """
 
+import importlib.util
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -66,6 +67,16 @@ def open_embedder(address: str, ground: Ground, *, key: str | None = None) -> Em
 def is_local(address: str) -> bool:
     """Does the embedder live in this process, so that it blocks and one serves everybody?"""
     return not address.startswith(("http://", "https://"))
+
+
+def is_installed(address: str) -> bool:
+    """Is there what an embedder of this process and an index in it need?"""
+    needs = _LOCAL if address == "local" else _INDEX
+    return all(importlib.util.find_spec(library) is not None for library in needs)
+
+
+_INDEX = ("numpy", "usearch")
+_LOCAL = (*_INDEX, "askonce_models", "onnxruntime", "tokenizers")
 
 
 def _endpoint(address: str, ground: Ground, key: str | None) -> Embedder:

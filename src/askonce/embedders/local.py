@@ -15,6 +15,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
+from weakref import WeakValueDictionary
 
 from askonce.errors import ConfigError, EmbedderError
 
@@ -65,7 +66,7 @@ class LocalEmbedder:
             if self._closed:
                 raise EmbedderError("the local embedder was closed")
             if self._model is None:
-                self._model = _Model(self._threads)
+                self._model = _opened(self._threads)
             return self._model
 
     async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
@@ -87,6 +88,18 @@ class LocalEmbedder:
         with self._guard:
             self._closed = True
             self._model = None
+
+
+_models: WeakValueDictionary[int, "_Model"] = WeakValueDictionary()
+"""By their threads: several caches of one process need the model in memory only once."""
+
+
+def _opened(threads: int) -> "_Model":
+    # Two that come at once may read it twice; the second one's stays.
+    model = _models.get(threads)
+    if model is None:
+        model = _models[threads] = _Model(threads)
+    return model
 
 
 class _Model:

@@ -147,7 +147,7 @@ class AnthropicMessages:
         if unfit is not None:
             return unfit
         content = answer["content"]
-        text = "".join(block["text"] for block in content if block["type"] == "text")
+        text = self.text(answer)
         calls = [block for block in content if block["type"].endswith("tool_use")]
         if not calls and not text.strip():
             # With a call promised and none made, this is the truer word than "bad tool call".
@@ -156,6 +156,9 @@ class AnthropicMessages:
         if wants_json and stop_reason != "tool_use" and not _is_json(text):
             return Because.NOT_JSON
         return _judge_tool_calls(calls, stop_reason)
+
+    def text(self, answer: dict[str, Any]) -> str:
+        return "".join(block["text"] for block in answer["content"] if block["type"] == "text")
 
     def model(self, answer: dict[str, Any]) -> str:
         model = answer.get("model")

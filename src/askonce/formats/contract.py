@@ -66,6 +66,9 @@ class Format(Protocol):
     def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Because | None:
         """Why this answer must not be stored (cut, filtered, refused, empty …), or None."""
 
+    def text(self, answer: dict[str, Any]) -> str:
+        """What the answer says, in words."""
+
     def model(self, answer: dict[str, Any]) -> str: ...
 
     def usage(self, answer: dict[str, Any]) -> Usage | None: ...

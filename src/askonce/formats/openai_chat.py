@@ -154,6 +154,10 @@ class OpenAIChat:
                 return because
         return None
 
+    def text(self, answer: dict[str, Any]) -> str:
+        texts = [choice["message"].get("content") for choice in answer["choices"]]
+        return "\n".join([text for text in texts if type(text) is str])
+
     def model(self, answer: dict[str, Any]) -> str:
         model = answer.get("model")
         return model if type(model) is str else ""
@@ -249,7 +253,7 @@ def _text(content: Any) -> str:
     if type(content) is not list:
         return ""
     texts = [part.get("text") for part in content if part.get("type") == "text"]
-    return "".join([text for text in texts if type(text) is str])
+    return "\n".join([text for text in texts if type(text) is str])
 
 
 def _tools(tools: Any) -> tuple[list[Any], Because | None]:

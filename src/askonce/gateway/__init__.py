@@ -14,12 +14,16 @@ import uvicorn
 
 from askonce import __version__
 from askonce.cache import AsyncCache
+from askonce.embedders import is_installed
 from askonce.errors import ConfigError
 from askonce.gateway.app import GatewayApp
 from askonce.gateway.upstreams import Connections
 from askonce.gateway.wire import Protocol
 from askonce.prices import GenaiPrices
+from askonce.semantic import OFF, Semantic
 from askonce.settings import Settings
+
+_log = logging.getLogger("askonce.gateway")
 
 
 def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> GatewayApp:
@@ -31,6 +35,7 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         layers=settings.layers,
         limits=settings.limits,
         rules=settings.rules,
+        semantic=_semantic(settings),
         sources=settings.sources,
         consistency=settings.cache.consistency,
         lease=settings.cache.lease,
@@ -46,6 +51,19 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         settings.gateway.read_timeout.total_seconds(),
     )
     return GatewayApp(settings, cache, connections, __version__)
+
+
+def _semantic(settings: Settings) -> Semantic:
+    """How questions are matched by meaning: as the settings say.
+
+    Where they say nothing, only what is installed is measured: a gateway without the libraries
+    starts all the same, and says so once.
+    """
+    given = settings.semantic
+    if "semantic.mode" not in settings.origins and not is_installed(given.embedder):
+        _log.info("semantic matching is off: pip install 'askonce[semantic]' to measure it")
+        return OFF
+    return given
 
 
 def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> "Server":

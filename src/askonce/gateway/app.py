@@ -52,6 +52,8 @@ class GatewayApp:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         runtime = self._works.suspending.desk.runtime
+        if self._works.semantic is not None:
+            self._works.semantic.indexing.start()
         self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -109,8 +111,12 @@ class GatewayApp:
         sources = self._works.sources()
         well = self._works.coherent and all(state == "closed" for state in states.values())
         well = well and "down" not in sources.values()
+        if self._works.semantic is not None:
+            well = well and {*self._works.semantic.states.values()} == {"closed"}
         status = "ok" if well else "degraded"
         health: dict[str, object] = {"status": status, "version": self._version, "layers": states}
+        if self._works.semantic is not None:
+            health["semantic"] = self._works.semantic.states
         if sources:
             health["sources"] = sources
         await send.json(200, health)

@@ -70,6 +70,12 @@ def metrics(
     counter("saved_usd_total", "US dollars not paid again.", {"": stats.saved_usd})
     counter("unpriced_total", "Saved answers whose price is not known.", {"": stats.unpriced})
     counter(
+        "semantic_total",
+        "What matching by meaning did, see docs/semantic.md.",
+        dict(stats.semantic),
+        "what",
+    )
+    counter(
         "layer_hits_total",
         "Answers that a layer below memory had.",
         {name: layer.hits for name, layer in stats.layers.items()},

@@ -4,12 +4,13 @@ Similarity only proposes. A question is read once (`prepare`) and kept with its 
 questions are compared by `verdict` in some microseconds. Every guard can only veto.
 """
 
-from askonce.matching.choosing import CANDIDATES, THRESHOLD, judge
+from askonce.matching.choosing import judge
 from askonce.matching.features import Features, features_of
 from askonce.matching.guards import GUARDS, verdict
 from askonce.matching.prepared import Prepared
 from askonce.matching.text import Text, prepare
 from askonce.matching.vetoes import Verdict, Veto
+from askonce.operating_point import CANDIDATES, THRESHOLD
 
 __all__ = [
     "CANDIDATES",

@@ -281,6 +281,8 @@ def weigh(entry: Entry, common: "_Common") -> int:
         size += _USAGE_BYTES
     if entry.cost_usd is not None:
         size += _allocated(entry.cost_usd)
+    if entry.scope:
+        size += _allocated(entry.scope)
     return size
 
 
@@ -418,6 +420,7 @@ class _Common:
             one(entry.route),
             one(entry.asked_model),
             entry.swept,
+            entry.scope,
         )
 
     def charge(self, text: str) -> int:

@@ -21,12 +21,15 @@ def open_process_index(
     guard: AbstractContextManager[Any],
     clock: Callable[[], float],
     max_entries: int | None = None,
+    max_bytes: int | None = None,
     path: Path | None = None,
+    load: bool = True,
 ) -> ProcessIndex:
     """The index of one embedder's vectors, with what its file keeps if there is one.
 
-    `guard` is a lock, `clock` tells seconds since the Unix epoch, `max_entries` bounds each scope.
-    Raises `ConfigError` where the libraries are not installed.
+    `guard` is a lock, `clock` tells seconds since the Unix epoch, `max_entries` bounds each scope
+    and `max_bytes` all of it. Without `load` the file is only read when `load` is called. Raises
+    `ConfigError` where the libraries are not installed.
     """
     _load_first("onnxruntime")
     try:
@@ -44,9 +47,10 @@ def open_process_index(
         guard=guard,
         clock=clock,
         max_entries=max_entries,
+        max_bytes=max_bytes,
         path=path,
     )
-    if path is not None:
+    if load:
         index.load()
     return index
 

@@ -35,7 +35,7 @@ class Field:
     """The entries of one scope. Not safe among threads: its index has the lock."""
 
     def __init__(self, dimensions: int, libraries: tuple[Any, Any]) -> None:
-        self._dimensions = dimensions
+        self.dimensions = dimensions
         self._numpy, self._usearch = libraries
         self.rows = Rows()
         self._matrix: bytearray | None = bytearray()  # None once the graph is whole
@@ -51,7 +51,7 @@ class Field:
             self.drop(old)
         row = self.rows.put(key, expires)
         if self._matrix is not None:
-            self._matrix[row * self._dimensions : (row + 1) * self._dimensions] = small.tobytes()
+            self._matrix[row * self.dimensions : (row + 1) * self.dimensions] = small.tobytes()
             self._lengths[row : row + 1] = array("f", self._long(small[None]))
         if row < self._linked or self._matrix is None:
             self._graph.add(row, small, threads=1)
@@ -78,6 +78,11 @@ class Field:
             if row is not None:
                 self.drop(row)
 
+    def drop_oldest(self) -> None:
+        oldest = self.rows.oldest
+        assert oldest is not None
+        self.drop(oldest)
+
     def drop(self, row: int) -> None:
         self.rows.drop(row)
         if row < self._linked:
@@ -98,7 +103,7 @@ class Field:
 
     def _compared(self, question: Any, limit: int, now: float) -> tuple[list[int], list[float]]:
         numpy = self._numpy
-        matrix = numpy.frombuffer(self._matrix, numpy.int8).reshape(-1, self._dimensions)
+        matrix = numpy.frombuffer(self._matrix, numpy.int8).reshape(-1, self.dimensions)
         scores = numpy.empty(len(matrix), numpy.float32)
         for start in range(0, len(matrix), _BLOCK):
             part = slice(start, start + _BLOCK)
@@ -153,7 +158,7 @@ class Field:
             self._graph = self._new_graph()
             self.rows.spread(_TABLES)
         matrix = self._numpy.frombuffer(self._matrix, self._numpy.int8)
-        matrix = matrix.reshape(-1, self._dimensions)
+        matrix = matrix.reshape(-1, self.dimensions)
         for _ in range(_LINKED_PER_ADD):
             if self._linked == len(self.rows):
                 self._matrix, self._lengths = None, array("f")
@@ -164,7 +169,7 @@ class Field:
 
     def _new_graph(self) -> Any:
         return self._usearch.Index(
-            ndim=self._dimensions,
+            ndim=self.dimensions,
             metric="cos",
             dtype="i8",
             connectivity=_LINKS,
@@ -174,8 +179,8 @@ class Field:
 
     def _floats(self, vector: bytes) -> Any:
         """A vector of unit length out of its bytes. Raises `StoreError` for what is none."""
-        if len(vector) != 4 * self._dimensions:
-            raise StoreError(f"the vector does not have {self._dimensions} dimensions")
+        if len(vector) != 4 * self.dimensions:
+            raise StoreError(f"the vector does not have {self.dimensions} dimensions")
         floats = self._numpy.frombuffer(vector, "<f4")
         length = float(self._numpy.sqrt(floats @ floats))
         if not 0 < length < float("inf"):

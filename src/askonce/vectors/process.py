@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from askonce.errors import StoreError
 from askonce.records import Key, Near
 from askonce.vectors import file
 from askonce.vectors.field import Field
@@ -35,6 +34,7 @@ class ProcessIndex:
         guard: AbstractContextManager[Any],
         clock: Callable[[], float],
         max_entries: int | None = None,
+        max_bytes: int | None = None,
         path: Path | None = None,
     ) -> None:
         self.embedder = embedder
@@ -44,39 +44,48 @@ class ProcessIndex:
         self._guard = guard
         self._clock = clock
         self._max_entries = max_entries
+        self._max_bytes = max_bytes
         self._path = path
         self._fields: OrderedDict[bytes, Field] = OrderedDict()  # the last swept last
         self._changes = 0
         self._saved = 0
+        self._rows = 0  # of all scopes
+        self._seen: set[bytes] | None = None  # in a pass
 
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
         now = self._clock()
         with self._guard:
             field = self._fields.get(scope) or Field(self.dimensions, self._libraries)
+            before = field.rows.count
             field.add(key, vector, expires)
             self._fields[scope] = field
             self._changes += 1
-            self._sweep(now)
+            if self._seen is not None:
+                self._seen.add(_mark(scope, key))
             while self._max_entries is not None and field.rows.count > self._max_entries:
-                oldest = field.rows.oldest
-                assert oldest is not None
-                field.drop(oldest)
+                field.drop_oldest()
+            self._rows += field.rows.count - before
+            self._sweep(now)
+            while self._max_bytes is not None and self.used_bytes > self._max_bytes:
+                self._make_room()
 
     async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[Near]:
         now = self._clock()
         with self._guard:
             field = self._fields.get(scope)
-            return [] if field is None or limit < 1 else field.nearest(vector, limit, now)
+            if field is None or limit < 1:
+                return []
+            before = field.rows.count
+            near = field.nearest(vector, limit, now)
+            self._rows += field.rows.count - before
+            return near
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
         with self._guard:
             field = self._fields.get(scope)
             if field is None:
                 return
-            field.remove(keys)
-            self._changes += 1
-            if field.rows.count == 0:
-                del self._fields[scope]
+            self._remove(scope, field, keys)
 
     async def size(self, scope: bytes | None = None) -> int:
         now = self._clock()
@@ -89,26 +98,63 @@ class ProcessIndex:
     async def clear(self) -> None:
         with self._guard:
             self._fields = OrderedDict()
+            self._rows = 0
             self._changes += 1
 
     async def close(self) -> None:
         """Save, if there is a file and anything to save."""
-        if self._path is not None and self._changes != self._saved:
-            await self.save()
+        await self.save()
 
-    async def save(self) -> None:
-        """Write the file, all of it, in place of the old one.
+    def has(self, scope: bytes, key: Key) -> bool:
+        """Is an entry there? In a pass it is noted as seen."""
+        with self._guard:
+            field = self._fields.get(scope)
+            found = field is not None and field.rows.find(key) is not None
+            if found and self._seen is not None:
+                self._seen.add(_mark(scope, key))
+            return found
+
+    def begin_pass(self) -> None:
+        """From now on note what is added, and what is asked for and there."""
+        with self._guard:
+            self._seen = set()
+
+    def end_pass(self) -> int:
+        """Forget what was neither added nor seen since the pass began; how many."""
+        forgotten = 0
+        seen, scopes = self._seen or set(), list(self._fields)
+        for scope in scopes:
+            with self._guard:
+                field = self._fields.get(scope)
+                if field is None:
+                    continue
+                gone = [key for key in field.rows if _mark(scope, key) not in seen]
+                self._remove(scope, field, gone)
+                forgotten += len(gone)
+        with self._guard:
+            self._seen = None
+        return forgotten
+
+    @property
+    def used_bytes(self) -> int:
+        """What all of it takes, roughly; the links of a graph are part of its entries."""
+        entry = _OF_AN_ENTRY + self.dimensions
+        return len(self._fields) * _OF_A_SCOPE + self._rows * entry
+
+    async def save(self) -> bool:
+        """Write the file, all of it, in place of the old one, if there is one and anything to save.
 
         Raises `StoreError` where that is not possible; the index goes on in memory.
         """
-        if self._path is None:
-            raise StoreError("this index has no file")
+        if self._path is None or self._changes == self._saved:
+            return False
         with self._guard:
             changes = self._changes
             sections = [self._section(scope, field) for scope, field in self._fields.items()]
         header = {**self._header(), "count": sum(about["count"] for about, _ in sections)}
         file.save(self._path, header, sections)
         self._saved = changes
+        return True
 
     def load(self) -> None:
         """Take over what the file keeps, or start empty."""
@@ -128,16 +174,39 @@ class ProcessIndex:
             self._start_empty(f"it cannot be read ({type(error).__name__})")
         else:
             with self._guard:
-                self._fields = fields
+                # What came in before the file was read is newer.
+                self._fields = OrderedDict(fields | self._fields)
+                self._rows = sum(field.rows.count for field in self._fields.values())
                 self.rebuilt_needed = False
 
     def _sweep(self, now: float) -> None:
         """Free a little of what has expired, in a scope that nobody may ask for any more."""
         scope, field = next(iter(self._fields.items()))
+        before = field.rows.count
         field.sweep(now)
+        self._rows += field.rows.count - before
         if field.rows.count:
             self._fields.move_to_end(scope)
         else:
+            del self._fields[scope]
+
+    def _make_room(self) -> None:
+        """Give up the oldest entry of the scope that was swept longest ago."""
+        scope, field = next(iter(self._fields.items()))
+        field.drop_oldest()
+        self._rows -= 1
+        self._changes += 1
+        if field.rows.count:
+            self._fields.move_to_end(scope)
+        else:
+            del self._fields[scope]
+
+    def _remove(self, scope: bytes, field: Field, keys: Iterable[Key]) -> None:
+        before = field.rows.count
+        field.remove(keys)
+        self._rows += field.rows.count - before
+        self._changes += 1
+        if field.rows.count == 0:
             del self._fields[scope]
 
     def _start_empty(self, why: str) -> None:
@@ -150,3 +219,11 @@ class ProcessIndex:
     def _section(self, scope: bytes, field: Field) -> file.Section:
         about, columns = field.parts()
         return {**about, "scope": scope}, columns
+
+
+_OF_A_SCOPE = 1_800
+_OF_AN_ENTRY = 312  # beside its vector
+
+
+def _mark(scope: bytes, key: Key) -> bytes:
+    return scope[:8] + key.digest[:16]

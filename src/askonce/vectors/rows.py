@@ -36,6 +36,10 @@ class Rows:
         """How many rows there are, free ones included."""
         return len(self.expires)
 
+    def __iter__(self) -> Iterator[Key]:
+        """The keys, in no order."""
+        return (self.key(row) for row in range(len(self)) if not self.is_free(row))
+
     def find(self, key: Key) -> int | None:
         kind = self._kind_of.get(key[:2])
         if kind is None:

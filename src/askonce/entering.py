@@ -1,0 +1,80 @@
+"""Entering: a whole answer becomes an entry, with where it comes from and how long it lives."""
+
+from typing import Any
+
+from askonce import groups, policy
+from askonce.desk import Asked, Desk
+from askonce.protocols import Response
+from askonce.records import Entry, Usage
+
+_KEPT_HEADERS = frozenset({"content-type", "openai-version", "openai-model"})
+_RENAMED_HEADERS = {
+    "x-request-id": "askonce-original-request-id",
+    "request-id": "askonce-original-request-id",
+}
+
+
+def entry_of(
+    desk: Desk,
+    asked: Asked,
+    response: Response,
+    body: bytes,
+    answer: dict[str, Any],
+    *,
+    epochs: dict[str, int],
+    swept: int,
+    started: float,
+    scope: bytes,
+) -> Entry:
+    """The entry of an answer: `body` in its normal form, and the same parsed.
+
+    `epochs` and `swept` are of before the question was asked, `started` is the tick of then.
+    """
+    now = desk.runtime.now()
+    if response.status >= 400:
+        expires = stale_until = now + policy.lifetime_of_refusal(asked.wishes, desk.limits)
+    else:
+        expires = now + policy.lifetime(
+            asked.wishes.ttl, desk.limits, asked.key.digest, asked.wishes.lives
+        )
+        stale_until = expires + desk.limits.keeps_stale
+    usage: Usage | None = asked.format.usage(answer)
+    model = asked.format.model(answer) or asked.question.model
+    cost = None
+    if usage is not None and desk.prices is not None:
+        with desk.boundary.around("price"):
+            cost = desk.prices.cost(model, asked.call.origin, usage)
+    return Entry(
+        key=asked.key,
+        body=body,
+        status=response.status,
+        headers=kept_headers(response.headers),
+        created=now,
+        expires=expires,
+        stale_until=stale_until,
+        model=model,
+        origin=asked.call.origin,
+        question=asked.question.text,
+        usage=usage,
+        cost_usd=cost,
+        latency_ms=(desk.runtime.tick() - started) * 1000,
+        tags=tuple(epochs.items()),
+        route=asked.call.path.partition("?")[0],
+        asked_model=asked.question.model,
+        swept=swept,
+        scope=scope,
+    )
+
+
+def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The few response headers that are true of every replay; an allow-list."""
+    kept = []
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _KEPT_HEADERS and lower != "content-type":
+            kept.append((lower, value))
+        elif lower in _RENAMED_HEADERS:
+            kept.append((_RENAMED_HEADERS[lower], value))
+    if names := groups.named(headers, groups.GROUPS):
+        kept.append((groups.GROUPS, groups.serialize(names)))
+    return tuple(kept)

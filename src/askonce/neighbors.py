@@ -1,0 +1,299 @@
+"""Neighbors: step 8 of the request path, an answer to a question that asks the same in other words.
+
+Within one scope, and never beyond it, the nearest questions are looked for; similarity only
+proposes. An entry is served if it is fresh for this caller, was stored in this very scope, lies
+near enough, and no guard speaks against it. What the index names and no layer has any more is
+removed from it on sight: the index is derived data, and never the authority.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+from askonce import scopes
+from askonce.desk import Asked, Desk, Found
+from askonce.directives import Directives, Mode
+from askonce.embedding import Embedding
+from askonce.engine import Engine
+from askonce.formats.contract import Format
+from askonce.matching import CANDIDATES, Text, judge, prepare
+from askonce.protocols import VectorIndex
+from askonce.recognizing import Recognition
+from askonce.records import Entry, Key, Near
+from askonce.runtimes import Work
+from askonce.scopes import Incomparable, Scoped
+from askonce.semantic import Semantic
+
+_READ_BEFORE: Final = 4_096
+_MOST_BEHIND: Final = 16
+_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE = 20.0, 200.0
+"""What is only measured may take a tenth of a core; a sample says as much as all of it."""
+
+_PATIENCE_OF_PROGRAMS: Final = 10.0  # seconds; on the first call the model is read
+
+
+class Neighbor(NamedTuple):
+    """An entry that may answer, and the cosine of its question to the one that is asked."""
+
+    found: Found
+    similarity: float
+
+
+class Indexed(NamedTuple):
+    """The index as one flavor asks it."""
+
+    vectors: VectorIndex
+    engine: Engine
+
+
+Compare = Callable[["Neighbors", Scoped, Entry, Directives, Format | None], Awaitable[object]]
+
+
+class Neighbors:
+    """What lies near, for one flavor.
+
+    `open_index` gives the index for vectors of so many dimensions; `here` says that it is in this
+    process. `compare` is what shadow mode does with an answer that just came, `wake` starts what
+    keeps the index true.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        semantic: Semantic,
+        recognition: Recognition,
+        embedding: Embedding,
+        open_index: Callable[[int], Indexed],
+        *,
+        here: bool,
+        compare: Compare,
+        wake: Callable[[], object],
+    ) -> None:
+        self.desk = desk
+        self.semantic = semantic
+        self._recognition = recognition
+        self.embedding = embedding
+        self._open = open_index
+        self._here = here
+        self._compare = compare
+        self._wake = wake
+        self._patience = semantic.deadline.total_seconds()
+        self._texts = Prepared(desk.runtime.guard())
+        self._guard = desk.runtime.guard()
+        self._waiting = 0
+        self._pace = Pace(_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE)
+
+    def mode(self, wishes: Directives) -> Mode:
+        """How this call is matched. A caller decides for itself, unless all of it is off."""
+        return self.semantic.mode if wishes.semantic is None else wishes.semantic
+
+    def threshold(self, wishes: Directives) -> float:
+        """From which similarity on; a caller may only ask for more."""
+        return max(self.semantic.threshold, wishes.similarity)
+
+    def scoped(self, asked: Asked) -> Scoped | None:
+        """Within what a call's question may be compared; None if it is not compared at all."""
+        if self.mode(asked.wishes) == "off":
+            return None
+        if asked.question.sampled and self.desk.limits.pool > 1:
+            return None  # whoever wants one of several answers does not want the same one again
+        found = self._recognition.scope(
+            asked.call, asked.format, asked.key.namespace, self.semantic.scoping
+        )
+        if isinstance(found, Incomparable):
+            self.desk.ledger.semantic(found.value)
+            return None
+        return found
+
+    def scoped_text(self, namespace: str, scope: str, question: str) -> Scoped:
+        """The same for a plain text."""
+        return Scoped(scopes.scope_of_text(namespace, scope), question)
+
+    async def find(
+        self,
+        asked: Scoped,
+        key: Key,
+        wishes: Directives,
+        *,
+        threshold: float | None = None,
+        patience: float | None = None,
+        quiet: bool = False,
+    ) -> Neighbor | None:
+        """The nearest entry of the scope that may answer, by another key than this one."""
+        near = await self.nearest(asked, self._patience if patience is None else patience)
+        if near is None:
+            return None
+        least = self.threshold(wishes) if threshold is None else threshold
+        question = self._texts.read(asked.text)
+        because = "far"
+        for key_, similarity in near:
+            if similarity < least:
+                break
+            if key_ == key:
+                continue
+            found = await self._fresh(asked, key, key_, wishes)
+            if found is None:
+                continue
+            verdict = judge(question, self._texts.read(found.entry.question), similarity, least)
+            if verdict.yes:
+                return Neighbor(found, similarity)
+            because = verdict.because.value
+        if not quiet:
+            self.desk.ledger.semantic(because)
+        return None
+
+    async def nearest(self, asked: Scoped, patience: float | None) -> list[Near] | None:
+        """What the index names; None where the embedder or the index cannot say."""
+        self._wake()
+        vector = await self.embedding.vector(asked.text, self.desk.runtime, patience)
+        if vector is None:
+            return None
+        index, engine = self._open(_dimensions(vector))
+        scope = scopes.compared_by(asked.scope, self.embedding.name)
+        return await engine.ask("search", lambda: index.nearest(scope, vector, CANDIDATES))
+
+    async def keep(self, entry: Entry, *, patience: float | None = None) -> bool:
+        """Let an entry be found by meaning. True if it can be, from now on."""
+        if not entry.scope or entry.is_refusal:
+            return False
+        self._wake()
+        vector = await self.embedding.vector(entry.question, self.desk.runtime, patience)
+        if vector is None:
+            return False
+        index, engine = self._open(_dimensions(vector))
+        scope = scopes.compared_by(entry.scope, self.embedding.name)
+
+        async def add() -> bool:
+            await index.add(scope, entry.key, vector, entry.expires)
+            return True
+
+        return bool(await engine.ask("index", add))
+
+    async def stored(
+        self, entry: Entry, asked: Scoped, wishes: Directives, format_: Format | None
+    ) -> None:
+        """An answer was stored: from now on it is found, and in shadow mode it is compared first.
+
+        Behind the caller, unless all that is left to do takes some microseconds.
+        """
+        shadow = self.mode(wishes) == "shadow"
+        if self._here and not shadow and self.embedding.known(asked.text) is not None:
+            await self.keep(entry)
+            return
+
+        async def go_on() -> None:
+            if shadow:
+                await self._compare(self, asked, entry, wishes, format_)
+            await self.keep(entry)
+
+        if shadow and not self._pace.allows(self.desk.runtime.tick()):
+            self.desk.ledger.semantic("skipped")
+            return
+        self._behind(go_on)
+
+    async def put(self, entry: Entry, asked: Scoped, wishes: Directives) -> None:
+        """A program brought an answer itself: whoever asks for it next finds it by meaning."""
+        if self.mode(wishes) == "shadow":
+            await self.stored(entry, asked, wishes, None)
+        else:
+            await self.keep(entry, patience=_PATIENCE_OF_PROGRAMS)
+
+    def learn(self, entry: Entry) -> None:
+        """Another process stored this: find it here too, where each process has its own index."""
+        if not (self._here and entry.scope) or entry.is_refusal:
+            return
+
+        async def learn() -> None:
+            await self.keep(entry)
+
+        self._behind(learn)
+
+    def _behind(self, work: Work) -> None:
+        """Do it behind the caller, or not at all: callers go before, and an index is made anew."""
+        with self._guard:
+            crowded = self._waiting >= _MOST_BEHIND
+            self._waiting += not crowded
+        if crowded:
+            self.desk.ledger.semantic("skipped")
+            return
+
+        async def attempt() -> None:
+            try:
+                with self.desk.boundary.around("semantic"):
+                    await work()
+            finally:
+                with self._guard:
+                    self._waiting -= 1
+
+        self.desk.runtime.behind(attempt)
+
+    async def _fresh(self, asked: Scoped, key: Key, named: Key, wishes: Directives) -> Found | None:
+        """An entry that the index names, if it is there, fresh, and of this very scope."""
+        if named[:2] != key[:2]:
+            return None
+        found = await self.desk.find_fresh(named, wishes)
+        if found is not None:
+            entry = found.entry
+            # The index only names; what the entry itself says about its scope is what counts.
+            return None if entry.scope != asked.scope or entry.is_refusal else found
+        if await self.desk.is_gone(named):
+            self._drop(asked, named)
+        return None
+
+    def _drop(self, asked: Scoped, gone: Key) -> None:
+        vector = self.embedding.known(asked.text)
+        if vector is None:
+            return
+        index, engine = self._open(_dimensions(vector))
+        scope = scopes.compared_by(asked.scope, self.embedding.name)
+
+        async def drop() -> None:
+            await engine.ask("index", lambda: index.remove(scope, [gone]))
+
+        self.desk.ledger.semantic("gone")
+        self.desk.runtime.behind(drop)
+
+
+class Pace:
+    """So much a second and no more, after a few at once; time is a parameter, in seconds."""
+
+    def __init__(self, a_second: float, at_once: float) -> None:
+        self._a_second = a_second
+        self._at_once = self._left = at_once
+        self._last = 0.0
+
+    def allows(self, now: float) -> bool:
+        """May one more go ahead? Two threads that ask at once may both be let through."""
+        gained = max(0.0, now - self._last) * self._a_second
+        self._left, self._last = min(self._at_once, self._left + gained), now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Prepared:
+    """Questions as the guards read them, the last few thousand."""
+
+    def __init__(self, guard: Any) -> None:
+        self._guard = guard
+        self._texts: OrderedDict[bytes, Text] = OrderedDict()
+
+    def read(self, text: str) -> Text:
+        digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        with self._guard:
+            known = self._texts.get(digest)
+            if known is not None:
+                self._texts.move_to_end(digest)
+                return known
+        made = prepare(text)
+        with self._guard:
+            self._texts[digest] = made
+            if len(self._texts) > _READ_BEFORE:
+                self._texts.popitem(last=False)
+        return made
+
+
+def _dimensions(vector: bytes) -> int:
+    return len(vector) // 4

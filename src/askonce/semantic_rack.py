@@ -1,0 +1,228 @@
+"""The third layer, for both flavors: the embedder, the index, and what keeps the index true.
+
+A composition root, as `rack.py` is for the layers below memory. Whatever is missing (a library, a
+model, an address that names nothing) is a `ConfigError` when the cache is made; what fails later
+is only counted.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from askonce.accounting import Ledger
+from askonce.breaker import Breaker
+from askonce.desk import Desk
+from askonce.embedders import is_local, open_embedder
+from askonce.embedding import Embedding
+from askonce.engine import Engine
+from askonce.indexing import Indexing
+from askonce.neighbors import Indexed, Neighbors
+from askonce.protocols import Store, VectorIndex
+from askonce.recognizing import Recognition
+from askonce.records import Entry, Key
+from askonce.runtimes import Blocking, Suspending
+from askonce.scopes import compared_by
+from askonce.semantic import Semantic
+from askonce.shadowing import compare
+from askonce.stores import Ground, sqlite_path
+from askonce.vectors import open_process_index
+from askonce.vectors.process import ProcessIndex
+
+_NOWHERE = bytes(32)  # a scope that no question has
+_FAR_TOGETHER, _NEAR_TOGETHER = 64, 8
+_FAR_WORKERS = 4
+
+
+class SemanticRack:
+    """What both flavors of matching by meaning share.
+
+    `store` is the most shared one: beside its file, if it is one, the index in this process is kept
+    while no process runs. `entries` gives all that it holds.
+    """
+
+    def __init__(
+        self,
+        semantic: Semantic,
+        *,
+        runtime: Blocking,
+        suspending: Suspending,
+        ledger: Ledger,
+        entries: Callable[[], AsyncIterator[Entry]] | None,
+        store: str | Store | None,
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self.semantic = semantic
+        times = {} if clock is None else {"clock": clock}
+        self._runtime = runtime
+        self._suspending = suspending
+        self._ledger = ledger
+        self._guard = runtime.guard()
+        self._deadline = semantic.deadline.total_seconds()
+        self._near = semantic.index.partition(":")[0] == "process"
+        named = semantic.index.partition(":")[2]
+        self._file = Path(named) if self._near and named else _beside(store)
+        self._opened: dict[tuple[bool, int], Indexed] = {}
+        self._process: ProcessIndex | None = None
+        # An index in this process is as slow as the machine, and no less well for it.
+        slow, stall = (1e9, 1e9) if self._near else (self._deadline * 0.9, self._deadline / 2)
+        self._breaker = Breaker(slow=slow, stall=stall)
+        self._breaker_guard = runtime.guard()
+        self.embedding = self._new_embedding(Blocking(**times))
+        self.indexing = Indexing(
+            self.embedding,
+            lambda dimensions: self.index(dimensions, suspends=False),
+            runtime=Blocking(**times),
+            ledger=ledger,
+            entries=entries,
+            own=self._own if self._near else None,
+        )
+
+    def _new_embedding(self, runtime: Blocking) -> Embedding:
+        semantic = self.semantic
+        near = is_local(semantic.embedder)
+        ground = Ground(
+            runtime.guard, runtime.now, runtime.place, False, self._deadline, runtime.tick
+        )
+        embedder = open_embedder(semantic.embedder, ground, key=semantic.embedder_key)
+
+        async def probe() -> None:
+            await embedder.embed(["Is anybody there?"])
+
+        engine = Engine(
+            "embedder",
+            probe,
+            runtime=runtime,
+            ledger=self._ledger,
+            # What runs in this process is as slow as the machine, and no less well for it.
+            breaker=Breaker(slow=1e9 if near else self._deadline * 0.9),
+            guard=runtime.guard(),
+            deadline=self._deadline,
+            count=lambda: self._ledger.semantic("embedder-failed"),
+        )
+        return Embedding(
+            embedder,
+            engine,
+            runtime=runtime,
+            ledger=self._ledger,
+            together=_NEAR_TOGETHER if near else _FAR_TOGETHER,
+            workers=1 if near else _FAR_WORKERS,
+        )
+
+    def neighbors(self, desk: Desk, recognition: Recognition, *, suspends: bool) -> Neighbors:
+        """What lies near, for one flavor."""
+        return Neighbors(
+            desk,
+            self.semantic,
+            recognition,
+            self.embedding,
+            lambda dimensions: self.index(dimensions, suspends=suspends),
+            here=self._near,
+            compare=compare,
+            wake=self.indexing.start,
+        )
+
+    def index(self, dimensions: int, *, suspends: bool) -> Indexed:
+        """The index for vectors of so many dimensions, as one flavor asks it."""
+        with self._guard:
+            found = self._opened.get((suspends, dimensions))
+            if found is None:
+                found = self._opened[suspends, dimensions] = self._open(dimensions, suspends)
+            return found
+
+    def load(self, dimensions: int) -> None:
+        """Read the file of the index in this process, if there is one."""
+        if self._near:
+            self._own(dimensions).load()
+
+    async def unindex(self, removed: list[tuple[bytes, Key]]) -> None:
+        """Forget entries that were swept from the store; blocking."""
+        dimensions = self.embedding.dimensions
+        if not dimensions:
+            return  # an endpoint that nobody has asked yet: what is gone is dropped on sight
+        if not self.indexing.ready:
+            self.load(dimensions)
+        index, engine = self.index(dimensions, suspends=False)
+        by_scope: dict[bytes, list[Key]] = {}
+        for scope, key in removed:
+            by_scope.setdefault(compared_by(scope, self.embedding.name), []).append(key)
+        for scope, keys in by_scope.items():
+            await engine.ask("index", lambda scope=scope, keys=keys: index.remove(scope, keys))  # type: ignore[misc]
+
+    async def holds(self, entry: Entry, dimensions: int) -> bool:
+        """Is an entry in the index? One that is shared is asked whether it holds anything."""
+        if self._near:
+            scope = compared_by(entry.scope, self.embedding.name)
+            return self._own(dimensions).has(scope, entry.key)
+        return await self.index(dimensions, suspends=False).vectors.size() > 0
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The circuit breakers of the embedder and of the index."""
+        return {"embedder": self.embedding.state, "index": self._breaker.state.value}
+
+    async def close(self, *, in_loop: bool) -> None:
+        """Save what can be saved, and let go of the rest."""
+        await self.indexing.end()
+        for (suspends, _), indexed in self._opened.items():
+            if in_loop or not suspends:
+                await indexed.vectors.close()
+        await self.embedding.close()
+
+    def _open(self, dimensions: int, suspends: bool) -> Indexed:
+        runtime = self._suspending if suspends else self._runtime
+        vectors: VectorIndex = (
+            self._own(dimensions) if self._near else self._far(dimensions, suspends)
+        )
+
+        async def probe() -> None:
+            await vectors.size(_NOWHERE)
+
+        engine = Engine(
+            "index",
+            probe,
+            runtime=runtime,
+            ledger=self._ledger,
+            breaker=self._breaker,
+            guard=self._breaker_guard,
+            deadline=self._deadline,
+            count=lambda: self._ledger.semantic("index-failed"),
+        )
+        return Indexed(vectors, engine)
+
+    def _own(self, dimensions: int) -> ProcessIndex:
+        if self._process is None:
+            self._process = open_process_index(
+                self.embedding.name,
+                dimensions,
+                guard=self._runtime.guard(),
+                clock=self._runtime.now,
+                max_entries=self.semantic.max_entries,
+                max_bytes=self.semantic.size,
+                path=self._file,
+                load=False,
+            )
+        return self._process
+
+    def _far(self, dimensions: int, suspends: bool) -> VectorIndex:
+        semantic = self.semantic
+        runtime = self._suspending if suspends else self._runtime
+        ground = Ground(
+            runtime.guard, runtime.now, runtime.place, suspends, self._deadline, runtime.tick
+        )
+        named: dict[str, Any] = {
+            "embedder": self.embedding.name,
+            "dimensions": dimensions,
+            "max_entries": semantic.max_entries,
+        }
+        if semantic.index.startswith("postgres"):
+            from askonce.stores.postgres_vectors import open_postgres_vectors
+
+            return open_postgres_vectors(semantic.index, ground, **named)
+        from askonce.stores.redis_vectors import open_redis_vectors
+
+        return open_redis_vectors(semantic.index, ground, **named)
+
+
+def _beside(store: str | Store | None) -> Path | None:
+    path = sqlite_path(store) if isinstance(store, str) else None
+    return None if path is None or path == ":memory:" else Path(f"{path}-vectors")

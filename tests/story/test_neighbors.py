@@ -1,0 +1,499 @@
+"""Step 8: the answer to a question that asks the same, in one scope and never beyond it."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from askonce.embedders.local import LocalEmbedder
+from askonce.records import Outcome, Selection
+from askonce.runtimes import finish
+from askonce.semantic import Semantic
+from tests.servers.engines import Engines
+from tests.story.conftest import (
+    SSE_HEADERS,
+    Clock,
+    Flavor,
+    Script,
+    Scripted,
+    call,
+    said,
+    streamed,
+)
+
+ASKED = "What is your return policy?"
+AGAIN = "What's your return policy?"
+OTHER = "Which colors does the lamp come in?"
+USER = {"role": "user", "content": AGAIN}
+NOT = "What isn't covered by your return policy?"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model() -> Iterator[None]:
+    """The model, in memory once for all tests of this file."""
+    embedder = LocalEmbedder(guard=threading.Lock())
+    embedder.load()
+    yield
+    finish(embedder.close())
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def near(flavor_name: str, request: pytest.FixtureRequest, engines: Engines, clock: Clock) -> Any:
+    url = "memory:" if request.param == "memory" else engines.plain(request.param)
+
+    def make(semantic: Any = "serve", **settings: Any) -> Flavor:
+        flavor = Flavor(flavor_name, url, clock)
+        flavor.open(semantic=semantic, **settings)
+        return flavor
+
+    return make
+
+
+def provider(*texts: str) -> Scripted:
+    """It says its texts one after another, the last one again and again."""
+    said_ = [lambda text=text: Script(said(text)) for text in texts or ("Thirty days.",)]
+    return Scripted(*said_)
+
+
+async def ask(flavor: Flavor, upstream: Scripted, question: str, **more: Any) -> str:
+    status, _ = await flavor.ask(call(question, **more), upstream)
+    await flavor.settle()
+    return status
+
+
+def what(flavor: Flavor) -> dict[str, int]:
+    return dict(flavor.cache.stats().semantic)
+
+
+def test_what_asks_the_same_is_served_with_its_similarity(near: Any) -> None:
+    flavor, upstream = near(), provider("Thirty days.", "Something else.")
+
+    async def story() -> None:
+        assert "fwd=miss; stored" in await ask(flavor, upstream, ASKED)
+        reply = await flavor.answer(call(AGAIN), upstream)
+        body = await flavor.read(reply)
+        assert b"Thirty days." in body
+        status = dict(reply.headers)["cache-status"]
+        assert status.startswith("askonce; hit; ttl=86400; detail=semantic; similarity=0.99"), (
+            status
+        )
+        assert upstream.calls == 1
+        stats = flavor.cache.stats()
+        assert (stats.hits, stats.outcomes["semantic"], stats.saved_tokens) == (1, 1, 16)
+        # An approximation never becomes exact: nothing is stored under the asker's own key.
+        await flavor.settle()
+        entries = [one async for one in flavor.cache.works.memory.scan(Selection())]
+        assert [one.question for one in entries] == [ASKED]
+        assert "detail=semantic" in await ask(flavor, upstream, AGAIN)
+
+    flavor.run(story)
+
+
+def test_a_stream_is_served_too(near: Any) -> None:
+    flavor = near()
+    upstream = Scripted(lambda: Script(*streamed("Thirty ", "days."), headers=SSE_HEADERS))
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED, stream=True)
+        reply = await flavor.answer(call(AGAIN, stream=True), upstream)
+        body = await flavor.read(reply)
+        assert body.startswith(b"data: ")
+        assert body.endswith(b"data: [DONE]\n\n")
+        assert b"Thirty days." in body
+        assert reply.outcome is Outcome.HIT_SEMANTIC
+        assert b"Thirty days." in await flavor.read(await flavor.answer(call(AGAIN), upstream))
+        assert upstream.calls == 1
+
+    flavor.run(story)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"namespace": "team-b"},
+        {"model": "gpt-5"},
+        {"temperature": 0},
+        {"max_tokens": 5},
+        {"response_format": {"type": "json_object"}},
+        {"headers": {"askonce-namespace": "inner"}},
+        {"messages": [{"role": "system", "content": "Be brief."}, USER]},
+        {
+            "messages": [
+                {"role": "user", "content": "Hello"},
+                {"role": "assistant", "content": "Hello!"},
+                USER,
+            ]
+        },
+        {"messages": [{"role": "user", "name": "ann", "content": AGAIN}]},
+        {"tools": [{"type": "function", "function": {"name": "refund", "parameters": {}}}]},
+        {"some_future_field": 1},
+    ],
+)  # fmt: skip
+def test_nothing_crosses_a_scope(near: Any, more: dict[str, Any]) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN, **more)
+        # And the other way round: what was just stored there is not found here.
+        assert "detail=semantic" in await ask(flavor, upstream, AGAIN)
+        assert upstream.calls == 2
+
+    flavor.run(story)
+
+
+def test_a_guard_speaks_against_it_and_the_next_one_may_answer(near: Any) -> None:
+    flavor = near(Semantic(threshold=0.6))
+    upstream = provider("Thirty days.", "Opened ones.", "New.")
+
+    async def story() -> None:
+        await ask(flavor, upstream, "Which items are covered by your return policy?")
+        assert "fwd=miss" in await ask(
+            flavor, upstream, "Which items aren't covered by your return policy?"
+        )
+        assert what(flavor)["negation"] == 1
+        reply = await flavor.answer(
+            call("Which items are not covered by your return policy?"), upstream
+        )
+        assert b"Opened ones." in await flavor.read(reply)
+        assert upstream.calls == 2
+
+    flavor.run(story)
+
+
+def test_what_does_not_lie_near_is_asked(near: Any) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        assert "fwd=miss" in await ask(flavor, upstream, OTHER)
+        assert what(flavor)["far"] >= 1
+
+    flavor.run(story)
+
+
+@pytest.mark.parametrize(
+    ("headers", "hit"),
+    [
+        ({"askonce-semantic": "off"}, False),
+        ({"askonce-semantic": "shadow"}, False),
+        ({"askonce-semantic": "serve"}, True),
+        ({"askonce-semantic": "Serve "}, True),
+        ({"askonce-semantic": "perhaps"}, False),
+        ({"askonce-similarity": "0.95"}, True),
+        ({"askonce-similarity": "0.1"}, True),
+        ({"askonce-similarity": "0.9999"}, False),
+        ({"askonce-similarity": "1e-3"}, False),
+        ({"cache-control": "no-cache"}, False),
+        ({"cache-control": "max-age=60"}, True),
+        ({"askonce-tags": "returns"}, False),
+    ],
+)
+def test_a_caller_may_refuse_and_may_only_be_stricter(
+    near: Any, headers: dict[str, str], hit: bool
+) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        reply = await flavor.answer(call(AGAIN, headers=headers), upstream)
+        await flavor.read(reply)
+        found = dict(reply.headers)
+        assert ("detail=semantic" in found["cache-status"]) is hit, found
+        odd = [n for n, v in headers.items() if v in ("perhaps", "1e-3")]
+        assert found.get("askonce-ignored") == (odd[0] if odd else None)
+
+    flavor.run(story)
+
+
+def test_a_caller_may_ask_to_be_served_where_the_rest_is_only_measured(near: Any) -> None:
+    flavor, upstream = near("shadow"), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        serve = {"headers": {"askonce-semantic": "serve"}}
+        assert "detail=semantic" in await ask(flavor, upstream, AGAIN, **serve)
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN)
+
+    flavor.run(story)
+
+
+def test_who_refuses_is_not_found_by_others_either(near: Any) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED, headers={"askonce-semantic": "off"})
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN)
+
+    flavor.run(story)
+
+
+def test_shadow_serves_nothing_and_says_what_would_have_been(near: Any) -> None:
+    flavor = near("shadow")
+    upstream = provider("Thirty days.", "Thirty  days.", "Sixty days.")
+
+    async def story() -> None:
+        assert "fwd=miss" in await ask(flavor, upstream, ASKED)
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN)
+        assert what(flavor)["shadow:agrees"] == 1
+        assert "fwd=miss" in await ask(flavor, upstream, "What is your return policy, please?")
+        assert what(flavor)["shadow:disagrees"] == 1
+        assert "fwd=miss" in await ask(flavor, upstream, OTHER)
+        told = what(flavor)
+        assert told["shadow:none"] >= 2
+        assert sum(n for word, n in told.items() if word.startswith("shadow:0.9")) == 2
+        assert flavor.cache.stats().hits == 0
+        assert upstream.calls == 4
+
+    flavor.run(story)
+
+
+def test_what_was_invalidated_swept_or_is_over_is_not_served(near: Any, clock: Clock) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        tagged = {"headers": {"askonce-tags": "returns"}}
+        await ask(flavor, upstream, ASKED, **tagged)
+        assert "detail=semantic" in await ask(flavor, upstream, AGAIN, **tagged)
+        await flavor.parts.desk.invalidate(["returns"])
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN, **tagged)
+        await flavor.parts.desk.invalidate(["returns"])
+
+        await ask(flavor, upstream, ASKED)
+        assert "detail=semantic" in await ask(
+            flavor, upstream, "What is your return policy, please?"
+        )
+        clock.forward(86_401)
+        assert "fwd=miss" in await ask(flavor, upstream, "What is your return policy, please?")
+
+    flavor.run(story)
+
+
+def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        works = flavor.cache.works
+        index = works.semantic.index(384, suspends=False).vectors
+        assert await index.size() == 1
+        for store in (works.memory, *([works.shared] if works.shared else [])):
+            await store.remove(Selection(namespace="team-a"))
+        assert "fwd=miss" in await ask(flavor, upstream, OTHER, temperature=0)
+        before = await index.size()
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN)
+        await flavor.settle()
+        assert what(flavor)["gone"] == 1
+        assert await index.size() == before
+
+    flavor.run(story)
+
+
+def test_a_refusal_of_the_provider_is_never_served_to_another_question(near: Any) -> None:
+    flavor = near(negative_ttl="1h")
+    error = b'{"error": {"message": "no such model", "type": "invalid_request_error"}}'
+    upstream = Scripted(lambda: Script(error, status=404))
+
+    async def story() -> None:
+        assert "stored" in await ask(flavor, upstream, ASKED)
+        assert "hit" in await ask(flavor, upstream, ASKED)
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN)
+
+    flavor.run(story)
+
+
+def test_only_if_cached_is_content_with_it(near: Any) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        only = {"headers": {"cache-control": "only-if-cached"}}
+        assert "detail=semantic" in await ask(flavor, upstream, AGAIN, **only)
+        reply = await flavor.answer(call(OTHER, **only), upstream)
+        assert reply.status == 504
+        await flavor.read(reply)
+        assert upstream.calls == 1
+
+    flavor.run(story)
+
+
+def test_many_who_ask_at_once_cost_one_search(near: Any) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+
+        async def one() -> str:
+            status, body = await flavor.ask(call(AGAIN), upstream)
+            assert b"Thirty days." in body
+            return status
+
+        found = await flavor.together(*[one] * 20)
+        assert all("similarity=0.99" in status for status in found), found
+        assert {"semantic", "joined"} >= {
+            status.partition("detail=")[2].partition(";")[0] for status in found
+        }
+        assert upstream.calls == 1
+
+    flavor.run(story)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "",
+        "   ",
+        "word " * 100_000,
+        "\N{PILE OF POO}" * 50,
+        "ไปสถานีอย่างไร",
+        "\ud800 half a character",
+        "a\u200bb" * 3_000,
+        "1" * 20_000,
+        "((((" * 5_000,
+    ],
+)
+def test_strange_questions_cost_little_and_match_nothing(near: Any, question: str) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        try:
+            asked = call(question)
+        except UnicodeEncodeError:
+            asked = call("x")
+            asked = type(asked)(
+                asked.method, asked.origin, asked.path, asked.headers,
+                asked.body.replace(b'"x"', b'"\\ud800 half a character"'), asked.namespace,
+            )  # fmt: skip
+        for _ in range(2):
+            status, _body = await flavor.ask(asked, upstream)
+            assert "detail=semantic" not in status
+            await flavor.settle()
+        assert flavor.cache.stats().errors == 0
+
+    flavor.run(story)
+
+
+def test_history_parameters_and_models_may_be_free(near: Any) -> None:
+    scoping = Semantic(history="last_turn", parameters="free", models=(("gpt-4o*",),), tools=True)
+    flavor, upstream = near(scoping), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED, messages=[
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Hello!"},
+            {"role": "user", "content": ASKED},
+        ])  # fmt: skip
+        more = {"temperature": 0, "max_tokens": 9, "model": "gpt-4o"}
+        assert "detail=semantic" in await ask(flavor, upstream, AGAIN, **more)
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN, model="gpt-5")
+
+    flavor.run(story)
+
+
+def test_texts_are_matched_and_say_how(near: Any) -> None:
+    flavor = near()
+
+    async def story() -> None:
+        texts = flavor.parts.texts
+        plain = {"scope": "shop", "namespace": "local", "tags": ()}
+        assert await texts.put(ASKED, "Thirty days.", ttl=None, **plain)
+        found = await texts.get(AGAIN, max_age=None, **plain)
+        assert (found.text, found.reason, found.matched) == ("Thirty days.", "semantic", ASKED)
+        assert 0.98 < found.similarity <= 1
+        exact = await texts.get(ASKED, max_age=None, **plain)
+        assert (exact.reason, exact.similarity, exact.matched) == ("exact", 1.0, "")
+        for other in (
+            {"semantic": "off"},
+            {"similarity": 0.999},
+            {"scope": "another"},
+            {"namespace": "another"},
+            {"tags": ["x"]},
+        ):
+            assert await texts.get(AGAIN, **{"max_age": None, **plain, **other}) is None, other
+        assert await texts.get(NOT, max_age=None, **plain) is None
+
+    flavor.run(story)
+
+
+# What lies in this process is kept, and made anew.
+
+
+def vectors_of(url: str) -> Path:
+    return Path(f"{url.removeprefix('sqlite:')}-vectors")
+
+
+@pytest.mark.parametrize("harm", ["none", "gone", "damaged", "another"])
+def test_the_index_is_kept_and_made_anew_from_the_entries(
+    flavor_name: str, engines: Engines, clock: Clock, harm: str
+) -> None:
+    url, upstream = engines.plain("sqlite"), provider()
+
+    def opened() -> Flavor:
+        flavor = Flavor(flavor_name, url, clock)
+        flavor.open(semantic="serve")
+        return flavor
+
+    first = opened()
+
+    async def before() -> None:
+        await ask(first, upstream, ASKED)
+
+    first.run(before)
+    file = vectors_of(url)
+    assert file.is_file()
+    if harm == "gone":
+        file.unlink()
+    elif harm == "damaged":
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    elif harm == "another":
+        data = file.read_bytes().replace(b"all-MiniLM", b"all-Others")
+        file.write_bytes(data)
+    second = opened()
+
+    async def after() -> None:
+        second.cache.works.semantic.indexing.start()
+        await second.until(lambda: second.cache.works.semantic.indexing.ready)
+        assert "detail=semantic" in await ask(second, upstream, AGAIN)
+        assert what(second).get("reindexed", 0) == (0 if harm == "none" else 1)
+
+    second.run(after)
+
+
+def test_what_another_process_swept_leaves_this_index_too(
+    flavor_name: str, engines: Engines, clock: Clock
+) -> None:
+    url, upstream = engines.plain("sqlite"), provider()
+    first = Flavor(flavor_name, url, clock)
+    first.open(semantic="serve")
+
+    async def before() -> None:
+        await ask(first, upstream, ASKED)
+        await ask(first, upstream, OTHER)
+
+    first.run(before)
+    plain = Flavor(flavor_name, url, clock)  # a command line, that matches nothing
+
+    async def between() -> None:
+        swept = plain.cache.invalidate(match="return policy")
+        if flavor_name == "suspending":
+            swept = await swept
+        assert swept.entries == 1
+
+    plain.run(between)
+    second = Flavor(flavor_name, url, clock)
+    second.open(semantic="serve")
+
+    async def after() -> None:
+        indexing = second.cache.works.semantic.indexing
+        indexing.start()
+        await second.until(lambda: indexing.ready)
+        assert what(second)["unindexed"] == 1
+        index = second.cache.works.semantic.index(384, suspends=False).vectors
+        assert await index.size() == 1
+
+    second.run(after)
