@@ -120,7 +120,7 @@ class Field:
         # alone, so they are few.
         numpy = self._numpy
         vectors = numpy.concatenate(self._graph.get(found)).astype(numpy.float32)
-        vectors = vectors.reshape(-1, self._dimensions)
+        vectors = vectors.reshape(-1, self.dimensions)
         scores = (vectors @ question) / self._long(vectors)
         return self._best(found, scores, limit)
 
