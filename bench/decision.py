@@ -23,7 +23,8 @@ from typing import Any
 import numpy
 
 from askonce.embedders.local import LocalEmbedder
-from askonce.matching import CANDIDATES, THRESHOLD, Prepared, judge
+from askonce.matching import CANDIDATES, THRESHOLD, judge
+from askonce.neighbors import Prepared
 from askonce.practice.traffic import questions as practiced
 from askonce.records import Key
 from askonce.runtimes import finish
@@ -80,7 +81,9 @@ def here(entries: int) -> dict[str, float]:
         finish(index.add(b"scope", _key(number), vector.tobytes(), _NEVER))
     passes = []
     for _ in range(_PASSES):
-        prepared = Prepared()  # anew in each pass, as if nobody had come near these entries
+        prepared = Prepared(
+            threading.Lock()
+        )  # anew in each pass, as if nobody had come near these entries
         decided = [_decided(text, embedder, index, prepared, held) for text in asked]
         passes.append([steps for steps, _ in decided])
         served = sum(which for _, which in decided)
@@ -105,11 +108,11 @@ def _decided(
     times.append(time.perf_counter())
     near = finish(index.nearest(b"scope", vector, CANDIDATES))
     times.append(time.perf_counter())
-    question, served = prepared.text(text), False
+    question, served = prepared.read(text), False
     for one in near:
         # All of them, though the first that may answer would do: the most that it can take.
         other = held[int.from_bytes(one.key.digest) % len(held)]
-        served |= judge(question, prepared.text(other), one.similarity, THRESHOLD).yes
+        served |= judge(question, prepared.read(other), one.similarity, THRESHOLD).yes
     times.append(time.perf_counter())
     return [(end - start) * 1e3 for start, end in itertools.pairwise(times)], served
 

@@ -4,17 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askonce.matching import (
-    GUARDS,
-    Prepared,
-    Verdict,
-    Veto,
-    features,
-    may_match,
-    prepare,
-    verdict,
-    verdicts,
-)
+from askonce.matching import GUARDS, Verdict, Veto, features, may_match, prepare, verdict, verdicts
 
 VETOED = {
     Veto.NUMBERS: [
@@ -296,22 +286,3 @@ def test_a_change_far_behind_is_seen() -> None:
     assert may_match(long, long).yes
     assert may_match(long + "cat", long + "dog") == Verdict(False, Veto.TOO_LONG)
     assert may_match("中" * 9000, "中" * 9000 + "文") == Verdict(False, Veto.TOO_LONG)
-
-
-def test_what_was_read_lately_is_not_read_again() -> None:
-    prepared = Prepared(2)
-    one = prepared.text("How do I reset my password?")
-    assert one == prepare("How do I reset my password?")
-    assert prepared.text("How do I reset my password?") is one
-    assert prepared.text("how do I reset my password?") is not one
-    prepared.clear()
-    assert prepared.text("How do I reset my password?") is not one
-
-
-def test_what_was_read_is_kept_for_few_and_short_texts() -> None:
-    prepared = Prepared(2)
-    one = prepared.text("one")
-    prepared.text("two")
-    prepared.text("three")
-    assert prepared.text("one") is not one
-    assert prepared.text("long " * 300) is not prepared.text("long " * 300)

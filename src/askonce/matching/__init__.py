@@ -7,7 +7,6 @@ questions are compared by `verdict` in some microseconds. Every guard can only v
 from askonce.matching.choosing import judge
 from askonce.matching.features import Features, features_of
 from askonce.matching.guards import GUARDS, verdict
-from askonce.matching.prepared import Prepared
 from askonce.matching.text import Text, prepare
 from askonce.matching.vetoes import Verdict, Veto
 from askonce.operating_point import CANDIDATES, THRESHOLD
@@ -17,7 +16,6 @@ __all__ = [
     "GUARDS",
     "THRESHOLD",
     "Features",
-    "Prepared",
     "Text",
     "Verdict",
     "Veto",
