@@ -18,6 +18,7 @@ from tests.servers.redis_servers import RedisServer, ServerMissing
 
 from bench import (
     cluster,
+    decision,
     figures,
     gateway,
     gateway_redis,
@@ -115,6 +116,7 @@ def _parts() -> dict[str, Part]:
             lambda quick: search.measure((10_000, 100_000)) if quick else search.measure(),
             (redis,),
         ),
+        "decision": Part(lambda quick: decision.measure(10_000 if quick else decision.ENTRIES)),
         "cluster": Part(lambda quick: cluster.measure(10 if quick else 30), (redis,)),
     }
 

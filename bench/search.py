@@ -2,10 +2,11 @@
 
     python -m bench.search --entries 100000
 
-One scope, vectors of 384 dimensions that lie in heaps and in few directions, as questions do; the
-questions lie near some that are there. Each size runs in a process of its own, on one core, whose
-resident memory tells what an entry takes. Beside it stands what tutorials do: fetch all answers
-from Redis, one by one, and compare each.
+One scope, vectors that lie as those of real questions do; half of the questions are asked in
+other words, half are new. Each size runs in a process of its own, on one core, whose resident
+memory tells what an entry takes. All questions are asked several times over, and the quietest time
+counts. Beside it stands what tutorials do: fetch all answers from Redis, one by one, and compare
+each.
 """
 
 import argparse
@@ -28,19 +29,20 @@ import numpy
 import redis
 from tests.servers.redis_servers import RedisServer
 
-from askonce.records import Key
+from askonce.protocols import VectorIndex
+from askonce.records import Key, Near
 from askonce.runtimes import finish
 from askonce.stores import Ground
 from askonce.vectors import open_process_index
 from bench import figures
 from bench.figures import Figure
+from bench.vectors import CHUNK, DIMENSIONS, QUESTIONS, Vectors
 
-DIMENSIONS = 384
-_HEAPS, _DIRECTIONS, _CHUNK, _QUESTIONS = 4_000, 32, 4_000, 500
 _TUTORIAL = 10_000
 _COUNTED = 100_000
 _GOALS_MS = {100_000: 0.5, 1_000_000: 1.0}
 _NEVER = 1e11
+_PASSES = 5
 
 
 def measure(sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)) -> list[Figure]:
@@ -87,11 +89,11 @@ def _elsewhere(size: int) -> dict[str, float]:
 
 def here(size: int) -> dict[str, float]:
     """Fill an index with that many entries and search it."""
-    made = _Vectors()
-    for _ in made.chunks(_CHUNK):
+    made = Vectors()
+    for _ in made.chunks(CHUNK):
         pass  # what numpy takes for itself is there before the count begins
-    questions = made.questions(size)
-    best, nearest = numpy.full(_QUESTIONS, -2.0), numpy.zeros(_QUESTIONS, int)
+    questions = made.questions()
+    best, nearest = numpy.full(QUESTIONS, -2.0), numpy.zeros(QUESTIONS, int)
     index = open_process_index("bench", DIMENSIONS, guard=threading.Lock(), clock=time.time)
     before, spent, at = _resident(), 0.0, 0
     for chunk in made.chunks(size):
@@ -106,56 +108,35 @@ def here(size: int) -> dict[str, float]:
         spent += time.perf_counter() - began
         at += len(chunk)
     del rows, cosines, chunk
-    grown = _resident() - before
-    times, right, close = [], 0, 0
-    for question, cosine, number in zip(questions, best, nearest, strict=True):
+    told = {"bytes": (_resident() - before) / size, "add_ms": spent / size * 1e3}
+    passes = [_asked(index, questions) for _ in range(_PASSES)]
+    quietest = min((times for times, _ in passes), key=statistics.median)
+    found = [(near.key, near.similarity) for near in passes[0][1]]
+    right = [key == _key(int(number)) for (key, _), number in zip(found, nearest, strict=True)]
+    close = [one > other - 0.002 for (_, one), other in zip(found, best, strict=True)]
+    return told | {
+        "p50_ms": statistics.median(quietest),
+        "p99_ms": figures.percentile(quietest, 99),
+        "recall": sum(right) / QUESTIONS,
+        "close": float(sum(close)) / QUESTIONS,
+    }
+
+
+def _asked(index: VectorIndex, questions: Any) -> tuple[list[float], list[Near]]:
+    """How long each took, in ms, and the nearest of each."""
+    times, found = [], []
+    for question in questions:
         vector = question.tobytes()
         began = time.perf_counter()
         (near,) = finish(index.nearest(b"scope", vector, 1))
         times.append((time.perf_counter() - began) * 1e3)
-        right += near.key == _key(int(number))
-        close += bool(near.similarity > cosine - 0.002)
-    return {
-        "p50_ms": statistics.median(times),
-        "p99_ms": figures.percentile(times, 99),
-        "recall": right / _QUESTIONS,
-        "close": close / _QUESTIONS,
-        "bytes": grown / size,
-        "add_ms": spent / size * 1e3,
-    }
-
-
-class _Vectors:
-    """The same vectors each time, a chunk at a time."""
-
-    def __init__(self) -> None:
-        chance = numpy.random.default_rng(1)
-        self._heaps = chance.normal(size=(_HEAPS, _DIRECTIONS)).astype("f4")
-        self._turn = chance.normal(size=(_DIRECTIONS, DIMENSIONS)).astype("f4")
-
-    def chunks(self, count: int) -> Iterator[Any]:
-        for start in range(0, count, _CHUNK):
-            yield self._chunk(start // _CHUNK)[: count - start]
-
-    def questions(self, count: int) -> Any:
-        """Some that are said in other words, some that nobody has asked."""
-        chance = numpy.random.default_rng(2)
-        asked = self._chunk(0)[: _QUESTIONS // 2]
-        again = asked + chance.normal(size=asked.shape).astype("f4") * 0.02
-        new = self._chunk(10**6)[: _QUESTIONS - len(again)]
-        return _unit(numpy.concatenate([again, new]))
-
-    def _chunk(self, number: int) -> Any:
-        chance = numpy.random.default_rng((3, number))
-        heap = chance.integers(0, _HEAPS, _CHUNK)
-        latent = self._heaps[heap] + 0.6 * chance.normal(size=(_CHUNK, _DIRECTIONS)).astype("f4")
-        noise = chance.normal(size=(_CHUNK, DIMENSIONS)).astype("f4")
-        return _unit(latent @ self._turn + noise)
+        found.append(near)
+    return times, found
 
 
 def _tutorial(server: RedisServer, own_ms: float) -> Figure:
     """Answers as JSON under keys of their own; every one is fetched and compared."""
-    made = _Vectors()
+    made = Vectors()
     with redis.Redis(port=server.port) as client:
         for chunk in made.chunks(_TUTORIAL):
             with client.pipeline(transaction=False) as pipe:
@@ -164,7 +145,7 @@ def _tutorial(server: RedisServer, own_ms: float) -> Figure:
                     pipe.set(f"cache:{uuid.uuid4().hex}", json.dumps(entry))
                 pipe.execute()
         one_by_one, together = [], []
-        for question in made.questions(_TUTORIAL)[:3]:
+        for question in made.questions()[:3]:
             began = time.perf_counter()
             _scanned(question, (client.get(key) for key in client.scan_iter("cache:*")))
             between = time.perf_counter()
@@ -202,32 +183,24 @@ def _vector_sets(server: RedisServer) -> Figure:
     from askonce.stores.redis_vectors import open_redis_vectors
 
     ground = Ground(threading.Lock, time.time, deadline=5.0)
-    made, at = _Vectors(), 0
+    made, at = Vectors(), 0
     index = open_redis_vectors(server.url, ground, embedder="bench", dimensions=DIMENSIONS)
-    best = numpy.full(_QUESTIONS, -2.0)
-    questions = made.questions(_TUTORIAL)
+    best = numpy.full(QUESTIONS, -2.0)
+    questions = made.questions()
     for chunk in made.chunks(_TUTORIAL):
         best = numpy.maximum(best, (questions @ chunk.T).max(axis=1))
         for vector in chunk:
             finish(index.add(b"scope", _key(at), vector.tobytes(), _NEVER))
             at += 1
-    times, close = [], 0
-    for question, cosine in zip(questions, best, strict=True):
-        began = time.perf_counter()
-        (near,) = finish(index.nearest(b"scope", question.tobytes(), 1))
-        times.append((time.perf_counter() - began) * 1e3)
-        close += bool(near.similarity > cosine - 0.002)
+    times, found = _asked(index, questions)
+    close = sum(near.similarity > cosine - 0.002 for near, cosine in zip(found, best, strict=True))
     finish(index.close())
     return Figure(
         name=f"search: in a vector set of Redis 8, {_TUTORIAL:,} entries",
         value=statistics.median(times),
         unit="ms",
-        detail={"within 0.002 of the nearest": close / _QUESTIONS},
+        detail={"within 0.002 of the nearest": float(close) / QUESTIONS},
     )
-
-
-def _unit(vectors: Any) -> Any:
-    return (vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f4")
 
 
 def _key(number: int) -> Key:

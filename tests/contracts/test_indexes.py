@@ -4,6 +4,7 @@ To put another index under the contract, add one line to `INDEXES`.
 """
 
 import hashlib
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from askonce.errors import ConfigError, StoreError
 from askonce.protocols import VectorIndex
-from askonce.records import Key
+from askonce.records import Key, Near
 from askonce.stores import Ground
 from askonce.vectors import field as fields
 from askonce.vectors import open_process_index
@@ -436,6 +437,60 @@ def test_threads_may_share_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 100 < run_blocking(index.size(b"s")) <= 150
 
 
+# A graph of thousands, beside the exact search
+
+
+def told(index: Any, questions: Any) -> list[Near]:
+    return [run_blocking(index.nearest(b"s", one.tobytes(), 1))[0] for one in questions]
+
+
+def recall(index: Any, names_: list[Key], held: Any, questions: Any) -> float:
+    """How often the one that is found is the nearest, or as near."""
+    right = 0
+    for near, cosines in zip(told(index, questions), questions @ held.T, strict=True):
+        right += cosines[names_.index(near.key)] >= cosines.max() - 1e-6
+    return right / len(questions)
+
+
+def test_a_graph_finds_what_the_exact_search_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fields, "EXACT_ENTRIES", 500)  # it is whole with 3,000 entries
+    made, questions = vectors(6_000, seed=7), vectors(6_300, seed=7)[6_000:]
+    questions[:150] = near_to(made[:150])
+    path = tmp_path / "index"
+
+    def opened() -> Any:
+        guard = Lock()
+        return open_process_index("mini", DIMENSIONS, guard=guard, clock=Clock(), path=path)
+
+    index = opened()
+    run_blocking(fill(index, b"s", made))
+    assert index._fields[b"s"]._matrix is None
+    held = [key(number) for number in range(len(made))]
+    assert recall(index, held, made, questions) >= 0.99
+
+    # A third is replaced in place, and a third removed.
+    replaced = vectors(2_000, seed=8)
+    run_blocking(fill(index, b"s", replaced))
+    run_blocking(index.remove(b"s", held[2_000:4_000]))
+    left = [*held[:2_000], *held[4_000:]]
+    now = numpy.concatenate([replaced, made[4_000:]])
+    assert run_blocking(index.size(b"s")) == 4_000
+    assert recall(index, left, now, questions) >= 0.99
+
+    before = told(index, questions)
+    assert before == told(index, questions)
+    run_blocking(index.close())
+    assert told(opened(), questions) == before
+
+
+def near_to(made: Any) -> Any:
+    """The same said in other words."""
+    moved = made + numpy.random.default_rng(6).normal(size=made.shape) * 0.01
+    return (moved / numpy.linalg.norm(moved, axis=1, keepdims=True)).astype("<f4")
+
+
 # The file of an index in this process
 
 
@@ -550,3 +605,22 @@ def test_without_its_libraries_there_is_one_clear_error(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     with pytest.raises(ConfigError, match=r"run: pip install 'askonce\[semantic\]'"):
         open_process_index("mini", DIMENSIONS, guard=Lock(), clock=lambda: 0.0)
+
+
+ORDER = """
+from threading import Lock
+
+from askonce.embedders.local import LocalEmbedder
+from askonce.runtimes import finish
+from askonce.vectors import open_process_index
+
+index = open_process_index("mini", 384, guard=Lock(), clock=lambda: 0.0)
+(vector,) = finish(LocalEmbedder(guard=Lock()).embed(["Is the branch open on Sundays?"]))
+finish(index.nearest(b"s", vector, 1))
+"""
+
+
+def test_the_local_embedder_may_load_after_the_index() -> None:
+    # Two C++ runtimes in one process: in the other order, importing onnxruntime ended the process.
+    done = subprocess.run([sys.executable, "-c", ORDER], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

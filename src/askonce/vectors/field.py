@@ -22,12 +22,12 @@ EXACT_ENTRIES: Final = 4096
 
 _LINKS = 12
 _BREADTH_OF_ADD = 128
-_BREADTH_OF_SEARCH = 128  # and more where there are more than 100,000 entries
-_BREADTH_PER_DOUBLING = 75
+_BREADTH_OF_SEARCH = 96  # and more where there are more than 100,000 entries
+_BREADTH_PER_DOUBLING = 44
 _LINKED_PER_ADD = 4
 _TABLES = 1024
 _BLOCK = 512  # rows that are float32 at one time: they stay in the processor's cache
-_SPARE = 12  # how many more than wanted are compared again
+_SPARE = 3  # how many more than wanted are compared again
 _SWEPT_PER_ADD = 2
 
 
@@ -113,27 +113,33 @@ class Field:
         return self._best(numpy.arange(len(matrix)), scores, limit)
 
     def _searched(self, question: Any, limit: int, now: float) -> tuple[list[int], list[float]]:
+        found = self._found(self._small(question), limit, now)
+        if not len(found):
+            return [], []
+        # The search has emptied the processor's caches: each call of numpy costs twice what it does
+        # alone, so they are few.
         numpy = self._numpy
-        small = self._small(question)
-        while True:
-            wanted = min(limit + _SPARE, self.rows.count)
-            if wanted == 0:
-                return [], []
-            # A breadth below what is wanted would find fewer.
-            self._graph.expansion_search = max(_breadth(self.rows.count), 2 * wanted)
-            found = self._graph.search(small, wanted, threads=1).keys.astype(numpy.int64)
-            expired = [row for row in found.tolist() if self.rows.expires[row] <= now]
-            for row in expired:
-                self.drop(row)
-            if not expired:
-                break
-        vectors = numpy.stack(self._graph.get(found))
-        scores = (vectors.astype(numpy.float32) @ question) / self._long(vectors)
+        vectors = numpy.concatenate(self._graph.get(found)).astype(numpy.float32)
+        vectors = vectors.reshape(-1, self.dimensions)
+        scores = (vectors @ question) / self._long(vectors)
         return self._best(found, scores, limit)
 
+    def _found(self, small: Any, limit: int, now: float) -> Any:
+        """The rows that the graph finds near, a few more than wanted, none of them expired."""
+        while wanted := min(limit + _SPARE, self.rows.count):
+            # A breadth below what is wanted would find fewer.
+            self._graph.expansion_search = max(_breadth(self.rows.count), 2 * wanted)
+            found = self._graph.search(small, wanted, threads=1).keys
+            expired = [row for row in found.tolist() if self.rows.expires[row] <= now]
+            if not expired:
+                return found
+            for row in expired:
+                self.drop(row)
+        return ()
+
     def _long(self, vectors: Any) -> Any:
-        """How long each of some int8 vectors is."""
-        floats = vectors.astype(self._numpy.float32)
+        """How long each of some vectors is."""
+        floats = vectors.astype(self._numpy.float32, copy=False)
         return self._numpy.sqrt(self._numpy.einsum("ij,ij->i", floats, floats))
 
     def _best(self, rows: Any, scores: Any, limit: int) -> tuple[list[int], list[float]]:
