@@ -3,8 +3,6 @@
 Importing this package imports no library of vectors; opening an index does.
 """
 
-import contextlib
-import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -31,7 +29,6 @@ def open_process_index(
     and `max_bytes` all of it. Without `load` the file is only read when `load` is called. Raises
     `ConfigError` where the libraries are not installed.
     """
-    _load_first("onnxruntime")
     try:
         import numpy
         import usearch.index
@@ -53,13 +50,3 @@ def open_process_index(
     if load:
         index.load()
     return index
-
-
-def _load_first(library: str) -> None:
-    """Load a library that crashes this process if it is loaded after usearch.
-
-    The wheels of usearch 2.26.2 to 2.26.6 bring a C++ runtime of their own, parts of which whatever
-    is loaded later takes for its own. The local embedder loads onnxruntime on its first question.
-    """
-    with contextlib.suppress(ImportError):
-        importlib.import_module(library)

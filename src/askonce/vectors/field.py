@@ -85,6 +85,11 @@ class Field:
 
     def drop(self, row: int) -> None:
         self.rows.drop(row)
+        if self._matrix is not None:
+            # Some of a text can be guessed from its vector: it is gone, not only free.
+            self._matrix[row * self.dimensions : (row + 1) * self.dimensions] = bytes(
+                self.dimensions
+            )
         if row < self._linked:
             self._graph.remove(row, threads=1)
 
@@ -225,7 +230,9 @@ class Field:
             raise ValueError("the vectors do not fit their rows")
         if matrix:
             small = field._numpy.frombuffer(matrix, field._numpy.int8).reshape(-1, dimensions)
-            field._lengths.frombytes(field._long(small).tobytes())
+            lengths = field._long(small)
+            lengths[lengths == 0] = 1  # of rows that are free
+            field._lengths.frombytes(lengths.tobytes())
         return field
 
 

@@ -100,6 +100,7 @@ class Rows:
         else:
             self._older[newer] = older
         self._places.remove(self._digest(row), row)
+        self._digests[row * _DIGEST : (row + 1) * _DIGEST] = bytes(_DIGEST)
         self.expires[row] = _DEAD
         self._free.append(row)
         self.count -= 1
