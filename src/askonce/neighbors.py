@@ -25,7 +25,7 @@ from askonce.runtimes import Work
 from askonce.scopes import Incomparable, Scoped
 from askonce.semantic import Semantic
 
-_READ_BEFORE: Final = 4_096
+_READ_BEFORE: Final = 1_024  # of some 8 KB each
 _MOST_BEHIND: Final = 16
 _SHADOWS_A_SECOND, _SHADOWS_AT_ONCE = 20.0, 200.0
 """What is only measured may take a tenth of a core; a sample says as much as all of it."""

@@ -10,6 +10,7 @@ import pytest
 from askonce.embedders.local import LocalEmbedder
 from askonce.records import Outcome, Selection
 from askonce.runtimes import finish
+from askonce.scopes import compared_by
 from askonce.semantic import Semantic
 from tests.servers.engines import Engines
 from tests.story.conftest import (
@@ -287,6 +288,28 @@ def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None
         await flavor.settle()
         assert what(flavor)["gone"] == 1
         assert await index.size() == before
+
+    flavor.run(story)
+
+
+def test_an_index_that_names_another_scope_s_entry_is_not_believed(near: Any) -> None:
+    """Whoever may write to a shared index may name any entry; the entry itself knows better."""
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED, temperature=0)
+        await ask(flavor, upstream, OTHER)
+        works = flavor.cache.works
+        entries = [one async for one in works.memory.scan(Selection())]
+        there, here = sorted(entries, key=lambda one: one.question == OTHER)
+        rack = works.semantic
+        index = rack.index(384, suspends=False).vectors
+        vector = await rack.embedding.vector(ASKED, flavor.parts.desk.runtime)
+        scope = compared_by(here.scope, rack.embedding.name)
+        await index.add(scope, there.key, vector, 1e11)
+        near_ = await index.nearest(scope, vector, 1)
+        assert near_[0].key == there.key
+        assert "fwd=miss" in await ask(flavor, upstream, AGAIN)
 
     flavor.run(story)
 
