@@ -22,8 +22,8 @@ EXACT_ENTRIES: Final = 4096
 
 _LINKS = 12
 _BREADTH_OF_ADD = 128
-_BREADTH_OF_SEARCH = 96  # and more where there are more than 100,000 entries
-_BREADTH_PER_DOUBLING = 44
+_BREADTH_OF_SEARCH = 112  # and more where there are more than 100,000 entries
+_BREADTH_PER_DOUBLING = 54
 _LINKED_PER_ADD = 4
 _TABLES = 1024
 _BLOCK = 512  # rows that are float32 at one time: they stay in the processor's cache
