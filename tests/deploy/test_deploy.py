@@ -72,7 +72,8 @@ def test_the_image_has_every_store_and_runs_as_nobody_in_particular() -> None:
     extras = re.search(r"\.\[(.+?)\]", " ".join(image["RUN"]))
 
     assert extras is not None
-    assert {"gateway", "redis", "postgres"} == set(extras[1].split(","))
+    assert {"gateway", "redis", "postgres", "semantic"} == set(extras[1].split(","))
+    assert "./packages/askonce-models" in " ".join(image["RUN"])
     assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
     assert image["USER"] == ["10001:10001"]
     assert image["CMD"][0].startswith(f'["serve", "--config", "{SETTINGS_FILE}"]')
@@ -85,7 +86,7 @@ def test_the_settings_of_compose_name_its_redis_and_its_port(compose: Any) -> No
 
     assert loaded.gateway.host == "0.0.0.0"
     assert [layer.name for layer in loaded.layers] == ["memory", "redis"]
-    assert loaded.shared_url == "redis://redis:6379/0"
+    assert loaded.shared_url == loaded.semantic.index == "redis://redis:6379/0"
     assert f"127.0.0.1:{loaded.gateway.port}:{loaded.gateway.port}" in compose["gateway"]["ports"]
     assert str(loaded.gateway.port) in dockerfile()["EXPOSE"]
     assert f"127.0.0.1:{loaded.gateway.port}/healthz" in dockerfile()["HEALTHCHECK"][0]
