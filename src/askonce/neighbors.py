@@ -11,16 +11,18 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
-from askonce import scopes
+from askonce import policy, scopes
 from askonce.desk import Asked, Desk, Found
 from askonce.directives import Directives, Mode
 from askonce.embedding import Embedding
 from askonce.engine import Engine
 from askonce.formats.contract import Format
 from askonce.matching import CANDIDATES, Text, judge, prepare
+from askonce.policy import Life
 from askonce.protocols import VectorIndex
 from askonce.recognizing import Recognition
 from askonce.records import Because, Entry, Key, Near
+from askonce.rules import Ruleset
 from askonce.runtimes import Work
 from askonce.scopes import Incomparable, Scoped
 from askonce.semantic import Semantic
@@ -63,6 +65,7 @@ class Neighbors:
         desk: Desk,
         semantic: Semantic,
         recognition: Recognition,
+        rules: Ruleset | None,
         embedding: Embedding,
         open_index: Callable[[int], Indexed],
         *,
@@ -74,6 +77,7 @@ class Neighbors:
         self.desk = desk
         self.semantic = semantic
         self._recognition = recognition
+        self._rules = rules
         self.embedding = embedding
         self._open = open_index
         self._here = here
@@ -247,10 +251,31 @@ class Neighbors:
         if found is not None:
             entry = found.entry
             # The index only names; what the entry itself says about its scope is what counts.
-            return None if entry.scope != asked.scope or entry.is_refusal else found
+            if entry.scope != asked.scope or entry.is_refusal:
+                return None
+            return found if self._may_be_kept(entry, wishes) else None
         if await self.desk.is_gone(named):
             self._drop(asked, named)
         return None
+
+    def _may_be_kept(self, entry: Entry, wishes: Directives) -> bool:
+        """Do the rules of today allow an answer to the question that it answers?
+
+        The asker's own words are under the rules anyway. But a rule about prices also means an
+        answer about a price that somebody else's words asked for.
+        """
+        if self._rules is None:
+            return True
+        ruling = self._rules.ruling(
+            entry.question,
+            model=entry.asked_model,
+            route=entry.route or entry.key.format,
+            format=entry.key.format,
+        )
+        ruled = policy.ruled(wishes, ruling)
+        now = self.desk.runtime.now()
+        life = policy.life_of(entry, ruled, self.desk.limits, now)
+        return ruled.never is None and life is Life.FRESH
 
     def _drop(self, asked: Scoped, gone: Key) -> None:
         vector = self.embedding.known(asked.text)

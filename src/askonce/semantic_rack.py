@@ -22,6 +22,7 @@ from askonce.patterns import compiled
 from askonce.protocols import Store, VectorIndex
 from askonce.recognizing import Recognition
 from askonce.records import Entry, Key
+from askonce.rules import Ruleset
 from askonce.runtimes import Blocking, Suspending
 from askonce.scopes import compared_by
 from askonce.semantic import Semantic
@@ -114,12 +115,15 @@ class SemanticRack:
             workers=1 if near else _FAR_WORKERS,
         )
 
-    def neighbors(self, desk: Desk, recognition: Recognition, *, suspends: bool) -> Neighbors:
+    def neighbors(
+        self, desk: Desk, recognition: Recognition, rules: Ruleset | None, *, suspends: bool
+    ) -> Neighbors:
         """What lies near, for one flavor."""
         return Neighbors(
             desk,
             self.semantic,
             recognition,
+            rules,
             self.embedding,
             lambda dimensions: self.index(dimensions, suspends=suspends),
             here=self._near,

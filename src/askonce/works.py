@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from askonce.accounting import Ledger, Stats, stats_of
-from askonce.answering import Answering
 from askonce.auditing import Audit
 from askonce.boundary import Boundary
 from askonce.coherence import Coherence
 from askonce.desk import Desk
 from askonce.errors import CacheClosed, ConfigError
 from askonce.events import Events, Happened
+from askonce.flavors import Flavor
 from askonce.following import Following
 from askonce.identifying import Identifying
 from askonce.identity import Identity
@@ -28,7 +28,6 @@ from askonce.protocols import Memory, Prices, Store
 from askonce.rack import Rack
 from askonce.recognizing import Recognition
 from askonce.records import Selection
-from askonce.remembering import Remembering
 from askonce.rules import Rules, Ruleset
 from askonce.runtimes import Blocking, InThread, Suspending, once_in_thread
 from askonce.semantic import OFF, Semantic
@@ -38,11 +37,9 @@ from askonce.stores.event_source import open_source
 from askonce.stores.memory import MemoryStore
 from askonce.sweeping import Sweeping, Swept, Tell
 from askonce.sweeps import Sweeps
-from askonce.texts import Texts
 from askonce.writing import Writing
 
 if TYPE_CHECKING:
-    from askonce.neighbors import Neighbors
     from askonce.semantic_rack import SemanticRack
 
 
@@ -67,22 +64,6 @@ def compiled_rules(rules: Rules) -> Ruleset:
     if not isinstance(rules, Rules):
         raise ConfigError("rules are no askonce.Rules; write Rules().after('price', '5m')")
     return Ruleset(rules, compiled)
-
-
-class Flavor:
-    """What the doors of one flavor go through."""
-
-    def __init__(
-        self,
-        desk: Desk,
-        recognition: Recognition,
-        rules: Ruleset | None,
-        neighbors: "Neighbors | None",
-    ) -> None:
-        self.desk = desk
-        self.answering = Answering(desk, recognition, neighbors)
-        self.texts = Texts(desk, rules, neighbors)
-        self.remembering = Remembering(desk)
 
 
 class Works:
@@ -292,7 +273,9 @@ class Works:
         )
         neighbors = None
         if self._semantic is not None:
-            neighbors = self._semantic.neighbors(desk, self.recognition, suspends=suspends)
+            neighbors = self._semantic.neighbors(
+                desk, self.recognition, self.ruleset, suspends=suspends
+            )
         return Flavor(desk, self.recognition, self.ruleset, neighbors)
 
     # Invalidating.
@@ -394,7 +377,7 @@ class Works:
         return self._semantic
 
     def sources(self) -> dict[str, str]:
-        """The sources of events: `starting`, `following` or `down`."""
+        """The sources of events, each `starting`, `following` or `down`."""
         return {following.name: following.state for following in self._followings}
 
     @property

@@ -73,6 +73,7 @@ STORY = {
     "engine",
     "entering",
     "events",
+    "flavors",
     "flights",
     "following",
     "identifying",

@@ -9,6 +9,7 @@ import pytest
 
 from askonce.embedders.local import LocalEmbedder
 from askonce.records import Outcome, Selection
+from askonce.rules import Rules
 from askonce.runtimes import finish
 from askonce.scopes import compared_by
 from askonce.semantic import Semantic
@@ -312,6 +313,33 @@ def test_an_index_that_names_another_scope_s_entry_is_not_believed(near: Any) ->
         assert "fwd=miss" in await ask(flavor, upstream, AGAIN)
 
     flavor.run(story)
+
+
+def test_rules_of_today_are_about_the_question_that_was_answered_too(
+    near: Any, clock: Clock
+) -> None:
+    before, upstream = near(), provider()
+
+    async def earlier() -> None:
+        await ask(before, upstream, "What is your return policy?")
+        await ask(before, upstream, "What is the price of delivery?")
+
+    before.run(earlier)
+    rules = Rules().never(r"is your return").after(r"is the price", "5m")
+    later = near(rules=rules)
+
+    async def now() -> None:
+        if not later.cache.works.states():
+            return  # memory alone does not outlive its cache
+        later.cache.works.semantic.indexing.start()
+        await later.until(lambda: later.cache.works.semantic.indexing.ready)
+        assert "detail=semantic" not in await ask(later, upstream, AGAIN)
+        price = "What's the price of delivery?"
+        assert "detail=semantic" in await ask(later, upstream, price)
+        clock.forward(301)
+        assert "detail=semantic" not in await ask(later, upstream, "What’s the price of delivery")
+
+    later.run(now)
 
 
 def test_a_refusal_of_the_provider_is_never_served_to_another_question(near: Any) -> None:
