@@ -17,7 +17,9 @@ RUN = f"run-{uuid.uuid4().hex}"  # a namespace of its own: every run begins with
 
 def program(name: str, base_url: str, *questions: str, **headers: str) -> None:
     print(f"{name}:")
-    with Cache(REDIS, namespace=RUN, semantic=Semantic(mode="serve", index=REDIS)) as cache:
+    # Patient, because a busy machine takes its time to read the model.
+    semantic = Semantic(mode="serve", index=REDIS, deadline="10s")
+    with Cache(REDIS, namespace=RUN, semantic=semantic) as cache:
         http_client = httpx2.Client(transport=CachingTransport(cache))
         with OpenAI(api_key="sk-1", base_url=base_url, http_client=http_client) as client:
             create = client.chat.completions.with_raw_response.create

@@ -86,6 +86,10 @@ class Indexing:
         if self._tending.start():
             self.starting = not self.ready
 
+    def rest(self) -> None:
+        """Never start: this process only removes."""
+        self._tending.stop()
+
     async def end(self) -> None:
         """Stop for good, after saving."""
         self._tending.stop()

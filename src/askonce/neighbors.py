@@ -84,7 +84,7 @@ class Neighbors:
         self._acts = acts
         self._compare = compare
         self._wake = wake
-        self._patience = semantic.deadline.total_seconds()
+        self._patience = semantic.patience
         self._texts = Prepared(desk.runtime.guard())
         self._guard = desk.runtime.guard()
         self._waiting = 0

@@ -46,7 +46,7 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
     index: str = "process"
     max_entries: int = 100_000
     size: int = 512 << 20
-    deadline: timedelta = timedelta(milliseconds=250)
+    deadline: timedelta | str = timedelta(milliseconds=250)
     history: Literal["exact", "last_turn"] = "exact"
     parameters: Literal["exact", "free"] = "exact"
     models: tuple[tuple[str, ...], ...] = ()
@@ -54,6 +54,11 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Semantic(mode={self.mode!r}, threshold={self.threshold})"
+
+    @property
+    def patience(self) -> float:
+        """The deadline in seconds."""
+        return arguments.seconds("deadline", self.deadline)
 
     @property
     def is_on(self) -> bool:

@@ -63,7 +63,7 @@ class SemanticRack:
         self._suspending = suspending
         self._ledger = ledger
         self._guard = runtime.guard()
-        self._deadline = semantic.deadline.total_seconds()
+        self._deadline = semantic.patience
         self._near = semantic.index.partition(":")[0] == "process"
         named = semantic.index.partition(":")[2]
         self._file = Path(named) if self._near and named else _beside(store)

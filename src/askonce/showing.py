@@ -110,7 +110,7 @@ def _semantic(semantic: Semantic) -> Table:
         "index": masked_url(semantic.index),
         "max_entries": semantic.max_entries,
         "size": show_size(semantic.size),
-        "deadline": show_duration(semantic.deadline),
+        "deadline": show_duration(timedelta(seconds=semantic.patience)),
         "history": semantic.history,
         "parameters": semantic.parameters,
         "models": [list(family) for family in semantic.models],

@@ -276,6 +276,7 @@ class Works:
             neighbors = self._semantic.neighbors(
                 desk, self.recognition, self.ruleset, suspends=suspends
             )
+            self._semantic.indexing.start()
         return Flavor(desk, self.recognition, self.ruleset, neighbors)
 
     # Invalidating.

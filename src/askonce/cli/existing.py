@@ -42,7 +42,10 @@ def existing_cache(settings: Settings) -> Cache:
     logging.getLogger("askonce.boundary").setLevel(logging.ERROR)
     own = Layer(MEMORY, size=_MEMORY_BYTES)
     layers = [own, *existing_layers(settings)]
-    return Cache(layers=layers, audit=settings.admin.audit, semantic=_semantic(settings))
+    cache = Cache(layers=layers, audit=settings.admin.audit, semantic=_semantic(settings))
+    if cache.works.semantic is not None:
+        cache.works.semantic.indexing.rest()
+    return cache
 
 
 def _semantic(settings: Settings) -> Semantic:

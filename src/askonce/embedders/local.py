@@ -90,15 +90,18 @@ class LocalEmbedder:
             self._model = None
 
 
-_models: WeakValueDictionary[int, "_Model"] = WeakValueDictionary()
-"""By their threads: several caches of one process need the model in memory only once."""
+_models: WeakValueDictionary[tuple[str, str, int], "_Model"] = WeakValueDictionary()
+"""By files and threads: several caches of one process need the model in memory only once."""
 
 
 def _opened(threads: int) -> "_Model":
+    import askonce_models
+
+    which = (str(askonce_models.EMBEDDER), str(askonce_models.TOKENIZER), threads)
     # Two that come at once may read it twice; the second one's stays.
-    model = _models.get(threads)
+    model = _models.get(which)
     if model is None:
-        model = _models[threads] = _Model(threads)
+        model = _models[which] = _Model(threads)
     return model
 
 

@@ -52,8 +52,6 @@ class GatewayApp:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         runtime = self._works.suspending.desk.runtime
-        if self._works.semantic is not None:
-            self._works.semantic.indexing.start()
         self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
