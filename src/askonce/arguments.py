@@ -74,6 +74,13 @@ def mode(given: str | None) -> Mode | None:
     raise ConfigError(f"semantic is {given!r}; write 'off', 'shadow' or 'serve'")
 
 
+def similarity(given: float) -> float:
+    """How near what asks the same must lie, for one call."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
+        raise ConfigError(f"similarity is {given!r}; write a cosine from 0 to 1, such as 0.95")
+    return float(given)
+
+
 def pool(sampling: str) -> int:
     kind, _, count = sampling.partition(":")
     if kind == "pool" and count.isdigit() and int(count) >= 1:

@@ -369,8 +369,9 @@ class Asking:
                 verdict = await desk.store(entry, lease)
                 if verdict.yes and self._scoped is not None and self._neighbors is not None:
                     with desk.boundary.around("semantic"):
+                        looked_up = self._readable and not asked.refreshing
                         await self._neighbors.stored(
-                            entry, self._scoped, asked.wishes, asked.format
+                            entry, self._scoped, asked.wishes, asked.format, looked_up=looked_up
                         )
         recording.entry = entry
         recording.stored = verdict

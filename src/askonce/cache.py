@@ -68,7 +68,7 @@ class Cache(CacheSettings):
                 max_age=oldest,
                 tags=wanted,
                 semantic=arguments.mode(semantic),
-                similarity=similarity,
+                similarity=arguments.similarity(similarity),
             )
         )
 
@@ -200,7 +200,7 @@ class AsyncCache(CacheSettings):
             max_age=oldest,
             tags=wanted,
             semantic=arguments.mode(semantic),
-            similarity=similarity,
+            similarity=arguments.similarity(similarity),
         )
 
     async def put(

@@ -9,14 +9,18 @@ near.
 
 import hashlib
 from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from askonce.accounting import Ledger
 from askonce.engine import Engine
 from askonce.protocols import Embedder
-from askonce.runtimes import Bell, Runtime
+from askonce.runtimes import Bell, Runtime, leaf_guard
 
-_KEPT: Final = 8_192  # vectors; of 384 numbers they take 13 MB
+_KEPT: Final = 16 << 20
+"""Bytes of vectors; those of 384 numbers take 1.6 kB."""
+
+_BESIDE: Final = 128  # bytes that a vector takes beside itself
 _MOST_WAITING: Final = 256
 """More than these, and the embedder is too slow for what comes: the next goes on without."""
 
@@ -42,10 +46,11 @@ class Embedding:
         self._engine = engine
         self._runtime = runtime
         self._ledger = ledger
-        self._guard = runtime.guard()
+        self._guard = leaf_guard()
         self._together = together
         self._workers = workers
         self._kept: OrderedDict[bytes, bytes | None] = OrderedDict()
+        self._kept_bytes = 0
         self._wanted: dict[bytes, _Wanted] = {}
         self._queue: deque[_Wanted] = deque()
         self._working = 0
@@ -111,19 +116,37 @@ class Embedding:
 
     async def _work(self) -> None:
         """Embed what waits, until nobody does."""
-        while batch := self._next():
-            texts = [wanted.text for wanted in batch]
-            found = await self._engine.ask("embed", lambda texts=texts: self._embedder.embed(texts))  # type: ignore[misc]
-            bells: list[Bell] = []
-            with self._guard:
-                for number, wanted in enumerate(batch):
-                    if found is not None:
-                        wanted.vector = found[number]
-                        self._keep(wanted)
-                    self._wanted.pop(wanted.digest, None)
-                    bells += wanted.bells
-            for bell in bells:
-                bell.ring()
+        batch: list[_Wanted] = []
+        ended = False
+        try:
+            while batch := self._next():
+                texts = [wanted.text for wanted in batch]
+                self._finish(batch, await self._engine.ask("embed", _embed(self._embedder, texts)))
+            ended = True
+        finally:
+            if not ended:
+                # Whatever killed this worker: nobody waits for it, and the next one may begin.
+                self._finish(batch, None)
+                with self._guard:
+                    self._working -= 1
+
+    def _finish(self, batch: "list[_Wanted]", found: list[bytes | None] | None) -> None:
+        """Give out what was found, and wake whoever waits for it."""
+        if found is not None and len(found) != len(batch):
+            found = None
+        bells: list[Bell] = []
+        with self._guard:
+            for number, wanted in enumerate(batch):
+                if found is not None:
+                    wanted.vector = found[number]
+                    self._keep(wanted)
+                self._wanted.pop(wanted.digest, None)
+                bells += wanted.bells
+        for bell in bells:
+            bell.ring()
+        unread = 0 if found is None else found.count(None)
+        if unread:
+            self._ledger.semantic("unreadable", unread)
 
     def _next(self) -> "list[_Wanted]":
         with self._guard:
@@ -133,11 +156,11 @@ class Embedding:
             return batch
 
     def _keep(self, wanted: "_Wanted") -> None:
-        if wanted.vector is None:
-            self._ledger.semantic("unreadable")
         self._kept[wanted.digest] = wanted.vector
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        self._kept_bytes += _BESIDE + len(wanted.vector or b"")
+        while self._kept_bytes > _KEPT:
+            _, vector = self._kept.popitem(last=False)
+            self._kept_bytes -= _BESIDE + len(vector or b"")
 
     def _forget_parent(self) -> None:
         """A forked child has none of its parent's threads, and nobody in it waits."""
@@ -158,6 +181,10 @@ class _Wanted:
         self.text = text
         self.vector: bytes | None = None
         self.bells: list[Bell] = []
+
+
+def _embed(embedder: Embedder, texts: list[str]) -> Callable[[], Awaitable[list[bytes | None]]]:
+    return lambda: embedder.embed(texts)
 
 
 def _digest(text: str) -> bytes:

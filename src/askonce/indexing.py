@@ -26,7 +26,7 @@ _SAVED_EVERY: Final = 300.0
 _BREATH: Final = 100
 """After so many entries others get a turn."""
 
-_FIRST_WORDS = "What is this about?"
+FIRST_WORDS = "What is this about?"
 
 
 class OwnIndex(VectorIndex, Protocol):
@@ -38,8 +38,8 @@ class OwnIndex(VectorIndex, Protocol):
     def begin_pass(self) -> None:
         """From now on note what is added."""
 
-    def has(self, scope: bytes, key: Key) -> bool:
-        """Is it there? In a pass it is noted as seen."""
+    def has(self, scope: bytes, key: Key, expires: float) -> bool:
+        """Is it there, with this end? In a pass it is noted as seen."""
 
     def end_pass(self) -> int:
         """Forget what was neither seen nor added since the pass began; how many."""
@@ -106,7 +106,7 @@ class Indexing:
         with attempt:
             if not self._dimensions:
                 # It also brings the model into memory, before anybody waits for it.
-                vector = await self._embedding.vector(_FIRST_WORDS, self._runtime)
+                vector = await self._embedding.vector(FIRST_WORDS, self._runtime)
                 if vector is None:
                     return _AGAIN
                 self._dimensions = len(vector) // 4
@@ -152,7 +152,7 @@ class Indexing:
             if not entry.scope or entry.is_refusal or not entry.is_fresh(self._runtime.now()):
                 continue
             scope = scopes.compared_by(entry.scope, name)
-            if own is not None and own.has(scope, entry.key):
+            if own is not None and own.has(scope, entry.key, entry.expires):
                 continue
             began = self._runtime.tick()
             vector = await self._embedding.vector(entry.question, self._runtime)

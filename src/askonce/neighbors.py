@@ -23,14 +23,17 @@ from askonce.protocols import VectorIndex
 from askonce.recognizing import Recognition
 from askonce.records import Because, Entry, Key, Near
 from askonce.rules import Ruleset
-from askonce.runtimes import Work
+from askonce.runtimes import Work, leaf_guard
 from askonce.scopes import Incomparable, Scoped
 from askonce.semantic import Semantic
 
 _READ_BEFORE: Final = 1_024  # of some 8 KB each
-_MOST_BEHIND: Final = 16
-_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE = 20.0, 200.0
-"""What is only measured may take a tenth of a core; a sample says as much as all of it."""
+_MOST_BEHIND: Final = 256
+_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE = 5.0, 100.0
+"""Answers are compared at this pace; a sample says as much as all of them."""
+
+LONGEST_QUESTION: Final = 20_000
+"""Characters; a longer question is not looked at. No embedder here reads as much."""
 
 _PATIENCE_OF_PROGRAMS: Final = 10.0  # seconds; on the first call the model is read
 
@@ -56,8 +59,9 @@ class Neighbors:
     """What lies near, for one flavor.
 
     `open_index` gives the index for vectors of so many dimensions; `here` says that it is in this
-    process. `acts` says whether a question asks for something to be done, `compare` is what shadow
-    mode does with an answer that just came, and `wake` starts what keeps the index true.
+    process, and `holds` whether an entry is in it. `acts` says whether a question asks for
+    something to be done, `compare` is what shadow mode does with an answer that just came, and
+    `wake` starts what keeps the index true.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Neighbors:
         open_index: Callable[[int], Indexed],
         *,
         here: bool,
+        holds: Callable[[Entry], bool],
         acts: Callable[[str], bool],
         compare: Compare,
         wake: Callable[[], object],
@@ -81,12 +86,13 @@ class Neighbors:
         self.embedding = embedding
         self._open = open_index
         self._here = here
+        self._holds = holds
         self._acts = acts
         self._compare = compare
         self._wake = wake
         self._patience = semantic.patience
-        self._texts = Prepared(desk.runtime.guard())
-        self._guard = desk.runtime.guard()
+        self._texts = Prepared(leaf_guard())
+        self._guard = leaf_guard()
         self._waiting = 0
         self._pace = Pace(_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE)
 
@@ -102,6 +108,9 @@ class Neighbors:
         """Within what a call's question may be compared; None if it is not compared at all."""
         if self.mode(asked.wishes) == "off":
             return None
+        if len(asked.question.text) > LONGEST_QUESTION:
+            self.desk.ledger.semantic("too-long")
+            return None
         if asked.question.sampled and self.desk.limits.pool > 1:
             return None  # whoever wants one of several answers does not want the same one again
         found = self._recognition.scope(
@@ -114,7 +123,7 @@ class Neighbors:
 
     def scoped_text(self, wishes: Directives, key: Key, scope: str, question: str) -> Scoped | None:
         """The same for a plain text, of which this is the key."""
-        if self.mode(wishes) == "off":
+        if self.mode(wishes) == "off" or len(question) > LONGEST_QUESTION:
             return None
         return self._unless_it_acts(Scoped(scopes.scope_of_text(key.namespace, scope), question))
 
@@ -140,6 +149,8 @@ class Neighbors:
         if near is None:
             return None
         least = self.threshold(wishes) if threshold is None else threshold
+        # Reading them may take no longer than finding them might have.
+        until = self.desk.runtime.tick() + (self._patience if patience is None else patience)
         question = self._texts.read(asked.text)
         because = "far"
         for key_, similarity in near:
@@ -147,6 +158,9 @@ class Neighbors:
                 break
             if key_ == key:
                 continue
+            if self.desk.runtime.tick() > until:
+                because = "late"
+                break
             found = await self._fresh(asked, key, key_, wishes)
             if found is None:
                 continue
@@ -186,13 +200,23 @@ class Neighbors:
         return bool(await engine.ask("index", add))
 
     async def stored(
-        self, entry: Entry, asked: Scoped, wishes: Directives, format_: Format | None
+        self,
+        entry: Entry,
+        asked: Scoped,
+        wishes: Directives,
+        format_: Format | None,
+        *,
+        looked_up: bool = True,
     ) -> None:
-        """An answer was stored: from now on it is found, and in shadow mode it is compared first.
+        """An answer was stored: from now on it is found, and in shadow mode it is compared first,
+        if serving would have `looked_up` anything for it.
 
         Behind the caller, unless all that is left to do takes some microseconds.
         """
-        shadow = self.mode(wishes) == "shadow"
+        shadow = self.mode(wishes) == "shadow" and looked_up
+        if shadow and not self._pace.allows(self.desk.runtime.tick()):
+            shadow = False
+            self.desk.ledger.semantic("skipped")
         if self._here and not shadow and self.embedding.known(asked.text) is not None:
             await self.keep(entry)
             return
@@ -202,9 +226,6 @@ class Neighbors:
                 await self._compare(self, asked, entry, wishes, format_)
             await self.keep(entry)
 
-        if shadow and not self._pace.allows(self.desk.runtime.tick()):
-            self.desk.ledger.semantic("skipped")
-            return
         self._behind(go_on)
 
     async def put(self, entry: Entry, asked: Scoped, wishes: Directives) -> None:
@@ -216,7 +237,7 @@ class Neighbors:
 
     def learn(self, entry: Entry) -> None:
         """Another process stored this: find it here too, where each process has its own index."""
-        if not (self._here and entry.scope) or entry.is_refusal:
+        if not (self._here and entry.scope) or entry.is_refusal or self._holds(entry):
             return
 
         async def learn() -> None:
@@ -253,19 +274,19 @@ class Neighbors:
             # The index only names; what the entry itself says about its scope is what counts.
             if entry.scope != asked.scope or entry.is_refusal:
                 return None
-            return found if self._may_be_kept(entry, wishes) else None
-        if await self.desk.is_gone(named):
-            self._drop(asked, named)
+            return self._under_rules(found, wishes)
+        self._drop_if_gone(asked, named)
         return None
 
-    def _may_be_kept(self, entry: Entry, wishes: Directives) -> bool:
-        """Do the rules of today allow an answer to the question that it answers?
+    def _under_rules(self, found: Found, wishes: Directives) -> Found | None:
+        """The entry, if the rules of today allow an answer to the question that it answers.
 
         The asker's own words are under the rules anyway. But a rule about prices also means an
         answer about a price that somebody else's words asked for.
         """
         if self._rules is None:
-            return True
+            return found
+        entry = found.entry
         ruling = self._rules.ruling(
             entry.question,
             model=entry.asked_model,
@@ -275,9 +296,11 @@ class Neighbors:
         ruled = policy.ruled(wishes, ruling)
         now = self.desk.runtime.now()
         life = policy.life_of(entry, ruled, self.desk.limits, now)
-        return ruled.never is None and life is Life.FRESH
+        if ruled.never is not None or life is not Life.FRESH:
+            return None
+        return found._replace(entry=policy.bounded(entry, ruled))
 
-    def _drop(self, asked: Scoped, gone: Key) -> None:
+    def _drop_if_gone(self, asked: Scoped, gone: Key) -> None:
         vector = self.embedding.known(asked.text)
         if vector is None:
             return
@@ -285,10 +308,11 @@ class Neighbors:
         scope = scopes.compared_by(asked.scope, self.embedding.name)
 
         async def drop() -> None:
-            await engine.ask("index", lambda: index.remove(scope, [gone]))
+            if await self.desk.is_gone(gone):
+                self.desk.ledger.semantic("gone")
+                await engine.ask("index", lambda: index.remove(scope, [gone]))
 
-        self.desk.ledger.semantic("gone")
-        self.desk.runtime.behind(drop)
+        self._behind(drop)
 
 
 class Pace:

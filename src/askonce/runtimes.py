@@ -42,6 +42,35 @@ def finish(story: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a blocking story met an edge that suspends")
 
 
+def leaf_guard() -> AbstractContextManager[Any]:
+    """A lock for a few statements that take no other lock; held over a fork.
+
+    So a forked child finds it free, and what it guards whole.
+    """
+    lock = threading.Lock()
+    _leaves.add(lock)
+    return lock
+
+
+_leaves: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_held: list[list[Any]] = []
+
+
+def _hold_leaves() -> None:
+    locks = list(_leaves)
+    for lock in locks:
+        lock.acquire()
+    _held.append(locks)
+
+
+def _free_leaves() -> None:
+    for lock in _held.pop():
+        lock.release()
+
+
+os.register_at_fork(before=_hold_leaves, after_in_parent=_free_leaves, after_in_child=_free_leaves)
+
+
 class Bell(Protocol):
     """Rung once; wakes the one who waits for it."""
 

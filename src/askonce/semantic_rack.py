@@ -5,6 +5,7 @@ model, an address that names nothing) is a `ConfigError` when the cache is made;
 is only counted.
 """
 
+import importlib.util
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from askonce.desk import Desk
 from askonce.embedders import is_local, open_embedder
 from askonce.embedding import Embedding
 from askonce.engine import Engine
-from askonce.indexing import Indexing
+from askonce.errors import ConfigError
+from askonce.indexing import FIRST_WORDS, Indexing
 from askonce.neighbors import Indexed, Neighbors
 from askonce.packs import PACKS
 from askonce.patterns import compiled
@@ -23,7 +25,7 @@ from askonce.protocols import Store, VectorIndex
 from askonce.recognizing import Recognition
 from askonce.records import Entry, Key
 from askonce.rules import Ruleset
-from askonce.runtimes import Blocking, Suspending
+from askonce.runtimes import Blocking, Suspending, leaf_guard, once_in_thread
 from askonce.scopes import compared_by
 from askonce.semantic import Semantic
 from askonce.shadowing import compare
@@ -37,6 +39,7 @@ STARTING = "starting"
 _NOWHERE = bytes(32)  # a scope that no question has
 _FAR_TOGETHER, _NEAR_TOGETHER = 64, 8
 _FAR_WORKERS = 4
+_PATIENCE = 10.0  # seconds, of who removes
 
 
 class SemanticRack:
@@ -62,7 +65,8 @@ class SemanticRack:
         self._runtime = runtime
         self._suspending = suspending
         self._ledger = ledger
-        self._guard = runtime.guard()
+        self._guard = leaf_guard()
+        self._opening = leaf_guard()
         self._deadline = semantic.patience
         self._near = semantic.index.partition(":")[0] == "process"
         named = semantic.index.partition(":")[2]
@@ -72,9 +76,12 @@ class SemanticRack:
         # An index in this process is as slow as the machine, and no less well for it.
         slow, stall = (1e9, 1e9) if self._near else (self._deadline * 0.9, self._deadline / 2)
         self._breaker = Breaker(slow=slow, stall=stall)
-        self._breaker_guard = runtime.guard()
+        self._breaker_guard = leaf_guard()
+        self.missed = False
+        """Was there anything removed that could not be taken out of the index?"""
         self._actions = [compiled(pattern) for pattern, _ in PACKS["side-effects"]]
         self.embedding = self._new_embedding(Blocking(**times))
+        self._check()
         self.indexing = Indexing(
             self.embedding,
             lambda dimensions: self.index(dimensions, suspends=False),
@@ -127,22 +134,24 @@ class SemanticRack:
             self.embedding,
             lambda dimensions: self.index(dimensions, suspends=suspends),
             here=self._near,
-            acts=self._acts,
+            holds=self._holds,
+            acts=self.acts,
             compare=compare,
             wake=self.indexing.start,
         )
 
-    def _acts(self, question: str) -> bool:
+    def acts(self, question: str) -> bool:
         """Does a question ask for something to be done? The rules' own pack of patterns says so."""
         return any(pattern.search(question) is not None for pattern in self._actions)
 
     def index(self, dimensions: int, *, suspends: bool) -> Indexed:
         """The index for vectors of so many dimensions, as one flavor asks it."""
-        with self._guard:
-            found = self._opened.get((suspends, dimensions))
-            if found is None:
-                found = self._opened[suspends, dimensions] = self._open(dimensions, suspends)
-            return found
+        found = self._opened.get((suspends, dimensions))
+        if found is None:
+            made = self._open(dimensions, suspends)
+            with self._guard:
+                found = self._opened.setdefault((suspends, dimensions), made)
+        return found
 
     def load(self, dimensions: int) -> None:
         """Read the file of the index in this process, if there is one."""
@@ -153,22 +162,37 @@ class SemanticRack:
         """Forget entries that were swept from the store; blocking."""
         dimensions = self.embedding.dimensions
         if not dimensions:
-            return  # an endpoint that nobody has asked yet: what is gone is dropped on sight
-        if not self.indexing.ready:
-            self.load(dimensions)
+            # An endpoint that nobody has asked yet: it says in its first answer.
+            vector = await self.embedding.vector(FIRST_WORDS, self._runtime, _PATIENCE)
+            dimensions = len(vector or b"") // 4
+        if not dimensions:
+            self.missed = True
+            return
+        self.load(dimensions)
         index, engine = self.index(dimensions, suspends=False)
         by_scope: dict[bytes, list[Key]] = {}
         for scope, key in removed:
             by_scope.setdefault(compared_by(scope, self.embedding.name), []).append(key)
         for scope, keys in by_scope.items():
-            await engine.ask("index", lambda scope=scope, keys=keys: index.remove(scope, keys))  # type: ignore[misc]
+
+            async def remove(scope: bytes = scope, keys: list[Key] = keys) -> bool:
+                await index.remove(scope, keys)
+                return True
+
+            if not await engine.ask("index", remove):
+                self.missed = True
 
     async def holds(self, entry: Entry, dimensions: int) -> bool:
         """Is an entry in the index? One that is shared is asked whether it holds anything."""
         if self._near:
-            scope = compared_by(entry.scope, self.embedding.name)
-            return self._own(dimensions).has(scope, entry.key)
+            return self._holds(entry)
         return await self.index(dimensions, suspends=False).vectors.size() > 0
+
+    def _holds(self, entry: Entry) -> bool:
+        if self._process is None:
+            return False
+        scope = compared_by(entry.scope, self.embedding.name)
+        return self._process.has(scope, entry.key, entry.expires)
 
     @property
     def states(self) -> dict[str, str]:
@@ -180,11 +204,33 @@ class SemanticRack:
 
     async def close(self, *, in_loop: bool) -> None:
         """Save what can be saved, and let go of the rest."""
+        if not in_loop:
+            await self._end()
+            return
+        await once_in_thread("askonce-semantic", self._end)
+        for (suspends, _), indexed in self._opened.items():
+            if suspends and not self._near:
+                await indexed.vectors.close()
+
+    async def _end(self) -> None:
         await self.indexing.end()
         for (suspends, _), indexed in self._opened.items():
-            if in_loop or not suspends:
+            if not suspends or self._near:
                 await indexed.vectors.close()
         await self.embedding.close()
+
+    def _check(self) -> None:
+        """Say now what would only be a counted fault later. Raises `ConfigError`."""
+        if not self._near:
+            self._far(self.embedding.dimensions or 1, suspends=False)
+            return
+        for library in ("numpy", "usearch"):
+            if importlib.util.find_spec(library) is None:
+                raise ConfigError(
+                    f"an index of vectors needs {library}; run: pip install 'askonce[semantic]'"
+                )
+        if self._file is not None and not self._file.absolute().parent.is_dir():
+            raise ConfigError(f"semantic: index {self._file}: there is no such folder; make it")
 
     def _open(self, dimensions: int, suspends: bool) -> Indexed:
         runtime = self._suspending if suspends else self._runtime
@@ -208,18 +254,19 @@ class SemanticRack:
         return Indexed(vectors, engine)
 
     def _own(self, dimensions: int) -> ProcessIndex:
-        if self._process is None:
-            self._process = open_process_index(
-                self.embedding.name,
-                dimensions,
-                guard=self._runtime.guard(),
-                clock=self._runtime.now,
-                max_entries=self.semantic.max_entries,
-                max_bytes=self.semantic.size,
-                path=self._file,
-                load=False,
-            )
-        return self._process
+        with self._opening:  # the index thread and callers come at the same moment
+            if self._process is None:
+                self._process = open_process_index(
+                    self.embedding.name,
+                    dimensions,
+                    guard=leaf_guard(),
+                    clock=self._runtime.now,
+                    max_entries=self.semantic.max_entries,
+                    max_bytes=self.semantic.size,
+                    path=self._file,
+                    load=False,
+                )
+            return self._process
 
     def _far(self, dimensions: int, suspends: bool) -> VectorIndex:
         semantic = self.semantic

@@ -18,6 +18,9 @@ from askonce.scopes import Scoped
 FLOOR: Final = 0.80
 """Similarities below this are not looked at."""
 
+_LONGEST: Final = 64 << 10
+"""Bytes of an answer; longer ones would take more time to compare than they are worth."""
+
 _PATIENCE: Final = 30.0  # seconds: no caller waits
 
 _decode = msgspec.json.Decoder().decode
@@ -56,6 +59,8 @@ async def compare(
 async def _agreement(
     neighbors: Neighbors, neighbor: Neighbor, entry: Entry, format_: Format | None
 ) -> Agreement:
+    if max(len(neighbor.found.entry.body), len(entry.body)) > _LONGEST:
+        return Agreement.UNCLEAR
     would, did = (_said(one, format_) for one in (neighbor.found.entry, entry))
     vectors = [
         await neighbors.embedding.vector(text, neighbors.desk.runtime) for text in (would, did)

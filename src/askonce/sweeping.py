@@ -125,8 +125,21 @@ class Sweeping:
             self._memory.heed(epochs)
         finally:
             # Also where it failed: the store may have done it, and the news of it were none here.
-            self._memory.sweep(names)
+            await self._sweep_memory(names)
         return epochs
+
+    async def _sweep_memory(self, names: Names) -> None:
+        compared: list[Scoped] = []
+
+        def named(entry: Entry) -> bool:
+            if not names(entry):
+                return False
+            if entry.scope:
+                compared.append((entry.scope, entry.key))
+            return True
+
+        self._memory.sweep(named)
+        await self._tell_index(compared)
 
     async def sweep(self, invalidation: Invalidation, tell: Tell | None = None) -> Swept:
         """Announce it and remove what it names. Raises ConfigError, StoreError."""
@@ -258,7 +271,9 @@ class Sweeping:
 
     async def _remove(self, store: Store, chosen: list[Scoped]) -> None:
         await remove_quietly(store, [key for _, key in chosen])
-        compared = [one for one in chosen if one[0]]
+        await self._tell_index([one for one in chosen if one[0]])
+
+    async def _tell_index(self, compared: list[Scoped]) -> None:
         if self._unindex is not None and compared:
             with self._boundary.around("semantic"):
                 await self._unindex(compared)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import askonce_models
 import numpy
 import pytest
 from tests.servers.engines import Engines
@@ -14,6 +15,7 @@ from askonce import Cache, Semantic
 from askonce.cli import main
 from askonce.embedders.local import LocalEmbedder
 from askonce.runtimes import finish
+from askonce.vectors import open_process_index
 
 Run = Callable[..., tuple[int, str, str]]
 ASKED = "How do I change my PIN?"
@@ -141,6 +143,49 @@ def test_a_dead_embedder_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("ASKONCE_SEMANTIC__EMBEDDER", "http://127.0.0.1:9/v1?model=x")
     status, _, err = run("explain", "--near", "x")
     assert (status, "the embedder does not answer" in err) == (2, True)
+
+
+def test_what_is_over_or_asks_for_an_action_or_is_ruled_out_is_not_served(
+    run: Run, here: Path
+) -> None:
+    with Cache("sqlite:askonce.db", semantic=Semantic(mode="serve")) as cache:
+        cache.put(ASKED, "At any cash machine.", scope="over", ttl="1ms")
+        cache.put("How do I close my account?", "By letter.", scope="bank")
+    decisions = json.loads(run("explain", "--near", "How can I change my PIN?", "--json")[1])
+    assert [one["question"] for one in decisions["nearest"]] == ["How do I close my account?"]
+    told = json.loads(run("explain", "--near", "Please close my account!", "--json")[1])
+    assert told["nearest"][0]["decision"] == "side-effect"
+    (here / "askonce.toml").write_text('[[rules]]\nmatch = "account"\nnever = "not to be stored"\n')
+    told = json.loads(run("explain", "--near", "How can I close my account?", "--json")[1])
+    assert told["nearest"][0]["decision"] == "rule"
+
+
+def test_forgetting_a_thousand_conversations_leaves_no_vector(run: Run, here: Path) -> None:
+    with Cache("sqlite:askonce.db", semantic=Semantic(mode="serve")) as cache:
+        for number in range(700):
+            cache.put(f"{ASKED} {number}", "x", scope=f"talk-{number}", tags=["user:42"])
+        cache.put(ASKED, "x", scope="kept")
+    status, out, err = run("forget", "--subject", "user:42", "--json")
+    assert status == 0, err
+    assert json.loads(out)["index"] == "has no vector of it any more"
+    index = open_process_index(
+        askonce_models.fingerprint(),
+        384,
+        guard=threading.Lock(),
+        clock=lambda: 0.0,
+        path=here / "askonce.db-vectors",
+    )
+    assert finish(index.size()) == 1
+
+
+def test_forgetting_says_where_the_index_cannot_be_reached(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill()
+    monkeypatch.setenv("ASKONCE_SEMANTIC__EMBEDDER", "http://127.0.0.1:9/v1?model=x")
+    status, out, _ = run("forget", "--subject", "user:42")
+    assert status == 1
+    assert "the index: could not be reached" in out
 
 
 def test_forgetting_somebody_leaves_no_vector(run: Run, here: Path) -> None:

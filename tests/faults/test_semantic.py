@@ -38,8 +38,9 @@ def clock() -> Clock:
 
 
 def opened(name: str, url: str, clock: Clock, **semantic: Any) -> Flavor:
+    """Patient, because the machine may be busy with other tests."""
     flavor = Flavor(name, url, clock)
-    flavor.open(semantic=Semantic(**semantic))
+    flavor.open(semantic=Semantic(**{"deadline": "10s", **semantic}))
     return flavor
 
 
@@ -75,7 +76,9 @@ def test_a_sick_embedder_costs_a_caller_its_deadline_at_most(
 ) -> None:
     address = "http://127.0.0.1:9/v1?model=x" if model == "dead" else f"{endpoint}/v1?model={model}"
     key = "sk-wrong" if model == "key" else KEY
-    flavor = opened(flavor_name, "memory:", clock, embedder=address, embedder_key=key)
+    flavor = opened(
+        flavor_name, "memory:", clock, embedder=address, embedder_key=key, deadline="250ms"
+    )
     upstream = provider()
 
     async def story() -> None:
@@ -225,7 +228,7 @@ def test_a_shared_index_that_dies_costs_its_hits_alone(
 ) -> None:
     index = engines.proxied(engine)
     assert index.proxy is not None
-    flavor = opened(flavor_name, "memory:", clock, index=index.url)
+    flavor = opened(flavor_name, "memory:", clock, index=index.url, deadline="1s")
     upstream = provider()
 
     async def story() -> None:
@@ -237,7 +240,7 @@ def test_a_shared_index_that_dies_costs_its_hits_alone(
             began = time.perf_counter()
             status, _ = await flavor.ask(call(f"{number}: {ASKED}"), upstream)
             assert "fwd=miss; stored" in status
-            assert time.perf_counter() - began < 2.0
+            assert time.perf_counter() - began < 4.0
         assert "detail=memory" in (await flavor.ask(call(ASKED), upstream))[0]
         await flavor.settle()
         assert flavor.cache.stats().semantic["index-failed"] >= 1

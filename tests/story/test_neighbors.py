@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from askonce.embedders.local import LocalEmbedder
+from askonce.neighbors import Pace
 from askonce.records import Outcome, Selection
 from askonce.rules import Rules
 from askonce.runtimes import finish
@@ -46,6 +48,10 @@ def near(flavor_name: str, request: pytest.FixtureRequest, engines: Engines, clo
     url = "memory:" if request.param == "memory" else engines.plain(request.param)
 
     def make(semantic: Any = "serve", **settings: Any) -> Flavor:
+        if isinstance(semantic, str):
+            semantic = Semantic(mode=semantic)
+        # Patient, because the machine may be busy with other tests.
+        semantic = msgspec.structs.replace(semantic, deadline="10s")
         flavor = Flavor(flavor_name, url, clock)
         flavor.open(semantic=semantic, **settings)
         return flavor
@@ -289,6 +295,50 @@ def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None
         await flavor.settle()
         assert what(flavor)["gone"] == 1
         assert await index.size() == before
+
+    flavor.run(story)
+
+
+def test_what_memory_alone_held_leaves_the_index_when_it_is_swept(near: Any) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        await ask(flavor, upstream, OTHER)
+        index = flavor.cache.works.semantic.index(384, suspends=False).vectors
+        assert await index.size() == 2
+        swept = flavor.cache.invalidate(match="return policy")
+        swept = await swept if flavor.name == "suspending" else swept
+        assert swept.entries == 1
+        assert await index.size() == 1
+
+    flavor.run(story)
+
+
+def test_shadow_indexes_all_and_compares_what_serving_would_have_looked_up(near: Any) -> None:
+    flavor, upstream = near("shadow"), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, ASKED)
+        refused = {"headers": {"cache-control": "no-cache"}}
+        await ask(flavor, upstream, AGAIN, **refused)
+        assert "shadow:agrees" not in what(flavor)
+        neighbors = flavor.parts.answering._neighbors
+        neighbors._pace = Pace(0.0, 0.0)  # too many for now
+        await ask(flavor, upstream, OTHER)
+        assert what(flavor)["skipped"] == 1
+        index = flavor.cache.works.semantic.index(384, suspends=False).vectors
+        assert await index.size() == 3
+
+    flavor.run(story)
+
+
+def test_a_question_that_is_very_long_is_not_even_looked_at(near: Any) -> None:
+    flavor, upstream = near(), provider()
+
+    async def story() -> None:
+        await ask(flavor, upstream, "long " * 5_000)
+        assert what(flavor) == {"too-long": 1}
 
     flavor.run(story)
 

@@ -27,6 +27,7 @@ from askonce.works import Works
 _PATIENCE_S = 60.0
 _MOST_BYTES = 1 << 20
 _DID_NOT_SAY = "did not say"
+_INDEX_MISSED = "could not be reached: vectors of it may be left; run it again"
 _NOT_REACHED = (
     "archives that `askonce export` wrote, and backups of the store",
     "bytes in SQLite files of other machines; the answers go there too, run this there as well",
@@ -54,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         print(show_json(receipt))
     else:
         _print(receipt)
-    return 1 if receipt["left"] or receipt["gateway"].startswith(_DID_NOT_SAY) else 0
+    unsure = receipt["gateway"].startswith(_DID_NOT_SAY) or receipt["index"] == _INDEX_MISSED
+    return 1 if receipt["left"] or unsure else 0
 
 
 def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[
             left = _look(works, wanted)
             layers = {name: _Found(count, left[name]) for name, count in found.items()}
         now = works.blocking_runtime.now()
+        index = _index(works)
     after = before if dry_run else _in_gateway(settings, wanted)
     if isinstance(before, int) and isinstance(after, int):
         layers["gateway's memory"] = _Found(before, None if dry_run else after)
@@ -80,9 +83,17 @@ def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[
         "layers": {name: _facts(one) for name, one in layers.items()},
         "left": None if dry_run else sum(one.left or 0 for one in layers.values()),
         "unreadable_removed": unreadable,
+        "index": index,
         "gateway": "was asked" if isinstance(after, int) else after,
         "not_reached": list(_NOT_REACHED),
     }
+
+
+def _index(works: Works) -> str:
+    """What became of the vectors of what was removed."""
+    if works.semantic is None:
+        return "no question is matched by meaning"
+    return _INDEX_MISSED if works.semantic.missed else "has no vector of it any more"
 
 
 def _facts(one: _Found) -> dict[str, int]:
@@ -163,6 +174,7 @@ def _print(receipt: dict[str, Any]) -> None:
         count = receipt["unreadable_removed"]
         print(f"also removed {count:,} that nobody could read any more, whoever they were about")
     print(f"the gateway {receipt['gateway']}")
+    print(f"the index: {receipt['index']}")
     print("not reached:")
     for place in receipt["not_reached"]:
         print(f"  {place}")

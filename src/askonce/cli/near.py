@@ -13,12 +13,13 @@ from askonce.cli.meter import Meter
 from askonce.cli.reading import open_existing, read_settings
 from askonce.errors import ConfigError
 from askonce.matching import Veto, judge, prepare, verdicts
-from askonce.records import Entry, Key, Selection
+from askonce.records import Because, Entry, Key, Selection
 from askonce.runtimes import Blocking, Suspending, finish
 from askonce.scopes import compared_by
 from askonce.semantic import Semantic
 from askonce.semantic_rack import SemanticRack
 from askonce.settings import Settings
+from askonce.works import compiled_rules
 
 _LOOKED_AT = 20_000
 """Of so many of the newest entries at most the scopes are searched."""
@@ -55,6 +56,7 @@ async def _told(
         await store.close()
     ledger = Ledger(Blocking().guard())
     rack = _rack(settings, ledger)
+    refused = _Refusing(settings, rack)
     try:
         vector = await rack.embedding.vector(question, Blocking())
         if vector is None:
@@ -69,16 +71,17 @@ async def _told(
         "embedder": rack.embedding.name,
         "compared": len(entries),
         "not_compared": others,
-        "nearest": [_judged(question, one, semantic) for one in found],
+        "nearest": [_judged(question, one, semantic, refused) for one in found],
     }
 
 
 async def _newest(entries: AsyncIterator[Entry]) -> tuple[list[Entry], int]:
     """The newest entries that may be compared, without their answers, and how many may not."""
+    now = Blocking().now()
     kept: list[tuple[float, Key, Entry]] = []
     others = 0
     async for entry in entries:
-        if not entry.scope or entry.is_refusal:
+        if not entry.scope or entry.is_refusal or not entry.is_fresh(now):
             others += 1
             continue
         light = _without_answer(entry)
@@ -146,7 +149,31 @@ def _cosine(a: bytes, b: bytes) -> float:
     return float(sum(x * y for x, y in zip(one, two, strict=True)))
 
 
-def _judged(question: str, lying: _Lying, semantic: Semantic) -> dict[str, Any]:
+class _Refusing:
+    """What is not compared whatever it says: what asks for an action, and what rules refuse."""
+
+    def __init__(self, settings: Settings, rack: SemanticRack) -> None:
+        self._acts = (lambda _: False) if settings.semantic.tools else rack.acts
+        self._rules = compiled_rules(settings.rules) if settings.rules else None
+
+    def __call__(self, question: str, entry: Entry) -> str | None:
+        if self._acts(question) or self._acts(entry.question):
+            return Because.SIDE_EFFECT.value
+        if self._rules is None:
+            return None
+        for text in (question, entry.question):
+            ruling = self._rules.ruling(
+                text,
+                model=entry.asked_model,
+                route=entry.route or entry.key.format,
+                format=entry.key.format,
+            )
+            if ruling.because is not None:
+                return ruling.because.value
+        return None
+
+
+def _judged(question: str, lying: _Lying, semantic: Semantic, refused: _Refusing) -> dict[str, Any]:
     entry = lying.entry
     verdict = judge(
         prepare(question), prepare(entry.question), lying.similarity, semantic.threshold
@@ -156,7 +183,7 @@ def _judged(question: str, lying: _Lying, semantic: Semantic) -> dict[str, Any]:
         "question": entry.question,
         "similarity": round(lying.similarity, 4),
         "vetoes": vetoes,
-        "decision": "serve" if verdict.yes else verdict.because.value,
+        "decision": refused(question, entry) or ("serve" if verdict.yes else verdict.because.value),
         "namespace": entry.key.namespace,
         "model": entry.asked_model or entry.model,
         "scope": entry.scope.hex()[:12],

@@ -90,18 +90,21 @@ class LocalEmbedder:
             self._model = None
 
 
-_models: WeakValueDictionary[tuple[str, str, int], "_Model"] = WeakValueDictionary()
-"""By files and threads: several caches of one process need the model in memory only once."""
+_models: WeakValueDictionary[int, "_Model"] = WeakValueDictionary()
+"""By threads: several caches of one process need the model in memory only once."""
 
 
 def _opened(threads: int) -> "_Model":
     import askonce_models
 
-    which = (str(askonce_models.EMBEDDER), str(askonce_models.TOKENIZER), threads)
+    try:
+        askonce_models.verify()
+    except askonce_models.DamagedModelError as error:
+        raise EmbedderError(_damaged(error)) from error
     # Two that come at once may read it twice; the second one's stays.
-    model = _models.get(which)
+    model = _models.get(threads)
     if model is None:
-        model = _models[which] = _Model(threads)
+        model = _models[threads] = _Model(threads)
     return model
 
 
@@ -115,7 +118,6 @@ class _Model:
 
         self._errors: tuple[type[Exception], ...] = (*_errors_of(onnxruntime), OSError, ValueError)
         try:
-            askonce_models.verify()
             # Errors only: it warns of processors and graphics cards that it does not know.
             onnxruntime.set_default_logger_severity(3)
             options = onnxruntime.SessionOptions()
@@ -125,8 +127,6 @@ class _Model:
                 str(askonce_models.EMBEDDER), options, providers=["CPUExecutionProvider"]
             )
             self._tokenizer = Tokenizer.from_file(str(askonce_models.TOKENIZER))
-        except askonce_models.DamagedModelError as error:
-            raise EmbedderError(_damaged(error)) from error
         except self._errors as error:
             kind = type(error).__name__
             raise EmbedderError(f"the local embedding model does not load: {kind}") from error

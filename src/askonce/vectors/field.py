@@ -59,6 +59,18 @@ class Field:
         if self._matrix is not None and self.rows.count > EXACT_ENTRIES:
             self._link()
 
+    def __iter__(self) -> Iterator[tuple[Key, bytes, float]]:
+        """The entries, each with its vector as it is kept and its end."""
+        for key in list(self.rows):
+            row = self.rows.find(key)
+            assert row is not None
+            if self._matrix is None:
+                small = self._graph.get(row)
+            else:
+                place = slice(row * self.dimensions, (row + 1) * self.dimensions)
+                small = self._numpy.frombuffer(bytes(self._matrix[place]), self._numpy.int8)
+            yield key, small.astype("<f4").tobytes(), self.rows.expires[row]
+
     def nearest(self, vector: bytes, limit: int, now: float) -> list[Near]:
         question = self._floats(vector)
         if self.rows.count == 0:

@@ -5,7 +5,7 @@ missing, damaged, of a later version or of another embedder, it starts empty and
 """
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -51,6 +51,9 @@ class ProcessIndex:
         self._saved = 0
         self._rows = 0  # of all scopes
         self._seen: set[bytes] | None = None  # in a pass
+        self._latest: deque[tuple[float, bytes]] = deque(maxlen=100_000)
+        self._gone: set[bytes] | None = None if path is None else set()
+        """What was removed before the file was read, and is not to come back out of it."""
 
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
         now = self._clock()
@@ -60,8 +63,7 @@ class ProcessIndex:
             field.add(key, vector, expires)
             self._fields[scope] = field
             self._changes += 1
-            if self._seen is not None:
-                self._seen.add(_mark(scope, key))
+            self._note(_mark(scope, key), now)
             while self._max_entries is not None and field.rows.count > self._max_entries:
                 field.drop_oldest()
             self._rows += field.rows.count - before
@@ -82,6 +84,9 @@ class ProcessIndex:
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
         with self._guard:
+            if self._gone is not None:
+                keys = list(keys)
+                self._gone |= {_mark(scope, key) for key in keys}
             field = self._fields.get(scope)
             if field is None:
                 return
@@ -105,32 +110,48 @@ class ProcessIndex:
         """Save, if there is a file and anything to save."""
         await self.save()
 
-    def has(self, scope: bytes, key: Key) -> bool:
-        """Is an entry there? In a pass it is noted as seen."""
+    def has(self, scope: bytes, key: Key, expires: float) -> bool:
+        """Is an entry there, with this end? In a pass it is noted as seen."""
         with self._guard:
             field = self._fields.get(scope)
-            found = field is not None and field.rows.find(key) is not None
-            if found and self._seen is not None:
+            row = None if field is None else field.rows.find(key)
+            if field is None or row is None or abs(field.rows.expires[row] - expires) > _SAME_END:
+                return False
+            if self._seen is not None:
                 self._seen.add(_mark(scope, key))
-            return found
+            return True
 
     def begin_pass(self) -> None:
         """From now on note what is added, and what is asked for and there."""
         with self._guard:
-            self._seen = set()
+            # What came in a moment ago may still be on its way into the store.
+            self._seen = {mark for _, mark in self._latest}
+
+    def _note(self, mark: bytes, now: float) -> None:
+        self._latest.append((now, mark))
+        while self._latest[0][0] < now - _ON_ITS_WAY:
+            self._latest.popleft()
+        if self._seen is not None:
+            self._seen.add(mark)
 
     def end_pass(self) -> int:
         """Forget what was neither added nor seen since the pass began; how many."""
         forgotten = 0
-        seen, scopes = self._seen or set(), list(self._fields)
+        with self._guard:
+            seen, scopes = self._seen or set(), list(self._fields)
         for scope in scopes:
-            with self._guard:
-                field = self._fields.get(scope)
-                if field is None:
-                    continue
-                gone = [key for key in field.rows if _mark(scope, key) not in seen]
-                self._remove(scope, field, gone)
-                forgotten += len(gone)
+            start = 0
+            while True:
+                with self._guard:  # not for long: callers search
+                    field = self._fields.get(scope)
+                    if field is None or start >= len(field.rows):
+                        break
+                    some = field.rows.between(start, start + _AT_ONCE)
+                    gone = [key for key in some if _mark(scope, key) not in seen]
+                    forgotten += len(gone)
+                    if gone:
+                        self._remove(scope, field, gone)
+                start += _AT_ONCE
         with self._guard:
             self._seen = None
         return forgotten
@@ -149,16 +170,21 @@ class ProcessIndex:
         if self._path is None or self._changes == self._saved:
             return False
         with self._guard:
-            changes = self._changes
-            sections = [self._section(scope, field) for scope, field in self._fields.items()]
+            changes, scopes = self._changes, list(self._fields)
+        sections = []
+        for scope in scopes:
+            with self._guard:  # one scope at a time: callers search
+                field = self._fields.get(scope)
+                if field is not None:
+                    sections.append(self._section(scope, field))
         header = {**self._header(), "count": sum(about["count"] for about, _ in sections)}
         file.save(self._path, header, sections)
         self._saved = changes
         return True
 
     def load(self) -> None:
-        """Take over what the file keeps, or start empty."""
-        if self._path is None:
+        """Take over what the file keeps, or start empty; once."""
+        if self._path is None or self._gone is None:
             return
         fields: OrderedDict[bytes, Field] = OrderedDict()
         try:
@@ -173,11 +199,25 @@ class ProcessIndex:
             # From a writer whose columns or graphs are not ours; the checksum was right.
             self._start_empty(f"it cannot be read ({type(error).__name__})")
         else:
-            with self._guard:
-                # What came in before the file was read is newer.
-                self._fields = OrderedDict(fields | self._fields)
-                self._rows = sum(field.rows.count for field in self._fields.values())
-                self.rebuilt_needed = False
+            self._merge(fields)
+            self.rebuilt_needed = False
+        with self._guard:
+            self._gone = None
+
+    def _merge(self, kept: OrderedDict[bytes, Field]) -> None:
+        """Put what a file kept below what came in before it was read, which is newer."""
+        with self._guard:
+            gone = self._gone or set()
+            for scope, field in list(kept.items()) if gone else []:
+                field.remove([key for key in field.rows if _mark(scope, key) in gone])
+            for scope, newer in self._fields.items():
+                field = kept.setdefault(scope, newer)
+                if field is not newer:
+                    for key, vector, expires in newer:
+                        field.add(key, vector, expires)
+            self._fields = OrderedDict((s, f) for s, f in kept.items() if f.rows.count)
+            self._rows = sum(field.rows.count for field in self._fields.values())
+            self._changes += bool(gone)
 
     def _sweep(self, now: float) -> None:
         """Free a little of what has expired, in a scope that nobody may ask for any more."""
@@ -221,6 +261,9 @@ class ProcessIndex:
         return {**about, "scope": scope}, columns
 
 
+_AT_ONCE = 512  # rows
+_ON_ITS_WAY = 30.0  # seconds that a new entry may take into the store
+_SAME_END = 0.001  # seconds: an index on another engine may round
 _OF_A_SCOPE = 1_800
 _OF_AN_ENTRY = 312  # beside its vector
 

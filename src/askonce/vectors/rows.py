@@ -40,6 +40,11 @@ class Rows:
         """The keys, in no order."""
         return (self.key(row) for row in range(len(self)) if not self.is_free(row))
 
+    def between(self, start: int, stop: int) -> list[Key]:
+        """The keys of some rows."""
+        rows = range(start, min(stop, len(self)))
+        return [self.key(row) for row in rows if not self.is_free(row)]
+
     def find(self, key: Key) -> int | None:
         kind = self._kind_of.get(key[:2])
         if kind is None:
