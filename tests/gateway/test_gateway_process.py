@@ -45,7 +45,7 @@ class Gateway:
         self.environ = (
             {k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")}
             | {
-                "ASKONCE_SEMANTIC__MODE": "off",  # ten thousand writes, each embedded, would take minutes
+                "ASKONCE_SEMANTIC__MODE": "off",  # ten thousand writes would each be embedded
                 "ASKONCE_PROVIDERS__OPENAI__BASE_URL": provider,
                 "ASKONCE_PROVIDERS__ANTHROPIC__BASE_URL": provider,
                 "ASKONCE_STORE__URL": "sqlite:answers.db",
