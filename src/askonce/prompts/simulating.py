@@ -126,10 +126,11 @@ class Simulator:
             case "unit":
                 return self._by_units(ask)
 
-    def readable(self, digest: Hashable) -> bool:
-        """Would a request that came now find this prefix?"""
+    def readable(self, digest: Hashable, at: float | None = None) -> bool:
+        """Would a request find this prefix, now or at a later time?"""
+        now = self._now if at is None else max(at, self._now)
         held = self._held.get(digest)
-        return held is not None and held.available <= self._now < held.expires
+        return held is not None and held.available <= now < held.expires
 
     def _by_breakpoints(self, ask: Ask) -> Fate:
         rule, blocks = self._rule, ask.blocks
