@@ -11,6 +11,13 @@ from askonce.prompts.provider_rules import Rule
 from askonce.prompts.simulating import Ask, Block, Fate, Simulator
 from askonce.prompts.visits import Visits
 
+_TRUST = 0.8
+"""What part of an estimate counts for a prefix never seen before.
+
+It is made out of what others did, and acted on where it is highest, which is where it is most
+likely too high; and providers lose entries that nobody has read yet.
+"""
+
 
 class Chooser:
     """Chooses breakpoints for the requests of one route, in the order of their time.
@@ -48,7 +55,14 @@ class Chooser:
         if not self._rule.max_writes:
             whole = float(tokens[-1]) if tokens else 0.0
             return Plan((), whole, whole)
-        followed = self._visits.followed([block.digest for block in blocks])
+        digests = [block.digest for block in blocks]
+        followed = self._visits.followed(digests)
+        new = [
+            index for index, digest in enumerate(digests) if self._visits.last_seen(digest) is None
+        ]
+        for shares in followed.values():
+            for index in new:
+                shares[index] *= _TRUST
         alive = self._deepest_alive(blocks, at)
         for shares in followed.values():
             shares[: alive + 1] = [1.0] * (alive + 1)

@@ -78,7 +78,7 @@ class Visits:
     """
 
     def __init__(
-        self, lifetimes: Mapping[str, float], *, expected: float = 0.3, most: int = 200_000
+        self, lifetimes: Mapping[str, float], *, expected: float = 0.2, most: int = 200_000
     ) -> None:
         self._names = tuple(lifetimes)
         self._seconds = tuple(lifetimes.values())
