@@ -63,9 +63,11 @@ class Chooser:
         for shares in followed.values():
             for index in new:
                 shares[index] *= _TRUST
-        alive = self._deepest_alive(blocks, at)
-        for shares in followed.values():
-            shares[: alive + 1] = [1.0] * (alive + 1)
+        alive, kept = self._deepest_alive(blocks, at)
+        for name, shares in followed.items():
+            # To ask for a longer lifetime than it was written for would write it anew.
+            if self._rule.ttls[name].seconds <= kept:
+                shares[: alive + 1] = [1.0] * (alive + 1)
         return plan(
             tokens,
             followed,
@@ -81,11 +83,14 @@ class Chooser:
         self._visits.visit([block.digest for block in ask.blocks], ask.at)
         return fate
 
-    def _deepest_alive(self, blocks: Sequence[Block], at: float) -> int:
-        """The last block up to which the provider's cache is believed to have the prompt."""
+    def _deepest_alive(self, blocks: Sequence[Block], at: float) -> tuple[int, float]:
+        """The last block up to which the cache is believed to have the prompt, and for how long.
+
+        In seconds after each use; -1 and 0 where it has nothing.
+        """
         for index in range(len(blocks) - 1, -1, -1):
             if blocks[index].tokens < self._rule.min_tokens:
                 break
-            if self._cache.readable(blocks[index].digest, at):
-                return index
-        return -1
+            if kept := self._cache.readable(blocks[index].digest, at):
+                return index, kept
+        return -1, 0.0

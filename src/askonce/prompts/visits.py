@@ -20,8 +20,8 @@ _STEPS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 14_400.0)
 _OWN_WEIGHT = 4.0
 """How many visits of its own a prefix needs to count as much as all those like it."""
 
-_PRIOR_VISITS, _COARSE_VISITS = 8.0, 30.0
-"""How many visits of a coarse kind a guess is worth, and of a fine kind what its coarse one did."""
+_PRIOR_VISITS = 20.0
+"""How many visits of a kind are worth as much as what visits of the next coarser kind did."""
 
 _HALVE_AT = 50_000.0
 """Visits of one kind after which older ones count for less and less."""
@@ -89,8 +89,8 @@ class Visits:
         self._expected = expected
         self._most = most
         self._seen: dict[Hashable, _Seen] = {}
-        self._tallies: dict[Kind, tuple[_Tally, _Tally]] = {}
-        self._coarse: dict[Kind, _Tally] = {}
+        self._tallies: dict[Kind, _Tally] = {}
+        self._levels: dict[Kind, list[_Tally]] = {}
         self._shares: dict[Kind, list[float]] = {}
         self._waiting: tuple[deque[tuple[Hashable, _Seen]], ...] = tuple(
             deque() for _ in self._steps
@@ -157,21 +157,23 @@ class Visits:
                 return min(seen.count.bit_length(), _MANY_LED)
         return 0
 
-    def _tallies_of(self, kind: Kind) -> tuple[_Tally, _Tally]:
-        """Of a kind, and of all kinds that differ from it in the length of the prompt only."""
-        both = self._tallies.get(kind)
-        if both is None:
-            coarse = self._coarse.setdefault(kind[:-1], _Tally(len(self._steps)))
-            both = self._tallies[kind] = (_Tally(len(self._steps)), coarse)
-        return both
+    def _tallies_of(self, kind: Kind) -> list[_Tally]:
+        """Of a kind and of the coarser ones that it is part of, the coarsest first."""
+        found = self._levels.get(kind)
+        if found is None:
+            found = self._levels[kind] = [
+                self._tallies.setdefault(kind[:length], _Tally(len(self._steps)))
+                for length in range(1, len(kind) + 1)
+            ]
+        return found
 
     def _alike(self, kind: Kind) -> list[float]:
         """By step of age, which share of such visits is followed up to its end."""
         shares = self._shares.get(kind)
         if shares is None:
-            fine, coarse = self._tallies_of(kind)
-            guess = [self._expected / len(self._steps)] * len(self._steps)
-            hazards = fine.hazards(coarse.hazards(guess, _PRIOR_VISITS), _COARSE_VISITS)
+            hazards = [self._expected / len(self._steps)] * len(self._steps)
+            for tally in self._tallies_of(kind):
+                hazards = tally.hazards(hazards, _PRIOR_VISITS)
             left, shares = 1.0, []
             for hazard in hazards:
                 left *= 1.0 - hazard
