@@ -29,6 +29,7 @@ from bench import (
     moving,
     outage,
     processes,
+    prompt_plans,
     propagation,
     redis_hits,
     search,
@@ -117,6 +118,7 @@ def _parts() -> dict[str, Part]:
             (redis,),
         ),
         "decision": Part(lambda quick: decision.measure(10_000 if quick else decision.ENTRIES)),
+        "prompt-plans": Part(prompt_plans.measure),
         "cluster": Part(lambda quick: cluster.measure(10 if quick else 30), (redis,)),
     }
 

@@ -98,6 +98,7 @@ ROOTS = {
     "gateway.__init__",
     "measuring",
     "moving",
+    "prompt_rules",
     "rack",
     "semantic_rack",
     "works",
