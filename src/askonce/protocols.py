@@ -86,8 +86,12 @@ class Store(Protocol):
     async def release(self, lease: Lease) -> None:
         """Give a lease back; nothing happens if it was lost meanwhile."""
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
-        """Add to the store's lasting counters and return them all."""
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        """Add to the store's lasting counters; return those whose names begin with `under`.
+
+        A book of many counters has names that begin with `|`, which are only returned where
+        `under` begins so. What a negative number brings to 0 may be forgotten.
+        """
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read everything; report (and with `fix` remove) what fails its own check."""
