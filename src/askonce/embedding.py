@@ -9,6 +9,7 @@ near.
 
 import hashlib
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Final
 
 from askonce.accounting import Ledger
@@ -25,7 +26,8 @@ class Embedding:
     """One embedder behind a queue. Its `runtime` is blocking and its own.
 
     `together` is how many texts go to the embedder in one call, `workers` how many calls at once.
-    `engine` is the embedder's, blocking.
+    `engine` is the embedder's, blocking. `account` hears of every batch that had to be paid for
+    how many characters it has, and how many of them only to compare answers.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Embedding:
         ledger: Ledger,
         together: int,
         workers: int,
+        account: Callable[[int, int], None] | None = None,
     ) -> None:
         self._embedder = embedder
         self._engine = engine
@@ -45,6 +48,7 @@ class Embedding:
         self._guard = runtime.guard()
         self._together = together
         self._workers = workers
+        self._account = account
         self._kept: OrderedDict[bytes, bytes | None] = OrderedDict()
         self._wanted: dict[bytes, _Wanted] = {}
         self._queue: deque[_Wanted] = deque()
@@ -71,11 +75,12 @@ class Embedding:
             return self._kept.get(_digest(text))
 
     async def vector(
-        self, text: str, runtime: Runtime, patience: float | None = None
+        self, text: str, runtime: Runtime, patience: float | None = None, *, audits: bool = False
     ) -> bytes | None:
         """A text's vector; None where it has none, or none in time.
 
         `runtime` is the caller's, `patience` in seconds. Who has none waits as long as it takes.
+        `audits` says that it is an answer, to be compared with another one.
         """
         digest = _digest(text)
         with self._guard:
@@ -88,7 +93,7 @@ class Embedding:
                 if patience is not None and len(self._queue) >= _MOST_WAITING:
                     wanted = None
                 else:
-                    wanted = self._wanted[digest] = _Wanted(digest, text)
+                    wanted = self._wanted[digest] = _Wanted(digest, text, audits=audits)
                     self._queue.append(wanted)
             if wanted is not None:
                 bell = runtime.far_bell()
@@ -114,6 +119,9 @@ class Embedding:
         while batch := self._next():
             texts = [wanted.text for wanted in batch]
             found = await self._engine.ask("embed", lambda texts=texts: self._embedder.embed(texts))  # type: ignore[misc]
+            if self._account is not None:
+                audited = sum(len(wanted.text) for wanted in batch if wanted.audits)
+                self._account(sum(map(len, texts)), audited)
             bells: list[Bell] = []
             with self._guard:
                 for number, wanted in enumerate(batch):
@@ -151,11 +159,12 @@ class Embedding:
 class _Wanted:
     """A text that somebody waits for."""
 
-    __slots__ = ("bells", "digest", "text", "vector")
+    __slots__ = ("audits", "bells", "digest", "text", "vector")
 
-    def __init__(self, digest: bytes, text: str) -> None:
+    def __init__(self, digest: bytes, text: str, *, audits: bool) -> None:
         self.digest = digest
         self.text = text
+        self.audits = audits
         self.vector: bytes | None = None
         self.bells: list[Bell] = []
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from askonce.records import (
     Arrival,
@@ -211,6 +211,18 @@ class Embedder(Protocol):
         """A vector for each text; None for one that it cannot stand for as a whole."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class PaidEmbedder(Embedder, Protocol):
+    """An embedder whose every token is paid for; `model` and `origin` say at what price."""
+
+    model: str
+    origin: str
+
+    def take_used(self) -> tuple[int, int]:
+        """The requests that were answered since this was asked last, and their tokens (0 where
+        nobody said)."""
 
 
 class VectorIndex(Protocol):

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 from askonce.cache import AsyncCache, Cache
 from askonce.directives import OWN_HEADERS
 from askonce.errors import AnswerCut, PatienceOver
+from askonce.flavor import Flavor
 from askonce.formats import recognize
 from askonce.groups import INVALIDATION
 from askonce.protocols import Response
 from askonce.records import Call
 from askonce.reply import Reply
 from askonce.runtimes import finish
-from askonce.works import Flavor
 
 if TYPE_CHECKING:
     # Type checkers take it for a transport of either library, in either flavor.

@@ -177,6 +177,9 @@ class AnthropicMessages:
             cache_read_tokens=read,
             cache_write_tokens=written,
             reasoning_tokens=_tokens(counts.get("output_tokens_details"), "thinking_tokens"),
+            cache_write_1h_tokens=_tokens(
+                counts.get("cache_creation"), "ephemeral_1h_input_tokens"
+            ),
         )
 
     def error(self, message: str, code: str) -> bytes:
