@@ -104,6 +104,7 @@ class Daybook:
         self._start = self._end = 0.0
         self._rows: dict[str, Row] = {}
         self._found: dict[tuple[str, str, str], Row] = {}
+        self._nanos: dict[Decimal, int] = {}  # a Decimal's product takes longer than all the rest
         self._returned: dict[str, int] = {}
         self._totals: Row = [0] * len(CELLS)
 
@@ -127,7 +128,10 @@ class Daybook:
             tokens = (usage.input_tokens + usage.output_tokens) * times
             row[at + TOKENS] += tokens
         if cost is not None:
-            row[at + MONEY] += int(cost * _NANO) * times
+            nano = self._nanos.get(cost)
+            if nano is None:
+                nano = self._nano(cost)
+            row[at + MONEY] += nano * times
         else:
             row[at + UNPRICED] += times
             row[at + UNPRICED_TOKENS] += tokens
@@ -270,6 +274,12 @@ class Daybook:
                 self._found.clear()
             self._found[asked] = row
         return row
+
+    def _nano(self, cost: Decimal) -> int:
+        if len(self._nanos) >= _MOST_FOUND:
+            self._nanos.clear()
+        nano = self._nanos[cost] = int(cost * _NANO)
+        return nano
 
     def _place(self, day: int, names: str, known: set[str]) -> str:
         """Where a row's counters are kept: under its names, as long as the day has room."""
