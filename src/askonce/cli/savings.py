@@ -228,6 +228,8 @@ def _plots(path: str | None) -> Any:
     if path is None:
         return None
     try:
+        import matplotlib  # noqa: F401
+
         from askonce.cli import savings_plot
     except ImportError:
         raise ConfigError("--plot needs matplotlib; run: pip install 'askonce[eval]'") from None
