@@ -50,7 +50,7 @@ def draw(savings: Savings, path: Path) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="x", labelsize=8, rotation=30)
-    axes.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=7, frameon=False, fontsize=9)
     figure.savefig(path)
 
 
