@@ -17,7 +17,7 @@ from askonce.daybook import BOOK, DAY
 from askonce.desk import Desk
 from askonce.protocols import Memory, Prices, Store
 from askonce.records import Usage
-from askonce.savings import Savings, folded, read_savings
+from askonce.savings import Savings, folded, places, read_savings
 
 EVERY_S: Final = 60.0
 """How often a process that nobody else makes do it adds its counts to the books."""
@@ -88,8 +88,7 @@ class Books:
     async def savings(self, days: int) -> Savings:
         """What was saved on the last `days` days, today among them. Raises StoreError."""
         await self.fold()
-        counts = await self._store().tallies({}, BOOK)
-        return read_savings(counts, self.today(), days, self._terms.storage_price)
+        return await told(self._store(), self.today(), days, self._terms.storage_price)
 
     def fold_due(self) -> bool:
         """Did the day change since old days were folded?"""
@@ -124,6 +123,14 @@ class Books:
         if self._terms.embedding_price is not None:
             return self._terms.embedding_price * tokens / _MILLION
         return self._prices.cost(model, origin, Usage(input_tokens=tokens))
+
+
+async def told(store: Store, today: date, days: int, storage_price: Decimal | None) -> Savings:
+    """What the books of a store say of the last days. Raises StoreError."""
+    counts: dict[str, int] = {}
+    for place in places(today, days):
+        counts |= await store.tallies({}, place)
+    return read_savings(counts, today, days, storage_price)
 
 
 _ZERO = date(1970, 1, 1)

@@ -19,6 +19,7 @@ BY: Final[tuple[By, ...]] = get_args(By)
 _NANO, _PICO = Decimal(10**9), Decimal(10**12)
 _BYTE_HOURS_OF_A_GB_MONTH = Decimal(10**9 * 730)
 _ZERO = Decimal(0)
+_MANY_DAYS = 400
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -35,6 +36,8 @@ class Part(msgspec.Struct, frozen=True):
     unpriced_tokens: int = 0
 
     def __add__(self, other: "Part") -> "Part":
+        if other is NOTHING or self is NOTHING:
+            return self if other is NOTHING else other
         return Part(
             self.calls + other.calls,
             self.tokens + other.tokens,
@@ -42,6 +45,9 @@ class Part(msgspec.Struct, frozen=True):
             self.unpriced + other.unpriced,
             self.unpriced_tokens + other.unpriced_tokens,
         )
+
+
+NOTHING: Final = Part()
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -53,17 +59,17 @@ class Sums(msgspec.Struct, frozen=True):
     `unread`. `storage_usd` is None where storage has no price.
     """
 
-    exact: Part = Part()
-    semantic: Part = Part()
-    stale: Part = Part()
-    joined: Part = Part()
-    read: Part = Part()
-    write: Part = Part()
-    refresh: Part = Part()
-    embedding: Part = Part()
-    audit: Part = Part()
-    upstream: Part = Part()
-    unread: Part = Part()
+    exact: Part = NOTHING
+    semantic: Part = NOTHING
+    stale: Part = NOTHING
+    joined: Part = NOTHING
+    read: Part = NOTHING
+    write: Part = NOTHING
+    refresh: Part = NOTHING
+    embedding: Part = NOTHING
+    audit: Part = NOTHING
+    upstream: Part = NOTHING
+    unread: Part = NOTHING
     storage_byte_hours: int = 0
     storage_usd: Decimal | None = None
 
@@ -149,23 +155,43 @@ def read_savings(
     `storage_price` is US dollars for a gigabyte and a month. A month whose days were folded counts
     as a whole where any of its days is asked for.
     """
-    since = today - timedelta(days=min(days, (today - date.min).days + 1) - 1)
-    rows: dict[tuple[str, str, str, str], dict[str, int]] = {}
-    first = since
+    since = first_day(today, days)
+    rows: dict[str, dict[str, int]] = {}
+    total: dict[str, int] = {}
     for name, count in tallies.items():
-        period, names, cell = _parts(name)
+        row, _, cell = name.rpartition("|")
+        rows.setdefault(row, {})[cell] = count
+    lines = []
+    first = since
+    for row, counts in sorted(rows.items()):
+        period, names = _parts(row)
         begins = _first_of(period)
         if begins is None or not _is_asked_for(period, begins, since, today):
             continue
         first = min(first, begins)
-        tenant, model, route = names
-        rows.setdefault((period, tenant, model, route), {})[cell] = count
-    lines = tuple(
-        Line(day, _shown(tenant), _shown(model), _shown(route), _sums(counts, storage_price))
-        for (day, tenant, model, route), counts in sorted(rows.items())
+        tenant, model, route = map(_shown, names)
+        lines.append(Line(period, tenant, model, route, _sums(counts, storage_price)))
+        for cell, count in counts.items():
+            total[cell] = total.get(cell, 0) + count
+    priced = [line.sums.storage_usd for line in lines if line.sums.storage_usd is not None]
+    sums = msgspec.structs.replace(
+        _sums(total, None), storage_usd=sum(priced, _ZERO) if priced else None
     )
-    total = sum((line.sums for line in lines), Sums())
-    return Savings(first.isoformat(), today.isoformat(), total, lines)
+    return Savings(first.isoformat(), today.isoformat(), sums, tuple(lines))
+
+
+def first_day(today: date, days: int) -> date:
+    """The first of so many days, today among them."""
+    return today - timedelta(days=min(days, (today - date.min).days + 1) - 1)
+
+
+def places(today: date, days: int) -> list[str]:
+    """Where the names of the counters begin that tell of the last `days` days."""
+    since = first_day(today, days)
+    if days > _MANY_DAYS:
+        return [DAY, MONTH]
+    months = sorted({f"{since + timedelta(day):%Y-%m}" for day in range((today - since).days + 1)})
+    return [f"{book}{month}" for month in months for book in (DAY, MONTH)]
 
 
 def folded(tallies: Mapping[str, int], before: date, most_rows: int = MOST_ROWS) -> dict[str, int]:
@@ -177,11 +203,12 @@ def folded(tallies: Mapping[str, int], before: date, most_rows: int = MOST_ROWS)
     known: dict[str, set[str]] = {}
     for name in tallies:
         if name.startswith(MONTH):
-            period, names, _ = _parts(name)
+            period, names = _parts(name.rpartition("|")[0])
             known.setdefault(period, set()).add("|".join(names))
     moves: dict[str, int] = {}
     for name, count in sorted(tallies.items()):
-        period, names, cell = _parts(name)
+        start, _, cell = name.rpartition("|")
+        period, names = _parts(start)
         begins = _first_of(period)
         if not name.startswith(DAY) or begins is None or begins >= before:
             continue
@@ -196,12 +223,12 @@ def folded(tallies: Mapping[str, int], before: date, most_rows: int = MOST_ROWS)
     return {name: count for name, count in moves.items() if count}
 
 
-def _parts(name: str) -> tuple[str, tuple[str, str, str], str]:
-    """The period, the names and the cell of a counter; no period where it is no counter of ours."""
-    parts = name.split("|")
-    if len(parts) != 7 or f"|{parts[1]}|" not in (DAY, MONTH) or not name.startswith(BOOK):
-        return "", ("", "", ""), ""
-    return parts[2], (parts[3], parts[4], parts[5]), parts[6]
+def _parts(row: str) -> tuple[str, tuple[str, str, str]]:
+    """The period and the names of a row; no period where it is none of ours."""
+    parts = row.split("|")
+    if len(parts) != 6 or f"|{parts[1]}|" not in (DAY, MONTH) or not row.startswith(BOOK):
+        return "", ("", "", "")
+    return parts[2], (parts[3], parts[4], parts[5])
 
 
 def _first_of(period: str) -> date | None:
@@ -219,6 +246,7 @@ def _is_asked_for(period: str, begins: date, since: date, today: date) -> bool:
 
 
 def _sums(counts: Mapping[str, int], storage_price: Decimal | None) -> Sums:
+    words = {name.partition(".")[0] for name in counts}
     parts = {
         word: Part(
             counts.get(f"{word}.calls", 0),
@@ -228,6 +256,7 @@ def _sums(counts: Mapping[str, int], storage_price: Decimal | None) -> Sums:
             counts.get(f"{word}.unpriced_tokens", 0),
         )
         for word in WORDS
+        if word in words
     }
     byte_hours = counts.get("storage.byte_hours", 0)
     usd = None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -65,7 +66,8 @@ class Prices:
 
 def asked(url: str, mode: Any, **settings: Any) -> Savings:
     """What was saved by a cache that was asked some questions."""
-    semantic = Semantic(mode=mode, embedder=url, threshold=0.9)
+    # A busy machine may take its time: nobody waits for it here.
+    semantic = Semantic(mode=mode, embedder=url, threshold=0.9, deadline=timedelta(seconds=20))
     with Cache(semantic=semantic, **{"prices": Prices(), **settings}) as cache:
         cache.put("How do I pay?", "By card.")
         cache.put("How may I pay?", "By card.")

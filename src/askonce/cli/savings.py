@@ -10,10 +10,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from askonce.books import read_day
+from askonce.books import read_day, told
 from askonce.cli.columns import columns, plain, show_json
 from askonce.cli.reading import gateway_url, open_existing, read_settings
-from askonce.daybook import BOOK, COSTS, SAVED
+from askonce.daybook import COSTS, SAVED
 from askonce.errors import ConfigError, StoreError
 from askonce.protocols import Store
 from askonce.runtimes import Blocking, finish
@@ -23,7 +23,6 @@ from askonce.savings import (
     Savings,
     Sums,
     plain_sums,
-    read_savings,
     savings_of,
 )
 from askonce.settings import Settings
@@ -72,17 +71,17 @@ def run(options: argparse.Namespace) -> int:
 def _found(settings: Settings, options: argparse.Namespace) -> tuple[Savings, str]:
     """The savings, and who told them. Raises StoreError."""
     source = gateway_url(settings.gateway)
-    told = ask_gateway(settings, options.days)
+    said = ask_gateway(settings, options.days)
     wants_names = options.by not in (None, "day") or options.csv or options.json
-    if told is not None and (settings.admin.token is not None or not wants_names):
-        return told, source
+    if said is not None and (settings.admin.token is not None or not wants_names):
+        return said, source
     try:
         store = open_existing(settings)
     except StoreError as error:
-        if told is None:
+        if said is None:
             raise StoreError(f"no gateway answers at {source}, and {error}") from error
         if options.by in (None, "day"):
-            return told, source
+            return said, source
         raise StoreError(
             f"the gateway names {options.by}s only where [admin] has a token, and {error}"
         ) from error
@@ -106,10 +105,10 @@ def ask_gateway(settings: Settings, days: int) -> Savings | None:
 
 async def _kept(store: Store, settings: Settings, days: int) -> Savings:
     try:
-        counts = await store.tallies({}, BOOK)
+        today = read_day(Blocking().now())
+        return await told(store, today, days, settings.ledger.storage_price)
     finally:
         await store.close()
-    return read_savings(counts, read_day(Blocking().now()), days, settings.ledger.storage_price)
 
 
 # How it is shown
