@@ -69,6 +69,9 @@ _LAST_DAY = date.max.toordinal() - _DAY_ZERO
 _NANO, _PICO = Decimal(10**9), Decimal(10**12)
 _LONGEST = 96  # characters of a name
 _MOST_FOUND = 4_096
+_MOST_TOKENS, _MOST_USD = 1 << 40, Decimal(1_000_000)
+"""Of one answer. Numbers beyond these are not true, and a sum of them would fit into no store."""
+_LONGEST_LIFE = 10 * 365 * 86_400.0
 _AT = {word: place * 5 for place, word in enumerate(WORDS)}
 _KIND = {
     Outcome.HIT_MEMORY: _AT["exact"],
@@ -104,7 +107,9 @@ class Daybook:
         self._start = self._end = 0.0
         self._rows: dict[str, Row] = {}
         self._found: dict[tuple[str, str, str], Row] = {}
-        self._nanos: dict[Decimal, int] = {}  # a Decimal's product takes longer than all the rest
+        self._nanos: dict[
+            Decimal, int | None
+        ] = {}  # a Decimal's product takes longer than all the rest
         self._returned: dict[str, int] = {}
         self._totals: Row = [0] * len(CELLS)
 
@@ -125,12 +130,13 @@ class Daybook:
         row[at] += times
         tokens = 0
         if usage is not None:
-            tokens = (usage.input_tokens + usage.output_tokens) * times
+            tokens = usage.input_tokens + usage.output_tokens
+            tokens = tokens * times if 0 <= tokens <= _MOST_TOKENS else 0
             row[at + TOKENS] += tokens
+        nano = None
         if cost is not None:
-            nano = self._nanos.get(cost)
-            if nano is None:
-                nano = self._nano(cost)
+            nano = self._nanos[cost] if cost in self._nanos else self._nano(cost)
+        if nano is not None:
             row[at + MONEY] += nano * times
         else:
             row[at + UNPRICED] += times
@@ -160,7 +166,7 @@ class Daybook:
 
     def kept(self, entry: Entry, now: float) -> None:
         """An entry was stored: it takes its place for as long as it may live."""
-        life = max(entry.expires, entry.stale_until) - now
+        life = min(max(entry.expires, entry.stale_until) - now, _LONGEST_LIFE)
         if life > 0:
             size = len(entry.body) + len(entry.question)
             self._row_of(entry, now)[BYTE_HOURS] += round(size * life / 3600)
@@ -173,7 +179,7 @@ class Daybook:
         Of 0 tokens nobody knows how many they were.
         """
         row = self._at("", model, "", now)
-        pico = None if cost is None or not tokens else int(cost * _PICO)
+        pico = _units(cost, _PICO) if tokens else None
         of_audit = None if pico is None else pico * audited // tokens
         if audited:
             _add_units(row, "audit", audited, of_audit)
@@ -210,10 +216,16 @@ class Daybook:
         return [
             _start(day)
             for day, rows in self._days.items()
-            if any(
-                any(row) and names not in self._known.get(day, ()) for names, row in rows.items()
-            )
+            if self._has_new(rows, self._known.get(day, set()))
         ]
+
+    def _has_new(self, rows: dict[str, Row], known: set[str]) -> bool:
+        """Are there rows that may need room, where there is any?"""
+        if len(known) >= self._most:
+            return False
+        return any(
+            names not in known and names != OTHER and any(row) for names, row in rows.items()
+        )
 
     def learn(self, start: str, names: Iterable[str]) -> None:
         """What rows the store has of a day already: they count among its rows."""
@@ -275,10 +287,10 @@ class Daybook:
             self._found[asked] = row
         return row
 
-    def _nano(self, cost: Decimal) -> int:
+    def _nano(self, cost: Decimal) -> int | None:
         if len(self._nanos) >= _MOST_FOUND:
             self._nanos.clear()
-        nano = self._nanos[cost] = int(cost * _NANO)
+        nano = self._nanos[cost] = _units(cost, _NANO)
         return nano
 
     def _place(self, day: int, names: str, known: set[str]) -> str:
@@ -292,11 +304,19 @@ class Daybook:
 
 
 def _add(row: Row, word: str, tokens: int, usd: Decimal | None) -> None:
-    _add_units(row, word, tokens, None if usd is None else int(usd * _NANO))
+    _add_units(row, word, tokens, _units(usd, _NANO))
+
+
+def _units(usd: Decimal | None, unit: Decimal) -> int | None:
+    """Dollars as whole units, rounded towards zero; None for what no answer costs."""
+    if usd is None or not -_MOST_USD <= usd <= _MOST_USD:
+        return None
+    return int(usd * unit)
 
 
 def _add_units(row: Row, word: str, tokens: int, money: int | None) -> None:
     at = _AT[word]
+    tokens = tokens if 0 <= tokens <= _MOST_TOKENS else 0
     row[at] += 1
     row[at + TOKENS] += tokens
     if money is None:

@@ -218,6 +218,32 @@ def test_what_is_paid_is_told_apart() -> None:
     assert found.cost_usd == Decimal("0.6000200001") + (found.storage_usd or 0)
 
 
+@pytest.mark.parametrize("number", [10**30, -(10**30), -1])
+def test_numbers_that_cannot_be_true_are_no_tokens_and_have_no_price(number: int) -> None:
+    ledger, books = new_ledger(), Books()
+    one = entry(usage=Usage(number, 0, number, number), cost=str(number * 10**7))
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, one, NOON)
+    ledger.paid(one, NOON, Charge(Decimal(number) * 10**7, Decimal("1e40"), Decimal("-1e40")))
+    ledger.kept(msgspec.structs.replace(one, expires=float("inf")), NOON)
+    books.flush(ledger)
+    found = books.sums()
+    unpriced = Part(1, 0, Decimal(0), 1, 0)
+    assert (found.exact, found.upstream, found.read, found.write) == (unpriced,) * 4
+    assert found.storage_byte_hours == 1000 * 24 * 365 * 10
+    assert all(abs(count) < 2**63 for count in books.counts.values())
+
+
+def test_a_day_that_is_full_is_not_looked_at_again() -> None:
+    ledger, books = new_ledger(rows=2), Books()
+    for number in range(5):
+        one = entry(model=f"m{number}")
+        ledger.answered(Outcome.HIT_MEMORY, Because.OK, one, NOON)
+    assert len(ledger.unlearned()) == 1
+    books.flush(ledger)
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(model="m9"), NOON)
+    assert ledger.unlearned() == []
+
+
 def test_the_provider_s_no_saves_nothing() -> None:
     ledger = new_ledger()
     ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(status=404, usage=None), NOON)
