@@ -106,8 +106,8 @@ class Mortal(PlainStore):
     async def release(self, lease: Lease) -> None:
         await self._alive().release(lease)
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
-        return await self._alive().tallies(add)
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        return await self._alive().tallies(add, under)
 
     async def pepper(self) -> bytes:
         return await self._alive().pepper()

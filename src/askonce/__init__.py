@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from askonce.accounting import Stats
+    from askonce.bookkeeping import Bookkeeping
     from askonce.cache import AsyncCache, Cache
     from askonce.documents import document_tags
     from askonce.errors import AskOnceError, CacheClosed, ConfigError, StoreError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from askonce.layers import Layer
     from askonce.records import Because, Entry, Key, Outcome, Usage
     from askonce.rules import Rules
+    from askonce.savings import Savings
     from askonce.semantic import Semantic
     from askonce.sources import Source
     from askonce.texts import Answer
@@ -31,6 +33,7 @@ __all__ = [
     "AskOnceError",
     "AsyncCache",
     "Because",
+    "Bookkeeping",
     "Cache",
     "CacheClosed",
     "CachingTransport",
@@ -42,6 +45,7 @@ __all__ = [
     "Layer",
     "Outcome",
     "Rules",
+    "Savings",
     "Semantic",
     "Source",
     "Stats",
@@ -55,6 +59,7 @@ _WHERE = {
     "AskOnceError": "errors",
     "AsyncCache": "cache",
     "Because": "records",
+    "Bookkeeping": "bookkeeping",
     "Cache": "cache",
     "CacheClosed": "errors",
     "CachingTransport": "transport",
@@ -66,6 +71,7 @@ _WHERE = {
     "Layer": "layers",
     "Outcome": "records",
     "Rules": "rules",
+    "Savings": "savings",
     "Semantic": "semantic",
     "Source": "sources",
     "Stats": "accounting",

@@ -5,13 +5,15 @@ nano-dollars. A call has one outcome and one reason; both are the words of `reco
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from askonce.daybook import BOOK, COSTS, MOST_ROWS, SAVED, Daybook
+from askonce.pricing import UNPRICED, Charge
 from askonce.records import Because, Entry, Outcome, Verdict
 
 _NANO = Decimal(1_000_000_000)
@@ -111,30 +113,71 @@ def _layers(counts: Mapping[str, int], states: Mapping[str, str]) -> dict[str, L
 
 
 class Ledger:
-    """Counts as calls are answered; a few additions each, safe from any thread."""
+    """Counts as calls are answered; a few additions each, safe from any thread.
 
-    def __init__(self, guard: AbstractContextManager[Any]) -> None:
+    Times are seconds since the Unix epoch. Of a day its book has `most_rows` rows.
+    """
+
+    def __init__(self, guard: AbstractContextManager[Any], most_rows: int = MOST_ROWS) -> None:
         self._guard = guard
         self._tallies: defaultdict[str, int] = defaultdict(int)
         self._taken: dict[str, int] = {}
+        self._book = Daybook(most_rows)
 
     def answered(
-        self, outcome: Outcome, because: Because = Because.OK, saved: Entry | None = None
+        self,
+        outcome: Outcome,
+        because: Because = Because.OK,
+        saved: Entry | None = None,
+        now: float = 0.0,
     ) -> None:
-        """One call was answered; `saved` is the entry that spared an upstream call."""
+        """One call was answered; `saved` is the entry that spared an upstream call `now`."""
         with self._guard:
             self._tallies[_OUTCOME[outcome]] += 1
             if because is not Because.OK:
                 self._tallies[_REASON[because]] += 1
             if saved is not None:
-                self._save(saved, 1)
+                self._book.saved(outcome, saved, now)
 
-    def landed(self, verdict: Verdict, entry: Entry | None, joined: int) -> None:
-        """An upstream answer was whole, and `joined` callers shared it with its leader."""
+    def landed(self, verdict: Verdict) -> None:
+        """An upstream answer was whole, and this was decided about it."""
         with self._guard:
             self._tallies["stored" if verdict.yes else _NOT_STORED[verdict.because]] += 1
-            if entry is not None and joined:
-                self._save(entry, joined)
+
+    def paid(
+        self,
+        entry: Entry,
+        now: float,
+        charge: Charge = UNPRICED,
+        *,
+        joined: int = 0,
+        refreshing: bool = False,
+    ) -> None:
+        """The provider was paid for an answer, and `joined` callers shared it with its leader.
+
+        Nobody waits for one that is `refreshing` another.
+        """
+        with self._guard:
+            self._book.asked(entry, charge, now, refreshing=refreshing)
+            if joined:
+                self._book.saved(Outcome.JOINED, entry, now, joined)
+
+    def kept(self, entry: Entry, now: float) -> None:
+        """An entry was stored, and takes its place until it ends."""
+        with self._guard:
+            self._book.kept(entry, now)
+
+    def unread(self, now: float) -> None:
+        """The provider was asked, and what its answer cost was not read."""
+        with self._guard:
+            self._book.unread(now)
+
+    def embedded(
+        self, model: str, tokens: int, audited: int, cost: Decimal | None, now: float
+    ) -> None:
+        """Texts were embedded for so many tokens, `audited` of them to compare answers."""
+        with self._guard:
+            self._book.embedded(model, tokens, audited, cost, now)
 
     def layer(self, name: str, what: str) -> None:
         """One hit, error or dropped write of a layer below memory."""
@@ -157,30 +200,47 @@ class Ledger:
         return count & (count - 1) == 0
 
     def tallies(self) -> dict[str, int]:
+        """Everything since the beginning but the rows of the book."""
         with self._guard:
-            return dict(self._tallies)
+            return self._all()
+
+    def money(self) -> dict[str, Decimal]:
+        """US dollars since the beginning, by the words of the book."""
+        with self._guard:
+            return {word: self._book.usd(word) for word in (*SAVED, *COSTS, "upstream")}
 
     def take(self) -> dict[str, int]:
         """What came in since the last `take`, to be added to a store's lasting tallies."""
         with self._guard:
+            counts = self._all()
             fresh = {
                 name: count - self._taken.get(name, 0)
-                for name, count in self._tallies.items()
+                for name, count in counts.items()
                 if count != self._taken.get(name, 0)
             }
-            self._taken = dict(self._tallies)
-        return fresh
+            self._taken = counts
+            return fresh | self._book.take()
 
     def give_back(self, taken: Mapping[str, int]) -> None:
         """What was taken could not be kept: it counts as new again."""
         with self._guard:
+            self._book.give_back({n: count for n, count in taken.items() if n.startswith(BOOK)})
             for name, count in taken.items():
-                self._taken[name] = self._taken.get(name, 0) - count
+                if not name.startswith(BOOK):
+                    self._taken[name] = self._taken.get(name, 0) - count
 
-    def _save(self, entry: Entry, times: int) -> None:
-        if entry.cost_usd is not None:
-            self._tallies["saved_nano_usd"] += int(entry.cost_usd * _NANO) * times
-        elif entry.usage is not None:
-            self._tallies["unpriced"] += times
-        if entry.usage is not None:
-            self._tallies["saved_tokens"] += entry.usage.total_tokens * times
+    def unlearned(self) -> list[str]:
+        """Where the names of those days begin whose rows in the store have to be learnt first."""
+        with self._guard:
+            return self._book.unlearned()
+
+    def learn(self, start: str, names: Iterable[str]) -> None:
+        """What the store has under such a beginning."""
+        with self._guard:
+            self._book.learn(start, names)
+
+    def _all(self) -> dict[str, int]:
+        saved = self._book.all_saved()
+        names = ("saved_nano_usd", "saved_tokens", "unpriced")
+        sums = {name: count for name, count in zip(names, saved, strict=True) if count}
+        return {**self._tallies, **sums}

@@ -213,6 +213,7 @@ class Answering:
         """Step 4 said no: the provider's own bytes, nothing read and nothing stored."""
         self._desk.ledger.answered(Outcome.BYPASS, because)
         self._desk.ledger.asked_upstream()
+        self._desk.ledger.unread(self._desk.runtime.now())
         response = await upstream.ask(call, call.body, raw=True)
         self._desk.heed_groups(call.origin, call.method, response.headers)
         headers = relayed_headers(response.headers, cache_status(Outcome.BYPASS, because), raw=True)

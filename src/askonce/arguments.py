@@ -11,6 +11,8 @@ from askonce.errors import ConfigError
 from askonce.layers import Tier
 from askonce.policy import Limits
 
+MOST_DAYS = 36_500
+
 
 def seconds(name: str, value: timedelta | str) -> float:
     if isinstance(value, timedelta):
@@ -96,3 +98,10 @@ def own_tier(size: int | str, named: Tier | None) -> Tier:
     if named is None:
         return own
     return own._replace(ttl=named.ttl, size=own.size if named.size is None else named.size)
+
+
+def days(given: int) -> int:
+    """How many days one wants to hear of, today among them."""
+    if type(given) is not int or not 1 <= given <= MOST_DAYS:
+        raise ConfigError(f"days is {given!r}; write a number from 1 to {MOST_DAYS}")
+    return given

@@ -15,7 +15,7 @@ from askonce import groups, policy
 from askonce.aliases import Aliases
 from askonce.boundary import Held
 from askonce.desk import Asked, Desk, Found
-from askonce.entering import entry_of
+from askonce.entering import account_for, entry_of
 from askonce.formats.contract import Folding
 from askonce.policy import Life
 from askonce.protocols import Response, Upstream
@@ -283,7 +283,8 @@ class Asking:
         """This answer will not be stored whatever follows; go on relaying it."""
         if recording.stored is None:
             recording.stored = Verdict(False, because)
-            self._desk.ledger.landed(recording.stored, None, 0)
+            self._desk.ledger.landed(recording.stored)
+            self._desk.ledger.unread(self._desk.runtime.now())
             self._desk.flights.land(self._flight, recording)
             self._let_go()
         self._body.clear()
@@ -379,7 +380,8 @@ class Asking:
             recording.because = verdict.because
         desk.flights.land(self._flight, recording)
         self._let_go()
-        desk.ledger.landed(verdict, entry, recording.joined)
+        desk.ledger.landed(verdict)
+        account_for(desk, asked, entry, verdict, status=status, joined=recording.joined)
         if verdict.yes and entry is not None and not entry.is_refusal:
             self._aliases.note(entry, answer)
 

@@ -17,6 +17,7 @@ from askonce.protocols import Upstream
 from askonce.records import Call, Damage, Key
 from askonce.reply import Reply
 from askonce.runtimes import finish
+from askonce.savings import Savings
 from askonce.sweeping import Swept
 from askonce.texts import Answer
 
@@ -142,6 +143,14 @@ class Cache(CacheSettings):
         told = merged(data, members)
         return finish(self._works.take_event(event, told, event_id=event_id, who="library"))
 
+    def savings(self, *, days: int = 30) -> Savings:
+        """What was saved on the last `days` days (UTC, today among them) by all processes that
+        share the store, and what that cost; see docs/savings.md.
+
+        Raises StoreError where the store cannot say, ConfigError for a number that is none.
+        """
+        return finish(self._works.savings(arguments.days(days)))
+
     def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
         store = self._works.shared or self._works.memory
@@ -262,6 +271,10 @@ class AsyncCache(CacheSettings):
         """Carry out what an event invalidates; see `Cache.emit`."""
         told = merged(data, members)
         return await self._works.take_event_in_thread(event, told, event_id=event_id, who="library")
+
+    async def savings(self, *, days: int = 30) -> Savings:
+        """What was saved on the last days, by all processes; see `Cache.savings`."""
+        return await self._works.savings_in_thread(arguments.days(days))
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""

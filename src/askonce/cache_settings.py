@@ -9,6 +9,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from askonce import arguments
 from askonce.accounting import Stats
+from askonce.bookkeeping import USUAL, Bookkeeping
 from askonce.directives import Mode
 from askonce.documents import expand
 from askonce.errors import ConfigError
@@ -22,8 +23,9 @@ from askonce.remembering import Remembered
 from askonce.rules import Rules
 from askonce.runtimes import finish
 from askonce.semantic import Semantic, semantic_of
+from askonce.sharing import Sharing
 from askonce.sources import Source, sources_of
-from askonce.works import Sharing, Works
+from askonce.works import Works
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +67,7 @@ class CacheSettings:
         tenants: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
         prices: Prices | None = None,
+        bookkeeping: Bookkeeping = USUAL,
     ) -> None:
         """See the class. Raises ConfigError."""
         if limits is None:
@@ -80,9 +83,7 @@ class CacheSettings:
             )
         if namespace is not None and not _NAMESPACE.fullmatch(namespace):
             raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
-        if layers is not None and url != "memory:":
-            raise ConfigError("layers and an address were given; put the address into layers")
-        named, tiers = tiers_of([url] if layers is None else layers)
+        named, tiers = tiers_of(_layers(url, layers))
         self._works = Works(
             arguments.own_tier(memory, named),
             tiers,
@@ -97,6 +98,7 @@ class CacheSettings:
             prices=prices,
             sources=sources_of(sources),
             audit=audit,
+            bookkeeping=bookkeeping,
         )
 
     @property
@@ -174,6 +176,14 @@ class CacheSettings:
             return _remembered(self._works, function, remembered)
 
         return decorate
+
+
+def _layers(
+    url: str, layers: Sequence[Layer | str | Store] | None
+) -> Sequence[Layer | str | Store]:
+    if layers is not None and url != "memory:":
+        raise ConfigError("layers and an address were given; put the address into layers")
+    return [url] if layers is None else layers
 
 
 def _sharing(

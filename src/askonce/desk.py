@@ -73,6 +73,7 @@ class Desk:
         prices: Prices | None,
         sweeps: Sweeps,
         sweep_behind: Callable[[Invalidation, str], None],
+        keep_books: Callable[[], None],
         memory_ttl: float | None = None,
     ) -> None:
         self.runtime = runtime
@@ -86,6 +87,7 @@ class Desk:
         self.prices = prices
         self.sweeps = sweeps
         self.sweep_behind = sweep_behind
+        self.keep_books = keep_books
         self.boundary = Boundary(ledger)
         self.flights = Flights(runtime.guard())
         self._coherence = coherence

@@ -29,7 +29,8 @@ class Embedding:
     """One embedder behind a queue. Its `runtime` is blocking and its own.
 
     `together` is how many texts go to the embedder in one call, `workers` how many calls at once.
-    `engine` is the embedder's, blocking.
+    `engine` is the embedder's, blocking. `account` hears of every batch that had to be paid for
+    how many characters it has, and how many of them only to compare answers.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Embedding:
         ledger: Ledger,
         together: int,
         workers: int,
+        account: Callable[[int, int], None] | None = None,
     ) -> None:
         self._embedder = embedder
         self._engine = engine
@@ -49,6 +51,7 @@ class Embedding:
         self._guard = leaf_guard()
         self._together = together
         self._workers = workers
+        self._account = account
         self._kept: OrderedDict[bytes, bytes | None] = OrderedDict()
         self._kept_bytes = 0
         self._wanted: dict[bytes, _Wanted] = {}
@@ -76,11 +79,12 @@ class Embedding:
             return self._kept.get(_digest(text))
 
     async def vector(
-        self, text: str, runtime: Runtime, patience: float | None = None
+        self, text: str, runtime: Runtime, patience: float | None = None, *, audits: bool = False
     ) -> bytes | None:
         """A text's vector; None where it has none, or none in time.
 
         `runtime` is the caller's, `patience` in seconds. Who has none waits as long as it takes.
+        `audits` says that it is an answer, to be compared with another one.
         """
         digest = _digest(text)
         with self._guard:
@@ -93,7 +97,7 @@ class Embedding:
                 if patience is not None and len(self._queue) >= _MOST_WAITING:
                     wanted = None
                 else:
-                    wanted = self._wanted[digest] = _Wanted(digest, text)
+                    wanted = self._wanted[digest] = _Wanted(digest, text, audits=audits)
                     self._queue.append(wanted)
             if wanted is not None:
                 bell = runtime.far_bell()
@@ -121,7 +125,11 @@ class Embedding:
         try:
             while batch := self._next():
                 texts = [wanted.text for wanted in batch]
-                self._finish(batch, await self._engine.ask("embed", _embed(self._embedder, texts)))
+                found = await self._engine.ask("embed", _embed(self._embedder, texts))
+                if self._account is not None:
+                    audited = sum(len(wanted.text) for wanted in batch if wanted.audits)
+                    self._account(sum(map(len, texts)), audited)
+                self._finish(batch, found)
             ended = True
         finally:
             if not ended:
@@ -174,11 +182,12 @@ class Embedding:
 class _Wanted:
     """A text that somebody waits for."""
 
-    __slots__ = ("bells", "digest", "text", "vector")
+    __slots__ = ("audits", "bells", "digest", "text", "vector")
 
-    def __init__(self, digest: bytes, text: str) -> None:
+    def __init__(self, digest: bytes, text: str, *, audits: bool) -> None:
         self.digest = digest
         self.text = text
+        self.audits = audits
         self.vector: bytes | None = None
         self.bells: list[Bell] = []
 

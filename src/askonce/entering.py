@@ -4,8 +4,9 @@ from typing import Any
 
 from askonce import groups, policy
 from askonce.desk import Asked, Desk
+from askonce.pricing import Charge, charge
 from askonce.protocols import Response
-from askonce.records import Entry, Usage
+from askonce.records import Entry, Usage, Verdict
 
 _KEPT_HEADERS = frozenset({"content-type", "openai-version", "openai-model"})
 _RENAMED_HEADERS = {
@@ -64,6 +65,31 @@ def entry_of(
         swept=swept,
         scope=scope,
     )
+
+
+def account_for(
+    desk: Desk,
+    asked: Asked,
+    entry: Entry | None,
+    verdict: Verdict,
+    *,
+    status: int,
+    joined: int,
+) -> None:
+    """Tell the ledger what an answer that is whole was charged, and that it was stored."""
+    ledger, now = desk.ledger, desk.runtime.now()
+    if entry is not None and verdict.yes:
+        ledger.kept(entry, now)
+    if not 200 <= status < 300:
+        return
+    if entry is None:
+        ledger.unread(now)
+        return
+    charged = Charge(entry.cost_usd)
+    with desk.boundary.around("price"):
+        charged = charge(desk.prices, entry.model, entry.origin, entry.usage, entry.cost_usd)
+    ledger.paid(entry, now, charged, joined=joined, refreshing=asked.refreshing)
+    desk.keep_books()
 
 
 def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

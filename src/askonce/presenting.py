@@ -34,9 +34,10 @@ class Presenting:
             else:
                 shown = _unfolded(asked, entry.body)
                 desk.memory.show(held, shape, shown)
-        desk.ledger.answered(outcome, Because.OK, entry)
+        now = desk.runtime.now()
+        desk.ledger.answered(outcome, Because.OK, entry, now)
         entry = policy.bounded(entry, asked.wishes)
-        return from_entry(entry, shape, shown, outcome, desk.runtime.now())
+        return from_entry(entry, shape, shown, outcome, now)
 
     def reader(self, asked: Asked, recording: Recording) -> Reader:
         """This caller's place in a recording that it has entered."""
@@ -90,11 +91,11 @@ class Presenting:
         shown = entry.body if entry.is_refusal else self._in_shape(asked, entry.body)
         if shown is None:
             return Because.GARBAGE
-        self._desk.ledger.answered(outcome, Because.OK, entry)
+        now = self._desk.runtime.now()
+        self._desk.ledger.answered(outcome, Because.OK, entry, now)
         layer = recording.layer
         if layer and leads:
             self._desk.ledger.layer(layer, "hits")
-        now = self._desk.runtime.now()
         entry = policy.bounded(entry, asked.wishes)
         shape = asked.question.shape
         return from_entry(entry, shape, shown, outcome, now, layer, recording.similarity)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from askonce.records import (
     Arrival,
@@ -86,8 +86,12 @@ class Store(Protocol):
     async def release(self, lease: Lease) -> None:
         """Give a lease back; nothing happens if it was lost meanwhile."""
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
-        """Add to the store's lasting counters and return them all."""
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        """Add to the store's lasting counters; return those whose names begin with `under`.
+
+        A book of many counters has names that begin with `|`, which are only returned where
+        `under` begins so. What a negative number brings to 0 may be forgotten.
+        """
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read everything; report (and with `fix` remove) what fails its own check."""
@@ -207,6 +211,18 @@ class Embedder(Protocol):
         """A vector for each text; None for one that it cannot stand for as a whole."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class PaidEmbedder(Embedder, Protocol):
+    """An embedder whose every token is paid for; `model` and `origin` say at what price."""
+
+    model: str
+    origin: str
+
+    def take_used(self) -> tuple[int, int]:
+        """The requests that were answered since this was asked last, and their tokens (0 where
+        nobody said)."""
 
 
 class VectorIndex(Protocol):

@@ -134,29 +134,29 @@ class Computing:
             msgspec.json.decode(body, type=self._remembered.returns)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
             recording.stored = Verdict(False, Because.NOT_JSON)
-            desk.ledger.landed(recording.stored, None, 0)
+            desk.ledger.landed(recording.stored)
             return
         recording.answer = body
         verdict = Verdict(False, Because.TTL_ZERO if ttl <= 0 else Because.STORE_FAILED)
         if ttl > 0 and epochs is not None:
             now = desk.runtime.now()
             lease, self._lease = self._lease, None
-            verdict = await desk.store(
-                Entry(
-                    key=self._key,
-                    body=body,
-                    status=200,
-                    headers=(),
-                    created=now,
-                    expires=now + ttl,
-                    stale_until=now + ttl,
-                    tags=tuple(epochs.items()),
-                    swept=self._swept,
-                ),
-                lease,
+            entry = Entry(
+                key=self._key,
+                body=body,
+                status=200,
+                headers=(),
+                created=now,
+                expires=now + ttl,
+                stale_until=now + ttl,
+                tags=tuple(epochs.items()),
+                swept=self._swept,
             )
+            verdict = await desk.store(entry, lease)
+            if verdict.yes:
+                desk.ledger.kept(entry, now)
         recording.stored = verdict
-        desk.ledger.landed(verdict, None, 0)
+        desk.ledger.landed(verdict)
 
 
 class Remembering:
@@ -174,10 +174,11 @@ class Remembering:
             desk.ledger.answered(Outcome.BYPASS, Because.MALFORMED)
             return await compute()
         held = desk.find(key)
-        if held is not None and held.entry.is_fresh(desk.runtime.now()):
+        now = desk.runtime.now()
+        if held is not None and held.entry.is_fresh(now):
             with desk.boundary.around("value"):
                 value = self._value(remembered, held.entry.body)
-                desk.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry)
+                desk.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry, now)
                 return value
             return await self._anew(compute)
         while True:
@@ -210,7 +211,7 @@ class Remembering:
             value = computing.value if body is None else self._value(remembered, body)
         if attempt.failed:
             return True, await self._anew(compute)
-        desk.ledger.answered(outcome, because)
+        desk.ledger.answered(outcome, because, recording.entry, desk.runtime.now())
         if leads and recording.layer:
             desk.ledger.layer(recording.layer, "hits")
         # JSON cannot carry it: the leader has the object, a follower makes its own.

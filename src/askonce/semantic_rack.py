@@ -7,10 +7,12 @@ is only counted.
 
 import importlib.util
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from askonce.accounting import Ledger
+from askonce.boundary import Boundary
 from askonce.breaker import Breaker
 from askonce.desk import Desk
 from askonce.embedders import is_local, open_embedder
@@ -21,7 +23,7 @@ from askonce.indexing import FIRST_WORDS, Indexing
 from askonce.neighbors import Indexed, Neighbors
 from askonce.packs import PACKS
 from askonce.patterns import compiled
-from askonce.protocols import Store, VectorIndex
+from askonce.protocols import PaidEmbedder, Store, VectorIndex
 from askonce.recognizing import Recognition
 from askonce.records import Entry, Key
 from askonce.rules import Ruleset
@@ -59,12 +61,14 @@ class SemanticRack:
         entries: Callable[[], AsyncIterator[Entry]] | None,
         store: str | Store | None,
         clock: Callable[[], float] | None,
+        embedding_cost: Callable[[str, str, int], Decimal | None] | None = None,
     ) -> None:
         self.semantic = semantic
         times = {} if clock is None else {"clock": clock}
         self._runtime = runtime
         self._suspending = suspending
         self._ledger = ledger
+        self._cost = embedding_cost
         self._guard = leaf_guard()
         self._opening = leaf_guard()
         self._deadline = semantic.patience
@@ -120,7 +124,25 @@ class SemanticRack:
             ledger=self._ledger,
             together=_NEAR_TOGETHER if near else _FAR_TOGETHER,
             workers=1 if near else _FAR_WORKERS,
+            account=self._account(embedder) if isinstance(embedder, PaidEmbedder) else None,
         )
+
+    def _account(self, embedder: PaidEmbedder) -> Callable[[int, int], None]:
+        """How the ledger hears of what was embedded for money."""
+        ledger, boundary = self._ledger, Boundary(self._ledger)
+
+        def account(characters: int, audited: int) -> None:
+            requests, tokens = embedder.take_used()
+            if not requests:
+                return
+            cost = None
+            if self._cost is not None:
+                with boundary.around("price"):
+                    cost = self._cost(embedder.model, embedder.origin, tokens)
+            share = tokens * audited // max(1, characters)
+            ledger.embedded(embedder.model, tokens, share, cost, self._runtime.now())
+
+        return account
 
     def neighbors(
         self, desk: Desk, recognition: Recognition, rules: Ruleset | None, *, suspends: bool

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from askonce.admin import Admin
+from askonce.bookkeeping import Bookkeeping
 from askonce.documents import Path
 from askonce.layers import MEMORY, Layer
 from askonce.policy import Limits
@@ -140,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     documents: Documents = Documents()
     semantic: Semantic = Semantic(mode="shadow")
     admin: Admin = Admin()
+    ledger: Bookkeeping = Bookkeeping()
     named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=default_providers)
     tenants: dict[str, Tenant] = msgspec.field(default_factory=dict)

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,6 +110,22 @@ def _number(value: Any) -> float | None:
         return None
     number = float(value)
     return number if 0 <= number < math.inf else None
+
+
+def count(value: Any) -> int:
+    """A whole number, 0 or more."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
+        value = int(value)
+    if type(value) is not int or not 0 <= value < 10**9:
+        raise ValueError(f"is not a whole number: {short(value)}; write one such as 90")
+    return value
+
+
+def price(value: Any) -> Decimal:
+    """US dollars, 0 or more, as a number or a text."""
+    if _number(value) is None:
+        raise ValueError(f'is not a price: {short(value)}; write US dollars such as "0.023"')
+    return Decimal(str(value).strip())
 
 
 def sampling(value: Any) -> int:

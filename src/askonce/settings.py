@@ -14,6 +14,8 @@ from askonce import rule_tables
 from askonce import setting_values as read
 from askonce.admin import READERS as ADMIN_READERS
 from askonce.admin import Admin
+from askonce.bookkeeping import READERS as LEDGER_READERS
+from askonce.bookkeeping import Bookkeeping
 from askonce.errors import ConfigError
 from askonce.layers import tiers_of
 from askonce.semantic import READERS as SEMANTIC_READERS
@@ -72,6 +74,7 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         documents=Documents(**values.get(("documents",), {})),
         semantic=Semantic(**{"mode": "shadow", **values.get(("semantic",), {})}),
         admin=Admin(**values.get(("admin",), {})),
+        ledger=Bookkeeping(**values.get(("ledger",), {})),
         named_layers=_layers(values, source),
         providers=_providers(values, source),
         tenants=_tenants(values, source),
@@ -123,6 +126,7 @@ _READERS: dict[str, dict[str, read.Reader]] = {
     },
     "semantic": SEMANTIC_READERS,
     "admin": ADMIN_READERS,
+    "ledger": LEDGER_READERS,
     "sources": SOURCE_READERS,
     "documents": {"fields": read.paths},
     "providers": {"base_url": read.base_url, "format": read.one_of(*FORMATS)},

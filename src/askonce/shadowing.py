@@ -63,7 +63,8 @@ async def _agreement(
         return Agreement.UNCLEAR
     would, did = (_said(one, format_) for one in (neighbor.found.entry, entry))
     vectors = [
-        await neighbors.embedding.vector(text, neighbors.desk.runtime) for text in (would, did)
+        await neighbors.embedding.vector(text, neighbors.desk.runtime, audits=True)
+        for text in (would, did)
     ]
     similarity = None
     if vectors[0] is not None and vectors[1] is not None:

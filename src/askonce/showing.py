@@ -8,6 +8,7 @@ from typing import Any
 
 from askonce import rule_tables
 from askonce.admin import Admin
+from askonce.bookkeeping import Bookkeeping
 from askonce.semantic import Semantic
 from askonce.settings import CacheRules, LayerTable, Memory, Provider, Settings, Tenant
 from askonce.sources import Source
@@ -33,6 +34,7 @@ def masked(settings: Settings) -> dict[str, Any]:
         "semantic": _semantic(settings.semantic),
         "documents": {"fields": [path.text for path in settings.documents.fields]},
         **_admin(settings.admin),
+        "ledger": _ledger(settings.ledger),
         "providers": {name: _provider(item) for name, item in settings.providers.items()},
         "tenants": {name: _tenant(item) for name, item in settings.tenants.items()},
         "sources": {source.name: _source(source) for source in settings.sources},
@@ -151,6 +153,12 @@ def _admin(admin: Admin) -> Table:
     if admin.audit is not None:
         shown["audit"] = admin.audit
     return {"admin": shown} if shown else {}
+
+
+def _ledger(terms: Bookkeeping) -> Table:
+    prices = {"storage_price": terms.storage_price, "embedding_price": terms.embedding_price}
+    known = {name: str(price) for name, price in prices.items() if price is not None}
+    return {"keep_days": terms.keep_days, "rows": terms.rows, **known}
 
 
 def _provider(provider: Provider) -> Table:

@@ -113,10 +113,10 @@ class Texts:
     def _answer(self, found: Found, outcome: Outcome, wishes: Directives) -> Answer:
         desk = self._desk
         entry = policy.bounded(found.entry, wishes)
-        desk.ledger.answered(outcome, Because.OK, entry)
+        now = desk.runtime.now()
+        desk.ledger.answered(outcome, Because.OK, entry, now)
         if found.shelf is not None:
             desk.ledger.layer(found.shelf.name, "hits")
-        now = desk.runtime.now()
         return Answer(
             text=entry.body.decode(),
             layer="memory" if found.shelf is None else found.shelf.name,
@@ -145,7 +145,7 @@ class Texts:
         swept = await desk.last_sweep(epochs)
         if epochs is None:
             verdict = Verdict(False, Because.STORE_FAILED) if verdict.yes else verdict
-            desk.ledger.landed(verdict, None, 0)
+            desk.ledger.landed(verdict)
             return False
         key = self.key(question, scope, namespace)
         asked = None
@@ -167,7 +167,9 @@ class Texts:
             scope=b"" if asked is None else asked.scope,
         )
         verdict = await desk.store(entry)
-        desk.ledger.landed(verdict, None, 0)
+        desk.ledger.landed(verdict)
+        if verdict.yes:
+            desk.ledger.kept(entry, now)
         if verdict.yes and neighbors is not None and asked is not None:
             with desk.boundary.around("semantic"):
                 await neighbors.put(entry, asked, wishes)

@@ -4,15 +4,17 @@ A composition root: here the story meets its edges. `Cache`, `AsyncCache` and th
 over one `Works`. Nothing is opened before the first use.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from askonce.accounting import Ledger, Stats, stats_of
 from askonce.auditing import Audit
+from askonce.bookkeeping import USUAL, Bookkeeping
+from askonce.books import Books
 from askonce.boundary import Boundary
 from askonce.coherence import Coherence
 from askonce.desk import Desk
-from askonce.errors import CacheClosed, ConfigError
+from askonce.errors import CacheClosed
 from askonce.events import Events, Happened
 from askonce.flavors import Flavor
 from askonce.following import Following
@@ -28,9 +30,12 @@ from askonce.protocols import Memory, Prices, Store
 from askonce.rack import Rack
 from askonce.recognizing import Recognition
 from askonce.records import Selection
-from askonce.rules import Rules, Ruleset
+from askonce.rules import Rules
+from askonce.ruleset import compiled_rules
 from askonce.runtimes import Blocking, InThread, Suspending, once_in_thread
+from askonce.savings import Savings
 from askonce.semantic import OFF, Semantic
+from askonce.sharing import Sharing
 from askonce.sources import Source
 from askonce.stores import Ground
 from askonce.stores.event_source import open_source
@@ -41,29 +46,6 @@ from askonce.writing import Writing
 
 if TYPE_CHECKING:
     from askonce.semantic_rack import SemanticRack
-
-
-class Sharing:
-    """How processes share: seconds that a lease lasts and that one waits for it, and how strictly
-    invalidations of others are looked for."""
-
-    def __init__(
-        self,
-        *,
-        consistency: Literal["eventual", "strong"] = "eventual",
-        lease: float = 5.0,
-        wait: float = 20.0,
-    ) -> None:
-        self.strong = consistency == "strong"
-        self.lease = lease
-        self.wait = wait
-
-
-def compiled_rules(rules: Rules) -> Ruleset:
-    """Rules that are ready to decide. Raises `ConfigError` for a pattern that is none."""
-    if not isinstance(rules, Rules):
-        raise ConfigError("rules are no askonce.Rules; write Rules().after('price', '5m')")
-    return Ruleset(rules, compiled)
 
 
 class Works:
@@ -85,6 +67,7 @@ class Works:
         prices: Prices | None,
         sources: tuple[Source, ...] = (),
         audit: str | None = None,
+        bookkeeping: Bookkeeping = USUAL,
     ) -> None:
         times = {} if clock is None else {"clock": clock}
         self.blocking_runtime = Blocking(**times)
@@ -95,7 +78,7 @@ class Works:
         self.namespace = namespace
         self.prices = GenaiPrices() if prices is None else prices
         self.guard = self.blocking_runtime.guard()
-        self.ledger = Ledger(self.blocking_runtime.guard())
+        self.ledger = Ledger(self.blocking_runtime.guard(), bookkeeping.rows)
         self.ruleset = compiled_rules(rules) if rules else None
         self.recognition = Recognition(limits, self.ruleset)
         self.memory: Memory = MemoryStore(
@@ -111,6 +94,7 @@ class Works:
         )
         self._sharing = sharing
         self._racks = [Rack(tier, self.blocking_runtime, self.suspending_runtime) for tier in tiers]
+        self.books = self._new_books(bookkeeping)
         self._coherence: Coherence | None = None
         self._renewal: Renewal | None = None
         if self._racks:
@@ -127,6 +111,17 @@ class Works:
         self.closed = False
         self._blocking: Flavor | None = None
         self._suspending: Flavor | None = None
+
+    def _new_books(self, terms: Bookkeeping) -> Books:
+        return Books(
+            self.ledger,
+            self.memory,
+            self._racks[-1].patient if self._racks else None,
+            terms,
+            now=self.blocking_runtime.now,
+            tick=self.blocking_runtime.tick,
+            prices=self.prices,
+        )
 
     def _share(self, racks: list[Rack]) -> None:
         """What other processes do, and what they may not do meanwhile: the last layer knows."""
@@ -199,6 +194,7 @@ class Works:
             entries=(lambda: self._racks[-1].patient().scan(Selection())) if self._racks else None,
             store=self._racks[-1].tier.store if self._racks else None,
             clock=clock,
+            embedding_cost=self.books.embedding_cost,
         )
 
     def _following(self, source: Source) -> Following:
@@ -269,6 +265,7 @@ class Works:
             prices=self.prices,
             sweeps=self.sweeps,
             sweep_behind=self.sweep_behind,
+            keep_books=self._keep_books,
             memory_ttl=self._memory_ttl,
         )
         neighbors = None
@@ -388,24 +385,39 @@ class Works:
 
     async def flush(self, desk: Desk) -> dict[str, int]:
         """Add what the ledger took in to the store's lasting tallies; all of them."""
-        fresh = self.ledger.take()
-        if desk.authority is None:
-            return await self.memory.tallies(fresh)
-        store = desk.authority.store
-        total = await desk.authority.ask("tallies", lambda: store.tallies(fresh))
-        if total is not None:
-            return total
-        self.ledger.give_back(fresh)
-        return self.ledger.tallies()
+        found = await self.books.flush(desk)
+        if self.books.fold_due() and not self.closed:
+            self._beside_callers(self.books.fold)
+        return found
+
+    def _keep_books(self) -> None:
+        """Add to the books behind the callers, where nobody has done it for a while."""
+        if self.books.due() and not self.closed:
+            self._beside_callers(lambda: self.flush(self.blocking.desk))
+
+    def _beside_callers(self, work: Callable[[], Awaitable[object]]) -> None:
+        async def attempt() -> None:
+            with Boundary(self.ledger).around("tallies"):
+                await work()
+
+        self._keeping.behind(attempt)
+
+    async def savings(self, days: int) -> Savings:
+        """What was saved on the last days, in all processes; blocking. Raises StoreError."""
+        self._still_open()
+        await self.flush(self.blocking.desk)
+        return await self.books.savings(days)
+
+    async def savings_in_thread(self, days: int) -> Savings:
+        """The same for event loops."""
+        self._still_open()
+        await self.flush(self.suspending.desk)
+        return await self._beside(lambda: self.books.savings(days))
 
     async def _settled(self) -> None:
         """Wait in a thread: what is written behind is written by threads."""
-        thread = InThread("askonce-settling")
-        try:
-            await thread(self.blocking_runtime.settle)
-            await thread(self._keeping.settle)
-        finally:
-            thread.close()
+        for runtime in (self.blocking_runtime, self._keeping):
+            await once_in_thread("askonce-settling", runtime.settle)
 
     async def _end_sweeps(self, flavor: Flavor) -> None:
         if flavor.desk.runtime is self.blocking_runtime:
@@ -416,7 +428,7 @@ class Works:
     async def close(self, flavor: Flavor) -> None:
         await flavor.desk.settle()
         await self._end_sweeps(flavor)
-        await self.flush(flavor.desk)
+        await self.books.flush(flavor.desk)
         self.closed = True
         if self._coherence is not None:
             self._coherence.stop()

@@ -30,6 +30,7 @@ COMMANDS = (
     "serve",
     "demo",
     "stats",
+    "savings",
     "explain",
     "check",
     "migrate",

@@ -442,6 +442,23 @@ def test_tallies_add_up(store: Store, run: Run) -> None:
     assert run(store.tallies({})) == {"hits": 42, "misses": 1}
 
 
+def test_a_book_of_many_tallies_is_read_apart(store: Store, run: Run) -> None:
+    assert run(store.tallies({"hits": 2, "|day|1|é|x": 3, "|day|2|x": 4, "|e": 5, "}": 1})) == {
+        "hits": 2,
+        "}": 1,
+    }
+    assert run(store.tallies({}, "|day|1|")) == {"|day|1|é|x": 3}
+    assert run(store.tallies({"|day|1|é|x": -1, "|day|3|x": 1}, "|day|")) == {
+        "|day|1|é|x": 2,
+        "|day|2|x": 4,
+        "|day|3|x": 1,
+    }
+    assert run(store.tallies({}, "hi")) == {"hits": 2}
+    run(store.tallies({"|day|1|é|x": -2, "|day|2|x": -4, "|day|3|x": -1}))
+    assert run(store.tallies({}, "|")) == {"|e": 5}
+    assert run(store.tallies({"|day|2|x": 7}, "|day")) == {"|day|2|x": 7}
+
+
 def test_the_pepper_is_32_bytes_and_stays(new_store: Callable[[], Store], run: Run) -> None:
     store = new_store()
     pepper = run(store.pepper())

@@ -428,6 +428,7 @@ def test_usage_counts_the_whole_prompt():
         "input_tokens": 10,
         "cache_read_input_tokens": 2000,
         "cache_creation_input_tokens": 300,
+        "cache_creation": {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 100},
         "output_tokens": 50,
         "output_tokens_details": {"thinking_tokens": 20},
     }
@@ -437,6 +438,7 @@ def test_usage_counts_the_whole_prompt():
         cache_read_tokens=2000,
         cache_write_tokens=300,
         reasoning_tokens=20,
+        cache_write_1h_tokens=100,
     )
 
 

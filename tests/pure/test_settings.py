@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -175,6 +176,10 @@ def test_a_variable_finds_a_name_with_case_dots_and_dashes() -> None:
         ("[providers]\nopenai = 1", "my.toml: providers.openai is not a table; write [providers."),
         ("[[tenants]]\nkeys = []", "my.toml: tenants is not a table; write [tenants.NAME]"),
         ('[cache]\nttl = "24x"', "my.toml: cache.ttl is not a duration: '24x' (write"),
+        ("[ledger]\nkeep_days = 0", "my.toml: ledger.keep_days must be above zero"),
+        ("[ledger]\nrows = 1.5", "my.toml: ledger.rows is not a whole number: 1.5"),
+        ("[ledger]\nstorage_price = -1", "my.toml: ledger.storage_price is not a price: -1"),
+        ("[ledger]\nembedding_price = 'x'", "my.toml: ledger.embedding_price is not a price: 'x'"),
         ("[cache]\nttl = -1", "my.toml: cache.ttl is not a duration: '-1' (write"),
         ("[cache]\nttl = true", "my.toml: cache.ttl is not a duration: True; write one such as"),
         ("[cache]\nttl = nan", "my.toml: cache.ttl is not a duration: 'nan'"),
@@ -334,3 +339,10 @@ def test_an_admin_that_cannot_be(written: str, said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)) as caught:
         load(f"{tenant}[admin]\n{written}", {})
     assert written.split("'")[1] not in str(caught.value)
+
+
+def test_the_ledger_s_prices_are_exact() -> None:
+    settings = load("[ledger]\nstorage_price = 0.1", {"ASKONCE_LEDGER__EMBEDDING_PRICE": " 0.02 "})
+    assert settings.ledger.storage_price == Decimal("0.1")
+    assert settings.ledger.embedding_price == Decimal("0.02")
+    assert load(show(settings), {}).ledger == settings.ledger

@@ -6,9 +6,9 @@ import json
 from askonce.cli.reading import open_existing, read_settings
 from askonce.protocols import Store
 from askonce.records import Damage
+from askonce.ruleset import compiled_rules
 from askonce.runtimes import finish
 from askonce.showing import masked_url
-from askonce.works import compiled_rules
 
 
 def run(options: argparse.Namespace) -> int:

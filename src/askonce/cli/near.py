@@ -14,12 +14,12 @@ from askonce.cli.reading import open_existing, read_settings
 from askonce.errors import ConfigError
 from askonce.matching import Veto, judge, prepare, verdicts
 from askonce.records import Because, Entry, Key, Selection
+from askonce.ruleset import compiled_rules
 from askonce.runtimes import Blocking, Suspending, finish
 from askonce.scopes import compared_by
 from askonce.semantic import Semantic
 from askonce.semantic_rack import SemanticRack
 from askonce.settings import Settings
-from askonce.works import compiled_rules
 
 _LOOKED_AT = 20_000
 """Of so many of the newest entries at most the scopes are searched."""

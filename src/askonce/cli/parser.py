@@ -10,6 +10,7 @@ from askonce.cli.grammar import add_config_option as _add_config_option
 from askonce.cli.grammar import add_json_option as _add_json_option
 from askonce.cli.invalidation_grammar import add_forget, add_invalidate
 from askonce.cli.rules_grammar import add_rules
+from askonce.cli.savings_grammar import add_savings
 
 DESCRIPTION = """\
 AskOnce answers a question that was already asked, instead of paying a model
@@ -35,6 +36,7 @@ def new_parser() -> Parser:
         _add_serve,
         _add_demo,
         _add_stats,
+        add_savings,
         _add_explain,
         _add_check,
         _add_migrate,

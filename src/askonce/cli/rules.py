@@ -13,8 +13,8 @@ from askonce.errors import ConfigError
 from askonce.formats import recognize
 from askonce.rule_tables import plain_tables, show_ttl
 from askonce.rules import Effect, Rules, Ruleset, Ruling
+from askonce.ruleset import compiled_rules
 from askonce.settings import Settings, load
-from askonce.works import compiled_rules
 
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 

@@ -27,11 +27,11 @@ from askonce.durations import parse_duration
 from askonce.errors import ConfigError
 from askonce.protocols import Store
 from askonce.records import Entry
+from askonce.ruleset import compiled_rules
 from askonce.runtimes import Blocking, finish
 from askonce.scopes import scope_of_text
 from askonce.settings import Settings
 from askonce.texts import FORMAT, wishes_for
-from askonce.works import compiled_rules
 
 LOCAL = "local"
 _AT_ONCE = 256

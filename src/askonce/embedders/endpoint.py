@@ -30,6 +30,7 @@ LONGEST = 8_000
 """Characters of a text; a longer one is not sent, since many servers cut it without a word."""
 
 _TOGETHER = 128
+_MOST_TOKENS = 1 << 40
 _BYTES_EACH = 512 * 1024
 """What an answer may weigh for each text: more than 16,384 numbers written out take."""
 
@@ -41,6 +42,14 @@ class _Vector(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     data: list[_Vector]
+    usage: Any = None
+
+    @property
+    def tokens(self) -> int:
+        """What is paid for; 0 where the server does not say."""
+        usage = self.usage if isinstance(self.usage, dict) else {}
+        found = usage.get("prompt_tokens", usage.get("total_tokens"))
+        return found if type(found) is int and 0 < found < _MOST_TOKENS else 0
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -80,6 +89,8 @@ class EndpointEmbedder:
             raise ConfigError(f"an embeddings endpoint encodes as float or base64, not {encoding}")
         if min(longest, 1 if dimensions is None else dimensions) < 1:
             raise ConfigError("an embeddings endpoint's dimensions and longest are at least 1")
+        self.model, self.origin = model, base_url.rstrip("/")
+        self._used = (0, 0)
         self.name = f"{base_url.rstrip('/')} {model}"
         if dimensions is not None:
             self.name += f" {dimensions}"
@@ -105,6 +116,12 @@ class EndpointEmbedder:
             for row, vector in zip(rows, vectors, strict=True):
                 found[row] = vector
         return found
+
+    def take_used(self) -> tuple[int, int]:
+        """The requests that were answered since this was asked last, and their tokens."""
+        with self._guard:
+            used, self._used = self._used, (0, 0)
+        return used
 
     async def close(self) -> None:
         """Close the connections of the caller's place; those of another are its own to close."""
@@ -181,9 +198,13 @@ class EndpointEmbedder:
 
     def _vectors(self, body: bytes, count: int) -> Iterator[bytes]:
         try:
-            by_place = {vector.index: vector.embedding for vector in _decode(body).data}
+            answer = _decode(body)
+            by_place = {vector.index: vector.embedding for vector in answer.data}
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise EmbedderError("the embeddings endpoint's answer has no embeddings") from None
+        with self._guard:
+            requests, tokens = self._used
+            self._used = (requests + 1, tokens + answer.tokens)
         if sorted(by_place) != list(range(count)):
             raise EmbedderError("the embeddings endpoint did not answer for each text")
         vectors = [_numbers(by_place[place]) for place in range(count)]

@@ -45,6 +45,7 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         tenants=tenants,
         clock=clock,
         prices=prices,
+        bookkeeping=settings.ledger,
     )
     connections = Connections(
         settings.gateway.connect_timeout.total_seconds(),

@@ -83,6 +83,11 @@ class AdminDoors:
                 b"/askonce/events": functools.partial(self._take, "events", self._event),
             }
 
+    @property
+    def exists(self) -> bool:
+        """Is there a token that somebody could show?"""
+        return self._token is not None
+
     def is_shown(self, headers: RawHeaders) -> bool:
         """Does a request show the admin's token? It must reach no provider."""
         return self._token is not None and any(
@@ -133,11 +138,11 @@ class AdminDoors:
     # Who asks
 
     def _is_signed(self, door: str, headers: Mapping[bytes, bytes]) -> bool:
-        if door != "events" or self._secret is None or self._is_admin(headers):
+        if door != "events" or self._secret is None or self.is_admin(headers):
             return False
         return any(name in headers for name in signatures.HEADERS)
 
-    def _is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
+    def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         if self._token is None:
             return False
         scheme, _, shown = headers.get(b"authorization", b"").strip().partition(b" ")
@@ -150,7 +155,7 @@ class AdminDoors:
         if scope["method"] != "POST":
             raise _Refused(405, "method", "this is asked with POST", [(b"allow", b"POST")])
         signed = who == "webhook"
-        if not signed and not self._is_admin(headers):
+        if not signed and not self.is_admin(headers):
             shown = "is not the admin token" if b"authorization" in headers else "is missing"
             raise _unknown(f"Authorization: Bearer … {shown}")
         try:

@@ -9,6 +9,7 @@ from askonce.gateway.doors import Doors
 from askonce.gateway.exposition import Latencies, metrics, plain_stats
 from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
 from askonce.gateway.routes import Routes, has_dot_segments
+from askonce.gateway.savings import SavingsDoor
 from askonce.gateway.upstreams import Connections
 from askonce.runtimes import Labor, every
 from askonce.settings import Settings
@@ -30,6 +31,7 @@ class GatewayApp:
         self._routes = Routes(settings)
         self._addresses = Addresses(cache.works)
         self._admin = AdminDoors(settings, cache.works)
+        self._savings = SavingsDoor(cache.works, self._admin)
         self._latencies = Latencies()
         self._doors = Doors(settings, cache, connections, self._latencies)
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
@@ -72,7 +74,7 @@ class GatewayApp:
         if own is not None and scope["method"] in ("GET", "HEAD"):
             await own(send)
             return
-        door = self._admin.doors.get(path)
+        door = self._savings if path == b"/askonce/savings" else self._admin.doors.get(path)
         if door is not None:
             await door(scope, receive, send)
             return
@@ -129,7 +131,8 @@ class GatewayApp:
             ),
             "flights": ("Questions being asked now.", len(works.suspending.desk.flights)),
         }
-        body = metrics(works.stats(), self._latencies, gauges, works.sources())
+        stats, money = works.stats(), works.ledger.money()
+        body = metrics(stats, self._latencies, gauges, works.sources(), money)
         kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         await send.whole(200, kind, body)
 

@@ -2,11 +2,13 @@
 
 import bisect
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
 from askonce.accounting import Stats
+from askonce.daybook import COSTS, SAVED
 from askonce.records import Outcome
 
 _BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -46,9 +48,11 @@ def metrics(
     latencies: Latencies,
     gauges: dict[str, tuple[str, int]],
     sources: Mapping[str, str],
+    money: Mapping[str, Decimal] | None = None,
 ) -> bytes:
     """Prometheus' text format; labels are the words of the design and nothing else."""
-    lines = [line for family in _counters(stats) for line in family.lines()]
+    families = [*_counters(stats), *_money(money or {})]
+    lines = [line for family in families for line in family.lines()]
     lines.append("# HELP askonce_layer_up Whether a layer's circuit breaker is closed.")
     lines.append("# TYPE askonce_layer_up gauge")
     for name, layer in stats.layers.items():
@@ -104,6 +108,17 @@ def _counters(stats: Stats) -> Iterable[_Counter]:
     yield _Counter("layer_errors_total", text, {n: one.errors for n, one in layers}, "layer")
     text = "Answers that were not written to a layer: its queue was full, or it was down."
     yield _Counter("layer_dropped_total", text, {n: one.dropped for n, one in layers}, "layer")
+
+
+def _money(money: Mapping[str, Decimal]) -> Iterable[_Counter]:
+    text = "US dollars of the ledger that were saved, by what saved them."
+    saved = {word: money.get(word, 0) for word in SAVED}
+    yield _Counter("ledger_saved_usd_total", text, saved, "what")
+    text = "US dollars of the ledger that saving cost, without storage."
+    costs = {word: money.get(word, 0) for word in COSTS}
+    yield _Counter("ledger_cost_usd_total", text, costs, "what")
+    text = "US dollars that providers were paid for answers whose price is known."
+    yield _Counter("ledger_upstream_usd_total", text, {"": money.get("upstream", 0)})
 
 
 def plain_stats(stats: Stats) -> dict[str, Any]:

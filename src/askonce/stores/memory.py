@@ -20,6 +20,7 @@ from typing import Literal
 from askonce.records import Entry, Key, Selection, Shape, Usage
 from askonce.stores.eviction import GreedyDual, Policy, Resident, S3Fifo
 from askonce.stores.plain import PlainStore
+from askonce.stores.tallying import tallied
 
 Eviction = Literal["s3-fifo", "gdsf"]
 
@@ -214,11 +215,9 @@ class MemoryStore(PlainStore):
             if self._epochs.agree(held.entry.tags):
                 yield held.entry
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
         with self._guard:
-            for name, count in add.items():
-                self._tallies[name] = self._tallies.get(name, 0) + count
-            return dict(self._tallies)
+            return tallied(self._tallies, add, under)
 
     async def pepper(self) -> bytes:
         with self._guard:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from askonce.errors import StoreError
 from askonce.records import Damage, Entry, Key, Lease, News, Selection
+from askonce.stores.tallying import tallied
 
 _PEPPER = Key("~askonce", "pepper", hashlib.sha256(b"pepper").digest())
 _FOR_GOOD = 1e11  # seconds since the Unix epoch: some three thousand years ahead
@@ -56,11 +57,9 @@ class PlainStore(ABC):
     async def release(self, lease: Lease) -> None:
         return
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
         ours: dict[str, int] = self.__dict__.setdefault("_tallies", {})
-        for name, count in add.items():
-            ours[name] = ours.get(name, 0) + count
-        return dict(ours)
+        return tallied(ours, add, under)
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         return []

@@ -86,17 +86,21 @@ LEARN = """
     SELECT tag, epoch
     FROM counted, unnest($1::bytea[], $2::bigint[]) AS learnt (tag, epoch)
     ON CONFLICT (tag) DO UPDATE SET epoch = excluded.epoch WHERE known.epoch < excluded.epoch"""
-TALLIES = "SELECT name, value FROM {schema}.tallies"
-ADD = """
+_NAMED = "(name >= $1::bytea AND name < $2::bytea OR name >= $3::bytea AND name < $4::bytea)"
+TALLIES = f"SELECT name, value FROM {{schema}}.tallies WHERE {_NAMED}"
+FORGET = "DELETE FROM {schema}.tallies WHERE value = 0 AND name = ANY($1::bytea[])"
+# One statement: where the counters cannot be read, nothing may have been added.
+ADD = f"""
     WITH added AS (
-        INSERT INTO {schema}.tallies AS kept (name, value)
-        SELECT name, value FROM unnest($1::bytea[], $2::bigint[]) AS more (name, value)
+        INSERT INTO {{schema}}.tallies AS kept (name, value)
+        SELECT name, value FROM unnest($5::bytea[], $6::bigint[]) AS more (name, value)
         ORDER BY name
         ON CONFLICT (name) DO UPDATE SET value = kept.value + excluded.value
         RETURNING name, value)
-    SELECT name, value FROM added
+    SELECT name, value FROM added WHERE {_NAMED}
     UNION ALL
-    SELECT name, value FROM {schema}.tallies WHERE name NOT IN (SELECT name FROM added)"""
+    SELECT name, value FROM {{schema}}.tallies
+    WHERE {_NAMED} AND name NOT IN (SELECT name FROM added)"""
 PEPPER = "SELECT pepper FROM {schema}.meta"
 ADOPT = """
     UPDATE {schema}.meta SET pepper = $1::bytea

@@ -29,6 +29,7 @@ from askonce.stores.postgres_statements import (
     BLOBS,
     BUMP,
     EPOCHS,
+    FORGET,
     LEARN,
     NEXT_PAGE,
     PEPPER,
@@ -41,6 +42,7 @@ from askonce.stores.postgres_statements import (
     TALLIES,
     WRITE,
 )
+from askonce.stores.tallying import bounds
 
 _PAGE = 500
 _PAGE_BYTES = 4 << 20
@@ -144,12 +146,15 @@ class PostgresStore(PlainStore):
     async def release(self, lease: Lease) -> None:
         await self._leases.release(lease)
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        named = [raw(name) for name in bounds(under)]
         if add:
-            rows = await self._ask(ADD, [raw(name) for name in add], list(add.values()))
+            rows = await self._ask(ADD, *named, [raw(name) for name in add], list(add.values()))
         else:
-            rows = await self._ask(TALLIES)
-        return {name.decode(): value for name, value in rows}
+            rows = await self._ask(TALLIES, *named)
+            if zeros := [name for name, value in rows if value == 0]:
+                await self._ask(FORGET, zeros)
+        return {name.decode(): value for name, value in rows if value}
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Open every envelope; with `fix` remove those that are not what they should be."""

@@ -16,6 +16,7 @@ Works with Redis from 6.2 and with Valkey. A Redis user needs the keys `PREFIX:*
 
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from askonce.errors import EntryDamaged, StoreError
@@ -29,8 +30,9 @@ from askonce.stores.redis_calls import Call, Caller, command, script
 from askonce.stores.redis_lanes import Lanes
 from askonce.stores.redis_names import Names
 from askonce.stores.redis_routes import Command, route_to, sure
-from askonce.stores.redis_scripts import LEASE, RELEASE, RENEW, WRITE
+from askonce.stores.redis_scripts import ADD, LEASE, RELEASE, RENEW, WRITE
 from askonce.stores.redis_wire import Node, pack
+from askonce.stores.tallying import is_apart
 
 _SCANNED = 256
 _AT_ONCE = 64
@@ -139,11 +141,19 @@ class RedisStore(PlainStore):
 
     # The rest
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
-        name = self._names.tallies
-        calls = [command(b"HINCRBY", name, encoded(word), count) for word, count in add.items()]
-        *_, found = await self._caller.many([*calls, command(b"HGETALL", name)])
-        return {word.decode(): int(count) for word, count in found.items()}
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        names = [self._names.tallies, self._names.ledger]
+        asked = 1 + is_apart(under)
+        if add:
+            words: list[tuple[bytes | str | int, ...]] = [
+                (1 + is_apart(word), encoded(word), count) for word, count in add.items()
+            ]
+            flat = await self._caller.one(script(ADD, names, asked, *chain.from_iterable(words)))
+            found = dict(zip(flat[::2], flat[1::2], strict=True))
+        else:
+            found = await self._caller.one(command(b"HGETALL", names[asked - 1]))
+        start = encoded(under)
+        return {word.decode(): int(n) for word, n in found.items() if word.startswith(start)}
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         damages: list[Damage] = []

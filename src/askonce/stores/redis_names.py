@@ -6,6 +6,7 @@
     PREFIX:{~}:seq                       its latest number     > the books, see `redis_scripts`
     PREFIX:{~}:news                      the stream of changes /
     PREFIX:{~}:tallies                   a hash of counters
+    PREFIX:{~}:ledger                    a hash of those whose names begin with `|`
     PREFIX:{~}:pepper                    32 random bytes
 
 What is in braces decides the slot in a cluster: an entry lives with its lease, and all books
@@ -30,6 +31,7 @@ class Names:
         self.seq = self.home + b"seq"
         self.news = self.home + b"news"
         self.tallies = self.home + b"tallies"
+        self.ledger = self.home + b"ledger"
         self.pepper = self.home + b"pepper"
         self.books = (self.epochs, self.seq, self.news)
 

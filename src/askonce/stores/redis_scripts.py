@@ -177,6 +177,19 @@ return fence
 )
 """KEYS: lease. ARGV: ms. Returns the fence, or nothing while somebody holds the lease."""
 
+ADD = Script(
+    """
+for place = 2, #ARGV, 3 do
+    local hash = KEYS[tonumber(ARGV[place])]
+    local count = redis.call('HINCRBY', hash, ARGV[place + 1], ARGV[place + 2])
+    if count == 0 then redis.call('HDEL', hash, ARGV[place + 1]) end
+end
+return redis.call('HGETALL', KEYS[tonumber(ARGV[1])])
+"""
+)
+"""KEYS: hashes of counters. ARGV: which one is wanted back, then a hash, a name and a number by
+turns. All are added, or none."""
+
 RENEW = Script(
     f"""{_CLOCK}
 local now = clock()

@@ -25,6 +25,7 @@ from askonce.stores.plain import PlainStore
 from askonce.stores.sqlite_file import DatabaseFile
 from askonce.stores.sqlite_pages import BLOBS, IDS, Sealed, distinct, page, sealed_pages
 from askonce.stores.sqlite_schema import FileDamaged, FileForeign, integer, pepper_of, pragma, probe
+from askonce.stores.tallying import bounds
 
 _LOG_PAGES = 1_000
 _BULK_LOG_PAGES = 16_000
@@ -192,14 +193,20 @@ class SqliteStore(PlainStore):
             for entry in self._valid_of(rows):
                 yield entry
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        lowered = [(name,) for name, count in add.items() if count < 0]
         with self._file.writing() if add else self._file.connected() as db:
             db.executemany(
                 "INSERT INTO tallies VALUES (?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
                 add.items(),
             )
-            rows = db.execute("SELECT name, value FROM tallies").fetchall()
+            db.executemany("DELETE FROM tallies WHERE name = ? AND value = 0", lowered)
+            rows = db.execute(
+                "SELECT name, value FROM tallies"
+                " WHERE name >= ? AND name < ? OR name >= ? AND name < ?",
+                bounds(under),
+            ).fetchall()
             return {name: integer(value) for name, value in rows}
 
     async def check(self, *, fix: bool = False) -> list[Damage]:

@@ -71,8 +71,8 @@ class ThreadedStore:
     async def release(self, lease: Lease) -> None:
         await self._run(lambda: self._store.release(lease))
 
-    async def tallies(self, add: Mapping[str, int]) -> dict[str, int]:
-        return await self._run(lambda: self._store.tallies(add))
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        return await self._run(lambda: self._store.tallies(add, under))
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         return await self._run(lambda: self._store.check(fix=fix))

@@ -1,0 +1,54 @@
+"""The door `GET /askonce/savings`: what was saved, for whoever may hear of it.
+
+Where `[admin]` has a token, only who shows it hears anything, and then everything. Where there is
+none, everybody hears the sums of each day, and nobody the name of a tenant.
+"""
+
+from urllib.parse import parse_qs
+
+import msgspec
+
+from askonce.arguments import days as read_days
+from askonce.errors import ConfigError, StoreError
+from askonce.gateway.admin import AdminDoors
+from askonce.gateway.messages import Receive, Scope, Sender, headers_of
+from askonce.savings import plain_savings
+from askonce.works import Works
+
+_DAYS = 30
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class SavingsDoor:
+    """Shows the savings of all gateways that share the store."""
+
+    def __init__(self, works: Works, admin: AdminDoors) -> None:
+        self._works = works
+        self._admin = admin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            await send.refuse(405, "method", "this is asked with GET")
+            return
+        named = self._admin.is_admin(headers_of(scope))
+        if self._admin.exists and not named:
+            why = "this names tenants; show the admin token: Authorization: Bearer …"
+            await send.refuse(401, "unauthorized", why, [(b"www-authenticate", b"Bearer")])
+            return
+        try:
+            days = _days(scope.get("query_string", b""))
+            savings = await self._works.savings_in_thread(days)
+        except ConfigError as error:
+            await send.refuse(400, "bad-days", str(error))
+            return
+        except StoreError:
+            await send.refuse(503, "store", "the store cannot say what was saved now")
+            return
+        body = _encode(plain_savings(savings if named else savings.nameless()))
+        await send.whole(200, [(b"content-type", b"application/json")], body)
+
+
+def _days(query: bytes) -> int:
+    """How many days are asked for. Raises ConfigError."""
+    given = parse_qs(query.decode("latin-1")).get("days", [str(_DAYS)])[-1]
+    return read_days(int(given) if given.isascii() and given.isdigit() and len(given) < 9 else 0)
