@@ -84,6 +84,7 @@ STORY = {
     "recording",
     "remembering",
     "reply",
+    "running",
     "runtimes",
     "shadowing",
     "shelf",

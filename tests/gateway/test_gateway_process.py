@@ -42,16 +42,13 @@ class Gateway:
 
     def __init__(self, folder: Path, provider: str, *, largest_file: int | None = None) -> None:
         self.folder = folder
-        self.environ = (
-            {k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")}
-            | {
-                "ASKONCE_SEMANTIC__MODE": "off",  # ten thousand writes would each be embedded
-                "ASKONCE_PROVIDERS__OPENAI__BASE_URL": provider,
-                "ASKONCE_PROVIDERS__ANTHROPIC__BASE_URL": provider,
-                "ASKONCE_STORE__URL": "sqlite:answers.db",
-                "ASKONCE_GATEWAY__DRAIN": "20s",
-            }
-        )
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")} | {
+            "ASKONCE_SEMANTIC__MODE": "off",  # ten thousand writes would each be embedded
+            "ASKONCE_PROVIDERS__OPENAI__BASE_URL": provider,
+            "ASKONCE_PROVIDERS__ANTHROPIC__BASE_URL": provider,
+            "ASKONCE_STORE__URL": "sqlite:answers.db",
+            "ASKONCE_GATEWAY__DRAIN": "20s",
+        }
         self._largest_file = largest_file
         self.url = ""
 
