@@ -15,10 +15,14 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
+
+from askonce.running import Bell as Bell
+from askonce.running import Labor as Labor
+from askonce.running import Runtime as Runtime
+from askonce.running import Work as Work
 
 T = TypeVar("T")
-Work = Callable[[], Coroutine[Any, Any, None]]
 
 _ROUNDS = 3
 """Work behind may leave more of it; but whoever settles waits for no end of other callers."""
@@ -69,70 +73,6 @@ def _free_leaves() -> None:
 
 
 os.register_at_fork(before=_hold_leaves, after_in_parent=_free_leaves, after_in_child=_free_leaves)
-
-
-class Bell(Protocol):
-    """Rung once; wakes the one who waits for it."""
-
-    def ring(self) -> None: ...
-
-    async def heard(self, patience: float | None) -> bool:
-        """Wait until it rings; False if `patience` seconds passed first."""
-
-
-class Labor(Protocol):
-    """Work under way that outlives whoever started it."""
-
-    async def done(self) -> None:
-        """Wait for the end. Being cancelled here does not cancel the work."""
-
-    async def stop(self) -> None:
-        """Cancel it and wait until it has ended."""
-
-
-class Runtime(Protocol):
-    """What the story needs of the outside world's time and threads."""
-
-    interrupts: bool
-    """Does `within` end what takes too long?"""
-
-    def now(self) -> float:
-        """Seconds since the Unix epoch."""
-
-    def tick(self) -> float:
-        """Seconds on a clock that never jumps."""
-
-    def chance(self) -> float:
-        """A random number above 0 and up to 1."""
-
-    def place(self) -> object:
-        """Where flights can be shared: one event loop, or all threads of a process."""
-
-    def guard(self) -> AbstractContextManager[Any]:
-        """A lock for a few statements; never held across an `await`."""
-
-    def turnstile(self) -> AbstractAsyncContextManager[Any]:
-        """Lets callers of one place in one at a time; may be held across an `await`."""
-
-    def bell(self) -> Bell:
-        """A bell that is rung in the place where it is heard."""
-
-    def far_bell(self) -> Bell:
-        """A bell that any thread may ring."""
-
-    def start(self, work: Work) -> Labor: ...
-
-    def behind(self, work: Work) -> None:
-        """Do the work after the caller was answered."""
-
-    async def pause(self, seconds: float) -> None:
-        """Let time pass, and others work."""
-
-    async def within(self, seconds: float, work: Awaitable[T]) -> T:
-        """The work's result; TimeoutError after `seconds` where work can be interrupted."""
-
-    async def settle(self) -> None:
-        """Wait for all work behind."""
 
 
 class _Event:

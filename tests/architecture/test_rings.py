@@ -90,6 +90,7 @@ STORY = {
     "recording",
     "remembering",
     "reply",
+    "running",
     "runtimes",
     "shadowing",
     "shelf",
