@@ -199,6 +199,10 @@ def test_a_request_as_it_was_sent() -> None:
     automatic = request | {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
     ask = ask_of(render(automatic, "messages", rule=OPUS), DEFAULT_RATE, 5.0)
     assert (ask.implicit, ask.ttl) == (True, "1h")
+    # An explicit breakpoint without a lifetime is for 5 minutes, and nothing behind it for more.
+    assert fates(OPUS, ask)[0][1].keys() == {"5m"}
+    older = {"model": "gpt-5.4", "prompt_cache_retention": "24h", "messages": []}
+    assert ask_of(render(older, "chat", rule=OLD), DEFAULT_RATE, 0).ttl == "24h"
     chat = {"model": "gpt-5.6-sol", "prompt_cache_options": {"mode": "explicit"}, "messages": []}
     assert ask_of(render(chat, "chat", rule=SOL), DEFAULT_RATE, 0).implicit is False
 

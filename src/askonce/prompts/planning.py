@@ -14,7 +14,6 @@ that is walked once: O(k m |t|) rather than O(k m² |t|²).
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from itertools import accumulate
 
 import msgspec
 
@@ -134,7 +133,12 @@ def _lifetimes(rule: Rule, alive: Mapping[str, Sequence[float]], dialect: str) -
 def _prices(rule: Rule, ttl: str, alive: Sequence[float]) -> list[float]:
     """g_t(i): no prefix is alive more often than a shorter one."""
     write, read = float(rule.ttls[ttl].write), float(rule.read)
-    return [write - (write - read) * min(max(one, 0.0), 1.0) for one in accumulate(alive, min)]
+    fall, prices, least = write - read, [], 1.0
+    for share in alive:
+        if share < least:
+            least = max(share, 0.0)
+        prices.append(write - fall * least)
+    return prices
 
 
 def _worth_trying(

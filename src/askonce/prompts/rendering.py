@@ -100,7 +100,8 @@ def _asked(request: dict[str, Any], dialect: str, key_field: str) -> Asked:
     options = request.get("prompt_cache_options")
     options = options if isinstance(options, dict) else {}
     key = request.get(key_field or "prompt_cache_key")
-    return Asked(automatic, _word(options.get("mode")), _word(options.get("ttl")), _word(key))
+    ttl = _word(options.get("ttl")) or _word(request.get("prompt_cache_retention"))
+    return Asked(automatic, _word(options.get("mode")), ttl, _word(key))
 
 
 def _word(value: Any) -> str:

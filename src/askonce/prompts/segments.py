@@ -9,6 +9,7 @@ import enum
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -61,16 +62,15 @@ class Segment(msgspec.Struct, frozen=True):
     @property
     def frame(self) -> bytes:
         """What sets this block apart from the one before it in the stream."""
-        return f"\x1e{self.kind.value}\x1f{self.role}\x1f{self.form}\x1f".encode(
-            errors="surrogatepass"
-        )
+        return _frame(self.kind, self.role, self.form)
 
 
 class Asked(msgspec.Struct, frozen=True):
     """What a request itself says about the provider's cache, beside the markers of its blocks.
 
     `automatic` is a marker at the request's top level (Anthropic); `mode` and `ttl` are OpenAI's
-    `prompt_cache_options`, `key` whatever field routes or isolates.
+    `prompt_cache_options` (or its older `prompt_cache_retention`), `key` whatever field routes or
+    isolates.
     """
 
     automatic: Marker | None = None
@@ -109,12 +109,18 @@ def prefix_digests(segments: Iterable[Segment], scope: bytes = b"") -> list[byte
     makes the digests keyed hashes.
     """
     chained, digests = hashlib.blake2b(key=scope, digest_size=16), []
+    update, digest = chained.update, chained.digest
     for segment in segments:
-        chained.update(segment.frame)
-        chained.update(len(segment.data).to_bytes(8, "big"))
-        chained.update(segment.data)
-        digests.append(chained.digest())
+        data = segment.data
+        update(_frame(segment.kind, segment.role, segment.form) + len(data).to_bytes(8, "big"))
+        update(data)
+        digests.append(digest())
     return digests
+
+
+@lru_cache(maxsize=4096)
+def _frame(kind: Kind, role: str, form: str) -> bytes:
+    return f"\x1e{kind.value}\x1f{role}\x1f{form}\x1f".encode(errors="surrogatepass")
 
 
 def json_bytes(value: Any) -> bytes:
@@ -130,9 +136,11 @@ def text_bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-def pointed(*parts: str | int) -> str:
-    """A JSON pointer."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
+def pointed(name: str, number: int | None = None) -> str:
+    """A JSON pointer to a member, or to one of its items."""
+    if "~" in name or "/" in name:
+        name = name.replace("~", "~0").replace("/", "~1")
+    return f"/{name}" if number is None else f"/{name}/{number}"
 
 
 class SegmentWriter:

@@ -247,7 +247,9 @@ def effective_marks(ask: Ask, rule: Rule) -> list[Mark]:
     """
     last = len(ask.blocks) - 1
     default = ask.ttl if ask.ttl in rule.ttls else rule.default_ttl
-    marks = {mark.behind: mark.ttl or default for mark in ask.marks if 0 <= mark.behind <= last}
+    # At OpenAI the request says for how long, at Anthropic each breakpoint does for itself.
+    unsaid = default if rule.looked_up else rule.default_ttl
+    marks = {mark.behind: mark.ttl or unsaid for mark in ask.marks if 0 <= mark.behind <= last}
     if _ends_by_itself(ask, rule):
         ending = (i for i in range(last, -1, -1) if ask.blocks[i].is_endpoint)
         own = next(ending, last) if rule.looked_up else last

@@ -27,8 +27,11 @@ _HALVE_AT = 50_000.0
 """Visits of one kind after which older ones count for less and less."""
 
 _MANY, _MANY_LED, _MOST_LONG = 4, 6, 8
+_NEAR_END = (0, 1, 2, 2)
+_FAR = 3
 
 Kind = tuple[int, ...]
+"""Seen how often, how near to the end, behind what, in how long a prompt; all in few steps."""
 
 
 class _Seen:
@@ -93,7 +96,7 @@ class Visits:
         self._levels: dict[Kind, list[_Tally]] = {}
         self._shares: dict[Kind, list[float]] = {}
         self._waiting: tuple[deque[tuple[Hashable, _Seen]], ...] = tuple(
-            deque() for _ in self._steps
+            deque(maxlen=most) for _ in self._steps
         )
 
     def __len__(self) -> int:
@@ -103,13 +106,15 @@ class Visits:
         """A request with these prefixes, the shortest first, came at this time."""
         self._grow_older(at)
         last, lead = len(digests) - 1, self._lead(digests)
+        long = min(last.bit_length(), _MOST_LONG)
         for number, digest in enumerate(digests):
             before = self._seen.pop(digest, None)  # put back at the end: the oldest stands first
             if before is None:
                 count, came = 1, [0] * len(self._seconds)
             else:
                 count, came = before.count + 1, self._follow(before, at)
-            kind = _kind(count, last - number, lead, last)
+            near = _FAR if last - number > _FAR else _NEAR_END[last - number]
+            kind = (min(count, _MANY), near, lead, long)
             for tally in self._tallies_of(kind):
                 tally.reached[0] += 1
                 if tally.reached[0] > _HALVE_AT:
@@ -126,12 +131,14 @@ class Visits:
         The request itself must not have been counted by `visit` yet.
         """
         last, lead = len(digests) - 1, self._lead(digests)
+        long = min(last.bit_length(), _MOST_LONG)
         highest = [1.0] * len(self._seconds)
         shares: list[list[float]] = [[] for _ in self._seconds]
         for number, digest in enumerate(digests):
             seen = self._seen.get(digest)
             count = 1 if seen is None else seen.count + 1
-            alike = self._alike(_kind(count, last - number, lead, last))
+            near = _FAR if last - number > _FAR else _NEAR_END[last - number]
+            alike = self._alike((min(count, _MANY), near, lead, long))
             for which, end in enumerate(self._ends):
                 share = alike[end]
                 if seen is not None and seen.count > 1:
@@ -207,9 +214,3 @@ class Visits:
                 if step + 1 < len(self._waiting):
                     self._waiting[step + 1].append((digest, seen))
         self._shares.clear()
-
-
-def _kind(count: int, from_end: int, lead: int, length: int) -> Kind:
-    """Seen how often, how near to the end of the prompt, in which kind of prompt; in few steps."""
-    near = 3 if from_end > 3 else (0, 1, 2, 2)[from_end]
-    return (min(count, _MANY), near, lead, min(length.bit_length(), _MOST_LONG))
