@@ -1,0 +1,59 @@
+"""Families: requests whose tools and instructions are variants of each other, as one route's are.
+
+A prompt belongs to the family that it shares the most of its head with, counted in pairs of words
+in which no digit stands. So a date, a name or one more tool does not found a family of its own.
+"""
+
+import re
+from collections import Counter
+
+from askonce.prompts.segments import Kind, Segment
+
+_WORDS = re.compile(rb"[A-Za-z\x80-\xff_]+")
+_ALIKE = 0.4
+"""From which part of the smaller head on two heads are of one family."""
+
+_FEW = 8  # pairs of words that say too little about a head
+
+
+class Families:
+    """Tells which family a head belongs to; families are numbered as they are met."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+        self._members: dict[tuple[str, int], list[int]] = {}
+        self._sizes: list[int] = []
+        self._plain: dict[str, int] = {}
+
+    def family(self, scope: str, segments: tuple[Segment, ...]) -> int:
+        """The family of a prompt, within a scope (a tenant's requests to one endpoint)."""
+        head = b"\n".join(
+            segment.data
+            for segment in segments
+            if segment.kind in (Kind.TOOL, Kind.SYSTEM) or segment.pointer == "/instructions"
+        )
+        key = hash((scope, head))
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._find(scope, head)
+        return found
+
+    def _find(self, scope: str, head: bytes) -> int:
+        words = _WORDS.findall(head)
+        pairs = {hash(pair) for pair in zip(words, words[1:], strict=False)}
+        if len(pairs) < _FEW:
+            if scope not in self._plain:
+                self._plain[scope] = self._new(pairs)
+            return self._plain[scope]
+        votes = Counter(one for pair in pairs for one in self._members.get((scope, pair), ()))
+        for family, shared in votes.most_common(3):
+            if shared >= max(_FEW // 2, _ALIKE * min(len(pairs), self._sizes[family])):
+                return family
+        family = self._new(pairs)
+        for pair in pairs:
+            self._members.setdefault((scope, pair), []).append(family)
+        return family
+
+    def _new(self, pairs: set[int]) -> int:
+        self._sizes.append(len(pairs))
+        return len(self._sizes) - 1
