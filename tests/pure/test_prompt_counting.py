@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.prompts.counting import BYTES_PER_TOKEN, DEFAULT_RATE, TokenCounter
@@ -43,6 +43,7 @@ def test_what_cannot_be_teaches_nothing() -> None:
     assert counter.error("m", []) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10_000)))
 def test_cumulative_tokens_never_fall(sizes: list[int]) -> None:
     ends = DEFAULT_RATE.cumulative(sizes)

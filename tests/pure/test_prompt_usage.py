@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.prompts.usage import ReportedUsage, read_usage
@@ -345,6 +345,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     events=st.lists(JSON, max_size=4),
     api=st.sampled_from(["chat", "responses", "messages", "gemini", "converse", "ollama", "?"]),
