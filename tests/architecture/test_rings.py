@@ -100,6 +100,7 @@ ROOTS = {
     "prompt_rules",
     "rack",
     "semantic_rack",
+    "token_prices",
     "works",
 }
 FACES = {"__init__", "cli", "gateway", "integrations", "transport"}

@@ -81,13 +81,9 @@ def _changed_blocks(a: Side, b: Side, block: int) -> Divergence:
         cause = Cause.UNKNOWN if _is_instruction(b, block) else Cause.HISTORY_EDITED
         return Divergence(cause, 0.7, pointer, before, text, 0, lost)
     if _is_compacted(shape_a, shape_b, block):
-        pointer, lost = shape_b.places[block].pointer, shape_b.total - _before(shape_b, block)
+        pointer, lost = shape_b.places[block].pointer, shape_b.total - shape_b.before(block)
         return Divergence(Cause.COMPACTED, 0.8, pointer, _text(a, block), _text(b, block), 0, lost)
     return _replaced(a, b, block, lost)
-
-
-def _before(shape: Shape, block: int) -> int:
-    return shape.tokens[block - 1] if block else 0
 
 
 def _text(side: Side, block: int) -> str:
@@ -164,7 +160,7 @@ def _is_compacted(a: Shape, b: Shape, block: int) -> bool:
     if block >= len(b) or b.places[block].kind is not Kind.MESSAGE:
         return False
     gone = sum((Counter(a.hashes[block:]) - Counter(b.hashes[block:])).values())
-    before, after = a.total - _before(a, block), b.total - _before(b, block)
+    before, after = a.total - a.before(block), b.total - b.before(block)
     return gone >= 3 and after < 0.6 * before and b.hashes[block] not in a.hashes
 
 

@@ -6,6 +6,7 @@ in which no digit stands. So a date, a name or one more tool does not found a fa
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 from askonce.prompts.segments import Kind, Segment
 
@@ -40,7 +41,7 @@ class Families:
 
     def _find(self, scope: str, head: bytes) -> int:
         words = _WORDS.findall(head)
-        pairs = {hash(pair) for pair in zip(words, words[1:], strict=False)}
+        pairs = {hash(pair) for pair in pairwise(words)}
         if len(pairs) < _FEW:
             if scope not in self._plain:
                 self._plain[scope] = self._new(pairs)

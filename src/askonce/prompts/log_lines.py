@@ -42,6 +42,10 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     duration: float | None = None  # seconds
 
+    def without_bodies(self) -> "LogLine":
+        """The same without what takes memory."""
+        return msgspec.structs.replace(self, request={}, response=None)
+
     @property
     def model(self) -> str:
         """What the request names; a gateway of Gemini's has it in the path and logs it beside."""

@@ -4,11 +4,10 @@ The text itself is kept elsewhere and looked at only where two prompts part.
 """
 
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from askonce.prompts.segments import Asked, Kind, Rendered
-
-Tokens = array[int]
+from askonce.prompts.segments import Kind, Segment
 
 
 class Place(NamedTuple):
@@ -26,16 +25,18 @@ class Shape:
     has up to there, a hash of it alone, and one of everything up to its end."""
 
     __slots__ = (
-        "asked", "chained", "ends", "hashes", "line", "places", "ready", "session", "text",
-        "tokens", "ts",
+        "chained", "ends", "family", "hashes", "line", "places", "ready", "session",
+        "text", "tokens", "ts",
     )  # fmt: skip
 
-    def __init__(self, line: int, ts: float, ready: float, session: str | None) -> None:
+    def __init__(
+        self, line: int, ts: float, ready: float, session: str | None, family: int
+    ) -> None:
+        self.family = family
         self.line = line
         self.ts = ts
         self.ready = ready
         self.session = session
-        self.asked = Asked()
         self.text = -1
         self.places: tuple[Place, ...] = ()
         self.ends = array("Q")
@@ -48,6 +49,10 @@ class Shape:
 
     def tokens_of(self, block: int) -> int:
         return self.tokens[block] - (self.tokens[block - 1] if block else 0)
+
+    def before(self, block: int) -> int:
+        """Tokens before a block."""
+        return self.tokens[block - 1] if block else 0
 
     @property
     def total(self) -> int:
@@ -67,20 +72,20 @@ class Shaping:
 
     def __init__(self) -> None:
         self._places: dict[Place, Place] = {}
-        self._asked: dict[Asked, Asked] = {}
 
-    def shape(self, shape: Shape, rendered: Rendered, tokens: list[int], scope: str) -> bytes:
-        """Fill in a shape; returns the prompt's text."""
+    def shape(
+        self, shape: Shape, segments: Sequence[Segment], tokens: Sequence[int], scope: str
+    ) -> bytes:
+        """Fill in a shape; `tokens` are those up to each block's end. Returns the text."""
         pieces: list[bytes] = []
         places: list[Place] = []
-        chained, end, total = hash(scope), 0, 0
-        for segment, count in zip(rendered.segments, tokens, strict=True):
+        chained, end = hash(scope), 0
+        for segment, total in zip(segments, tokens, strict=True):
             frame = segment.frame
             place = Place(segment.kind, segment.role, segment.form, segment.pointer, len(frame))
             places.append(self._places.setdefault(place, place))
             pieces += (frame, segment.data)
             end += len(frame) + len(segment.data)
-            total += count
             alone = hash((frame, segment.data))
             chained = hash((chained, alone))
             shape.ends.append(end)
@@ -88,7 +93,6 @@ class Shaping:
             shape.hashes.append(alone)
             shape.chained.append(chained)
         shape.places = tuple(places)
-        shape.asked = self._asked.setdefault(rendered.asked, rendered.asked)
         return b"".join(pieces)
 
 

@@ -73,7 +73,29 @@ def _whole_change(a: str, b: str) -> tuple[Cause, float] | None:
         return Cause.UNICODE, 1.0
     if a.split() == b.split():
         return Cause.WHITESPACE, 1.0
+    within = _first_texts(a, b)
+    if within is not None:
+        return _whole_change(*within)
     return _serialized_anew(a, b) or _reordered(a, b)
+
+
+def _first_texts(a: str, b: str) -> tuple[str, str] | None:
+    """The first texts that differ within two JSON objects, such as the arguments of a call."""
+    if a[:1] != "{" or b[:1] != "{":
+        return None
+    try:
+        values = [(json.loads(a), json.loads(b))]
+    except (ValueError, RecursionError):
+        return None
+    while values:
+        x, y = values.pop()
+        if isinstance(x, str) and isinstance(y, str) and x != y:
+            return x, y
+        if isinstance(x, dict) and isinstance(y, dict):
+            values += reversed([(x[name], y[name]) for name in x if name in y])
+        elif isinstance(x, list) and isinstance(y, list):
+            values += reversed(list(zip(x, y, strict=False)))
+    return None
 
 
 def _composed(text: str) -> str:

@@ -38,11 +38,19 @@ class PrefixTrie:
 
     def add(self, scope: str, text: bytes, visitor: int) -> Match | None:
         """Enter a prompt; what it shares with those of the same scope, None if not a block."""
+        return self.visit(self.nodes(scope, text), visitor)
+
+    def nodes(self, scope: str, text: bytes) -> list[int]:
+        """The node at the end of each whole block."""
         chained = hash(scope)
         nodes = []
         for end in range(BLOCK, len(text) + 1, BLOCK):
             chained = hash((chained, text[end - BLOCK : end]))
             nodes.append(chained)
+        return nodes
+
+    def visit(self, nodes: list[int], visitor: int) -> Match | None:
+        """Come by these nodes, and remember whoever did."""
         # A node that is known has known nodes before it.
         blocks = bisect_left(nodes, True, key=lambda node: node not in self._latest)
         match = Match(self._latest[nodes[blocks - 1]], blocks) if blocks else None
