@@ -28,6 +28,7 @@ from bench import (
     moving,
     outage,
     processes,
+    prompt_logs,
     propagation,
     redis_hits,
     search,
@@ -115,6 +116,7 @@ def _parts() -> dict[str, Part]:
             lambda quick: search.measure((10_000, 100_000)) if quick else search.measure(),
             (redis,),
         ),
+        "prompt-logs": Part(lambda quick: prompt_logs.measure(10_000 if quick else 100_000)),
         "cluster": Part(lambda quick: cluster.measure(10 if quick else 30), (redis,)),
     }
 

@@ -11,6 +11,8 @@ from itertools import pairwise
 from askonce.prompts.segments import Kind, Segment
 
 _WORDS = re.compile(rb"[A-Za-z\x80-\xff_]+")
+_DIGITS = re.compile(rb"\d+")
+_LONGEST = 40_000  # bytes of a head that are looked at
 _ALIKE = 0.4
 """From which part of the smaller head on two heads are of one family."""
 
@@ -36,7 +38,12 @@ class Families:
         key = hash((scope, head))
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self._find(scope, head)
+            # Most of what changes is a number or has some in it.
+            numberless = hash((scope, _DIGITS.sub(b"0", head)))
+            found = self._known.get(numberless)
+            if found is None:
+                found = self._known[numberless] = self._find(scope, head[:_LONGEST])
+            self._known[key] = found
         return found
 
     def _find(self, scope: str, head: bytes) -> int:

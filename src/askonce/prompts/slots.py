@@ -18,6 +18,10 @@ _EDGE = re.compile(r"[^\s\"'<>()\[\]{},;]*\Z")
 _HEAD = re.compile(r"[^\s\"'<>()\[\]{},;]*")
 
 
+_PLAIN = {Cause.DATE, Cause.UUID, Cause.EMAIL, Cause.REQUEST_ID, Cause.COUNTER}
+"""What needs no second look where nothing else differs."""
+
+
 class Slot(NamedTuple):
     """Where two texts differ first and what stands there; places count characters.
 
@@ -38,19 +42,28 @@ def find_slot(a: str, b: str, *, conversation: bool = False) -> Slot:
     `conversation` says that they are a turn of it, not instructions.
     """
     start = first_difference(a, b)
+    end_a, end_b = in_step_again(a, b, start)
+    slot = _slot_between(a, b, start, (end_a, end_b))
+    spaces_only = "".join(slot.a.split()) == "".join(slot.b.split())
+    if slot.cause in _PLAIN and not spaces_only and a[end_a:] == b[end_b:]:
+        return slot._replace(recovered=len(b) - end_b)
     whole = _whole_change(a, b)
     if whole is not None:
         cause, confidence = whole
         return Slot(cause, confidence, start, *_shown(a, b, start), len(b) - start)
-    end_a, end_b = in_step_again(a, b, start)
     recovered = common(a, b, end_a, end_b)
+    unsure = slot.cause is Cause.UNKNOWN and not conversation and recovered > 0
+    return slot._replace(recovered=recovered, confidence=0.5 if unsure else slot.confidence)
+
+
+def _slot_between(a: str, b: str, start: int, ends: tuple[int, int]) -> Slot:
+    """The words that the spans which differ are part of, and what they hold."""
+    end_a, end_b = ends
     begin = start - len(_matched(_EDGE, a[max(0, start - 80) : start]))
     span_a = a[begin:end_a] + _matched(_HEAD, a[end_a : end_a + 80])
     span_b = b[begin:end_b] + _matched(_HEAD, b[end_b : end_b + 80])
     cause, confidence = kind_of(span_a, span_b, b[max(0, begin - 60) : begin])
-    if cause is Cause.UNKNOWN and not conversation and recovered:
-        confidence = 0.5
-    return Slot(cause, confidence, begin, span_a, span_b, recovered)
+    return Slot(cause, confidence, begin, span_a, span_b, 0)
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> str:

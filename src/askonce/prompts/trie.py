@@ -13,7 +13,8 @@ from typing import NamedTuple
 BLOCK = 256
 """Bytes of one block."""
 
-_PACKED = 1024  # from how many bytes on a text is kept compressed
+_PACKED = 1024  # from how many bytes on a text is worth compressing
+_ROOM = 256 << 20  # bytes; from there on texts are kept compressed
 
 
 class Match(NamedTuple):
@@ -63,6 +64,7 @@ class Texts:
 
     def __init__(self) -> None:
         self._tails: list[bytes] = []
+        self._bytes = 0
         self._parents = array("q")
         self._shared = array("q")
         self._lengths = array("q")
@@ -73,7 +75,11 @@ class Texts:
     def add(self, text: bytes, parent: int = -1, shared: int = 0) -> int:
         """Keep a text whose first `shared` bytes are those of the text `parent`."""
         tail = text[shared:]
-        tail = b"\x01" + zlib.compress(tail, 1) if len(tail) >= _PACKED else b"\x00" + tail
+        self._bytes += len(tail)
+        if len(tail) >= _PACKED and self._bytes > _ROOM:
+            tail = b"\x01" + zlib.compress(tail, 1)
+        else:
+            tail = b"\x00" + tail
         self._tails.append(tail)
         self._parents.append(parent)
         self._shared.append(shared)
