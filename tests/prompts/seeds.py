@@ -1,4 +1,4 @@
-"""Seeds: logs with one known cause each, and logs with none, the same every time.
+"""Seeds: logs with one known cause each, the same every time.
 
 A seed changes one thing between requests that would otherwise share a prefix. It knows the cause,
 the pointer and the byte of the block at which an analyzer has to find it.
@@ -354,7 +354,7 @@ def _breakpoints() -> Iterator[Seed]:
         yield pair("appended", first, second, Cause.APPENDED, _Pointers(dialect)(first, 0), byte)
 
 
-# Everything, and nothing
+# All of them
 
 
 def seeds() -> list[Seed]:
@@ -364,25 +364,3 @@ def seeds() -> list[Seed]:
         for part in (slots, tools, parameters, history):
             found += part(dialect)
     return [*found, *rules()]
-
-
-def clean() -> list[Seed]:
-    """Logs in which nothing is lost: conversations that grow, and questions that share a head."""
-    found = []
-    for dialect in DIALECTS:
-        grown = [
-            line(prompt(dialect, ("clean", n), turns=turns), 40 * turns + 3 * n, session=f"s{n}")
-            for n in range(6)
-            for turns in range(1, 9)
-        ]
-        grown.sort(key=lambda one: one["ts"])
-        found.append(Seed("conversations", dialect, grown, None))
-        nameless = [{k: v for k, v in one.items() if k != "session"} for one in grown]
-        found.append(Seed("conversations without a session", dialect, nameless, None))
-        asked = []
-        for n in range(40):
-            one = prompt(dialect, ("asked", n))
-            one.marked = "system"
-            asked.append(line(one, 20 * n))
-        found.append(Seed("questions", dialect, asked, None))
-    return found

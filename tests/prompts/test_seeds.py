@@ -6,7 +6,8 @@ import pytest
 
 from askonce.prompt_rules import load_rules
 from askonce.prompts.analyzing import Analysis
-from tests.prompts.seeds import Seed, clean, seeds
+from tests.prompts.clean_logs import clean
+from tests.prompts.seeds import Seed, seeds
 
 BOOK = load_rules()
 SEEDS = seeds()
