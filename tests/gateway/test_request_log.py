@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from stage import PATIENCE_S, Caller, Exchange, Puppet, gateway, plain_request
 
+from askonce.cli import main
 from askonce.gateway.request_log import api_of
 
 RESPONSES = "/v1/responses"
@@ -68,6 +69,21 @@ def test_a_line_has_the_request_and_the_usage_and_no_credential(
     assert line["tenant"]
     assert "secret" not in file.read_text()
     assert file.stat().st_mode & 0o077 == 0
+
+
+def test_the_log_can_be_analyzed(
+    http: httpx2.Client, puppet: Puppet, url: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    puppet.act = answer
+    for number in range(2):
+        Caller(http, url).chat(f"Question {number}")
+    logged(file, 2)
+
+    assert main(["prompts", "analyze", str(file), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (route,) = report["routes"]
+    assert (route["provider"], route["requests"], route["with_usage"]) == ("openai", 2, 2)
+    assert report["bad_lines"] == []
 
 
 def test_a_stream_that_is_passed_on_is_logged_too(puppet: Puppet, url: str, file: Path) -> None:

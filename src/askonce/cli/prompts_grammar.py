@@ -33,7 +33,7 @@ LOG has one JSON object a line, plain or gzip:
   {"ts": seconds, "provider": ..., "api": "chat|responses|messages|gemini",
    "request": {...}, "response": {"usage": ...}, "session": ..., "tenant": ...}
 
-The last three may be missing. The gateway writes such a log, see [log].
+The last three may be missing. The gateway writes such a log: [log] requests.
 For each route it tells what the provider reported, what its rules make of the
 requests as they were sent, and what markers, and another layout, could
 achieve; and for each cause where it is, what it cost and what mends it. A line

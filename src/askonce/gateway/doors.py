@@ -100,7 +100,7 @@ class Doors:
             self._origins[route.provider.name],
             path,
             self._credited(scope["headers"]),
-            lambda: self._log.tape(path_text, route.provider.name, namespace, shown),
+            lambda: self._log.tape(path_text, route.provider, namespace, shown),
         )
 
         async def answer() -> None:
@@ -154,7 +154,7 @@ class Doors:
         shown = headers_of(scope)
         named = {n.decode("latin-1"): value.decode("latin-1") for n, value in shown.items()}
         tenant = await self._works.identify(self._works.suspending.desk, named)
-        return self._log.tape(path, route.provider.name, tenant, shown)
+        return self._log.tape(path, route.provider, tenant, shown)
 
     async def _unless_gone(
         self,

@@ -17,7 +17,7 @@ import msgspec
 from askonce.accounting import Ledger
 from askonce.boundary import Boundary
 from askonce.runtimes import InThread, Runtime
-from askonce.setting_tables import Log
+from askonce.setting_tables import Log, Provider
 from askonce.sse import Splitter
 
 OFF = "off"
@@ -61,13 +61,17 @@ class RequestLog:
         return self._path is not None
 
     def tape(
-        self, path: str, provider: str, tenant: str | None, shown: Mapping[bytes, bytes]
+        self, path: str, provider: Provider, tenant: str | None, shown: Mapping[bytes, bytes]
     ) -> "Tape | None":
         """What records one request on this path; None where there is nothing to log."""
         if self._path is None or (api := api_of(path)) is None:
             return None
-        about: dict[str, Any] = {"ts": round(self._runtime.now(), 3), "provider": provider}
-        about["api"] = api
+        about: dict[str, Any] = {
+            "ts": round(self._runtime.now(), 3),
+            "provider": provider.name,
+            "origin": provider.base_url,
+            "api": api,
+        }
         if (model := _GEMINI.search(path)) is not None:
             about["model"] = model[1]
         if tenant is not None:

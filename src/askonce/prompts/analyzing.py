@@ -107,9 +107,10 @@ class Analysis:
             self.bad.append(bad)
 
     def _prepared(self, line: LogLine) -> Waiting:
-        rule = self._book.rule(line.provider, line.model)
+        known = self._book.provider(line.provider) or self._book.provider(line.origin)
+        rule = None if known is None else self._book.rule(known, line.model)
         rendered = render(line.request, line.api, rule=rule, model=line.model)
-        usage = read_usage(line.response, line.api, line.provider)
+        usage = read_usage(line.response, line.api, known or line.provider)
         if usage is not None:
             if usage.faults:
                 self.complain(BadLine(line.number, f"usage: {usage.faults[0]}", used=True))

@@ -1,7 +1,8 @@
 """The log of requests: one JSON object a line, of which anything may be missing or wrong.
 
 `{"ts": seconds, "provider": ..., "api": ..., "request": {...}, "response": {"usage": ...}?,
-"session"?, "tenant"?, "duration_ms"?}`. What is wrong with a line is told with its number, and
+"session"?, "tenant"?, "duration_ms"?, "origin"?}`; `origin` is the provider's address, which says
+who it is where its name does not. What is wrong with a line is told with its number, and
 whether the rest of the line could be used; nothing here is fatal.
 """
 
@@ -41,6 +42,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     tenant: str | None = None
     duration: float | None = None  # seconds
+    origin: str = ""
 
     def without_bodies(self) -> "LogLine":
         """The same without what takes memory."""
@@ -118,6 +120,7 @@ def _read(found: Mapping[str, Any], number: int) -> tuple[LogLine, BadLine | Non
         session=_name(found.get("session")),
         tenant=_name(found.get("tenant")),
         duration=None if duration is None else max(0.0, duration / 1e3),
+        origin=_name(found.get("origin")) or "",
     )
     return line, bad
 
@@ -166,5 +169,5 @@ def _check_dialect(api: str, request: Mapping[str, Any]) -> None:
         raise Unreadable(f"the request has no `{name}`" if turns is None else f"bad `{name}`")
     for turn in turns:
         role = turn.get("role", "user")
-        if role not in _ROLES[api]:
-            raise Unreadable(f"the role {str(role)[:20]!r} is none of {api}: mixed dialects")
+        if isinstance(role, str) and role not in _ROLES[api]:
+            raise Unreadable(f"the role {role[:20]!r} is none of {api}: mixed dialects")
