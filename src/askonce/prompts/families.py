@@ -16,6 +16,12 @@ _LONGEST = 40_000  # bytes of a head that are looked at
 _ALIKE = 0.4
 """From which part of the smaller head on two heads are of one family."""
 
+_MOST = 500
+"""How many families an endpoint may have; more are no routes but prompts made up each time."""
+
+MIXED = -1
+"""The family of those, which have nothing in common."""
+
 _FEW = 8  # pairs of words that say too little about a head
 
 
@@ -27,6 +33,7 @@ class Families:
         self._members: dict[tuple[str, int], list[int]] = {}
         self._sizes: list[int] = []
         self._plain: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
 
     def family(self, scope: str, segments: tuple[Segment, ...]) -> int:
         """The family of a prompt, within a scope (a tenant's requests to one endpoint)."""
@@ -48,20 +55,36 @@ class Families:
 
     def _find(self, scope: str, head: bytes) -> int:
         words = _WORDS.findall(head)
-        pairs = {hash(pair) for pair in pairwise(words)}
+        pairs = _sampled({hash(pair) for pair in pairwise(words)})
         if len(pairs) < _FEW:
-            if scope not in self._plain:
-                self._plain[scope] = self._new(pairs)
-            return self._plain[scope]
+            return self._plain_family(scope)
         votes = Counter(one for pair in pairs for one in self._members.get((scope, pair), ()))
         for family, shared in votes.most_common(3):
             if shared >= max(_FEW // 2, _ALIKE * min(len(pairs), self._sizes[family])):
                 return family
+        count = self._counts[scope] = self._counts.get(scope, 0) + 1
+        if count > _MOST:
+            return MIXED
         family = self._new(pairs)
         for pair in pairs:
             self._members.setdefault((scope, pair), []).append(family)
         return family
 
+    def _plain_family(self, scope: str) -> int:
+        """The family of heads that say too little to be told apart."""
+        if scope not in self._plain:
+            self._plain[scope] = self._new(set())
+        return self._plain[scope]
+
     def _new(self, pairs: set[int]) -> int:
         self._sizes.append(len(pairs))
         return len(self._sizes) - 1
+
+
+def _sampled(pairs: set[int]) -> set[int]:
+    """At most some hundreds of them: every fourth, or sixteenth, the same ones of every head."""
+    part = 1
+    while len(pairs) > 400:
+        part *= 4
+        pairs = {one for one in pairs if one % part == 0}
+    return pairs

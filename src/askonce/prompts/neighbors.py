@@ -3,6 +3,7 @@
 from collections import deque
 from typing import NamedTuple
 
+from askonce.prompts.families import MIXED
 from askonce.prompts.hindsight import Seen
 from askonce.prompts.shapes import Shape, first_change
 from askonce.prompts.trie import Match
@@ -68,8 +69,8 @@ class Neighbors:
                 return self._near(echo, shape, is_turn=True)
         if seen is not None and seen.blocks >= shape.head:
             return self._near(seen.visitor, shape, is_turn=False)
-        last = self._families.get((scope, family))
-        if match is not None and self._shapes[match.neighbor].family == family:
+        last = None if family == MIXED else self._families.get((scope, family))
+        if match is not None and self._shapes[match.neighbor].family == family != MIXED:
             last = match.neighbor
         return None if last is None else self._near(last, shape, is_turn=False)
 

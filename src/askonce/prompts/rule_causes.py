@@ -96,13 +96,14 @@ def _by_breakpoints(
 ) -> tuple[Cause, int] | None:
     marks = effective_marks(ask, rule)
     last = seen.blocks - 1
+    found = set(looked_up(ask, marks, rule))
     for block in range(last, -1, -1):
         if shape.tokens[block] <= max(fate.read, rule.min_tokens - 1):
             break
         written = entries.of(shape, block)
         if written is None:
             continue
-        if block in set(looked_up(ask, marks, rule)):
+        if block in found:
             gap = Cause.COLD_START if written.ready > shape.ts else Cause.TTL_GAP
             return gap, block
         if any(mark.behind >= block for mark in marks):
