@@ -10,6 +10,7 @@ from askonce.directives import OWN_HEADERS
 from askonce.formats import BY_NAME
 from askonce.gateway.exposition import Latencies, metrics
 from askonce.keys import CACHE_MARKERS, HEADERS_THAT_MATTER, key_of
+from askonce.prompts.causes import FIXES, Cause
 from askonce.records import Because, Outcome
 from askonce.settings import ROUTES, Settings
 from askonce.showing import masked
@@ -28,6 +29,11 @@ def test_every_reason_is_documented_once_and_nothing_else_is() -> None:
 
 def test_every_outcome_is_documented_once_and_nothing_else_is() -> None:
     assert sorted(first_words("docs/reasons.md", "outcome")) == sorted(Outcome)
+
+
+def test_every_cause_of_a_lost_prompt_cache_is_documented_once() -> None:
+    assert sorted(first_words("docs/prompts.md", "cause")) == sorted(Cause)
+    assert set(FIXES) == set(Cause)
 
 
 def test_the_readme_explains_with_words_that_exist() -> None:
