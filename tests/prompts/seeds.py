@@ -277,6 +277,12 @@ def _pictures(base: Prompt, later: Prompt, where: _Pointers) -> Iterator[Seed]:
 
 
 def _orders(dialect: str, where: _Pointers) -> Iterator[Seed]:
+    first, second = prompt(dialect, "stamp"), prompt(dialect, "stamp")
+    for one, day in ((first, 3), (second, 4)):
+        one.turns[0].text = f"It is 2026-11-0{day}. {words('the frame', 400)}"
+    lines = [line(first, 0, session="a"), line(second, 30, session="b")]
+    pointer = where(first, 0)
+    yield Seed("stamp before a frame", dialect, lines, Cause.DATE, pointer, len("It is 2026-11-0"))
     asked = [
         [Turn("user", words(("shot", n), 50)), Turn("assistant", words(("told", n), 50))]
         for n in range(5)

@@ -162,7 +162,7 @@ def _finding(finding: Finding, route: Route, price: Decimal | None, words: Words
         "earlier_line": found.earlier_line,
         "lines": finding.lines[:_SHOWN_LINES],
         "tokens_lost": finding.lost,
-        "usd_lost": _usd(finding.weight, price),
+        "usd_lost": None if route.rule is None else _usd(finding.weight, price),
         "confidence": finding.mean_confidence,
         "fix": finding.fix,
     }

@@ -33,6 +33,11 @@ from askonce.prompts.usage import ReportedUsage, read_usage
 LEAST = 48
 """From how many tokens on something that was lost is worth telling."""
 
+_LEAST_FRAME = 256
+"""From how many tokens on the same words around a stamp are a frame and not a question."""
+
+_FRAME = 600  # bytes at its end
+_STAMPS = {Cause.DATE, Cause.UUID, Cause.REQUEST_ID}
 _MOST_BAD = 1_000
 _ELSEWHERE = "lies at the provider"
 _FIRST_BYTE = 1.0  # seconds after which an answer begins, where a log does not say
@@ -219,10 +224,15 @@ class Analysis:
         other, block = near.shape, near.block
         if block >= len(shape) or (block >= len(other) and near.is_turn):
             return None
-        if not near.is_turn and block >= min(shape.head, other.head):
+        fresh = not near.is_turn and block >= min(shape.head, other.head)
+        if fresh and (block >= len(other) or shape.tokens_of(block) < _LEAST_FRAME):
             return None
         a, b = Side(other, self._texts[other.text]), Side(shape, text)
+        if fresh and a.data(block)[-_FRAME:] != b.data(block)[-_FRAME:]:
+            return None  # another question
         found = diverge(a, b, block)
+        if fresh and (found.cause not in _STAMPS or found.lost < _LEAST_FRAME):
+            return None
         if found.lost < LEAST or (
             found.cause is Cause.APPENDED and (rule is None or rule.matching != "breakpoint")
         ):
