@@ -29,6 +29,7 @@ from bench import (
     moving,
     outage,
     processes,
+    prompt_logs,
     prompt_plans,
     propagation,
     redis_hits,
@@ -118,6 +119,7 @@ def _parts() -> dict[str, Part]:
             (redis,),
         ),
         "decision": Part(lambda quick: decision.measure(10_000 if quick else decision.ENTRIES)),
+        "prompt-logs": Part(lambda quick: prompt_logs.measure(10_000 if quick else 100_000)),
         "prompt-plans": Part(prompt_plans.measure),
         "cluster": Part(lambda quick: cluster.measure(10 if quick else 30), (redis,)),
     }

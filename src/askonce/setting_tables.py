@@ -102,6 +102,17 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Path, ...] = ()
 
 
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests are logged for `askonce prompts`, `off` by default, and how much is kept.
+
+    A file that would grow beyond `max_size` becomes `.1`, and so on up to `keep`.
+    """
+
+    requests: str = "off"
+    max_size: int = 256 * _MiB  # bytes
+    keep: int = 1
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """An upstream; `base_url` is what stands before `/v1`, without a trailing slash."""
 
@@ -142,6 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     semantic: Semantic = Semantic(mode="shadow")
     admin: Admin = Admin()
     ledger: Bookkeeping = Bookkeeping()
+    log: Log = Log()
     named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=default_providers)
     tenants: dict[str, Tenant] = msgspec.field(default_factory=dict)

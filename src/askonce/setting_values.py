@@ -161,6 +161,20 @@ def reasons(value: Any) -> frozenset[Because]:
     return frozenset(Because(word) for word in texts(value))
 
 
+def log_file(value: Any) -> str:
+    """A file's name, or `off`; `file` alone is one of the usual name."""
+    name = text(value)
+    return {"off": "off", "file": "requests.jsonl"}.get(name, name)
+
+
+def few(value: Any) -> int:
+    """A number of things, 0 or more, at most 100."""
+    number = _number(value)
+    if number is None or number != int(number) or not 0 <= number <= 100:
+        raise ValueError("is not a whole number from 0 to 100; write it like 3")
+    return int(number)
+
+
 def secret(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("is not a text; write the key in quotes")

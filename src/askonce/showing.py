@@ -35,6 +35,11 @@ def masked(settings: Settings) -> dict[str, Any]:
         "documents": {"fields": [path.text for path in settings.documents.fields]},
         **_admin(settings.admin),
         "ledger": _ledger(settings.ledger),
+        "log": {
+            "requests": settings.log.requests,
+            "max_size": show_size(settings.log.max_size),
+            "keep": settings.log.keep,
+        },
         "providers": {name: _provider(item) for name, item in settings.providers.items()},
         "tenants": {name: _tenant(item) for name, item in settings.tenants.items()},
         "sources": {source.name: _source(source) for source in settings.sources},

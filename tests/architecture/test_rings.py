@@ -109,6 +109,7 @@ ROOTS = {
     "rack",
     "ruleset",
     "semantic_rack",
+    "token_prices",
     "works",
 }
 FACES = {"__init__", "cli", "gateway", "integrations", "transport"}

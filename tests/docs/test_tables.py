@@ -11,6 +11,7 @@ from askonce.formats import BY_NAME
 from askonce.gateway.exposition import Latencies, metrics
 from askonce.keys import CACHE_MARKERS, HEADERS_THAT_MATTER, key_of
 from askonce.matching import GUARDS
+from askonce.prompts.causes import FIXES, Cause
 from askonce.records import Because, Outcome
 from askonce.settings import ROUTES, Settings
 from askonce.showing import masked
@@ -35,6 +36,11 @@ def test_every_guard_is_documented_once_and_nothing_else_is() -> None:
     assert first_words("docs/semantic.md", "word") == [because.value for because, _ in GUARDS]
     assert "Nineteen small rules" in read("docs/semantic.md")
     assert len(GUARDS) == 19
+
+
+def test_every_cause_of_a_lost_prompt_cache_is_documented_once() -> None:
+    assert sorted(first_words("docs/prompts.md", "cause")) == sorted(Cause)
+    assert set(FIXES) == set(Cause)
 
 
 def test_the_readme_explains_with_words_that_exist() -> None:

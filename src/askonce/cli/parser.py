@@ -9,6 +9,7 @@ from askonce.cli.grammar import add as _add
 from askonce.cli.grammar import add_config_option as _add_config_option
 from askonce.cli.grammar import add_json_option as _add_json_option
 from askonce.cli.invalidation_grammar import add_forget, add_invalidate
+from askonce.cli.prompts_grammar import add_prompts
 from askonce.cli.rules_grammar import add_rules
 from askonce.cli.savings_grammar import add_savings
 
@@ -50,6 +51,7 @@ def new_parser() -> Parser:
         add_docs,
         add_rules,
         add_eval,
+        add_prompts,
         _add_config,
     ):
         add(commands)

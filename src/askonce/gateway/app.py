@@ -8,6 +8,7 @@ from askonce.gateway.admin import AdminDoors
 from askonce.gateway.doors import Doors
 from askonce.gateway.exposition import Latencies, metrics, plain_stats
 from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
+from askonce.gateway.request_log import RequestLog
 from askonce.gateway.routes import Routes, has_dot_segments
 from askonce.gateway.savings import SavingsDoor
 from askonce.gateway.upstreams import Connections
@@ -33,7 +34,8 @@ class GatewayApp:
         self._admin = AdminDoors(settings, cache.works)
         self._savings = SavingsDoor(cache.works, self._admin)
         self._latencies = Latencies()
-        self._doors = Doors(settings, cache, connections, self._latencies)
+        self._log = RequestLog(settings.log, cache.works.ledger, cache.works.suspending_runtime)
+        self._doors = Doors(settings, cache, connections, self._latencies, self._log)
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
         self._flushing: Labor | None = None
         self._own = {
@@ -60,6 +62,7 @@ class GatewayApp:
         await self._flushing.stop()
         await self._connections.close()
         await self._cache.aclose()
+        self._log.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _flush(self) -> None:

@@ -22,8 +22,10 @@ from askonce.gateway.messages import (
     body_pieces,
     encoded,
     gone,
+    headers_of,
     whole_body,
 )
+from askonce.gateway.request_log import RequestLog, Tape, api_of, taped
 from askonce.gateway.routes import Route, origin_of
 from askonce.gateway.upstreams import Asker, Connections, arrived, onward, with_credential
 from askonce.identity import CREDENTIALS, bare
@@ -44,7 +46,9 @@ class Doors:
         cache: AsyncCache,
         connections: Connections,
         latencies: Latencies,
+        log: RequestLog,
     ) -> None:
+        self._log = log
         self._max_body = settings.gateway.max_body
         self._works = cache.works
         self._in_time = functools.partial(
@@ -96,6 +100,7 @@ class Doors:
             self._origins[route.provider.name],
             path,
             self._credited(scope["headers"]),
+            lambda: self._log.tape(path_text, route.provider, namespace, shown),
         )
 
         async def answer() -> None:
@@ -114,27 +119,42 @@ class Doors:
         headers = onward(self._credited(shown), keep_encoding=True) + sized
         origin = self._origins[route.provider.name]
         path = _with_query(route.path, scope)
+        tape = await self._tape(scope, route)
 
         async def pass_on() -> None:
             self._works.ledger.answered(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
             self._works.ledger.asked_upstream()
-            body = None if ended is None else body_pieces(receive, ended)
+            body = None if ended is None else taped(body_pieces(receive, ended), tape)
             response = await self._connections.send(scope["method"], origin, path, headers, body)
             try:
                 answered = arrived(response)
+                if tape is not None:
+                    tape.begin(response.status_code, dict(answered))
                 desk, base_url = self._works.suspending.desk, route.provider.base_url
                 desk.heed_groups(base_url, scope["method"], answered)
                 status = cache_status(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
                 kept += [(n, v) for n, v in answered if n == "content-length"]
                 await send.head(response.status_code, encoded(kept))
-                async for piece in response.aiter_raw():
+                async for piece in taped(response.aiter_raw(), tape, asked=False):
                     await send.piece(piece)
                 await send.end()
             finally:
+                if tape is not None:
+                    tape.end()
                 await response.aclose()
 
         await self._unless_gone(send, route, pass_on(), receive, ended)
+
+    async def _tape(self, scope: Scope, route: Route) -> Tape | None:
+        """What logs a request of a dialect that is passed on; None where there is no log."""
+        path = route.path.decode("latin-1")
+        if not self._log.is_on or scope["method"] != "POST" or api_of(path) is None:
+            return None
+        shown = headers_of(scope)
+        named = {n.decode("latin-1"): value.decode("latin-1") for n, value in shown.items()}
+        tenant = await self._works.identify(self._works.suspending.desk, named)
+        return self._log.tape(path, route.provider, tenant, shown)
 
     async def _unless_gone(
         self,

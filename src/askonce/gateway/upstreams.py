@@ -4,11 +4,12 @@ It works one level below an HTTP client: no redirects are followed, no cookies a
 come through as they are.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 import httpx2
 
 from askonce.directives import OWN_HEADERS
+from askonce.gateway.request_log import Tape
 from askonce.gateway.routes import Origin
 from askonce.protocols import Response
 from askonce.records import Call
@@ -118,18 +119,26 @@ class Asker:
         origin: Origin,
         path: bytes,
         headers: Headers,
+        tape: Callable[[], Tape | None] = lambda: None,
     ) -> None:
         self._connections = connections
+        self._tape = tape
         self._origin = origin
         self._path = path
         self._headers = headers
 
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
         headers = onward(self._headers, keep_encoding=raw)
+        tape = self._tape()
         response = await self._connections.send(
             call.method, self._origin, self._path, headers, body
         )
-        return Arrival(response, raw=raw)
+        arrival = Arrival(response, raw=raw)
+        if tape is not None:
+            tape.ask(body)
+            tape.begin(arrival.status, dict(arrival.headers) if raw else {})
+            return Taped(arrival, tape)
+        return arrival
 
 
 class Arrival:
@@ -148,3 +157,25 @@ class Arrival:
 
     async def close(self) -> None:
         await self._response.aclose()
+
+
+class Taped:
+    """A provider's answer that is also logged."""
+
+    def __init__(self, arrival: Arrival, tape: Tape) -> None:
+        self.status = arrival.status
+        self.headers = arrival.headers
+        self._arrival = arrival
+        self._tape = tape
+
+    async def next(self) -> bytes | None:
+        piece = await self._arrival.next()
+        if piece is None:
+            self._tape.end()
+        else:
+            self._tape.answer(piece)
+        return piece
+
+    async def close(self) -> None:
+        self._tape.end()
+        await self._arrival.close()

@@ -139,4 +139,5 @@ def _part(reading: Reading, kind: Kind, pointer: str, part: Any, role: str) -> N
     if form == "text" and part.keys() <= _TOKENS_OF_TEXT:
         # What the provider itself wrote beside a text is not read again.
         part = {"type": named, "text": part.get("text")}
-    reading.text_or_block(kind, pointer, part, role, form or "unknown", markable=named in _MARKABLE)
+    markable = form is not None and named in _MARKABLE
+    reading.text_or_block(kind, pointer, part, role, form or "unknown", markable=markable)
