@@ -99,7 +99,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens of one answer, in the same words for every provider.
 
     `input_tokens` counts the whole prompt, read from a provider's own cache or not. Of the tokens
-    written into it, some may be for an hour or for twelve, which costs more.
+    written to that cache, some may be for one of its longer lifetimes, which cost more.
     """
 
     input_tokens: int = 0

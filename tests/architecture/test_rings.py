@@ -104,6 +104,7 @@ ROOTS = {
     "gateway.__init__",
     "measuring",
     "moving",
+    "prompt_rules",
     "rack",
     "semantic_rack",
     "works",
