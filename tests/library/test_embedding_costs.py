@@ -1,6 +1,7 @@
 """What an embeddings endpoint is paid for is in the ledger: questions, and answers in shadow."""
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -70,10 +71,16 @@ def asked(url: str, mode: Any, **settings: Any) -> Savings:
     semantic = Semantic(mode=mode, embedder=url, threshold=0.9, deadline=timedelta(seconds=20))
     with Cache(semantic=semantic, **{"prices": Prices(), **settings}) as cache:
         cache.put("How do I pay?", "By card.")
+        finish(cache.works.blocking.desk.settle())
         cache.put("How may I pay?", "By card.")
         finish(cache.works.blocking.desk.settle())
         cache.get("How can I pay?")
         finish(cache.works.blocking.desk.settle())
+        assert cache.works.semantic is not None
+        for _ in range(400):  # the index asks too, beside everybody
+            if cache.works.semantic.indexing.ready:
+                break
+            threading.Event().wait(0.05)
         return cache.savings(days=1)
 
 
