@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from askonce.events import Happened
     from askonce.invalidation import Invalidation
     from askonce.layers import Layer
+    from askonce.layouts import PromptLayout
+    from askonce.prompts.settings import Prompts
     from askonce.records import Because, Entry, Key, Outcome, Usage
     from askonce.rules import Rules
     from askonce.semantic import Semantic
@@ -41,6 +43,8 @@ __all__ = [
     "Key",
     "Layer",
     "Outcome",
+    "PromptLayout",
+    "Prompts",
     "Rules",
     "Semantic",
     "Source",
@@ -65,6 +69,8 @@ _WHERE = {
     "Key": "records",
     "Layer": "layers",
     "Outcome": "records",
+    "PromptLayout": "layouts",
+    "Prompts": "prompts.settings",
     "Rules": "rules",
     "Semantic": "semantic",
     "Source": "sources",

@@ -16,14 +16,16 @@ from askonce.events import Says
 from askonce.invalidation import Invalidation, read
 from askonce.layers import Layer, tiers_of
 from askonce.policy import Limits
+from askonce.prompts.settings import Level, Prompts, prompts_of
 from askonce.protocols import Prices, Store
 from askonce.records import Key
 from askonce.remembering import Remembered
 from askonce.rules import Rules
 from askonce.runtimes import finish
 from askonce.semantic import Semantic, semantic_of
+from askonce.sharing import Sharing
 from askonce.sources import Source, sources_of
-from askonce.works import Sharing, Works
+from askonce.works import Works
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +62,7 @@ class CacheSettings:
         limits: Limits | None = None,
         rules: Rules | None = None,
         semantic: Semantic | Mode = "off",
+        prompts: Prompts | Level = "observe",
         sources: Sequence[Source | str] = (),
         audit: str | None = None,
         tenants: Mapping[str, str] | None = None,
@@ -78,10 +81,7 @@ class CacheSettings:
                 expire_on=expire_on,
                 sampling=sampling,
             )
-        if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-            raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
-        if layers is not None and url != "memory:":
-            raise ConfigError("layers and an address were given; put the address into layers")
+        _check_place(namespace, url, layers)
         named, tiers = tiers_of([url] if layers is None else layers)
         self._works = Works(
             arguments.own_tier(memory, named),
@@ -89,6 +89,7 @@ class CacheSettings:
             limits=limits,
             rules=rules,
             semantic=semantic_of(semantic),
+            prompts=prompts_of(prompts),
             sharing=_sharing(consistency, lease, lease_wait),
             eviction=eviction,
             namespace=namespace,
@@ -174,6 +175,15 @@ class CacheSettings:
             return _remembered(self._works, function, remembered)
 
         return decorate
+
+
+def _check_place(
+    namespace: str | None, url: str, layers: Sequence[Layer | str | Store] | None
+) -> None:
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
+    if layers is not None and url != "memory:":
+        raise ConfigError("layers and an address were given; put the address into layers")
 
 
 def _sharing(

@@ -9,6 +9,7 @@ from askonce.admin import Admin
 from askonce.documents import Path
 from askonce.layers import MEMORY, Layer
 from askonce.policy import Limits
+from askonce.prompts.settings import Prompts
 from askonce.records import Because
 from askonce.rules import Rules
 from askonce.semantic import Semantic
@@ -139,6 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache: CacheRules = CacheRules()
     documents: Documents = Documents()
     semantic: Semantic = Semantic(mode="shadow")
+    prompts: Prompts = Prompts()
     admin: Admin = Admin()
     named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=default_providers)

@@ -16,6 +16,8 @@ from askonce.admin import READERS as ADMIN_READERS
 from askonce.admin import Admin
 from askonce.errors import ConfigError
 from askonce.layers import tiers_of
+from askonce.prompts.settings import READERS as PROMPT_READERS
+from askonce.prompts.settings import Prompts
 from askonce.semantic import READERS as SEMANTIC_READERS
 from askonce.semantic import Semantic
 from askonce.setting_tables import (
@@ -71,6 +73,7 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         cache=CacheRules(**values.get(("cache",), {})),
         documents=Documents(**values.get(("documents",), {})),
         semantic=Semantic(**{"mode": "shadow", **values.get(("semantic",), {})}),
+        prompts=Prompts(**values.get(("prompts",), {})),
         admin=Admin(**values.get(("admin",), {})),
         named_layers=_layers(values, source),
         providers=_providers(values, source),
@@ -122,6 +125,7 @@ _READERS: dict[str, dict[str, read.Reader]] = {
         "lease_wait": read.duration,
     },
     "semantic": SEMANTIC_READERS,
+    "prompts": PROMPT_READERS,
     "admin": ADMIN_READERS,
     "sources": SOURCE_READERS,
     "documents": {"fields": read.paths},

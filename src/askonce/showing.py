@@ -8,6 +8,7 @@ from typing import Any
 
 from askonce import rule_tables
 from askonce.admin import Admin
+from askonce.prompts.settings import Prompts
 from askonce.semantic import Semantic
 from askonce.settings import CacheRules, LayerTable, Memory, Provider, Settings, Tenant
 from askonce.sources import Source
@@ -31,6 +32,7 @@ def masked(settings: Settings) -> dict[str, Any]:
         "memory": _memory(memory),
         "cache": _cache(settings.cache),
         "semantic": _semantic(settings.semantic),
+        "prompts": _prompts(settings.prompts),
         "documents": {"fields": [path.text for path in settings.documents.fields]},
         **_admin(settings.admin),
         "providers": {name: _provider(item) for name, item in settings.providers.items()},
@@ -119,6 +121,14 @@ def _semantic(semantic: Semantic) -> Table:
     if semantic.embedder_key is not None:
         table["embedder_key"] = masked_key(semantic.embedder_key)
     return table
+
+
+def _prompts(prompts: Prompts) -> Table:
+    return {
+        "level": prompts.level,
+        "volatile": list(prompts.volatile),
+        "hold": show_duration(prompts.hold),
+    }
 
 
 def _stores(settings: Settings) -> Table:

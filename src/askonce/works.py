@@ -24,6 +24,8 @@ from askonce.leasing import Leasing, Renewal
 from askonce.patterns import compiled
 from askonce.policy import Limits
 from askonce.prices import GenaiPrices
+from askonce.prompt_rack import PromptRack
+from askonce.prompts.settings import OBSERVE, Prompts
 from askonce.protocols import Memory, Prices, Store
 from askonce.rack import Rack
 from askonce.recognizing import Recognition
@@ -32,6 +34,7 @@ from askonce.remembering import Remembering
 from askonce.rules import Rules, Ruleset
 from askonce.runtimes import Blocking, InThread, Suspending, once_in_thread
 from askonce.semantic import OFF, Semantic
+from askonce.sharing import Sharing
 from askonce.sources import Source
 from askonce.stores import Ground
 from askonce.stores.event_source import open_source
@@ -44,22 +47,6 @@ from askonce.writing import Writing
 if TYPE_CHECKING:
     from askonce.neighbors import Neighbors
     from askonce.semantic_rack import SemanticRack
-
-
-class Sharing:
-    """How processes share: seconds that a lease lasts and that one waits for it, and how strictly
-    invalidations of others are looked for."""
-
-    def __init__(
-        self,
-        *,
-        consistency: Literal["eventual", "strong"] = "eventual",
-        lease: float = 5.0,
-        wait: float = 20.0,
-    ) -> None:
-        self.strong = consistency == "strong"
-        self.lease = lease
-        self.wait = wait
 
 
 def compiled_rules(rules: Rules) -> Ruleset:
@@ -96,6 +83,7 @@ class Works:
         limits: Limits,
         rules: Rules | None = None,
         semantic: Semantic = OFF,
+        prompts: Prompts = OBSERVE,
         sharing: Sharing,
         eviction: Literal["s3-fifo", "gdsf"],
         namespace: str | None,
@@ -117,6 +105,7 @@ class Works:
         self.ledger = Ledger(self.blocking_runtime.guard())
         self.ruleset = compiled_rules(rules) if rules else None
         self.recognition = Recognition(limits, self.ruleset)
+        self._prompts = PromptRack(prompts, self.blocking_runtime)
         self.memory: Memory = MemoryStore(
             memory.size or 0,
             guard=self.blocking_runtime.guard(),
@@ -289,6 +278,7 @@ class Works:
             sweeps=self.sweeps,
             sweep_behind=self.sweep_behind,
             memory_ttl=self._memory_ttl,
+            prompting=self._prompts.prompting(runtime, self.ledger, self.prices),
         )
         neighbors = None
         if self._semantic is not None:

@@ -1,0 +1,235 @@
+"""Sightings: how often prefixes come again, online, in a bounded memory.
+
+Two things are learned, both as moving averages. Of each prefix: the share of its sightings whose
+last one was less than a lifetime ago. And of each route the same for prefixes of a kind, which is
+what is expected of one that nobody has seen; for the end of a prompt it is how often a
+conversation goes on. Time is a parameter.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from askonce.prompts.anatomy import Boundary
+
+_SLOWEST = 0.05
+"""The weight of the newest sighting, once there were twenty."""
+
+_PRIOR = 1.0
+"""How many sightings the route's own experience counts for."""
+
+_BYTES_PER_TOKEN = 3.6
+_MOST_BYTES_PER_TOKEN = 4.5
+"""Of prose; what is longer than a minimum by this is hardly shorter than it in truth."""
+
+_WINDOW = 50
+_REST_S = 24 * 3600.0
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Recent(Generic[K, V]):
+    """A dict that forgets what was not used for longest, beyond so many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: K) -> V | None:
+        found = self._kept.pop(key, None)
+        if found is not None:
+            self._kept[key] = found
+        return found
+
+    def put(self, key: K, value: V) -> V:
+        self._kept.pop(key, None)
+        self._kept[key] = value
+        if len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+        return value
+
+
+class Average:
+    """A share that newer observations weigh more in, exact while there are few."""
+
+    __slots__ = ("count", "rate")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.rate = 0.0
+
+    def add(self, observed: float) -> None:
+        self.count += 1
+        self.rate += (observed - self.rate) * max(1.0 / self.count, _SLOWEST)
+
+    def towards(self, expected: float) -> float:
+        """The rate, drawn to what is expected as long as there is little of it."""
+        count = min(self.count, 1 / _SLOWEST)
+        return (count * self.rate + _PRIOR * expected) / (count + _PRIOR)
+
+
+class _Prefix:
+    """One prefix: when it was seen last, and how often in time, for each lifetime."""
+
+    __slots__ = ("again", "ended", "last")
+
+    def __init__(self) -> None:
+        self.last: float | None = None
+        self.ended = False
+        self.again: dict[float, Average] = {}
+
+    def see(self, now: float, lifetimes: Sequence[float]) -> None:
+        for lifetime in lifetimes:
+            average = self.again.get(lifetime)
+            if average is None:
+                average = self.again[lifetime] = Average()
+            average.add(1.0 if self.alive(now, lifetime) else 0.0)
+
+    def alive(self, now: float, lifetime: float) -> bool:
+        return self.last is not None and now - self.last < lifetime
+
+
+class Route:
+    """What is known of the calls of one sender to one model.
+
+    `bytes_per_token` follows what the provider counts, `pace` is the seconds between two calls.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.expected: dict[tuple[str, float], Average] = {}
+        self.bytes_per_token = _BYTES_PER_TOKEN
+        self.pace: float | None = None
+        self._last: float | None = None
+        self._counted = False
+        self._window = [0, 0.0]
+        self._resting_until = 0.0
+
+    def call(self, now: float) -> None:
+        self.calls += 1
+        if self._last is not None:
+            gap = max(now - self._last, 1e-3)
+            self.pace = gap if self.pace is None else self.pace + _SLOWEST * (gap - self.pace)
+        self._last = now
+
+    def chance(self, kind: str, lifetime: float) -> float:
+        known = self.expected.get((kind, lifetime))
+        return 0.0 if known is None else known.rate
+
+    def learn(self, kind: str, lifetime: float, *, again: bool) -> None:
+        self.expected.setdefault((kind, lifetime), Average()).add(1.0 if again else 0.0)
+
+    def counted(self, size_bytes: int, tokens: int) -> None:
+        """The provider counted so many tokens in a prompt of so many bytes."""
+        if tokens > 0 and 1.0 <= size_bytes / tokens <= 12.0:
+            weight = 0.2 if self._counted else 1.0
+            self._counted = True
+            self.bytes_per_token += weight * (size_bytes / tokens - self.bytes_per_token)
+
+    def paid(self, won: float, now: float) -> None:
+        """A marked call won so many tokens' worth by its markers, or lost them.
+
+        After 50 that lost together, the route is left alone for a day.
+        """
+        self._window[0] += 1
+        self._window[1] += won
+        if self._window[0] >= _WINDOW:
+            if self._window[1] < 0:
+                self.rest(now)
+            self._window = [0, 0.0]
+
+    def rest(self, now: float) -> None:
+        self._resting_until = now + _REST_S
+
+    def bytes_of(self, tokens: int) -> float:
+        """What is this long has that many tokens, to be on the safe side."""
+        return tokens * (self.bytes_per_token if self._counted else _MOST_BYTES_PER_TOKEN)
+
+    def rests(self, now: float) -> bool:
+        return now < self._resting_until
+
+
+class Sighting(NamedTuple):
+    """A boundary, and by lifetime the chance that a call finds its prefix alive."""
+
+    boundary: Boundary
+    chances: dict[float, float]
+
+
+class Sightings:
+    """Prefixes and routes seen lately."""
+
+    def __init__(self, prefixes: int = 16_384, routes: int = 1_024) -> None:
+        self._prefixes: Recent[bytes, _Prefix] = Recent(prefixes)
+        self._routes: Recent[Hashable, Route] = Recent(routes)
+
+    def __len__(self) -> int:
+        return len(self._prefixes)
+
+    def route(self, name: Hashable) -> Route:
+        return self._routes.get(name) or self._routes.put(name, Route())
+
+    def see(
+        self, route: Route, found: Sequence[Boundary], lifetimes: Sequence[float], now: float
+    ) -> list[Sighting]:
+        """Take in a prompt's boundaries: those worth a look, and how likely each is alive.
+
+        Of the turns only the end is worth one, and the last that was an end before. The chances
+        never grow along the prompt.
+        """
+        route.call(now)
+        seen = []
+        lowest = dict.fromkeys(lifetimes, 1.0)
+        goes_on = [False] * len(lifetimes)
+        for boundary in self._worth(found):
+            prefix = self._prefixes.get(boundary.digest) or self._prefixes.put(
+                boundary.digest, _Prefix()
+            )
+            alive = [prefix.alive(now, lifetime) for lifetime in lifetimes]
+            prefix.see(now, lifetimes)
+            if boundary.kind in ("turn", "end"):
+                goes_on = [was or is_ for was, is_ in zip(goes_on, alive, strict=True)]
+                prefix.ended = True
+            chances = {}
+            for lifetime, again in zip(lifetimes, alive, strict=True):
+                expected = route.chance(_kind(boundary), lifetime)
+                chances[lifetime] = prefix.again[lifetime].towards(expected)
+                if boundary.kind in ("tools", "system"):
+                    route.learn(_kind(boundary), lifetime, again=again)
+            seen.append(Sighting(boundary, chances))
+            prefix.last = now
+        for lifetime, again in zip(lifetimes, goes_on, strict=True):
+            route.learn(_END, lifetime, again=again)
+        for one in seen:
+            for lifetime in lifetimes:
+                chance = one.chances[lifetime]
+                if one.boundary.kind in ("turn", "end"):
+                    chance = max(chance, route.chance(_END, lifetime))
+                lowest[lifetime] = one.chances[lifetime] = min(lowest[lifetime], chance)
+        return seen
+
+    def _worth(self, found: Sequence[Boundary]) -> list[Boundary]:
+        system = [one for one in found if one.kind == "system"]
+        few = {id(one) for one in (*system[:3], *system[-1:])}
+        worth = [one for one in found if one.kind == "tools" or id(one) in few]
+        for one in reversed(found):
+            if one.kind != "turn":
+                continue
+            prefix = self._prefixes.get(one.digest)
+            if prefix is not None and prefix.ended:
+                worth.append(one)
+                break
+        return worth + [one for one in found if one.kind == "end"]
+
+
+def _kind(boundary: Boundary) -> str:
+    """What a prefix is compared with as long as little is known of itself."""
+    if boundary.kind == "system":
+        return f"system/{min(boundary.at, 3)}"
+    return _END if boundary.kind in ("turn", "end") else boundary.kind
+
+
+_END = "end"
