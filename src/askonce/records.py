@@ -98,7 +98,8 @@ class Key(NamedTuple):
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens of one answer, in the same words for every provider.
 
-    `input_tokens` counts the whole prompt, read from a provider's own cache or not.
+    `input_tokens` counts the whole prompt, read from a provider's own cache or not. Of the tokens
+    written to that cache, some may be for one of its longer lifetimes, which cost more.
     """
 
     input_tokens: int = 0
@@ -106,6 +107,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cache_write_12h_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

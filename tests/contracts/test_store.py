@@ -68,7 +68,7 @@ def test_every_field_comes_back_as_it_was(store: Store, run: Run) -> None:
         model="gpt-5",
         origin="https://api.example.com",
         question="Wie lange? \N{SNOWMAN}\0",
-        usage=Usage(10, 20, 3, 4, 5),
+        usage=Usage(10, 20, 3, 4, 5, 6, 7),
         cost_usd=Decimal("0.000123450"),
         latency_ms=412.25,
         route="/v1/chat/completions",
@@ -104,7 +104,7 @@ entries = st.builds(
     model=texts,
     origin=texts,
     question=texts,
-    usage=st.none() | st.builds(Usage, *[st.integers(0, 2**53)] * 5),
+    usage=st.none() | st.builds(Usage, *[st.integers(0, 2**53)] * 7),
     cost_usd=st.none() | st.decimals(0, 1000, places=9),
     latency_ms=times,
     tags=st.lists(st.tuples(texts, st.just(0)), max_size=3, unique_by=lambda tag: tag[0]).map(

@@ -14,6 +14,7 @@ from askonce.errors import CallMalformed
 from askonce.formats.anthropic_messages_stream import AnthropicFolding, unfold
 from askonce.formats.contract import Question
 from askonce.keys import Media, Opaque, Renaming
+from askonce.prompts.usage import read_usage
 from askonce.records import Because, Shape, Usage
 from askonce.sse import Event
 
@@ -165,19 +166,8 @@ class AnthropicMessages:
         return model if type(model) is str else ""
 
     def usage(self, answer: dict[str, Any]) -> Usage | None:
-        counts = answer.get("usage")
-        if type(counts) is not dict:
-            return None
-        read = _tokens(counts, "cache_read_input_tokens")
-        written = _tokens(counts, "cache_creation_input_tokens")
-        return Usage(
-            # The provider counts only what its own cache neither gave nor took.
-            input_tokens=_tokens(counts, "input_tokens") + read + written,
-            output_tokens=_tokens(counts, "output_tokens"),
-            cache_read_tokens=read,
-            cache_write_tokens=written,
-            reasoning_tokens=_tokens(counts.get("output_tokens_details"), "thinking_tokens"),
-        )
+        told = read_usage(answer, "messages")
+        return None if told is None else told.kept
 
     def error(self, message: str, code: str) -> bytes:
         details = {"error_code": code}
@@ -351,8 +341,3 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _tokens(counts: Any, name: str) -> int:
-    count = counts.get(name) if type(counts) is dict else None
-    return count if type(count) is int else 0

@@ -12,6 +12,7 @@ from askonce.errors import CallMalformed
 from askonce.formats.contract import Question
 from askonce.formats.openai_chat_stream import ChatFolding, unfold, without_usage
 from askonce.keys import Media, Opaque, Renaming
+from askonce.prompts.usage import read_usage
 from askonce.records import Because, Shape, Usage
 from askonce.sse import Event
 
@@ -163,18 +164,8 @@ class OpenAIChat:
         return model if type(model) is str else ""
 
     def usage(self, answer: dict[str, Any]) -> Usage | None:
-        usage = answer.get("usage")
-        if type(usage) is not dict:
-            return None
-        prompt = usage.get("prompt_tokens_details")
-        completion = usage.get("completion_tokens_details")
-        return Usage(
-            input_tokens=_count(usage, "prompt_tokens"),
-            output_tokens=_count(usage, "completion_tokens"),
-            cache_read_tokens=_count(prompt, "cached_tokens"),
-            cache_write_tokens=_count(prompt, "cache_write_tokens"),
-            reasoning_tokens=_count(completion, "reasoning_tokens"),
-        )
+        told = read_usage(answer, "chat")
+        return None if told is None else told.kept
 
     def error(self, message: str, code: str) -> bytes:
         return _encode(
@@ -409,11 +400,6 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _count(tokens: Any, name: str) -> int:
-    count = tokens.get(name) if type(tokens) is dict else None
-    return count if type(count) is int else 0
 
 
 OPENAI_CHAT = OpenAIChat()

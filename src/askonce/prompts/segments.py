@@ -102,9 +102,13 @@ class Rendered(msgspec.Struct, frozen=True):
         return tuple(one.marker for one in self.segments if one.marker is not None)
 
 
-def prefix_digests(segments: Iterable[Segment]) -> list[bytes]:
-    """For each segment, 16 bytes that stand for everything up to its end."""
-    chained, digests = hashlib.blake2b(digest_size=16), []
+def prefix_digests(segments: Iterable[Segment], scope: bytes = b"") -> list[bytes]:
+    """For each segment, 16 bytes that stand for everything up to its end.
+
+    `scope` (a tenant, say) sets apart what must not be shared; as a secret of at most 64 bytes it
+    makes the digests keyed hashes.
+    """
+    chained, digests = hashlib.blake2b(key=scope, digest_size=16), []
     for segment in segments:
         chained.update(segment.frame)
         chained.update(len(segment.data).to_bytes(8, "big"))

@@ -335,6 +335,7 @@ _FIXED_BYTES = (
     + _allocated(_SAMPLE.key.digest)
     + 6 * _NUMBER_BYTES
 )
+# Of its seven numbers hardly ever more than five are not 0, which nobody allocates.
 _USAGE_BYTES = _allocated(Usage()) + 5 * _NUMBER_BYTES
 
 
