@@ -28,6 +28,7 @@ from bench import (
     moving,
     outage,
     processes,
+    prompts,
     propagation,
     redis_hits,
     search,
@@ -87,6 +88,7 @@ def _parts() -> dict[str, Part]:
         "library": Part(lambda quick: library.measure()),
         "gateway": Part(lambda quick: gateway.measure(1, 2) if quick else gateway.measure()),
         "miss": Part(lambda quick: miss.measure(100 if quick else 1_000)),
+        "prompts": Part(lambda quick: prompts.measure(100 if quick else 1_000)),
         "single-flight": Part(lambda quick: single_flight.measure(10 if quick else 100)),
         "memory": Part(
             lambda quick: [_memory(100_000 if quick else 1_000_000, 32 if quick else 256)]

@@ -116,7 +116,8 @@ class Prompting:
             self._ledger.prompts(report.because)
         elif not report.did and report.expected_tokens:
             self._ledger.prompts("would-mark")
-        _log.debug("%s", told(report))
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s", told(report))
 
 
 class Prompted:

@@ -245,7 +245,7 @@ def boundaries(
     `place` is what sets caches apart (who asks whom for which model), `invalidators` are the
     parameters whose change loses a section and what follows it.
     """
-    digest = hashlib.blake2b(place, digest_size=16)
+    digest = hashlib.sha256(place)
     found: list[Boundary] = []
     size = 0
 
@@ -255,7 +255,7 @@ def boundaries(
                 digest.update(_parameter(anatomy.members, name))
 
     def end(kind: Literal["tools", "system", "turn"], part: Part, at: int) -> None:
-        found.append(Boundary(kind, part.pointer, size, digest.copy().digest(), at))
+        found.append(Boundary(kind, part.pointer, size, digest.copy().digest()[:16], at))
 
     enter("tools")
     if anatomy.tools is not None:

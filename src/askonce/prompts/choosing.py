@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from askonce.prompts.anatomy import Boundary
+from askonce.prompts.planning import expected_cost, plan
 from askonce.prompts.provider_rules import Lifetime, Rule
 from askonce.prompts.sightings import Sighting
+from askonce.prompts.simulating import Mark
 
 _LEAST_GAIN = 1.0
 """Tokens; whatever wins less is not worth a marker."""
@@ -30,11 +32,6 @@ class Choice(msgspec.Struct, frozen=True):
     because: str = "ok"
 
 
-class _Way(msgspec.Struct, frozen=True):
-    cost: float
-    chosen: tuple[tuple[int, str], ...] = ()
-
-
 def choose(
     seen: Sequence[Sighting],
     rule: Rule,
@@ -48,95 +45,42 @@ def choose(
 ) -> Choice:
     """The markers with the lowest expected cost; `implicit` where the provider marks the end.
 
-    `per_token` are bytes; no prefix of less than `least` bytes is marked.
-
-    As long as next to nothing is known of a route, nothing is.
+    `per_token` are bytes; no prefix of less than `least` bytes is marked. As long as next to
+    nothing is known of a route, nothing is.
     """
     if not known:
         return Choice(because="not-seen-before")
-    able = [one for one in seen if one.boundary.size >= least]
-    lengths = [one.boundary.size / per_token for one in able]
-    way = _best(able, lengths, tokens, rule, ttls)
-    before = float(tokens)
-    ends = [at for at, one in enumerate(able) if one.boundary.kind == "end"]
+    lengths = [*(round(one.boundary.size / per_token) for one in seen), tokens]
+    alive = {
+        name: [*(one.chances[float(life.seconds)] for one in seen), 0.0]
+        for name, life in ttls.items()
+    }
+    able = [at for at, one in enumerate(seen) if one.boundary.size >= least]
+    planned = plan(lengths, alive, rule, candidates=able)
+    before = planned.uncached
+    ends = [at for at in able if seen[at].boundary.kind == "end"]
     if implicit and ends:
-        name = next(iter(ttls))
-        before = _cost(able, lengths, tokens, rule, ttls, [(ends[0], name)])
-    saves = before - way.cost
-    if saves < _LEAST_GAIN and not way.chosen:
+        before = expected_cost(lengths, alive, [Mark(ends[0], next(iter(ttls)))], rule)
+    saves = before - planned.cost
+    if saves < _LEAST_GAIN and not planned.marks:
         return Choice(because="not-worth-it")
-    chosen = _filled_up(able, way.chosen, rule.max_writes)
-    by_itself = implicit and any(at in ends for at, _ in chosen)
-    marked = tuple(
-        [(able[at].boundary, ttl) for at, ttl in chosen if not by_itself or at not in ends]
-    )
+    marks = _filled_up(able, planned.marks, rule.max_writes)
+    by_itself = implicit and any(mark.behind in ends for mark in marks)
+    own = [mark for mark in marks if not by_itself or mark.behind not in ends]
     return Choice(
-        marked,
+        tuple([(seen[mark.behind].boundary, mark.ttl) for mark in own]),
         implicit and not by_itself,
         max(saves, 0.0),
-        max([float(ttls[ttl].write) for _, ttl in marked], default=1.0),
+        max([float(ttls[mark.ttl].write) for mark in own], default=1.0),
     )
 
 
-def _best(
-    able: Sequence[Sighting],
-    lengths: Sequence[float],
-    tokens: float,
-    rule: Rule,
-    ttls: Mapping[str, Lifetime],
-) -> _Way:
-    """Dynamic programming over the boundaries; lifetimes never grow along the prompt."""
-    names = sorted(ttls, key=lambda name: -ttls[name].seconds)
-    best = _Way(tokens)
-    # By the last boundary and lifetime: the cheapest way to be there, without what follows.
-    before: dict[tuple[int, int], _Way] = {(-1, 0): _Way(0.0)}
-    for _ in range(rule.max_writes):
-        here: dict[tuple[int, int], _Way] = {}
-        for (last, longest), way in before.items():
-            start = lengths[last] if last >= 0 else 0.0
-            for at in range(last + 1, len(able)):
-                for rank in range(longest, len(names)):
-                    name = names[rank]
-                    cost = way.cost + (lengths[at] - start) * _price(able[at], rule, ttls[name])
-                    held = here.get((at, rank))
-                    if held is None or cost < held.cost:
-                        here[at, rank] = _Way(cost, (*way.chosen, (at, name)))
-        for (at, _), way in here.items():
-            if way.cost + tokens - lengths[at] < best.cost:
-                best = _Way(way.cost + tokens - lengths[at], way.chosen)
-        before = here
-    return best
-
-
-def _filled_up(
-    able: Sequence[Sighting], chosen: Sequence[tuple[int, str]], most: int
-) -> list[tuple[int, str]]:
+def _filled_up(able: Sequence[int], marks: Sequence[Mark], most: int) -> list[Mark]:
     """The markers, with those in front of them that cost nothing: a shorter prefix is alive at
     least as often, and is all there is for a call that goes on otherwise."""
-    filled = list(chosen)
-    for at in reversed(range(len(able))):
-        behind = [ttl for other, ttl in filled if other > at]
-        if behind and len(filled) < most and all(other != at for other, _ in filled):
-            filled = sorted([*filled, (at, behind[0])])
+    filled = list(marks)
+    for at in reversed(able):
+        behind = [mark.ttl for mark in filled if mark.behind > at]
+        if behind and len(filled) < most and all(mark.behind != at for mark in filled):
+            filled = sorted([*filled, Mark(at, behind[0])], key=lambda mark: mark.behind)
     return filled
-
-
-def _cost(
-    able: Sequence[Sighting],
-    lengths: Sequence[float],
-    tokens: float,
-    rule: Rule,
-    ttls: Mapping[str, Lifetime],
-    chosen: Sequence[tuple[int, str]],
-) -> float:
-    cost, start = 0.0, 0.0
-    for at, name in chosen:
-        cost += (lengths[at] - start) * _price(able[at], rule, ttls[name])
-        start = lengths[at]
-    return cost + tokens - start
-
-
-def _price(one: Sighting, rule: Rule, life: Lifetime) -> float:
-    """What a token of a marked prefix is expected to cost."""
-    chance = one.chances[float(life.seconds)]
-    return chance * float(rule.read) + (1 - chance) * float(life.write)

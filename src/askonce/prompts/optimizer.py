@@ -24,6 +24,7 @@ from askonce.prompts.anatomy import (
     is_marked,
 )
 from askonce.prompts.choosing import Choice, choose
+from askonce.prompts.counting import BYTES_PER_TOKEN
 from askonce.prompts.freezing import FrozenTools
 from askonce.prompts.marking import can_be_marked, mark
 from askonce.prompts.members import NotUnderstood, encoded, is_null, text
@@ -150,7 +151,7 @@ class Optimizer:
             return Plan(
                 sent.body,
                 _because(report, "client-marked"),
-                tuple([one.digest for one in own if _tokens(one.size) >= rule.min_tokens]),
+                tuple([one.digest for one in own if one.size >= rule.min_tokens * BYTES_PER_TOKEN]),
                 _lifetime(rule),
             )
         return _Work(self, sent, anatomy, rule, report, place).done(now)
@@ -343,10 +344,6 @@ def _part(anatomy: Anatomy, boundary: Boundary) -> Part:
 
 def _because(report: PlanReport, because: str) -> PlanReport:
     return msgspec.structs.replace(report, because=because)
-
-
-def _tokens(size: int) -> float:
-    return size / 3.6
 
 
 def _lifetime(rule: Rule) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from askonce.prompts.anatomy import Boundary
+from askonce.prompts.counting import BYTES_PER_TOKEN
 
 _SLOWEST = 0.05
 """The weight of the newest sighting, once there were twenty."""
@@ -17,7 +18,6 @@ _SLOWEST = 0.05
 _PRIOR = 1.0
 """How many sightings the route's own experience counts for."""
 
-_BYTES_PER_TOKEN = 3.6
 _MOST_BYTES_PER_TOKEN = 4.5
 """Of prose; what is longer than a minimum by this is hardly shorter than it in truth."""
 
@@ -101,7 +101,7 @@ class Route:
     def __init__(self) -> None:
         self.calls = 0
         self.expected: dict[tuple[str, float], Average] = {}
-        self.bytes_per_token = _BYTES_PER_TOKEN
+        self.bytes_per_token = BYTES_PER_TOKEN
         self.pace: float | None = None
         self._last: float | None = None
         self._counted = False
