@@ -4,6 +4,7 @@ A composition root, as `semantic_rack.py` is for matching by meaning.
 """
 
 import functools
+from pathlib import Path
 
 from askonce.accounting import Ledger
 from askonce.patterns import compiled
@@ -21,10 +22,11 @@ class PromptRack:
     """What both flavors share: what was learned, and which prefixes are being written."""
 
     def __init__(self, prompts: Prompts, runtime: Blocking) -> None:
-        """Raises ConfigError for a pattern that is none."""
+        """Raises ConfigError for a pattern that is none, and for a wrong file of rules."""
         self.prompts = prompts
         finders = [compiled(pattern) for pattern in prompts.volatile]
-        self.optimizer = Optimizer(shipped_rules(), prompts.level, finders)
+        rules = load_rules(map(Path, prompts.rules)) if prompts.rules else shipped_rules()
+        self.optimizer = Optimizer(rules, prompts.level, finders)
         self._guard = runtime.guard()
         self._warming = Warming(runtime.guard())
 

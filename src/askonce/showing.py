@@ -127,6 +127,7 @@ def _prompts(prompts: Prompts) -> Table:
     return {
         "level": prompts.level,
         "volatile": list(prompts.volatile),
+        "rules": list(prompts.rules),
         "hold": show_duration(prompts.hold),
     }
 

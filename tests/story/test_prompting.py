@@ -3,6 +3,7 @@
 import asyncio
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -193,6 +194,25 @@ def test_streams_are_prepared_and_heard(flavor: Flavor) -> None:
 def test_a_pattern_that_is_none_is_refused_when_the_cache_is_made(flavor: Flavor) -> None:
     with pytest.raises(ConfigError, match="not a pattern"):
         flavor.open(prompts={"level": "split", "volatile": ["("]})
+
+
+def test_rules_of_the_users_own_are_laid_over(flavor: Flavor, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('provider = "openai"\n[[rules]]\nmodels = ["gpt-5.6*"]\nmin_tokens = 90_000\n')
+    flavor.open(prompts={"level": "mark", "rules": [str(own)]})
+
+    async def story() -> None:
+        upstream = provider()
+        for at in range(3):
+            await flavor.ask(asked(f"q{at}"), upstream)
+        assert flavor.cache.stats().prompts == {"too-short": 3}
+
+    flavor.run(story)
+
+
+def test_a_file_of_rules_that_is_missing_is_one_clear_error(flavor: Flavor) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.toml"):
+        flavor.open(prompts={"rules": ["gone.toml"]})
 
 
 # Waiting for a prefix that is being written.

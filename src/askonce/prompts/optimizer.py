@@ -189,7 +189,8 @@ class _Work:
             self._freeze()
         found = boundaries(self._anatomy, self._place, rule.invalidators)
         lifetimes = [float(life.seconds) for life in self._ttls().values()]
-        seen = optimizer._sightings.see(route, found, lifetimes, now)
+        implicit = rule.automatic == "default"
+        seen = optimizer._sightings.see(route, found, lifetimes, now, ends_are_written=implicit)
         size = found[-1].size if found else 0
         tokens = round(size / route.bytes_per_token)
         least = route.bytes_of(rule.min_tokens)

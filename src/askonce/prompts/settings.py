@@ -24,12 +24,14 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
 
     `volatile` are RE2 patterns of what changes from call to call; with the level `split` it moves
     to the end of the prompt, as does what stands between `<<volatile>>` and `<</volatile>>`.
+    `rules` are files of rules of providers, laid over those that ship.
     `hold` is how long a call waits at most for another one that is just writing the same long
     prefix into the provider's cache; zero for not at all.
     """
 
     level: Level = "observe"
     volatile: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
     hold: timedelta = timedelta(0)
 
 
@@ -66,6 +68,11 @@ def _patterns(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _files(value: Any) -> tuple[str, ...]:
+    """Names of files, in a list or with commas between them."""
+    return read.texts(list(value) if isinstance(value, tuple) else value)
+
+
 _LONGEST_HOLD = timedelta(minutes=1)
 
 
@@ -79,6 +86,7 @@ def _hold(value: Any) -> timedelta:
 READERS: dict[str, read.Reader] = {
     "level": read.one_of(*LEVELS),
     "volatile": _patterns,
+    "rules": _files,
     "hold": _hold,
 }
 """How each key of `[prompts]` is read, as in `settings`."""

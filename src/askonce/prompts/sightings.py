@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from askonce.prompts.anatomy import Boundary
 from askonce.prompts.counting import BYTES_PER_TOKEN
+from askonce.prompts.talks import Talks
 
 _SLOWEST = 0.05
 """The weight of the newest sighting, once there were twenty."""
@@ -22,6 +23,7 @@ _MOST_BYTES_PER_TOKEN = 4.5
 """Of prose; what is longer than a minimum by this is hardly shorter than it in truth."""
 
 _WINDOW = 50
+_LEAN = 2.0
 _REST_S = 24 * 3600.0
 
 K = TypeVar("K", bound=Hashable)
@@ -72,21 +74,25 @@ class Average:
 
 
 class _Prefix:
-    """One prefix: when it was seen last, and how often in time, for each lifetime."""
+    """One prefix: when it was seen last, and how often in time, for each lifetime.
 
-    __slots__ = ("again", "ended", "last")
+    `stage` is how far its conversation had come where a prompt ended here; None where none did.
+    """
+
+    __slots__ = ("again", "last", "stage")
 
     def __init__(self) -> None:
         self.last: float | None = None
-        self.ended = False
+        self.stage: int | None = None
         self.again: dict[float, Average] = {}
 
-    def see(self, now: float, lifetimes: Sequence[float]) -> None:
-        for lifetime in lifetimes:
-            average = self.again.get(lifetime)
-            if average is None:
-                average = self.again[lifetime] = Average()
-            average.add(1.0 if self.alive(now, lifetime) else 0.0)
+    def see(self, lifetime: float, alive: bool, expected: float) -> float:
+        """Take in one sighting; how likely the next one finds it alive."""
+        average = self.again.get(lifetime)
+        if average is None:
+            average = self.again[lifetime] = Average()
+        average.add(1.0 if alive else 0.0)
+        return average.towards(expected) if self.stage is None else max(average.rate, expected)
 
     def alive(self, now: float, lifetime: float) -> bool:
         return self.last is not None and now - self.last < lifetime
@@ -100,7 +106,8 @@ class Route:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.expected: dict[tuple[str, float], Average] = {}
+        self.talks = Talks()
+        self._expected: dict[tuple[str, float], Average] = {}
         self.bytes_per_token = BYTES_PER_TOKEN
         self.pace: float | None = None
         self._last: float | None = None
@@ -115,12 +122,16 @@ class Route:
             self.pace = gap if self.pace is None else self.pace + _SLOWEST * (gap - self.pace)
         self._last = now
 
-    def chance(self, kind: str, lifetime: float) -> float:
-        known = self.expected.get((kind, lifetime))
+    def chance(self, boundary: Boundary, stage: int, lifetime: float, lean: float) -> float:
+        """What is expected of a prefix that nothing is known of itself."""
+        if boundary.kind in ("turn", "end"):
+            return self.talks.chance(stage, lifetime, lean)
+        known = self._expected.get((_kind(boundary), lifetime))
         return 0.0 if known is None else known.rate
 
-    def learn(self, kind: str, lifetime: float, *, again: bool) -> None:
-        self.expected.setdefault((kind, lifetime), Average()).add(1.0 if again else 0.0)
+    def learn(self, boundary: Boundary, lifetime: float, *, again: bool) -> None:
+        kind = (_kind(boundary), lifetime)
+        self._expected.setdefault(kind, Average()).add(1.0 if again else 0.0)
 
     def counted(self, size_bytes: int, tokens: int) -> None:
         """The provider counted so many tokens in a prompt of so many bytes."""
@@ -173,43 +184,56 @@ class Sightings:
         return self._routes.get(name) or self._routes.put(name, Route())
 
     def see(
-        self, route: Route, found: Sequence[Boundary], lifetimes: Sequence[float], now: float
+        self,
+        route: Route,
+        found: Sequence[Boundary],
+        lifetimes: Sequence[float],
+        now: float,
+        *,
+        ends_are_written: bool,
     ) -> list[Sighting]:
         """Take in a prompt's boundaries: those worth a look, and how likely each is alive.
 
         Of the turns only the end is worth one, and the last that was an end before. The chances
-        never grow along the prompt.
+        never grow along the prompt. In doubt about the end, they lean to sending the request as it
+        came: `ends_are_written` says whether the provider would write the end by itself.
         """
         route.call(now)
+        lean = _LEAN if ends_are_written else -_LEAN
+        worth = self._worth(found)
+        stage = self._stage(route, worth, lifetimes, now)
         seen = []
         lowest = dict.fromkeys(lifetimes, 1.0)
-        goes_on = [False] * len(lifetimes)
-        for boundary in self._worth(found):
-            prefix = self._prefixes.get(boundary.digest) or self._prefixes.put(
-                boundary.digest, _Prefix()
-            )
-            alive = [prefix.alive(now, lifetime) for lifetime in lifetimes]
-            prefix.see(now, lifetimes)
-            if boundary.kind in ("turn", "end"):
-                goes_on = [was or is_ for was, is_ in zip(goes_on, alive, strict=True)]
-                prefix.ended = True
+        for boundary in worth:
+            prefix = self._prefixes.get(boundary.digest)
+            if prefix is None:
+                prefix = self._prefixes.put(boundary.digest, _Prefix())
+            if boundary.kind == "end":
+                prefix.stage = stage
             chances = {}
-            for lifetime, again in zip(lifetimes, alive, strict=True):
-                expected = route.chance(_kind(boundary), lifetime)
-                chances[lifetime] = prefix.again[lifetime].towards(expected)
+            for lifetime in lifetimes:
+                alive = prefix.alive(now, lifetime)
+                chance = prefix.see(lifetime, alive, route.chance(boundary, stage, lifetime, lean))
                 if boundary.kind in ("tools", "system"):
-                    route.learn(_kind(boundary), lifetime, again=again)
+                    route.learn(boundary, lifetime, again=alive)
+                lowest[lifetime] = chances[lifetime] = min(lowest[lifetime], chance)
             seen.append(Sighting(boundary, chances))
             prefix.last = now
-        for lifetime, again in zip(lifetimes, goes_on, strict=True):
-            route.learn(_END, lifetime, again=again)
-        for one in seen:
-            for lifetime in lifetimes:
-                chance = one.chances[lifetime]
-                if one.boundary.kind in ("turn", "end"):
-                    chance = max(chance, route.chance(_END, lifetime))
-                lowest[lifetime] = one.chances[lifetime] = min(lowest[lifetime], chance)
+        route.talks.end(stage, now)
         return seen
+
+    def _stage(
+        self, route: Route, worth: Sequence[Boundary], lifetimes: Sequence[float], now: float
+    ) -> int:
+        """How far this conversation has come; an end that is sent again is where it was."""
+        for boundary in reversed(worth):
+            prefix = self._prefixes.get(boundary.digest)
+            if boundary.kind not in ("turn", "end") or prefix is None or prefix.stage is None:
+                continue
+            if prefix.last is not None:
+                route.talks.goes_on(prefix.stage, now - prefix.last, lifetimes)
+            return prefix.stage if boundary.kind == "end" else prefix.stage + 1
+        return 0
 
     def _worth(self, found: Sequence[Boundary]) -> list[Boundary]:
         system = [one for one in found if one.kind == "system"]
@@ -219,7 +243,7 @@ class Sightings:
             if one.kind != "turn":
                 continue
             prefix = self._prefixes.get(one.digest)
-            if prefix is not None and prefix.ended:
+            if prefix is not None and prefix.stage is not None:
                 worth.append(one)
                 break
         return worth + [one for one in found if one.kind == "end"]
@@ -227,9 +251,4 @@ class Sightings:
 
 def _kind(boundary: Boundary) -> str:
     """What a prefix is compared with as long as little is known of itself."""
-    if boundary.kind == "system":
-        return f"system/{min(boundary.at, 3)}"
-    return _END if boundary.kind in ("turn", "end") else boundary.kind
-
-
-_END = "end"
+    return f"{boundary.kind}/{min(boundary.at, 3)}"
