@@ -28,6 +28,7 @@ from bench import (
     moving,
     outage,
     processes,
+    prompt_plans,
     prompts,
     propagation,
     redis_hits,
@@ -117,6 +118,7 @@ def _parts() -> dict[str, Part]:
             lambda quick: search.measure((10_000, 100_000)) if quick else search.measure(),
             (redis,),
         ),
+        "prompt-plans": Part(prompt_plans.measure),
         "cluster": Part(lambda quick: cluster.measure(10 if quick else 30), (redis,)),
     }
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from askonce.prompt_rack import shipped_rules
 from askonce.prompts.anatomy import Boundary
-from askonce.prompts.choosing import choose
+from askonce.prompts.choices import choose
 from askonce.prompts.provider_rules import Lifetime, Rule
 from askonce.prompts.sightings import Sightings
 from askonce.prompts.simulating import Ask, Block, Mark, Simulator

@@ -21,11 +21,13 @@ from askonce.cli.parser import new_parser
 from askonce.gateway import build
 from askonce.practice.provider import PracticeProvider
 from askonce.practice.serving import running
+from askonce.prompt_rules import load_rules
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, commands, page_id
 
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
 README = ROOT / "README.md"
 GATEWAY = "http://127.0.0.1:4040"
+KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH")
 REMARKS = {"closes the transport and the one within, never the cache"}
 """Comments at a call that do not say what it prints."""
 
@@ -42,7 +44,7 @@ def printed(program: str) -> list[str]:
 
 
 def run_python(program: str, folder: Path, provider_url: str) -> "subprocess.CompletedProcess[str]":
-    keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    keep = {name: value for name, value in os.environ.items() if name in KEPT}
     env = {
         **keep,
         "OPENAI_API_KEY": "sk-practice",
@@ -92,8 +94,13 @@ def test_the_readme_shows_both_sdks() -> None:
 @pytest.mark.parametrize(
     "block", all_blocks("toml"), ids=lambda block: f"{block.page}:{block.line}"
 )
-def test_toml_loads(block: Block) -> None:
-    settings.load(block.text, {})
+def test_toml_loads(block: Block, tmp_path: Path) -> None:
+    if block.text.startswith("provider = "):
+        mine = tmp_path / "rules.toml"
+        mine.write_text(block.text, encoding="utf-8")
+        load_rules([mine])
+    else:
+        settings.load(block.text, {})
 
 
 @pytest.mark.parametrize(

@@ -1,86 +1,96 @@
-"""Choosing: which ends of a prompt are worth a marker, by what they are expected to cost.
+"""Choosing breakpoints as requests come: what is believed alive is read, what will be is written.
 
-The costs are those of `planning`, in input tokens; what is compared with is the request as it
-came. That is no cache at all where a provider caches on request only, and a write at the end of
-the prompt where it caches by itself.
+A chooser looks at one route under one rule. It learns from every request, marked or not, and
+believes of the provider's cache what the rules make of the requests that it was told were sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import msgspec
+from askonce.prompts.planning import Plan, plan
+from askonce.prompts.provider_rules import Rule
+from askonce.prompts.simulating import Ask, Block, Fate, Simulator
+from askonce.prompts.visits import Visits
 
-from askonce.prompts.anatomy import Boundary
-from askonce.prompts.planning import expected_cost, plan
-from askonce.prompts.provider_rules import Lifetime, Rule
-from askonce.prompts.sightings import Sighting
-from askonce.prompts.simulating import Mark
+_TRUST = 0.8
+"""What part of an estimate counts for a prefix never seen before.
 
-_LEAST_GAIN = 1.0
-"""Tokens; whatever wins less is not worth a marker."""
+It is made out of what others did, and acted on where it is highest, which is where it is most
+likely too high; and providers lose entries that nobody has read yet.
+"""
 
 
-class Choice(msgspec.Struct, frozen=True):
-    """Markers by boundary, and `explicit` where the provider is to end no entry by itself.
+class Chooser:
+    """Chooses breakpoints for the requests of one route, in the order of their time.
 
-    `saves` is expected, in input tokens; `write` is the dearest write among the markers.
+    First `choose`, then `sent` with what really went out; a request that goes out as it came is
+    told to `sent` too. Not safe for several threads at once.
     """
 
-    marked: tuple[tuple[Boundary, str], ...] = ()
-    explicit: bool = False
-    saves: float = 0.0
-    write: float = 1.0
-    because: str = "ok"
+    def __init__(self, rule: Rule, *, dialect: str = "", most: int = 200_000) -> None:
+        self._rule = rule
+        self._dialect = dialect
+        self._visits = Visits(
+            {
+                name: float(life.seconds)
+                for name, life in rule.ttls.items()
+                if not (dialect and life.dialects) or dialect in life.dialects
+            },
+            most=most,
+        )
+        self._cache = Simulator(rule)
 
+    def choose(
+        self,
+        blocks: Sequence[Block],
+        at: float,
+        *,
+        candidates: Sequence[int] | None = None,
+        most: int | None = None,
+    ) -> Plan:
+        """The breakpoints that are expected to cost the least, now and for what follows.
 
-def choose(
-    seen: Sequence[Sighting],
-    rule: Rule,
-    ttls: Mapping[str, Lifetime],
-    tokens: int,
-    per_token: float,
-    least: float,
-    *,
-    implicit: bool,
-    known: bool,
-) -> Choice:
-    """The markers with the lowest expected cost; `implicit` where the provider marks the end.
+        `candidates` are the blocks that may carry one, in order; `most` is how many are free.
+        """
+        tokens = [block.tokens for block in blocks]
+        if not self._rule.max_writes:
+            whole = float(tokens[-1]) if tokens else 0.0
+            return Plan((), whole, whole)
+        digests = [block.digest for block in blocks]
+        followed = self._visits.followed(digests)
+        new = [
+            index for index, digest in enumerate(digests) if self._visits.last_seen(digest) is None
+        ]
+        for shares in followed.values():
+            for index in new:
+                shares[index] *= _TRUST
+        alive, kept = self._deepest_alive(blocks, at)
+        for name, shares in followed.items():
+            # To ask for a longer lifetime than it was written for would write it anew.
+            if self._rule.ttls[name].seconds <= kept:
+                shares[: alive + 1] = [1.0] * (alive + 1)
+        return plan(
+            tokens,
+            followed,
+            self._rule,
+            candidates=candidates,
+            most=most,
+            dialect=self._dialect,
+        )
 
-    `per_token` are bytes; no prefix of less than `least` bytes is marked. As long as next to
-    nothing is known of a route, nothing is.
-    """
-    if not known:
-        return Choice(because="not-seen-before")
-    lengths = [*(round(one.boundary.size / per_token) for one in seen), tokens]
-    alive = {
-        name: [*(one.chances[float(life.seconds)] for one in seen), 0.0]
-        for name, life in ttls.items()
-    }
-    able = [at for at, one in enumerate(seen) if one.boundary.size >= least]
-    planned = plan(lengths, alive, rule, candidates=able)
-    before = planned.uncached
-    ends = [at for at in able if seen[at].boundary.kind == "end"]
-    if implicit and ends:
-        before = expected_cost(lengths, alive, [Mark(ends[0], next(iter(ttls)))], rule)
-    saves = before - planned.cost
-    if saves < _LEAST_GAIN and not planned.marks:
-        return Choice(because="not-worth-it")
-    marks = _filled_up(able, planned.marks, rule.max_writes)
-    by_itself = implicit and any(mark.behind in ends for mark in marks)
-    own = [mark for mark in marks if not by_itself or mark.behind not in ends]
-    return Choice(
-        tuple([(seen[mark.behind].boundary, mark.ttl) for mark in own]),
-        implicit and not by_itself,
-        max(saves, 0.0),
-        max([float(ttls[mark.ttl].write) for mark in own], default=1.0),
-    )
+    def sent(self, ask: Ask) -> Fate:
+        """What was sent, and what the rules make of it."""
+        fate = self._cache.ask(ask)
+        self._visits.visit([block.digest for block in ask.blocks], ask.at)
+        return fate
 
+    def _deepest_alive(self, blocks: Sequence[Block], at: float) -> tuple[int, float]:
+        """The last block up to which the cache is believed to have the prompt, and for how long.
 
-def _filled_up(able: Sequence[int], marks: Sequence[Mark], most: int) -> list[Mark]:
-    """The markers, with those in front of them that cost nothing: a shorter prefix is alive at
-    least as often, and is all there is for a call that goes on otherwise."""
-    filled = list(marks)
-    for at in reversed(able):
-        behind = [mark.ttl for mark in filled if mark.behind > at]
-        if behind and len(filled) < most and all(mark.behind != at for mark in filled):
-            filled = sorted([*filled, Mark(at, behind[0])], key=lambda mark: mark.behind)
-    return filled
+        In seconds after each use; -1 and 0 where it has nothing.
+        """
+        for index in range(len(blocks) - 1, -1, -1):
+            if blocks[index].tokens < self._rule.min_tokens:
+                break
+            if kept := self._cache.readable(blocks[index].digest, at):
+                return index, kept
+        return -1, 0.0

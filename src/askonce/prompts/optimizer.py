@@ -1,7 +1,7 @@
 """The optimizer: a request on its way to the provider, prepared for the provider's own cache.
 
 It knows how each model's provider caches (`provider_rules`), how often prefixes come again
-(`sightings`) and where markers pay (`choosing`). What it does is bounded by the level that the
+(`sightings`) and where markers pay (`choices`). What it does is bounded by the level that the
 user chose, by the sender's own markers, which always win, and by what the provider reports: a
 route on which markers lost money is left alone. A request that is not fully understood goes out
 byte for byte as it came. Time is a parameter.
@@ -23,7 +23,7 @@ from askonce.prompts.anatomy import (
     boundaries,
     is_marked,
 )
-from askonce.prompts.choosing import Choice, choose
+from askonce.prompts.choices import Choice, choose
 from askonce.prompts.counting import BYTES_PER_TOKEN
 from askonce.prompts.freezing import FrozenTools
 from askonce.prompts.marking import can_be_marked, mark

@@ -71,12 +71,10 @@ def plan(
     whole = float(tokens[-1]) if tokens else 0.0
     ttls = _lifetimes(rule, alive, dialect)
     free = min(rule.max_writes, rule.max_writes if most is None else most)
-    allowed = [
-        block
-        for block in (range(len(tokens)) if candidates is None else candidates)
-        if tokens[block] >= rule.min_tokens
-    ]
     prices = {ttl: _prices(rule, ttl, alive[ttl]) for ttl in ttls}
+    allowed = _worth_trying(
+        range(len(tokens)) if candidates is None else candidates, tokens, prices, rule
+    )
     best: _Step | None = None
     lowest = whole
     layer: dict[str, list[_Step]] = {}
@@ -137,6 +135,30 @@ def _prices(rule: Rule, ttl: str, alive: Sequence[float]) -> list[float]:
     """g_t(i): no prefix is alive more often than a shorter one."""
     write, read = float(rule.ttls[ttl].write), float(rule.read)
     return [write - (write - read) * min(max(one, 0.0), 1.0) for one in accumulate(alive, min)]
+
+
+def _worth_trying(
+    candidates: Sequence[int],
+    tokens: Sequence[int],
+    prices: Mapping[str, Sequence[float]],
+    rule: Rule,
+) -> list[int]:
+    """The candidates that can be in a best plan.
+
+    A token that costs as much as without a cache gains nothing, and of blocks with the same
+    prices the last one reaches farthest: what it takes in would cost no less further on.
+    """
+    kept: list[int] = []
+    after: tuple[float, ...] = ()
+    for block in reversed(candidates):
+        if tokens[block] < rule.min_tokens:
+            break
+        here = tuple(by_block[block] for by_block in prices.values())
+        if here != after and here and min(here) < 1.0:
+            kept.append(block)
+            after = here
+    kept.reverse()
+    return kept
 
 
 def _next_layer(

@@ -24,6 +24,7 @@ _MOST_BYTES_PER_TOKEN = 4.5
 
 _WINDOW = 50
 _LEAN = 2.0
+_NOTED = 32
 _REST_S = 24 * 3600.0
 
 K = TypeVar("K", bound=Hashable)
@@ -39,6 +40,9 @@ class Recent(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._kept
 
     def get(self, key: K) -> V | None:
         found = self._kept.pop(key, None)
@@ -91,6 +95,8 @@ class _Prefix:
         average = self.again.get(lifetime)
         if average is None:
             average = self.again[lifetime] = Average()
+            if self.last is not None:
+                average.add(0.0)  # the first time, when nobody looked
         average.add(1.0 if alive else 0.0)
         return average.towards(expected) if self.stage is None else max(average.rate, expected)
 
@@ -173,7 +179,7 @@ class Sighting(NamedTuple):
 class Sightings:
     """Prefixes and routes seen lately."""
 
-    def __init__(self, prefixes: int = 16_384, routes: int = 1_024) -> None:
+    def __init__(self, prefixes: int = 65_536, routes: int = 1_024) -> None:
         self._prefixes: Recent[bytes, _Prefix] = Recent(prefixes)
         self._routes: Recent[Hashable, Route] = Recent(routes)
 
@@ -194,13 +200,15 @@ class Sightings:
     ) -> list[Sighting]:
         """Take in a prompt's boundaries: those worth a look, and how likely each is alive.
 
-        Of the turns only the end is worth one, and the last that was an end before. The chances
+        Of the turns only the end is worth one, the last that was seen before, and the last that
+        was an end before. The chances
         never grow along the prompt. In doubt about the end, they lean to sending the request as it
         came: `ends_are_written` says whether the provider would write the end by itself.
         """
         route.call(now)
         lean = _LEAN if ends_are_written else -_LEAN
         worth = self._worth(found)
+        self._note(found, now)
         stage = self._stage(route, worth, lifetimes, now)
         seen = []
         lowest = dict.fromkeys(lifetimes, 1.0)
@@ -239,14 +247,22 @@ class Sightings:
         system = [one for one in found if one.kind == "system"]
         few = {id(one) for one in (*system[:3], *system[-1:])}
         worth = [one for one in found if one.kind == "tools" or id(one) in few]
+        turns = []
         for one in reversed(found):
-            if one.kind != "turn":
+            prefix = self._prefixes.get(one.digest) if one.kind == "turn" else None
+            if prefix is None or (turns and prefix.stage is None):
                 continue
-            prefix = self._prefixes.get(one.digest)
-            if prefix is not None and prefix.stage is not None:
-                worth.append(one)
+            turns.append(one)
+            if prefix.stage is not None:
                 break
-        return worth + [one for one in found if one.kind == "end"]
+        return [*worth, *reversed(turns), *(one for one in found if one.kind == "end")]
+
+    def _note(self, found: Sequence[Boundary], now: float) -> None:
+        """Others may go on from any turn of this prompt, and not from its end."""
+        # Those further in front were noted when the conversation was shorter.
+        for one in found[-_NOTED:]:
+            if one.kind == "turn" and one.digest not in self._prefixes:
+                self._prefixes.put(one.digest, _Prefix()).last = now
 
 
 def _kind(boundary: Boundary) -> str:

@@ -126,10 +126,14 @@ class Simulator:
             case "unit":
                 return self._by_units(ask)
 
-    def readable(self, digest: Hashable) -> bool:
-        """Would a request that came now find this prefix?"""
+    def readable(self, digest: Hashable, at: float | None = None) -> float:
+        """For how long each use keeps this prefix, in seconds; 0 if a request would not find it.
+
+        A request now, or at a later time.
+        """
+        now = self._now if at is None else max(at, self._now)
         held = self._held.get(digest)
-        return held is not None and held.available <= self._now < held.expires
+        return held.seconds if held is not None and held.available <= now < held.expires else 0.0
 
     def _by_breakpoints(self, ask: Ask) -> Fate:
         rule, blocks = self._rule, ask.blocks
@@ -195,7 +199,7 @@ class Simulator:
         return Fate(read, {}, blocks[-1].tokens - read)
 
     def _is_hit(self, block: Block) -> bool:
-        return block.tokens >= self._rule.min_tokens and self.readable(block.digest)
+        return block.tokens >= self._rule.min_tokens and self.readable(block.digest) > 0
 
     def _refresh(self, blocks: Iterable[Block]) -> None:
         if not self._rule.refreshes:
