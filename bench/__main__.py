@@ -31,6 +31,7 @@ from bench import (
     processes,
     prompt_logs,
     prompt_plans,
+    prompts,
     propagation,
     redis_hits,
     search,
@@ -90,6 +91,7 @@ def _parts() -> dict[str, Part]:
         "library": Part(lambda quick: library.measure()),
         "gateway": Part(lambda quick: gateway.measure(1, 2) if quick else gateway.measure()),
         "miss": Part(lambda quick: miss.measure(100 if quick else 1_000)),
+        "prompts": Part(lambda quick: prompts.measure(100 if quick else 1_000)),
         "single-flight": Part(lambda quick: single_flight.measure(10 if quick else 100)),
         "memory": Part(
             lambda quick: [_memory(100_000 if quick else 1_000_000, 32 if quick else 256)]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from askonce.events import Happened
     from askonce.invalidation import Invalidation
     from askonce.layers import Layer
+    from askonce.layouts import PromptLayout
+    from askonce.prompts.settings import Prompts
     from askonce.records import Because, Entry, Key, Outcome, Usage
     from askonce.rules import Rules
     from askonce.savings import Savings
@@ -44,6 +46,8 @@ __all__ = [
     "Key",
     "Layer",
     "Outcome",
+    "PromptLayout",
+    "Prompts",
     "Rules",
     "Savings",
     "Semantic",
@@ -70,6 +74,8 @@ _WHERE = {
     "Key": "records",
     "Layer": "layers",
     "Outcome": "records",
+    "PromptLayout": "layouts",
+    "Prompts": "prompts.settings",
     "Rules": "rules",
     "Savings": "savings",
     "Semantic": "semantic",

@@ -56,6 +56,7 @@ class Stats(msgspec.Struct, frozen=True):
     not_stored: dict[str, int] = {}
     layers: dict[str, LayerStats] = {}
     semantic: dict[str, int] = {}
+    prompts: dict[str, int] = {}
 
     @property
     def hit_rate(self) -> float:
@@ -96,6 +97,7 @@ def stats_of(tallies: Mapping[str, int], states: Mapping[str, str] | None = None
         not_stored=part("not_stored:"),
         layers=_layers(part("layer:"), states or {}),
         semantic=part("semantic:"),
+        prompts=part("prompts:"),
     )
 
 
@@ -188,6 +190,11 @@ class Ledger:
         """What matching by meaning did, so many times; the words are in docs/semantic.md."""
         with self._guard:
             self._tallies[f"semantic:{what}"] += times
+
+    def prompts(self, what: str) -> None:
+        """What was done to a prompt on its way to the provider; words of docs/prompts.md."""
+        with self._guard:
+            self._tallies[f"prompts:{what}"] += 1
 
     def asked_upstream(self) -> None:
         with self._guard:

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 _SAMPLED_QUESTIONS = 65_536
 
+# What is not understood goes out as it came, in every respect.
+_UNTOUCHED = (Because.UNKNOWN_ROUTE, Because.MALFORMED, Because.TOO_LARGE, Because.NO_IDENTITY)
+
 
 class Answering:
     """Answers calls, in one flavor, over one desk."""
@@ -214,6 +217,8 @@ class Answering:
         self._desk.ledger.answered(Outcome.BYPASS, because)
         self._desk.ledger.asked_upstream()
         self._desk.ledger.unread(self._desk.runtime.now())
+        if because not in _UNTOUCHED:
+            upstream = self._desk.prompted(upstream)
         response = await upstream.ask(call, call.body, raw=True)
         self._desk.heed_groups(call.origin, call.method, response.headers)
         headers = relayed_headers(response.headers, cache_status(Outcome.BYPASS, because), raw=True)

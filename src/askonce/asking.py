@@ -47,7 +47,7 @@ class Asking:
     ) -> None:
         self._desk = desk
         self._asked = asked
-        self._upstream = upstream
+        self._upstream = desk.prompted(upstream)
         self._aliases = aliases
         self._flight = flight
         self._neighbors = neighbors
@@ -374,6 +374,8 @@ class Asking:
                         await self._neighbors.stored(
                             entry, self._scoped, asked.wishes, asked.format, looked_up=looked_up
                         )
+        if entry is not None:
+            self._upstream.heard(entry.usage)
         recording.entry = entry
         recording.stored = verdict
         if not verdict.yes and recording.because is Because.NOT_FOUND:

@@ -17,6 +17,7 @@ from askonce.events import Says
 from askonce.invalidation import Invalidation, read
 from askonce.layers import Layer, tiers_of
 from askonce.policy import Limits
+from askonce.prompts.settings import Level, Prompts, prompts_of
 from askonce.protocols import Prices, Store
 from askonce.records import Key
 from askonce.remembering import Remembered
@@ -62,6 +63,7 @@ class CacheSettings:
         limits: Limits | None = None,
         rules: Rules | None = None,
         semantic: Semantic | Mode = "off",
+        prompts: Prompts | Level = "observe",
         sources: Sequence[Source | str] = (),
         audit: str | None = None,
         tenants: Mapping[str, str] | None = None,
@@ -81,15 +83,15 @@ class CacheSettings:
                 expire_on=expire_on,
                 sampling=sampling,
             )
-        if namespace is not None and not _NAMESPACE.fullmatch(namespace):
-            raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
-        named, tiers = tiers_of(_layers(url, layers))
+        _check_place(namespace, url, layers)
+        named, tiers = tiers_of([url] if layers is None else layers)
         self._works = Works(
             arguments.own_tier(memory, named),
             tiers,
             limits=limits,
             rules=rules,
             semantic=semantic_of(semantic),
+            prompts=prompts_of(prompts),
             sharing=_sharing(consistency, lease, lease_wait),
             eviction=eviction,
             namespace=namespace,
@@ -178,12 +180,13 @@ class CacheSettings:
         return decorate
 
 
-def _layers(
-    url: str, layers: Sequence[Layer | str | Store] | None
-) -> Sequence[Layer | str | Store]:
+def _check_place(
+    namespace: str | None, url: str, layers: Sequence[Layer | str | Store] | None
+) -> None:
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
     if layers is not None and url != "memory:":
         raise ConfigError("layers and an address were given; put the address into layers")
-    return [url] if layers is None else layers
 
 
 def _sharing(

@@ -21,7 +21,8 @@ from askonce.formats.contract import Format, Question
 from askonce.invalidation import SWEPT, Invalidation
 from askonce.leasing import Leasing, Turn
 from askonce.policy import Life, Limits
-from askonce.protocols import Held, Memory, Prices, Store
+from askonce.prompting import Prompted, Prompting
+from askonce.protocols import Held, Memory, Prices, Store, Upstream
 from askonce.records import Because, Call, Entry, Key, Lease, Outcome, Selection, Verdict
 from askonce.runtimes import Runtime
 from askonce.shelf import Shelf
@@ -74,6 +75,7 @@ class Desk:
         sweeps: Sweeps,
         sweep_behind: Callable[[Invalidation, str], None],
         keep_books: Callable[[], None],
+        prompting: Prompting,
         memory_ttl: float | None = None,
     ) -> None:
         self.runtime = runtime
@@ -93,6 +95,11 @@ class Desk:
         self._coherence = coherence
         self._leasing = leasing
         self._memory_ttl = memory_ttl
+        self._prompting = prompting
+
+    def prompted(self, upstream: Upstream) -> Prompted:
+        """The provider, asked in one call with what its own prompt cache needs."""
+        return self._prompting.through(upstream)
 
     def life(self, entry: Entry, asked: Asked) -> Life:
         return policy.life_of(entry, asked.wishes, self.limits, self.runtime.now())

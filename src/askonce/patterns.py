@@ -18,6 +18,8 @@ class Match(Protocol):
 
     def groupdict(self) -> dict[str, str | None]: ...
 
+    def span(self) -> tuple[int, int]: ...
+
 
 class Pattern(Protocol):
     """A compiled pattern; upper and lower case are the same to it."""

@@ -10,6 +10,7 @@ from askonce.bookkeeping import Bookkeeping
 from askonce.documents import Path
 from askonce.layers import MEMORY, Layer
 from askonce.policy import Limits
+from askonce.prompts.settings import Prompts
 from askonce.records import Because
 from askonce.rules import Rules
 from askonce.semantic import Semantic
@@ -151,6 +152,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache: CacheRules = CacheRules()
     documents: Documents = Documents()
     semantic: Semantic = Semantic(mode="shadow")
+    prompts: Prompts = Prompts()
     admin: Admin = Admin()
     ledger: Bookkeeping = Bookkeeping()
     log: Log = Log()

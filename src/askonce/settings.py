@@ -18,6 +18,8 @@ from askonce.bookkeeping import READERS as LEDGER_READERS
 from askonce.bookkeeping import Bookkeeping
 from askonce.errors import ConfigError
 from askonce.layers import tiers_of
+from askonce.prompts.settings import READERS as PROMPT_READERS
+from askonce.prompts.settings import Prompts
 from askonce.semantic import READERS as SEMANTIC_READERS
 from askonce.semantic import Semantic
 from askonce.setting_tables import (
@@ -74,6 +76,7 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         cache=CacheRules(**values.get(("cache",), {})),
         documents=Documents(**values.get(("documents",), {})),
         semantic=Semantic(**{"mode": "shadow", **values.get(("semantic",), {})}),
+        prompts=Prompts(**values.get(("prompts",), {})),
         admin=Admin(**values.get(("admin",), {})),
         ledger=Bookkeeping(**values.get(("ledger",), {})),
         log=Log(**values.get(("log",), {})),
@@ -127,6 +130,7 @@ _READERS: dict[str, dict[str, read.Reader]] = {
         "lease_wait": read.duration,
     },
     "semantic": SEMANTIC_READERS,
+    "prompts": PROMPT_READERS,
     "admin": ADMIN_READERS,
     "ledger": LEDGER_READERS,
     "log": {"requests": read.log_file, "max_size": read.above_zero(read.size), "keep": read.few},

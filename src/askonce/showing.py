@@ -9,6 +9,7 @@ from typing import Any
 from askonce import rule_tables
 from askonce.admin import Admin
 from askonce.bookkeeping import Bookkeeping
+from askonce.prompts.settings import Prompts
 from askonce.semantic import Semantic
 from askonce.settings import CacheRules, LayerTable, Memory, Provider, Settings, Tenant
 from askonce.sources import Source
@@ -32,6 +33,7 @@ def masked(settings: Settings) -> dict[str, Any]:
         "memory": _memory(memory),
         "cache": _cache(settings.cache),
         "semantic": _semantic(settings.semantic),
+        "prompts": _prompts(settings.prompts),
         "documents": {"fields": [path.text for path in settings.documents.fields]},
         **_admin(settings.admin),
         "ledger": _ledger(settings.ledger),
@@ -126,6 +128,15 @@ def _semantic(semantic: Semantic) -> Table:
     if semantic.embedder_key is not None:
         table["embedder_key"] = masked_key(semantic.embedder_key)
     return table
+
+
+def _prompts(prompts: Prompts) -> Table:
+    return {
+        "level": prompts.level,
+        "volatile": list(prompts.volatile),
+        "rules": list(prompts.rules),
+        "hold": show_duration(prompts.hold),
+    }
 
 
 def _stores(settings: Settings) -> Table:

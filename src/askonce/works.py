@@ -1,7 +1,6 @@
 """The works of a cache: its layers, its background threads, and the two flavors of its story.
 
-A composition root: here the story meets its edges. `Cache`, `AsyncCache` and the gateway are faces
-over one `Works`. Nothing is opened before the first use.
+A composition root: here the story meets its edges. Nothing is opened before the first use.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +25,8 @@ from askonce.leasing import Leasing, Renewal
 from askonce.patterns import compiled
 from askonce.policy import Limits
 from askonce.prices import GenaiPrices
+from askonce.prompt_rack import PromptRack
+from askonce.prompts.settings import OBSERVE, Prompts
 from askonce.protocols import Memory, Prices, Store
 from askonce.rack import Rack
 from askonce.recognizing import Recognition
@@ -59,6 +60,7 @@ class Works:
         limits: Limits,
         rules: Rules | None = None,
         semantic: Semantic = OFF,
+        prompts: Prompts = OBSERVE,
         sharing: Sharing,
         eviction: Literal["s3-fifo", "gdsf"],
         namespace: str | None,
@@ -81,6 +83,7 @@ class Works:
         self.ledger = Ledger(self.blocking_runtime.guard(), bookkeeping.rows)
         self.ruleset = compiled_rules(rules) if rules else None
         self.recognition = Recognition(limits, self.ruleset)
+        self._prompts = PromptRack(prompts, self.blocking_runtime)
         self.memory: Memory = MemoryStore(
             memory.size or 0,
             guard=self.blocking_runtime.guard(),
@@ -267,6 +270,7 @@ class Works:
             sweep_behind=self.sweep_behind,
             keep_books=self._keep_books,
             memory_ttl=self._memory_ttl,
+            prompting=self._prompts.prompting(runtime, self.ledger, self.prices),
         )
         neighbors = None
         if self._semantic is not None:

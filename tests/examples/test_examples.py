@@ -21,6 +21,8 @@ FIRST_WORDS = r"\[first words after \d+ ms, all after \d+ ms\]"
 
 SEMANTIC = r"askonce; hit; ttl=\d+; detail=semantic; similarity=0\.9\d+"
 
+MARKED = r'did=marked; because=ok; at="/system 5m"; tokens=\d+; saves=\d+; usd=0\.00\d+'
+
 EXPECTED = {
     "semantic_memory": [
         r"How do I change my PIN\? +At any cash machine\. \(exact, 1\.00\)",
@@ -160,6 +162,15 @@ EXPECTED = {
         rf"  Is the branch open right now\? +{TIME_SENSITIVE}",
         r"After order AB-12 changed:",
         rf"  What is in order AB-12\? +{MISS}",
+    ],
+    "prompt_layout": [
+        r"By hand:",
+        *[r"  7\d\d\d of 7\d\d\d bytes are the front; marked /system/0"] * 2,
+        r"  the same front: True",
+        r"On the way, for code that knows nothing of it:",
+        r"  Are you open\?  as it came",
+        rf"  Where are you\? {MARKED}",
+        rf"  Who are you\?   {MARKED}",
     ],
     "two_processes": [
         rf"A asks         {MISS}",

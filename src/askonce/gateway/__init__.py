@@ -36,6 +36,7 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         limits=settings.limits,
         rules=settings.rules,
         semantic=_semantic(settings),
+        prompts=settings.prompts,
         sources=settings.sources,
         consistency=settings.cache.consistency,
         lease=settings.cache.lease,

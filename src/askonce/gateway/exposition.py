@@ -101,6 +101,8 @@ def _counters(stats: Stats) -> Iterable[_Counter]:
     yield _Counter("unpriced_total", text, {"": stats.unpriced})
     text = "What matching by meaning did, see docs/semantic.md."
     yield _Counter("semantic_total", text, stats.semantic, "what")
+    text = "What was done to prompts on their way to a provider, see docs/prompts.md."
+    yield _Counter("prompts_total", text, stats.prompts, "what")
     layers = stats.layers.items()
     text = "Answers that a layer below memory had."
     yield _Counter("layer_hits_total", text, {n: one.hits for n, one in layers}, "layer")

@@ -13,10 +13,10 @@ _MEMBERS = """
     session_id stop store stream stream_options temperature tool_choice tools top_logprobs top_p
     user user_id verbosity web_search_options
     """
-_KNOWN = frozenset(_MEMBERS.split())
+KNOWN = frozenset(_MEMBERS.split())
 _SYSTEM = ("system", "developer")
-_ROLES = frozenset({*_SYSTEM, "user", "assistant", "tool", "function"})
-_FORMS = {
+ROLES = frozenset({*_SYSTEM, "user", "assistant", "tool", "function"})
+FORMS = {
     "text": "text",
     "image_url": "image",
     "input_audio": "audio",
@@ -28,7 +28,7 @@ _READ = frozenset({"role", "content", "tool_calls", "cache_control", "prompt_cac
 
 
 def read(reading: Reading) -> None:
-    reading.doubt_unknown_members(_KNOWN)
+    reading.doubt_unknown_members(KNOWN)
     reading.parameters("tools")
     reading.tools(reading.list_at("tools"))
     reading.tools(reading.list_at("functions"), "functions")
@@ -63,7 +63,7 @@ def _ends(role: str, following: Any, *, at_start: bool) -> bool:
 
 def _message(reading: Reading, kind: Kind, number: int, message: dict[str, Any], role: str) -> None:
     pointer, writer = pointed("messages", number), reading.writer
-    if role not in _ROLES:
+    if role not in ROLES:
         writer.doubt(pointer, f"a message of an unknown role ({role})")
     reading.rest_of_message(kind, pointer, message, role, _READ)
     content = message.get("content")
@@ -101,7 +101,7 @@ def _part(
         reading.writer.doubt(pointer, "not an object")
         return
     named = part.get("type")
-    form = _FORMS.get(named) if isinstance(named, str) else None
+    form = FORMS.get(named) if isinstance(named, str) else None
     if form is None:
         reading.writer.doubt(pointer, f"a part of an unknown type ({named})")
     if role in ("tool", "function"):

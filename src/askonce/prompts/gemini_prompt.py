@@ -13,8 +13,8 @@ _MEMBERS = """
     modelArmorConfig safetySettings safety_settings serviceTier store systemInstruction
     system_instruction toolConfig tool_config tools
     """
-_KNOWN = frozenset(_MEMBERS.split())
-_FORMS = {
+KNOWN = frozenset(_MEMBERS.split())
+FORMS = {
     "text": "text",
     "inlineData": "image",
     "inline_data": "image",
@@ -27,12 +27,12 @@ _FORMS = {
     "executableCode": "tool_use",
     "codeExecutionResult": "tool_result",
 }
-_ROLES = frozenset({"user", "model", "function"})
+ROLES = frozenset({"user", "model", "function"})
 _READ = frozenset({"role", "parts"})
 
 
 def read(reading: Reading) -> None:
-    reading.doubt_unknown_members(_KNOWN)
+    reading.doubt_unknown_members(KNOWN)
     if any(reading.request.get(name) for name in ("cachedContent", "cached_content")):
         reading.writer.doubt("/cachedContent", "a part of the prompt lies at the provider")
     reading.parameters("tools")
@@ -57,7 +57,7 @@ def _content(reading: Reading, kind: Kind, pointer: str, content: Any, role: str
     said = content.get("role")
     # A content without a role is the user's.
     role = role or (said if isinstance(said, str) else "user")
-    if kind is Kind.MESSAGE and role not in _ROLES:
+    if kind is Kind.MESSAGE and role not in ROLES:
         reading.writer.doubt(pointer, f"a content of an unknown role ({role})")
     reading.rest_of_message(kind, pointer, content, role, _READ)
     for at, part in enumerate(parts):
@@ -65,7 +65,7 @@ def _content(reading: Reading, kind: Kind, pointer: str, content: Any, role: str
         if not isinstance(part, dict):
             reading.writer.doubt(where, "not an object")
             continue
-        form = next((_FORMS[name] for name in part if name in _FORMS), None)
+        form = next((FORMS[name] for name in part if name in FORMS), None)
         if form is None:
             reading.writer.doubt(where, "a part of an unknown type")
         elif form == "text" and part.get("thought") is True:

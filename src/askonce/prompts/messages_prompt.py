@@ -10,21 +10,21 @@ _MEMBERS = """
     inference_geo max_tokens mcp_servers messages metadata model output_config service_tier speed
     stop_sequences stream system temperature thinking tool_choice tools top_k top_p user_profile_id
     """
-_KNOWN = frozenset(_MEMBERS.split())
-_ROLES = frozenset({"user", "assistant", "system"})
+KNOWN = frozenset(_MEMBERS.split())
+ROLES = frozenset({"user", "assistant", "system"})
 _TYPES = """
     text image document search_result thinking redacted_thinking tool_use tool_result
     server_tool_use web_search_tool_result web_fetch_tool_result code_execution_tool_result
     bash_code_execution_tool_result text_editor_code_execution_tool_result mcp_tool_use
     mcp_tool_result container_upload tool_addition tool_removal
     """
-_FORMS = frozenset(_TYPES.split())
+FORMS = frozenset(_TYPES.split())
 _MARKABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
 _READ = frozenset({"role", "content"})
 
 
 def read(reading: Reading) -> None:
-    reading.doubt_unknown_members(_KNOWN)
+    reading.doubt_unknown_members(KNOWN)
     for name in ("container", "mcp_servers"):
         if reading.request.get(name):
             reading.writer.doubt(pointed(name), "a part of the prompt lies at the provider")
@@ -66,7 +66,7 @@ def _message(reading: Reading, number: int, message: Any) -> None:
     if not isinstance(role, str):
         reading.writer.doubt(pointer, "not a message with a role")
         return
-    if role not in _ROLES:
+    if role not in ROLES:
         reading.writer.doubt(pointer, f"a message of an unknown role ({role})")
     reading.rest_of_message(Kind.MESSAGE, pointer, message, role, _READ)
     content = message.get("content")
@@ -86,7 +86,7 @@ def _block(reading: Reading, kind: Kind, pointer: str, block: Any, role: str) ->
         reading.writer.doubt(pointer, "not an object")
         return
     form = block.get("type")
-    if not isinstance(form, str) or form not in _FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         reading.writer.doubt(pointer, f"a block of an unknown type ({form})")
         form = "unknown"
     # An empty text cannot be marked.

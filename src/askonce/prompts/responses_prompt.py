@@ -12,11 +12,11 @@ _MEMBERS = """
     store stream stream_options temperature text tool_choice tools top_logprobs top_p truncation
     user
     """
-_KNOWN = frozenset(_MEMBERS.split())
+KNOWN = frozenset(_MEMBERS.split())
 _AT_THE_PROVIDER = ("previous_response_id", "conversation", "prompt")
 _SYSTEM = ("system", "developer")
-_ROLES = frozenset({*_SYSTEM, "user", "assistant"})
-_FORMS = {
+ROLES = frozenset({*_SYSTEM, "user", "assistant"})
+FORMS = {
     "input_text": "text",
     "output_text": "text",
     "text": "text",
@@ -26,7 +26,7 @@ _FORMS = {
     "refusal": "refusal",
 }
 _MARKABLE = frozenset({"input_text", "input_image", "input_file"})
-_ITEMS = {
+ITEMS = {
     "function_call": "tool_use",
     "custom_tool_call": "tool_use",
     "function_call_output": "tool_result",
@@ -41,7 +41,7 @@ _TOKENS_OF_TEXT = frozenset({"type", "text", "annotations", "logprobs"})
 
 
 def read(reading: Reading) -> None:
-    reading.doubt_unknown_members(_KNOWN | set(_AT_THE_PROVIDER))
+    reading.doubt_unknown_members(KNOWN | set(_AT_THE_PROVIDER))
     for name in _AT_THE_PROVIDER:
         if reading.request.get(name) is not None:
             reading.writer.doubt(pointed(name), "a part of the prompt lies at the provider")
@@ -97,7 +97,7 @@ def _ends(item: dict[str, Any], following: Any, *, at_start: bool) -> bool:
 
 def _form(item: dict[str, Any]) -> str | None:
     named = item.get("type")
-    return _ITEMS.get(named) if isinstance(named, str) else None
+    return ITEMS.get(named) if isinstance(named, str) else None
 
 
 def _item(reading: Reading, kind: Kind, number: int, item: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def _item(reading: Reading, kind: Kind, number: int, item: dict[str, Any]) -> No
 
 
 def _message(reading: Reading, kind: Kind, pointer: str, item: dict[str, Any], role: str) -> None:
-    if role not in _ROLES:
+    if role not in ROLES:
         reading.writer.doubt(pointer, f"a message of an unknown role ({role})")
     reading.rest_of_message(kind, pointer, item, role, _READ)
     content = item.get("content")
@@ -133,7 +133,7 @@ def _part(reading: Reading, kind: Kind, pointer: str, part: Any, role: str) -> N
         reading.writer.doubt(pointer, "not an object")
         return
     named = part.get("type")
-    form = _FORMS.get(named) if isinstance(named, str) else None
+    form = FORMS.get(named) if isinstance(named, str) else None
     if form is None:
         reading.writer.doubt(pointer, f"a part of an unknown type ({named})")
     if form == "text" and part.keys() <= _TOKENS_OF_TEXT:

@@ -1,0 +1,51 @@
+"""The optimizer of prompts, for both flavors: the rules that ship, and the user's patterns.
+
+A composition root, as `semantic_rack.py` is for matching by meaning.
+"""
+
+import functools
+from pathlib import Path
+
+from askonce.accounting import Ledger
+from askonce.patterns import compiled
+from askonce.prompt_rules import load_rules
+from askonce.prompting import Prompting
+from askonce.prompts.optimizer import Optimizer
+from askonce.prompts.provider_rules import RuleBook
+from askonce.prompts.settings import Prompts
+from askonce.protocols import Prices
+from askonce.runtimes import Blocking, Suspending
+from askonce.warming import Warming
+
+
+class PromptRack:
+    """What both flavors share: what was learned, and which prefixes are being written."""
+
+    def __init__(self, prompts: Prompts, runtime: Blocking) -> None:
+        """Raises ConfigError for a pattern that is none, and for a wrong file of rules."""
+        self.prompts = prompts
+        finders = [compiled(pattern) for pattern in prompts.volatile]
+        rules = load_rules(map(Path, prompts.rules)) if prompts.rules else shipped_rules()
+        self.optimizer = Optimizer(rules, prompts.level, finders)
+        self._guard = runtime.guard()
+        self._warming = Warming(runtime.guard())
+
+    def prompting(
+        self, runtime: Blocking | Suspending, ledger: Ledger, prices: Prices | None
+    ) -> Prompting:
+        """The optimizer in one flavor."""
+        return Prompting(
+            self.optimizer,
+            self._warming,
+            self._guard,
+            hold=self.prompts.hold.total_seconds(),
+            runtime=runtime,
+            ledger=ledger,
+            prices=prices,
+        )
+
+
+@functools.cache
+def shipped_rules() -> RuleBook:
+    """The rules of the package, read once in a process."""
+    return load_rules()
