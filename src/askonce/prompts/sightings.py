@@ -247,7 +247,7 @@ class Sightings:
         system = [one for one in found if one.kind == "system"]
         few = {id(one) for one in (*system[:3], *system[-1:])}
         worth = [one for one in found if one.kind == "tools" or id(one) in few]
-        turns = []
+        turns: list[Boundary] = []
         for one in reversed(found):
             prefix = self._prefixes.get(one.digest) if one.kind == "turn" else None
             if prefix is None or (turns and prefix.stage is None):
