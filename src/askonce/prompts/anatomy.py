@@ -69,7 +69,6 @@ _PLAIN = tuple(
     for role in ("user", "assistant")
     for gap in ("", " ")
 )
-_PLAIN_BYTES = max(map(len, _PLAIN))
 
 
 class _Block(msgspec.Struct):
@@ -204,11 +203,10 @@ class Anatomy:
         return found
 
 
-def _role_of(dialect: Dialect, raw: Json) -> str:
+def _role_of(dialect: Dialect, raw: bytes) -> str:
     """Who speaks; what a tool of the Responses API said is a tool's. Raises NotUnderstood."""
-    head = bytes(memoryview(raw)[:_PLAIN_BYTES])
-    if head.startswith(_PLAIN) and dialect != "gemini":
-        return "user" if b'"user"' in head[:16] else "assistant"
+    if dialect != "gemini" and raw.startswith(_PLAIN):
+        return "user" if b'"user"' in raw[:16] else "assistant"
     try:
         found = _message(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -270,10 +268,10 @@ def boundaries(
     enter("messages")
     messages = anatomy.messages
     asks = [part.asks for part in messages]
-    for at, part in enumerate(messages):
+    for at, (part, asked, more) in enumerate(zip(messages, asks, [*asks[1:], False], strict=True)):
         size += len(memoryview(part.raw))
         digest.update(part.raw)
-        if asks[at] and not any(asks[at + 1 : at + 2]):
+        if asked and not more:
             end("turn", part, at)
     if found and found[-1].kind == "turn":
         found[-1] = msgspec.structs.replace(found[-1], kind="end")

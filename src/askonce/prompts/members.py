@@ -37,10 +37,10 @@ def members(raw: Json) -> dict[str, Json]:
     return found
 
 
-def items(raw: Json) -> list[Json]:
+def items(raw: Json) -> list[bytes]:
     """A list's items. Raises NotUnderstood."""
     try:
-        return list(_items(raw))
+        return list(map(bytes, _items(raw)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise NotUnderstood from None
 
