@@ -15,7 +15,7 @@ from askonce.documents import expand
 from askonce.errors import ConfigError
 from askonce.events import Says
 from askonce.invalidation import Invalidation, read
-from askonce.layers import Layer, tiers_of
+from askonce.layers import Layer, Tier, tiers_of
 from askonce.policy import Limits
 from askonce.prompts.settings import Level, Prompts, prompts_of
 from askonce.protocols import Prices, Store
@@ -83,8 +83,7 @@ class CacheSettings:
                 expire_on=expire_on,
                 sampling=sampling,
             )
-        _check_place(namespace, url, layers)
-        named, tiers = tiers_of([url] if layers is None else layers)
+        named, tiers = _tiers(namespace, url, layers)
         self._works = Works(
             arguments.own_tier(memory, named),
             tiers,
@@ -180,13 +179,14 @@ class CacheSettings:
         return decorate
 
 
-def _check_place(
+def _tiers(
     namespace: str | None, url: str, layers: Sequence[Layer | str | Store] | None
-) -> None:
+) -> tuple[Tier | None, tuple[Tier, ...]]:
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
         raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
     if layers is not None and url != "memory:":
         raise ConfigError("layers and an address were given; put the address into layers")
+    return tiers_of([url] if layers is None else layers)
 
 
 def _sharing(

@@ -79,22 +79,18 @@ class Works:
         self.limits = limits
         self.namespace = namespace
         self.prices = GenaiPrices() if prices is None else prices
-        self.guard = self.blocking_runtime.guard()
-        self.ledger = Ledger(self.blocking_runtime.guard(), bookkeeping.rows)
+        guard, now = self.blocking_runtime.guard, self.blocking_runtime.now
+        self.guard = guard()
+        self.ledger = Ledger(guard(), bookkeeping.rows)
         self.ruleset = compiled_rules(rules) if rules else None
         self.recognition = Recognition(limits, self.ruleset)
         self._prompts = PromptRack(prompts, self.blocking_runtime)
         self.memory: Memory = MemoryStore(
-            memory.size or 0,
-            guard=self.blocking_runtime.guard(),
-            eviction=eviction,
-            clock=self.blocking_runtime.now,
+            memory.size or 0, guard=guard(), eviction=eviction, clock=now
         )
         self._memory_ttl = memory.ttl
         self._identifying = Identifying(self.memory, namespace, tenants)
-        self.sweeps = Sweeps(
-            compiled, tick=self.blocking_runtime.tick, guard=self.blocking_runtime.guard()
-        )
+        self.sweeps = Sweeps(compiled, tick=self.blocking_runtime.tick, guard=guard())
         self._sharing = sharing
         self._racks = [Rack(tier, self.blocking_runtime, self.suspending_runtime) for tier in tiers]
         self.books = self._new_books(bookkeeping)
@@ -107,7 +103,7 @@ class Works:
         self._semantic = self._new_semantic(semantic, clock) if semantic.is_on else None
         self._sweeping = self._new_sweeping(Blocking(**times))
         self._beside = InThread("askonce-invalidating", threads=4)  # for event loops
-        self.audit = Audit(Boundary(self.ledger), self.blocking_runtime.now, audit)
+        self.audit = Audit(Boundary(self.ledger), now, audit)
         self.events = self._new_events()
         self._followings = tuple(self._following(source) for source in sources)
         self._writings = tuple(self._writing(rack) for rack in self._racks)
