@@ -48,6 +48,9 @@ COMMANDS = (
     "rules",
     "rules test",
     "eval",
+    "prompts",
+    "prompts analyze",
+    "prompts check",
     "config",
 )
 BODY = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
