@@ -49,6 +49,9 @@ COMMANDS = (
     "rules",
     "rules test",
     "eval",
+    "prompts",
+    "prompts analyze",
+    "prompts check",
     "config",
 )
 BODY = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
