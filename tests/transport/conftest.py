@@ -14,6 +14,14 @@ from holding import HoldingProvider
 from sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 from askonce.practice.serving import running
+from askonce.prices import GenaiPrices
+from askonce.records import Usage
+
+
+@pytest.fixture(scope="session", autouse=True)
+def price_tables() -> None:
+    """Loaded once, as the gateway does: whichever test comes first would block its event loop."""
+    GenaiPrices().cost("gpt-4o-mini", "https://api.openai.com", Usage(input_tokens=1))
 
 
 @pytest.fixture(scope="session")
