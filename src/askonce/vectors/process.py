@@ -5,7 +5,7 @@ missing, damaged, of a later version or of another embedder, it starts empty and
 """
 
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -51,7 +51,9 @@ class ProcessIndex:
         self._saved = 0
         self._rows = 0  # of all scopes
         self._seen: set[bytes] | None = None  # in a pass
-        self._latest: deque[tuple[float, bytes]] = deque(maxlen=100_000)
+        self._young: list[bytes] = []  # what came in lately, in two generations
+        self._old: list[bytes] = []
+        self._turned = 0.0
         self._gone: set[bytes] | None = None if path is None else set()
         """What was removed before the file was read, and is not to come back out of it."""
 
@@ -125,12 +127,12 @@ class ProcessIndex:
         """From now on note what is added, and what is asked for and there."""
         with self._guard:
             # What came in a moment ago may still be on its way into the store.
-            self._seen = {mark for _, mark in self._latest}
+            self._seen = {*self._young, *self._old}
 
     def _note(self, mark: bytes, now: float) -> None:
-        self._latest.append((now, mark))
-        while self._latest[0][0] < now - _ON_ITS_WAY:
-            self._latest.popleft()
+        if now > self._turned + _ON_ITS_WAY or len(self._young) >= _AT_MOST_ON_ITS_WAY:
+            self._old, self._young, self._turned = self._young, [], now
+        self._young.append(mark)
         if self._seen is not None:
             self._seen.add(mark)
 
@@ -263,6 +265,7 @@ class ProcessIndex:
 
 _AT_ONCE = 512  # rows
 _ON_ITS_WAY = 30.0  # seconds that a new entry may take into the store
+_AT_MOST_ON_ITS_WAY = 4_096
 _SAME_END = 0.001  # seconds: an index on another engine may round
 _OF_A_SCOPE = 1_800
 _OF_AN_ENTRY = 312  # beside its vector
