@@ -196,5 +196,11 @@ def _embed(embedder: Embedder, texts: list[str]) -> Callable[[], Awaitable[list[
     return lambda: embedder.embed(texts)
 
 
+def cosine(a: bytes, b: bytes) -> float:
+    """Of two vectors of unit length and of one embedder."""
+    one, two = memoryview(a).cast("f"), memoryview(b).cast("f")
+    return float(sum(x * y for x, y in zip(one, two, strict=True)))
+
+
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()

@@ -31,7 +31,7 @@ from askonce.runtimes import Blocking, Suspending, leaf_guard, once_in_thread
 from askonce.scopes import compared_by
 from askonce.semantic import Semantic
 from askonce.shadowing import compare
-from askonce.stores import Ground, sqlite_path
+from askonce.stores import Ground, needing, sqlite_path
 from askonce.vectors import open_process_index
 from askonce.vectors.process import ProcessIndex
 
@@ -302,10 +302,12 @@ class SemanticRack:
             "max_entries": semantic.max_entries,
         }
         if semantic.index.startswith("postgres"):
-            from askonce.stores.postgres_vectors import open_postgres_vectors
+            with needing("postgres"):
+                from askonce.stores.postgres_vectors import open_postgres_vectors
 
             return open_postgres_vectors(semantic.index, ground, **named)
-        from askonce.stores.redis_vectors import open_redis_vectors
+        with needing("redis"):
+            from askonce.stores.redis_vectors import open_redis_vectors
 
         return open_redis_vectors(semantic.index, ground, **named)
 

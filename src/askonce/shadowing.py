@@ -4,12 +4,13 @@ Nothing is served and nobody waits. Candidates are looked for below the threshol
 statistics say for each similarity how often the answers agreed: what another threshold would do.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from askonce.agreeing import Agreement, agreement
 from askonce.directives import Directives
+from askonce.embedding import cosine
 from askonce.formats.contract import Format
 from askonce.neighbors import Neighbor, Neighbors
 from askonce.records import Entry
@@ -68,7 +69,7 @@ async def _agreement(
     ]
     similarity = None
     if vectors[0] is not None and vectors[1] is not None:
-        similarity = _cosine(vectors[0], vectors[1])
+        similarity = cosine(vectors[0], vectors[1])
     return agreement(would, did, similarity)
 
 
@@ -76,10 +77,3 @@ def _said(entry: Entry, format_: Format | None) -> str:
     if format_ is None:
         return entry.body.decode(errors="replace")
     return format_.text(_decode(entry.body))
-
-
-def _cosine(a: bytes, b: bytes) -> float:
-    """Of two vectors of unit length."""
-    one: Any = memoryview(a).cast("f")
-    two: Any = memoryview(b).cast("f")
-    return float(sum(x * y for x, y in zip(one, two, strict=True)))

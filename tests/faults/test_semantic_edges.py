@@ -4,6 +4,8 @@ import hashlib
 import os
 import signal
 import struct
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -219,3 +221,22 @@ def test_one_entry_before_the_file_is_read_costs_no_other_and_nothing_comes_back
     third = opened(load=True)
     assert finish(third.size()) == 60
     assert {near.key for near in finish(third.nearest(b"s", vector(60), 1))} == {key(60)}
+
+
+@pytest.mark.parametrize("where", ["store", "index"])
+@pytest.mark.parametrize(("library", "extra", "url"), [
+    ("redis", "redis", "redis://localhost"),
+    ("psycopg", "postgres", "postgresql://localhost/db"),
+])  # fmt: skip
+def test_a_library_that_is_missing_is_one_clear_line(
+    where: str, library: str, extra: str, url: str
+) -> None:
+    """In a process of its own: here the library is imported already."""
+    given = repr(url) if where == "store" else f"semantic=Semantic(index={url!r})"
+    code = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from askonce import Cache, ConfigError, Semantic\n"
+        f"try:\n    Cache({given})\nexcept ConfigError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip().endswith(f"run: pip install 'askonce[{extra}]'"), done.stderr

@@ -11,6 +11,7 @@ from askonce.accounting import Ledger
 from askonce.cli.columns import plain, show_json
 from askonce.cli.meter import Meter
 from askonce.cli.reading import open_existing, read_settings
+from askonce.embedding import cosine
 from askonce.errors import ConfigError
 from askonce.matching import Veto, judge, prepare, verdicts
 from askonce.records import Because, Entry, Key, Selection
@@ -140,13 +141,8 @@ async def _nearest(
             meter.tell(fresh)
             other = await rack.embedding.vector(entry.question, Blocking())
             if other is not None:
-                found.setdefault(entry.key, _Lying(_cosine(vector, other), entry))
+                found.setdefault(entry.key, _Lying(cosine(vector, other), entry))
     return heapq.nlargest(limit, found.values(), key=lambda one: one.similarity)
-
-
-def _cosine(a: bytes, b: bytes) -> float:
-    one, two = memoryview(a).cast("f"), memoryview(b).cast("f")
-    return float(sum(x * y for x, y in zip(one, two, strict=True)))
 
 
 class _Refusing:

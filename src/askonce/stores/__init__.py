@@ -3,8 +3,8 @@
 Importing this package imports no store; opening one by its address imports that one.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, NamedTuple
 
 from askonce.errors import ConfigError
@@ -77,7 +77,8 @@ def open_store(
             clock=ground.clock,
         )
     if scheme in _REDIS:
-        from askonce.stores.redis import open_redis
+        with needing("redis"):
+            from askonce.stores.redis import open_redis
 
         return open_redis(url, ground)
     if scheme in _POSTGRES:
@@ -85,6 +86,18 @@ def open_store(
 
         return open_postgres(url, ground)
     raise ConfigError(f"no store has the scheme {scheme!r}; what works is {', '.join(SCHEMES)}")
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Around imports of what only an extra brings. Raises `ConfigError` where it is missing."""
+    try:
+        yield
+    except ImportError as error:
+        library = (error.name or extra).partition(".")[0]
+        raise ConfigError(
+            f"this address needs {library}; run: pip install 'askonce[{extra}]'"
+        ) from None
 
 
 def is_local(url: str) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from askonce.errors import ConfigError
 from askonce.protocols import Store
-from askonce.stores import Ground
+from askonce.stores import Ground, needing
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 
@@ -37,12 +37,8 @@ def open_postgres(url: str, ground: Ground) -> Store:
 
     Raises ConfigError for an address that libpq does not understand, or without the client.
     """
-    try:
+    with needing("postgres"):
         from askonce.stores.postgres_store import PostgresStore
-    except ImportError:
-        raise ConfigError(
-            "a postgresql: store needs its client: pip install 'askonce[postgres]'"
-        ) from None
     return PostgresStore(parse_address(url), ground)
 
 
