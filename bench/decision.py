@@ -29,7 +29,7 @@ from askonce.neighbors import Prepared
 from askonce.practice.traffic import questions as practiced
 from askonce.records import Key
 from askonce.runtimes import finish
-from askonce.vectors import open_process_index
+from askonce.vectors.open_index import open_process_index
 from bench import figures
 from bench.figures import Figure
 from bench.vectors import DIMENSIONS, unit

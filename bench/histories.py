@@ -34,7 +34,8 @@ from askonce.invalidation import Invalidation
 from askonce.protocols import Store
 from askonce.records import Call, Entry, Key, Lease, News, Selection
 from askonce.runtimes import Blocking
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 from askonce.stores.plain import PlainStore
 from bench import figures
 from bench.figures import Figure
@@ -184,7 +185,7 @@ class History:
         for process in self._processes:
             await asyncio.gather(*process.tasks, return_exceptions=True)
             await process.hear(self._confirmed)
-            await process.cache.works.suspending.desk.settle()
+            await process.cache.works.suspending.tiers.settle()
         for process in self._processes:
             await process.cache.aclose()
         await self._audit()

@@ -26,7 +26,8 @@ from askonce.cache import Cache
 from askonce.protocols import Store
 from askonce.records import Call, Entry, Key
 from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 from bench import figures
 from bench.figures import Figure
 from bench.library import Once

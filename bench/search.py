@@ -32,8 +32,8 @@ from tests.servers.redis_servers import RedisServer
 from askonce.protocols import VectorIndex
 from askonce.records import Key, Near
 from askonce.runtimes import finish
-from askonce.stores import Ground
-from askonce.vectors import open_process_index
+from askonce.stores.ground import Ground
+from askonce.vectors.open_index import open_process_index
 from bench import figures
 from bench.figures import Figure
 from bench.vectors import CHUNK, DIMENSIONS, QUESTIONS, Vectors

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from askonce.desk import Desk
+from askonce.context import Context
 from askonce.invalidation import OWN_NAMESPACE, Invalidation
 from askonce.records import Entry, Key
 
@@ -37,16 +37,16 @@ class Alias(NamedTuple):
 
 
 class Aliases:
-    """Which models answered for which names, over one desk."""
+    """Which models answered for which names, over one context."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._seen: dict[Alias, dict[str, None]] = {}
         self._under_way: set[tuple[Alias, str]] = set()
 
     def note(self, entry: Entry, answer: dict[str, Any]) -> None:
         """See who gave an answer that was just stored; costs a look into a dictionary."""
-        mode = self._desk.limits.expire_on
+        mode = self._context.limits.expire_on
         if mode == "never" or not entry.asked_model:
             return
         alias = Alias(entry.origin, entry.asked_model)
@@ -66,12 +66,12 @@ class Aliases:
 
         async def learn() -> None:
             try:
-                with self._desk.boundary.around("alias"):
+                with self._context.boundary.around("alias"):
                     await self._learn(alias, answered_by, entry)
             finally:
                 self._under_way.discard((alias, answered_by))
 
-        self._desk.runtime.behind(learn)
+        self._context.runtime.behind(learn)
 
     async def _learn(self, alias: Alias, answered_by: str, entry: Entry) -> None:
         # Another process may have seen it meanwhile.
@@ -86,11 +86,11 @@ class Aliases:
         while len(seen) > _MOST:
             del seen[next(iter(seen))]
         if others:
-            self._desk.sweep_behind(self._worthless(alias, entry), "alias")
+            self._context.background.sweep(self._worthless(alias, entry), "alias")
         await self._write(alias, tuple(seen))
 
     def _worthless(self, alias: Alias, entry: Entry) -> Invalidation:
-        if self._desk.limits.expire_on == "model":
+        if self._context.limits.expire_on == "model":
             return Invalidation(
                 origin=alias.origin, asked_model=alias.name, answered_by=entry.model
             )
@@ -101,17 +101,17 @@ class Aliases:
 
     async def _read(self, alias: Alias) -> list[str]:
         """What other processes saw, and this one before it was started anew."""
-        authority = self._desk.authority
+        authority = self._context.tiers.authority
         if authority is None:
             return []
         entry = await authority.read(alias.key)
         return [] if entry is None else msgspec.json.decode(entry.body, type=list[str])
 
     async def _write(self, alias: Alias, seen: tuple[str, ...]) -> None:
-        authority = self._desk.authority
+        authority = self._context.tiers.authority
         if authority is None:
             return
-        now = self._desk.runtime.now()
+        now = self._context.runtime.now()
         end = now + _KEPT
         entry = Entry(alias.key, msgspec.json.encode(seen), 200, (), now, end, end)
         await authority.ask("alias", lambda: authority.store.write(entry))

@@ -38,15 +38,15 @@ from askonce import directives, policy
 from askonce.aliases import Aliases
 from askonce.asking import Asking
 from askonce.cache_status import cache_status
-from askonce.desk import Asked, Desk
-from askonce.invalidation import SUBDIVIDES
+from askonce.context import Context
 from askonce.policy import Life
 from askonce.presenting import Presenting
 from askonce.protocols import Upstream
 from askonce.recognizing import Recognition, sampled_key
 from askonce.recording import Recording
-from askonce.records import Because, Call, Entry, Key, Outcome
+from askonce.records import SUBDIVIDES, Because, Call, Entry, Key, Outcome
 from askonce.reply import Reply, relayed_headers
+from askonce.request import CacheRequest
 
 if TYPE_CHECKING:
     from askonce.neighbors import Neighbors
@@ -58,17 +58,17 @@ _UNTOUCHED = (Because.UNKNOWN_ROUTE, Because.MALFORMED, Because.TOO_LARGE, Becau
 
 
 class Answering:
-    """Answers calls, in one flavor, over one desk."""
+    """Answers calls, in one flavor, over one context."""
 
     def __init__(
-        self, desk: Desk, recognition: Recognition, neighbors: "Neighbors | None" = None
+        self, context: Context, recognition: Recognition, neighbors: "Neighbors | None" = None
     ) -> None:
-        self._desk = desk
+        self._context = context
         self._neighbors = neighbors
         self._recognition = recognition
-        self._presenting = Presenting(desk)
-        self._aliases = Aliases(desk)
-        self._looks_ahead = desk.limits.refresh_ahead > 0
+        self._presenting = Presenting(context)
+        self._aliases = Aliases(context)
+        self._looks_ahead = context.limits.refresh_ahead > 0
         self._ahead: dict[Key, float] = {}
         self._samples: dict[bytes, int] = {}
 
@@ -82,24 +82,28 @@ class Answering:
             return found
         return await self.go_on(call, found, upstream)
 
-    def at_once(self, call: Call) -> Reply | Asked | Because:
+    def at_once(self, call: Call) -> Reply | CacheRequest | Because:
         """Steps 1 to 5, without waiting: a reply out of memory, or what is to be gone on with."""
-        asked: Asked | Because = Because.MALFORMED
-        with self._desk.boundary.around("recognize") as attempt:
+        asked: CacheRequest | Because = Because.MALFORMED
+        with self._context.boundary.around("recognize") as attempt:
             asked = self._read(call)
-            if not isinstance(asked, Asked) or not asked.verdict.yes or asked.wishes.no_cache:
+            if (
+                not isinstance(asked, CacheRequest)
+                or not asked.verdict.yes
+                or asked.wishes.no_cache
+            ):
                 return asked
             attempt.what = "memory"
-            held = self._desk.find(asked.key)
-            if held is not None and self._desk.life(held.entry, asked) is Life.FRESH:
+            held = self._context.tiers.find(asked.key)
+            if held is not None and self._context.life(held.entry, asked) is Life.FRESH:
                 if self._looks_ahead and self._is_due(held.entry, asked):
                     return msgspec.structs.replace(asked, beyond=held.entry.expires)
                 return _noted(asked, self._presenting.hit(asked, held, Outcome.HIT_MEMORY))
         return asked
 
-    async def go_on(self, call: Call, asked: Asked | Because, upstream: Upstream) -> Reply:
+    async def go_on(self, call: Call, asked: CacheRequest | Because, upstream: Upstream) -> Reply:
         """What `at_once` could not answer."""
-        if not isinstance(asked, Asked):
+        if not isinstance(asked, CacheRequest):
             return await self._pass(call, asked, upstream)
         if not asked.verdict.yes and not asked.wishes.only_if_cached:
             return _noted(asked, await self._pass(call, asked.verdict.because, upstream))
@@ -117,7 +121,7 @@ class Answering:
 
     # Steps 1 to 4.
 
-    def _read(self, call: Call) -> Asked | Because:
+    def _read(self, call: Call) -> CacheRequest | Because:
         if call.namespace is None or SUBDIVIDES in call.namespace:
             return Because.NO_IDENTITY
         wishes = directives.parse(call.headers)
@@ -128,12 +132,12 @@ class Answering:
         if isinstance(found, Because):
             return found
         wishes = found.under_rules(wishes)
-        limits = self._desk.limits
+        limits = self._context.limits
         verdict = policy.may_ask(found.question, wishes, limits)
         key = found.key
         if verdict.yes and found.question.sampled and limits.pool > 1:
             key = sampled_key(key, self._next_sample(key.digest) % limits.pool)
-        return Asked(call, found.format, found.question, key, wishes, verdict)
+        return CacheRequest(call, found.format, found.question, key, wishes, verdict)
 
     def _next_sample(self, question: bytes) -> int:
         """The n-th identical sampled call gets the n-th sample."""
@@ -145,30 +149,30 @@ class Answering:
 
     # Step 5.
 
-    def _is_due(self, entry: Entry, asked: Asked) -> bool:
+    def _is_due(self, entry: Entry, asked: CacheRequest) -> bool:
         """Should a fresh entry be refreshed, and does nobody here do so already?"""
-        return self._desk.is_due(entry, asked) and self._ahead.get(entry.key) != entry.expires
+        return self._context.is_due(entry, asked) and self._ahead.get(entry.key) != entry.expires
 
-    def _refreshed_behind(self, asked: Asked, upstream: Upstream) -> Reply | None:
+    def _refreshed_behind(self, asked: CacheRequest, upstream: Upstream) -> Reply | None:
         """Answer with an entry of memory that is stale and may still serve, or that is fresh and
         due, and refresh it behind."""
-        desk = self._desk
+        context = self._context
         if asked.wishes.no_cache or not asked.verdict.yes:
             return None
-        held = desk.find(asked.key)
+        held = context.tiers.find(asked.key)
         if held is None:
             return None
-        life = desk.life(held.entry, asked)
+        life = context.life(held.entry, asked)
         if life is not Life.STALE and not (life is Life.FRESH and asked.beyond):
             return None
         if life is Life.STALE or held.entry.expires <= asked.beyond:
             self._refresh(asked, held.entry, upstream)
-        with desk.boundary.around("memory"):
+        with context.boundary.around("memory"):
             stale = life is Life.STALE
             return self._presenting.hit(asked, held, Outcome.STALE if stale else Outcome.HIT_MEMORY)
         return None
 
-    def _refresh(self, asked: Asked, entry: Entry, upstream: Upstream) -> None:
+    def _refresh(self, asked: CacheRequest, entry: Entry, upstream: Upstream) -> None:
         """Ask again behind the caller; if it fails, the entry stays as it is."""
         if asked.wishes.only_if_cached:
             return
@@ -177,7 +181,7 @@ class Answering:
 
         async def ask_again() -> None:
             try:
-                with self._desk.boundary.around("refresh"):
+                with self._context.boundary.around("refresh"):
                     recording, leads = await self._join(again, upstream)
                     reader = self._presenting.reader(again, recording)
                     try:
@@ -188,44 +192,44 @@ class Answering:
             finally:
                 self._ahead.pop(entry.key, None)
 
-        self._desk.runtime.behind(ask_again)
+        self._context.runtime.behind(ask_again)
 
     # Step 6.
 
-    async def _join(self, asked: Asked, upstream: Upstream) -> tuple[Recording, bool]:
-        desk = self._desk
+    async def _join(self, asked: CacheRequest, upstream: Upstream) -> tuple[Recording, bool]:
+        context = self._context
         # Who asks after an invalidation must not join a question from before it.
-        epochs = await desk.epochs(asked.wishes.tags) if asked.wishes.tags else {}
+        epochs = await context.tiers.epochs(asked.wishes.tags) if asked.wishes.tags else {}
         flight: Hashable = (
-            desk.runtime.place(),
+            context.runtime.place(),
             asked.key,
             asked.wishes.restrict,
             asked.verdict.yes,
             tuple(epochs.values()),
-            desk.last_sweep_of(asked),
+            context.last_sweep_of(asked),
             asked.refreshing,
         )
 
         def take_off() -> Recording:
-            asking = Asking(desk, asked, upstream, flight, self._aliases, self._neighbors)
-            return Recording(desk.runtime, asking)
+            asking = Asking(context, asked, upstream, flight, self._aliases, self._neighbors)
+            return Recording(context.runtime, asking)
 
-        return desk.flights.join(flight, take_off)
+        return context.flights.join(flight, take_off)
 
     async def _pass(self, call: Call, because: Because, upstream: Upstream) -> Reply:
         """Step 4 said no: the provider's own bytes, nothing read and nothing stored."""
-        self._desk.ledger.answered(Outcome.BYPASS, because)
-        self._desk.ledger.asked_upstream()
-        self._desk.ledger.unread(self._desk.runtime.now())
+        self._context.ledger.answered(Outcome.BYPASS, because)
+        self._context.ledger.asked_upstream()
+        self._context.ledger.unread(self._context.runtime.now())
         if because not in _UNTOUCHED:
-            upstream = self._desk.prompted(upstream)
+            upstream = self._context.prompted(upstream)
         response = await upstream.ask(call, call.body, raw=True)
-        self._desk.heed_groups(call.origin, call.method, response.headers)
+        self._context.apply_cache_groups(call.origin, call.method, response.headers)
         headers = relayed_headers(response.headers, cache_status(Outcome.BYPASS, because), raw=True)
         return Reply(response.status, headers, Outcome.BYPASS, because, source=response)
 
 
-def _noted(asked: Asked, reply: Reply) -> Reply:
+def _noted(asked: CacheRequest, reply: Reply) -> Reply:
     """The reply, which says what of the caller's directives was not understood."""
     if asked.wishes.ignored:
         reply.headers.append(("askonce-ignored", ", ".join(asked.wishes.ignored)))

@@ -1,31 +1,16 @@
 """The library's arguments, read into precise values; `ConfigError` says what is wrong with one."""
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any, cast
 
 from askonce import documents, setting_values
 from askonce.directives import Mode, is_tag, no_tag
-from askonce.durations import parse_duration, parse_size
+from askonce.durations import seconds, size_bytes
 from askonce.errors import ConfigError
 from askonce.layers import Tier
 from askonce.policy import Limits
 
 MOST_DAYS = 36_500
-
-
-def seconds(name: str, value: timedelta | str) -> float:
-    if isinstance(value, timedelta):
-        length = value.total_seconds()
-        if length < 0:
-            raise ConfigError(f"{name} is negative; write a duration such as '24h'")
-        return length
-    try:
-        return parse_duration(value)
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError(
-            f"{name} is not a duration: {value!r}; write '24h' or a timedelta"
-        ) from None
 
 
 def tags(given: Iterable[str], retrieved: Iterable[Any] = ()) -> list[str]:
@@ -35,15 +20,6 @@ def tags(given: Iterable[str], retrieved: Iterable[Any] = ()) -> list[str]:
         if not is_tag(tag):
             raise ConfigError(no_tag(tag))
     return [*wanted, *documents.document_tags(retrieved)] if retrieved else wanted
-
-
-def size_bytes(name: str, value: int | str) -> int:
-    if isinstance(value, int):
-        return value
-    try:
-        return parse_size(value)
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError(f"{name} is not a size: {value!r}; write '256 MiB' or bytes") from None
 
 
 _AS_IN_THE_FILE: Mapping[str, setting_values.Reader] = {

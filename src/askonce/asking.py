@@ -14,15 +14,17 @@ import msgspec
 from askonce import groups, policy
 from askonce.aliases import Aliases
 from askonce.boundary import Held
-from askonce.desk import Asked, Desk, Found
+from askonce.context import Context
 from askonce.entering import account_for, entry_of
 from askonce.formats.contract import Folding
 from askonce.policy import Life
 from askonce.protocols import Response, Upstream
 from askonce.recording import Piece, Recording
 from askonce.records import Because, Entry, Lease, Outcome, Verdict
+from askonce.request import CacheRequest
 from askonce.scopes import Scoped
 from askonce.sse import Splitter
+from askonce.tiers import Found
 
 if TYPE_CHECKING:
     from askonce.neighbors import Neighbors
@@ -38,16 +40,16 @@ class Asking:
 
     def __init__(
         self,
-        desk: Desk,
-        asked: Asked,
+        context: Context,
+        asked: CacheRequest,
         upstream: Upstream,
         flight: Hashable,
         aliases: Aliases,
         neighbors: "Neighbors | None",
     ) -> None:
-        self._desk = desk
+        self._context = context
         self._asked = asked
-        self._upstream = desk.prompted(upstream)
+        self._upstream = context.prompted(upstream)
         self._aliases = aliases
         self._flight = flight
         self._neighbors = neighbors
@@ -77,7 +79,7 @@ class Asking:
             await self._more_body(recording, await self._response.next())
 
     async def drop(self, recording: Recording) -> None:
-        self._desk.flights.land(self._flight, recording)
+        self._context.flights.land(self._flight, recording)
         self._let_go()
         if self._response is not None:
             await self._response.close()
@@ -85,7 +87,7 @@ class Asking:
     # Step 7 is `_answer_from_layers`; then step 9.
 
     async def _begin(self, recording: Recording) -> None:
-        desk, asked = self._desk, self._asked
+        context, asked = self._context, self._asked
         if self._neighbors is not None and await self._answer_by_meaning(recording):
             return
         if asked.wishes.only_if_cached:
@@ -98,14 +100,14 @@ class Asking:
         if asked.refreshing and self._fallback is not None:
             # Whoever refreshes an answer need not be the one who tagged it.
             before = self._fallback.entry
-        self._epochs = await desk.capture(policy.united(asked.wishes, before))
-        self._swept = await desk.last_sweep(self._epochs)
-        self._started = desk.runtime.tick()
+        self._epochs = await context.tiers.capture(policy.united(asked.wishes, before))
+        self._swept = await context.tiers.last_sweep(self._epochs)
+        self._started = context.runtime.tick()
         response = await self._ask(recording)
         if response is None:
             return
         self._response = response
-        desk.heed_groups(asked.call.origin, asked.call.method, response.headers)
+        context.apply_cache_groups(asked.call.origin, asked.call.method, response.headers)
         content = next((v for n, v in response.headers if n.lower() == "content-type"), "")
         streamed = 200 <= response.status < 300 and content.startswith("text/event-stream")
         if streamed:
@@ -118,34 +120,34 @@ class Asking:
 
     async def _answer_from_layers(self, recording: Recording) -> bool:
         """Memory once more, then the shelves; True if one of them had the answer."""
-        desk, asked = self._desk, self._asked
+        context, asked = self._context, self._asked
         beyond = asked.beyond if asked.refreshing else 0.0
-        found = await desk.recall(asked.key)
+        found = await context.tiers.recall(asked.key)
         if (
             found is None
             or found.entry.expires <= beyond
-            or desk.life(found.entry, asked) is not Life.FRESH
+            or context.life(found.entry, asked) is not Life.FRESH
         ):
-            below = await desk.read(asked.key, beyond, asked.wishes.tags)
+            below = await context.tiers.read(asked.key, beyond, asked.wishes.tags)
             if below is not None and (found is None or self._is_better(below, found)):
                 found = below
         if found is None:
             return False
         entry = found.entry
-        life = desk.life(entry, asked)
+        life = context.life(entry, asked)
         stale = life is Life.STALE
         if (life is Life.FRESH and entry.expires > beyond) or (stale and not asked.refreshing):
-            desk.backfill(found)
+            context.tiers.backfill(found)
             if self._neighbors is not None and found.shelf is not None:
                 self._neighbors.learn(entry)
-            recording.due = stale or (not asked.refreshing and desk.is_due(entry, asked))
+            recording.due = stale or (not asked.refreshing and context.is_due(entry, asked))
             self._replay(recording, found, Outcome.STALE if stale else found.outcome)
             return True
         if life is Life.OTHER_TAGS:
             self._lacking = entry
             recording.because = Because.OTHER_TAGS
             return False
-        if not policy.bounded(entry, asked.wishes).is_fresh(desk.runtime.now()):
+        if not policy.bounded(entry, asked.wishes).is_fresh(context.runtime.now()):
             recording.because = Because.EXPIRED
         elif life is Life.OVER:
             recording.because = Because.TOO_OLD
@@ -165,7 +167,7 @@ class Asking:
         neighbors, asked = self._neighbors, self._asked
         if neighbors is None or not asked.verdict.yes:
             return False
-        with self._desk.boundary.around("semantic"):
+        with self._context.boundary.around("semantic"):
             self._scoped = neighbors.scoped(asked)
             may_serve = self._readable and not asked.refreshing
             if self._scoped is None or not may_serve or neighbors.mode(asked.wishes) != "serve":
@@ -178,12 +180,12 @@ class Asking:
 
     async def _wait_for_turn(self, recording: Recording) -> bool:
         """One process of many asks; True if another one's answer is there to be replayed."""
-        desk, asked = self._desk, self._asked
+        context, asked = self._context, self._asked
 
         async def look() -> bool:
             return await self._answer_from_layers(recording)
 
-        turn = await desk.turn(asked.key, look, wait=not asked.refreshing)
+        turn = await context.tiers.turn(asked.key, look, wait=not asked.refreshing)
         self._lease = turn.lease
         if turn.answered:
             return True
@@ -202,7 +204,7 @@ class Asking:
     ) -> None:
         layer = "" if found.shelf is None else found.shelf.name
         recording.replay(found.entry, outcome, layer, similarity)
-        self._desk.flights.land(self._flight, recording)
+        self._context.flights.land(self._flight, recording)
 
     def _refuse(self, recording: Recording) -> None:
         body = self._asked.format.error(
@@ -215,22 +217,22 @@ class Asking:
             504, [("content-type", "application/json"), ("x-should-retry", "false")], streamed=False
         )
         recording.end()
-        self._desk.flights.land(self._flight, recording)
+        self._context.flights.land(self._flight, recording)
 
     async def _ask(self, recording: Recording) -> Response | None:
         """Ask the provider; None if a stale answer had to stand in for it."""
-        desk, asked = self._desk, self._asked
+        context, asked = self._context, self._asked
         body = asked.call.body
-        with desk.boundary.around("body"):
+        with context.boundary.around("body"):
             body = asked.format.to_upstream(body, asked.question)
-        desk.ledger.asked_upstream()
+        context.ledger.asked_upstream()
         if self._fallback is None:
             return await self._upstream.ask(asked.call, body)
         response: Response | None = None
         held = Held()
         with held:
             response = await self._upstream.ask(asked.call, body)
-        life = desk.life(self._fallback.entry, asked)
+        life = context.life(self._fallback.entry, asked)
         if life not in (Life.STALE, Life.IF_ERROR) or asked.refreshing:
             if held.error is not None:
                 raise held.error
@@ -261,7 +263,7 @@ class Asking:
         body = b"".join(self._body)
         answer: Any = None
         if recording.stored is None:
-            with self._desk.boundary.around("fold"):
+            with self._context.boundary.around("fold"):
                 answer = self._decoded(body)
             await self._land(recording, body, answer)
         recording.end()
@@ -274,7 +276,7 @@ class Asking:
 
     def _keep(self, recording: Recording, piece: bytes) -> None:
         self._size += len(piece)
-        if self._size > self._desk.limits.max_entry:
+        if self._size > self._context.limits.max_entry:
             self._give_up(recording, Because.OVER_SIZE)
         elif recording.stored is None:
             self._body.append(piece)
@@ -283,9 +285,9 @@ class Asking:
         """This answer will not be stored whatever follows; go on relaying it."""
         if recording.stored is None:
             recording.stored = Verdict(False, because)
-            self._desk.ledger.landed(recording.stored)
-            self._desk.ledger.unread(self._desk.runtime.now())
-            self._desk.flights.land(self._flight, recording)
+            self._context.ledger.landed(recording.stored)
+            self._context.ledger.unread(self._context.runtime.now())
+            self._context.flights.land(self._flight, recording)
             self._let_go()
         self._body.clear()
 
@@ -293,7 +295,7 @@ class Asking:
         """Whoever waits for this question in another process may ask now."""
         lease, self._lease = self._lease, None
         if lease is not None:
-            self._desk.give_back(lease)
+            self._context.tiers.give_back(lease)
 
     # Step 10, streams.
 
@@ -306,7 +308,7 @@ class Asking:
                 recording.add([self._splitter.rest])
             recording.end()
             return
-        if self._splitter.overfull or self._size > self._desk.limits.max_entry * 4:
+        if self._splitter.overfull or self._size > self._context.limits.max_entry * 4:
             # An event stream is several times as long as the answer that it folds into.
             self._give_up(recording, Because.OVER_SIZE)
         self._size += len(piece)
@@ -319,7 +321,7 @@ class Asking:
     async def _fold(self, recording: Recording, events: list[Any]) -> None:
         folding = self._folding
         answer: dict[str, Any] | None = None
-        attempt = self._desk.boundary.around("fold")
+        attempt = self._context.boundary.around("fold")
         with attempt:
             for event in events:
                 if event.data and not folding.ended:
@@ -342,17 +344,17 @@ class Asking:
         failed: Because | None = None,
     ) -> None:
         """The answer has ended: decide, store, and let the flight land."""
-        desk, asked = self._desk, self._asked
+        context, asked = self._context, self._asked
         assert self._response is not None
         status = self._response.status
         judged = failed
         if judged is None:
             judged = Because.GARBAGE
-            with desk.boundary.around("judge"):
+            with context.boundary.around("judge"):
                 if isinstance(answer, dict):
                     judged = asked.format.judge(answer, wants_json=asked.question.wants_json)
         size = len(body) if body is not None else 0
-        verdict = policy.may_store(status, judged, size, asked.wishes, desk.limits)
+        verdict = policy.may_store(status, judged, size, asked.wishes, context.limits)
         if verdict.because is Because.STATUS:
             verdict = await self._may_keep_refusal(status, answer, size)
         if verdict.yes:
@@ -361,15 +363,15 @@ class Asking:
         makes_sense = judged not in _SHAPELESS or verdict.yes
         if body is not None and isinstance(answer, dict) and makes_sense:
             recording.answer = body
-            with desk.boundary.around("entry"):
+            with context.boundary.around("entry"):
                 entry = self._entry(body, answer)
         if verdict.yes:
             verdict = Verdict(False, Because.STORE_FAILED)
             if entry is not None:
                 lease, self._lease = self._lease, None
-                verdict = await desk.store(entry, lease)
+                verdict = await context.tiers.store(entry, lease)
                 if verdict.yes and self._scoped is not None and self._neighbors is not None:
-                    with desk.boundary.around("semantic"):
+                    with context.boundary.around("semantic"):
                         looked_up = self._readable and not asked.refreshing
                         await self._neighbors.stored(
                             entry, self._scoped, asked.wishes, asked.format, looked_up=looked_up
@@ -380,18 +382,18 @@ class Asking:
         recording.stored = verdict
         if not verdict.yes and recording.because is Because.NOT_FOUND:
             recording.because = verdict.because
-        desk.flights.land(self._flight, recording)
+        context.flights.land(self._flight, recording)
         self._let_go()
-        desk.ledger.landed(verdict)
-        account_for(desk, asked, entry, verdict, status=status, joined=recording.joined)
+        context.ledger.landed(verdict)
+        account_for(context, asked, entry, verdict, status=status, joined=recording.joined)
         if verdict.yes and entry is not None and not entry.is_refusal:
             self._aliases.note(entry, answer)
 
     async def _may_keep_refusal(self, status: int, answer: Any, size: int) -> Verdict:
         """May the provider's "no" be kept? Never in place of an answer that is still of use."""
-        desk, asked = self._desk, self._asked
-        verdict = policy.may_store_refusal(status, answer, size, asked.wishes, desk.limits)
-        if verdict.yes and await desk.has_answer(asked.key):
+        context, asked = self._context, self._asked
+        verdict = policy.may_store_refusal(status, answer, size, asked.wishes, context.limits)
+        if verdict.yes and await context.tiers.has_answer(asked.key):
             return Verdict(False, Because.STATUS)
         return verdict
 
@@ -408,7 +410,7 @@ class Asking:
         tags = groups.tags(self._asked.call.origin, names)
         if tags is None:
             return Verdict(False, Because.BAD_TAGS)
-        epochs = await self._desk.capture(tags)
+        epochs = await self._context.tiers.capture(tags)
         self._epochs = None if epochs is None else {**epochs, **self._epochs}
         return verdict
 
@@ -418,7 +420,7 @@ class Asking:
             return None  # the epochs are not known, so neither is what an invalidation would mean
         assert self._response is not None
         return entry_of(
-            self._desk,
+            self._context,
             self._asked,
             self._response,
             body,

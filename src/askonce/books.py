@@ -6,7 +6,7 @@ day is added to its month, so the sums are right also while two processes do it 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
@@ -14,7 +14,6 @@ from typing import Final
 from askonce.accounting import Ledger
 from askonce.bookkeeping import Bookkeeping
 from askonce.daybook import BOOK, DAY
-from askonce.desk import Desk
 from askonce.protocols import Memory, Prices, Store
 from askonce.records import Usage
 from askonce.savings import Savings, folded, places, read_savings
@@ -26,6 +25,10 @@ _MILLION = 1_000_000
 _FOLDS = 3
 
 _log = logging.getLogger("askonce.books")
+
+
+CountInStore = Callable[[Mapping[str, int], str], Awaitable[dict[str, int] | None]]
+"""Adds to the store's lasting counters and returns those under a prefix; None if it cannot now."""
 
 
 class Books:
@@ -59,29 +62,20 @@ class Books:
             self._flushed = self._tick()
         return due
 
-    async def flush(self, desk: Desk) -> dict[str, int]:
+    async def flush(self, count: CountInStore) -> dict[str, int]:
         """Add what the ledger took in to the store's lasting tallies; all of them but the rows."""
         self._flushed = self._tick()
         for start in self._ledger.unlearned():
-            found = await self._tallies(desk, {}, start)
+            found = await count({}, start)
             if found is None:
                 return self._ledger.tallies()
             self._ledger.learn(start, found)
         fresh = self._ledger.take()
-        total = await self._tallies(desk, fresh)
+        total = await count(fresh, "")
         if total is None:
             self._ledger.give_back(fresh)
             return self._ledger.tallies()
         return total
-
-    async def _tallies(
-        self, desk: Desk, add: Mapping[str, int], under: str = ""
-    ) -> dict[str, int] | None:
-        """What the store says, in time; None where it cannot."""
-        if desk.authority is None:
-            return await self._memory.tallies(add, under)
-        store = desk.authority.store
-        return await desk.authority.ask("tallies", lambda: store.tallies(add, under))
 
     # Blocking, with patience.
 

@@ -8,7 +8,7 @@ there were no cache. Whatever the provider's client raises never passes through 
 import logging
 from types import TracebackType
 
-from askonce.accounting import Ledger
+from askonce.protocols import FaultCounter
 
 _log = logging.getLogger("askonce.boundary")
 
@@ -16,11 +16,11 @@ _log = logging.getLogger("askonce.boundary")
 class Boundary:
     """Counts faults and lets the call go on."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, faults: FaultCounter) -> None:
+        self._faults = faults
 
     def around(self, what: str) -> "Attempt":
-        return Attempt(what, self._ledger)
+        return Attempt(what, self._faults)
 
 
 class Attempt:
@@ -29,11 +29,11 @@ class Attempt:
     `failed` says whether it did, and `late` that it took too long.
     """
 
-    __slots__ = ("_ledger", "failed", "late", "what")
+    __slots__ = ("_faults", "failed", "late", "what")
 
-    def __init__(self, what: str, ledger: Ledger) -> None:
+    def __init__(self, what: str, faults: FaultCounter) -> None:
         self.what = what
-        self._ledger = ledger
+        self._faults = faults
         self.failed = False
         self.late = False
 
@@ -50,7 +50,7 @@ class Attempt:
             return False  # nothing happened, or the caller itself is being stopped
         self.failed = True
         self.late = isinstance(error, TimeoutError)
-        if self._ledger.fault(self.what):
+        if self._faults.fault(self.what):
             # Only the kind: an error's text may quote a prompt or an answer.
             _log.warning("%s failed (%s); calls go on without it", self.what, type(error).__name__)
         return True

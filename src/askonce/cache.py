@@ -1,6 +1,6 @@
 """The cache, as a library: `Cache` for threads, `AsyncCache` for event loops.
 
-Both classes are thin; what they share is one `Works`, which holds the layers and builds a desk for
+Both classes are thin; what they share is one `Works`, which holds the layers and builds a tiers for
 each flavor on first use. So a `Cache` also serves an `async` client, and the other way round.
 """
 
@@ -9,7 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from askonce import arguments
+from askonce import arguments, durations
 from askonce.cache_settings import LOCAL, CacheSettings
 from askonce.directives import Mode
 from askonce.events import Happened, merged
@@ -58,7 +58,7 @@ class Cache(CacheSettings):
         `semantic="off"` asks for exactly this one, and `similarity` for a higher threshold.
         """
         works = self._works
-        oldest = None if max_age is None else arguments.seconds("max_age", max_age)
+        oldest = None if max_age is None else durations.seconds("max_age", max_age)
         place = namespace or works.namespace or LOCAL
         wanted = arguments.tags(tags, documents)
         return finish(
@@ -96,7 +96,7 @@ class Cache(CacheSettings):
                 answer,
                 scope=scope,
                 namespace=namespace or works.namespace or LOCAL,
-                ttl=None if ttl is None else arguments.seconds("ttl", ttl),
+                ttl=None if ttl is None else durations.seconds("ttl", ttl),
                 tags=arguments.tags(tags, documents),
                 semantic=arguments.mode(semantic),
             )
@@ -199,7 +199,7 @@ class AsyncCache(CacheSettings):
         `semantic="off"` asks for exactly this one, and `similarity` for a higher threshold.
         """
         works = self._works
-        oldest = None if max_age is None else arguments.seconds("max_age", max_age)
+        oldest = None if max_age is None else durations.seconds("max_age", max_age)
         place = namespace or works.namespace or LOCAL
         wanted = arguments.tags(tags, documents)
         return await works.suspending.texts.get(
@@ -234,7 +234,7 @@ class AsyncCache(CacheSettings):
             answer,
             scope=scope,
             namespace=namespace or works.namespace or LOCAL,
-            ttl=None if ttl is None else arguments.seconds("ttl", ttl),
+            ttl=None if ttl is None else durations.seconds("ttl", ttl),
             tags=arguments.tags(tags, documents),
             semantic=arguments.mode(semantic),
         )
@@ -278,8 +278,8 @@ class AsyncCache(CacheSettings):
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
-        desk = self._works.suspending.desk
-        store = desk.memory if desk.authority is None else desk.authority.store
+        tiers = self._works.suspending.tiers
+        store = tiers.memory if tiers.authority is None else tiers.authority.store
         return await store.check(fix=fix)
 
     async def aclose(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
-from askonce import arguments
+from askonce import arguments, durations
 from askonce.accounting import Stats
 from askonce.bookkeeping import USUAL, Bookkeeping
 from askonce.directives import Mode
@@ -118,7 +118,7 @@ class CacheSettings:
         older_than: timedelta | str | None,
         match: str | None,
     ) -> Invalidation:
-        age = None if older_than is None else f"{arguments.seconds('older_than', older_than)}s"
+        age = None if older_than is None else f"{durations.seconds('older_than', older_than)}s"
         fields = {
             "tags": sorted({tags} if isinstance(tags, str) else set(tags)),
             "keys": [str(key) for key in ([keys] if isinstance(keys, (str, Key)) else keys)],
@@ -163,7 +163,7 @@ class CacheSettings:
         must be plain data (what JSON and the annotations can carry); anything else is passed
         through to the function every time. Errors of the function are never remembered.
         """
-        seconds = None if ttl is None else arguments.seconds("ttl", ttl)
+        seconds = None if ttl is None else durations.seconds("ttl", ttl)
         wanted = expand(arguments.tags(tags))
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -194,7 +194,7 @@ def _sharing(
 ) -> Sharing:
     if consistency not in ("eventual", "strong"):
         raise ConfigError(f"consistency is {consistency!r}; write 'eventual' or 'strong'")
-    seconds = arguments.seconds
+    seconds = durations.seconds
     return Sharing(
         consistency=consistency, lease=seconds("lease", lease), wait=seconds("lease_wait", wait)
     )

@@ -15,9 +15,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from askonce.invalidation import SUBDIVIDES
 from askonce.pricing import Charge
-from askonce.records import Entry, Outcome
+from askonce.records import SUBDIVIDES, Entry, Outcome
 
 WORDS: Final = (
     "exact",

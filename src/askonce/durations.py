@@ -1,6 +1,9 @@
 """Durations and sizes as people write them: `24h`, `1h30m`, `90`, `256 MiB`, `64kB`."""
 
 import re
+from datetime import timedelta
+
+from askonce.errors import ConfigError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
@@ -45,3 +48,26 @@ def parse_size(text: str) -> int:
     if len(text) > 40:
         raise ValueError("not a size: too long")
     return int(float(match.group(1)) * _BYTES[unit])
+
+
+def seconds(name: str, value: timedelta | str) -> float:
+    if isinstance(value, timedelta):
+        length = value.total_seconds()
+        if length < 0:
+            raise ConfigError(f"{name} is negative; write a duration such as '24h'")
+        return length
+    try:
+        return parse_duration(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(
+            f"{name} is not a duration: {value!r}; write '24h' or a timedelta"
+        ) from None
+
+
+def size_bytes(name: str, value: int | str) -> int:
+    if isinstance(value, int):
+        return value
+    try:
+        return parse_size(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigError(f"{name} is not a size: {value!r}; write '256 MiB' or bytes") from None

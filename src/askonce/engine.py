@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from askonce.accounting import Ledger
 from askonce.boundary import Boundary
 from askonce.breaker import Breaker
+from askonce.protocols import FaultCounter
 from askonce.runtimes import Runtime
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Engine:
         probe: Callable[[], Awaitable[object]],
         *,
         runtime: Runtime,
-        ledger: Ledger,
+        ledger: FaultCounter,
         breaker: Breaker,
         guard: AbstractContextManager[Any],
         deadline: float,

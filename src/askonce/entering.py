@@ -3,10 +3,11 @@
 from typing import Any
 
 from askonce import groups, policy
-from askonce.desk import Asked, Desk
+from askonce.context import Context
 from askonce.pricing import Charge, charge
 from askonce.protocols import Response
 from askonce.records import Entry, Usage, Verdict
+from askonce.request import CacheRequest
 
 _KEPT_HEADERS = frozenset({"content-type", "openai-version", "openai-model"})
 _RENAMED_HEADERS = {
@@ -16,8 +17,8 @@ _RENAMED_HEADERS = {
 
 
 def entry_of(
-    desk: Desk,
-    asked: Asked,
+    context: Context,
+    asked: CacheRequest,
     response: Response,
     body: bytes,
     answer: dict[str, Any],
@@ -31,20 +32,20 @@ def entry_of(
 
     `epochs` and `swept` are of before the question was asked, `started` is the tick of then.
     """
-    now = desk.runtime.now()
+    now = context.runtime.now()
     if response.status >= 400:
-        expires = stale_until = now + policy.lifetime_of_refusal(asked.wishes, desk.limits)
+        expires = stale_until = now + policy.lifetime_of_refusal(asked.wishes, context.limits)
     else:
         expires = now + policy.lifetime(
-            asked.wishes.ttl, desk.limits, asked.key.digest, asked.wishes.lives
+            asked.wishes.ttl, context.limits, asked.key.digest, asked.wishes.lives
         )
-        stale_until = expires + desk.limits.keeps_stale
+        stale_until = expires + context.limits.keeps_stale
     usage: Usage | None = asked.format.usage(answer)
     model = asked.format.model(answer) or asked.question.model
     cost = None
-    if usage is not None and desk.prices is not None:
-        with desk.boundary.around("price"):
-            cost = desk.prices.cost(model, asked.call.origin, usage)
+    if usage is not None and context.prices is not None:
+        with context.boundary.around("price"):
+            cost = context.prices.cost(model, asked.call.origin, usage)
     return Entry(
         key=asked.key,
         body=body,
@@ -58,7 +59,7 @@ def entry_of(
         question=asked.question.text,
         usage=usage,
         cost_usd=cost,
-        latency_ms=(desk.runtime.tick() - started) * 1000,
+        latency_ms=(context.runtime.tick() - started) * 1000,
         tags=tuple(epochs.items()),
         route=asked.call.path.partition("?")[0],
         asked_model=asked.question.model,
@@ -68,8 +69,8 @@ def entry_of(
 
 
 def account_for(
-    desk: Desk,
-    asked: Asked,
+    context: Context,
+    asked: CacheRequest,
     entry: Entry | None,
     verdict: Verdict,
     *,
@@ -77,7 +78,7 @@ def account_for(
     joined: int,
 ) -> None:
     """Tell the ledger what an answer that is whole was charged, and that it was stored."""
-    ledger, now = desk.ledger, desk.runtime.now()
+    ledger, now = context.ledger, context.runtime.now()
     if entry is not None and verdict.yes:
         ledger.kept(entry, now)
     if not 200 <= status < 300:
@@ -86,10 +87,10 @@ def account_for(
         ledger.unread(now)
         return
     charged = Charge(entry.cost_usd)
-    with desk.boundary.around("price"):
-        charged = charge(desk.prices, entry.model, entry.origin, entry.usage, entry.cost_usd)
+    with context.boundary.around("price"):
+        charged = charge(context.prices, entry.model, entry.origin, entry.usage, entry.cost_usd)
     ledger.paid(entry, now, charged, joined=joined, refreshing=asked.refreshing)
-    desk.keep_books()
+    context.background.flush_ledger()
 
 
 def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

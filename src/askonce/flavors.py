@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from askonce.answering import Answering
-from askonce.desk import Desk
+from askonce.context import Context
 from askonce.recognizing import Recognition
 from askonce.remembering import Remembering
 from askonce.rules import Ruleset
@@ -18,12 +18,13 @@ class Flavor:
 
     def __init__(
         self,
-        desk: Desk,
+        context: Context,
         recognition: Recognition,
         rules: Ruleset | None,
         neighbors: "Neighbors | None",
     ) -> None:
-        self.desk = desk
-        self.answering = Answering(desk, recognition, neighbors)
-        self.texts = Texts(desk, rules, neighbors)
-        self.remembering = Remembering(desk)
+        self.context = context
+        self.tiers = context.tiers
+        self.answering = Answering(context, recognition, neighbors)
+        self.texts = Texts(context, rules, neighbors)
+        self.remembering = Remembering(context)

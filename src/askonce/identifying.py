@@ -6,10 +6,10 @@ still share, and what they store below is never found under another secret.
 
 from collections.abc import Mapping
 
-from askonce.desk import Desk
 from askonce.identity import Identity
 from askonce.protocols import Memory
 from askonce.shelf import Shelf
+from askonce.tiers import Tiers
 
 
 class Identifying:
@@ -26,17 +26,17 @@ class Identifying:
         self._secret: bytes | None = None
         self._tries = 0
 
-    async def identify(self, desk: Desk, headers: Mapping[str, str]) -> str | None:
+    async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
         """The caller's namespace; None if it has no credential."""
         if self._namespace is not None:
             return self._namespace
         identity = self.identity
         if identity is None:
             tries = self._tries
-            async with desk.runtime.turnstile():
+            async with tiers.runtime.turnstile():
                 # Whoever waited here while another one tried takes what that one got.
                 if self.identity is None and self._tries == tries:
-                    await self._learn(desk)
+                    await self._learn(tiers)
             identity = self.identity or self._passing
         return None if identity is None else identity.namespace(headers)
 
@@ -44,11 +44,11 @@ class Identifying:
         """The store may be another one, with another secret."""
         self.identity = None
 
-    async def _learn(self, desk: Desk) -> None:
+    async def _learn(self, tiers: Tiers) -> None:
         own = await self._memory.pepper()
         secret: bytes | None = own
-        if desk.authority is not None:
-            secret = await self._shared(desk.authority)
+        if tiers.authority is not None:
+            secret = await self._shared(tiers.authority)
         if secret is not None:
             self._secret = secret
             self.identity = Identity(secret, self._tenants)

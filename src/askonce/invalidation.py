@@ -15,10 +15,8 @@ import msgspec
 from askonce.directives import is_tag, no_tag
 from askonce.durations import parse_duration
 from askonce.errors import ConfigError
-from askonce.records import Entry, Key, Selection
+from askonce.records import SUBDIVIDES, Entry, Key, Selection
 
-SUBDIVIDES = "~"
-"""Stands between a namespace and what its caller made of it; in no namespace of the server's."""
 OWN_NAMESPACE = "~askonce"
 """What a store keeps of its own among the entries; never swept."""
 GROUP = "group:"

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 from askonce import policy, scopes
-from askonce.desk import Asked, Desk, Found
 from askonce.directives import Directives, Mode
 from askonce.embedding import Embedding
 from askonce.engine import Engine
@@ -20,12 +19,13 @@ from askonce.formats.contract import Format
 from askonce.matching import CANDIDATES, Text, judge, prepare
 from askonce.policy import Life
 from askonce.protocols import VectorIndex
-from askonce.recognizing import Recognition
-from askonce.records import Because, Entry, Key, Near
+from askonce.records import Because, Call, Entry, Key, Near
+from askonce.request import CacheRequest
 from askonce.rules import Ruleset
 from askonce.runtimes import Work, leaf_guard
-from askonce.scopes import Incomparable, Scoped
+from askonce.scopes import Incomparable, Scoped, Scoping
 from askonce.semantic import Semantic
+from askonce.tiers import Found, Tiers
 
 _READ_BEFORE: Final = 1_024  # of some 8 KB each
 _MOST_BEHIND: Final = 256
@@ -52,6 +52,9 @@ class Indexed(NamedTuple):
     engine: Engine
 
 
+ScopeOf = Callable[[Call, Format, str, Scoping], Scoped | Incomparable]
+"""How a recognized call's question is scoped: what reads the body once more."""
+
 Compare = Callable[["Neighbors", Scoped, Entry, Directives, Format | None], Awaitable[object]]
 
 
@@ -66,9 +69,9 @@ class Neighbors:
 
     def __init__(
         self,
-        desk: Desk,
+        tiers: Tiers,
         semantic: Semantic,
-        recognition: Recognition,
+        scope_of: ScopeOf,
         rules: Ruleset | None,
         embedding: Embedding,
         open_index: Callable[[int], Indexed],
@@ -79,9 +82,9 @@ class Neighbors:
         compare: Compare,
         wake: Callable[[], object],
     ) -> None:
-        self.desk = desk
+        self.tiers = tiers
         self.semantic = semantic
-        self._recognition = recognition
+        self._scope_of = scope_of
         self._rules = rules
         self.embedding = embedding
         self._open = open_index
@@ -104,20 +107,18 @@ class Neighbors:
         """From which similarity on; a caller may only ask for more."""
         return max(self.semantic.threshold, wishes.similarity)
 
-    def scoped(self, asked: Asked) -> Scoped | None:
+    def scoped(self, asked: CacheRequest) -> Scoped | None:
         """Within what a call's question may be compared; None if it is not compared at all."""
         if self.mode(asked.wishes) == "off":
             return None
         if len(asked.question.text) > LONGEST_QUESTION:
-            self.desk.ledger.semantic("too-long")
+            self.tiers.ledger.semantic("too-long")
             return None
-        if asked.question.sampled and self.desk.limits.pool > 1:
+        if asked.question.sampled and self.tiers.limits.pool > 1:
             return None  # whoever wants one of several answers does not want the same one again
-        found = self._recognition.scope(
-            asked.call, asked.format, asked.key.namespace, self.semantic.scoping
-        )
+        found = self._scope_of(asked.call, asked.format, asked.key.namespace, self.semantic.scoping)
         if isinstance(found, Incomparable):
-            self.desk.ledger.semantic(found.value)
+            self.tiers.ledger.semantic(found.value)
             return None
         return self._unless_it_acts(found)
 
@@ -131,7 +132,7 @@ class Neighbors:
         """What asks for something to be done is done for exactly these words, or not at all."""
         if self.semantic.tools or not self._acts(asked.text):
             return asked
-        self.desk.ledger.semantic(Because.SIDE_EFFECT.value)
+        self.tiers.ledger.semantic(Because.SIDE_EFFECT.value)
         return None
 
     async def find(
@@ -150,7 +151,7 @@ class Neighbors:
             return None
         least = self.threshold(wishes) if threshold is None else threshold
         # Reading them may take no longer than finding them might have.
-        until = self.desk.runtime.tick() + (self._patience if patience is None else patience)
+        until = self.tiers.runtime.tick() + (self._patience if patience is None else patience)
         question = self._texts.read(asked.text)
         because = "far"
         for key_, similarity in near:
@@ -158,7 +159,7 @@ class Neighbors:
                 break
             if key_ == key:
                 continue
-            if self.desk.runtime.tick() > until:
+            if self.tiers.runtime.tick() > until:
                 because = "late"
                 break
             found = await self._fresh(asked, key, key_, wishes)
@@ -169,13 +170,13 @@ class Neighbors:
                 return Neighbor(found, similarity)
             because = verdict.because.value
         if not quiet:
-            self.desk.ledger.semantic(because)
+            self.tiers.ledger.semantic(because)
         return None
 
     async def nearest(self, asked: Scoped, patience: float | None) -> list[Near] | None:
         """What the index names; None where the embedder or the index cannot say."""
         self._wake()
-        vector = await self.embedding.vector(asked.text, self.desk.runtime, patience)
+        vector = await self.embedding.vector(asked.text, self.tiers.runtime, patience)
         if vector is None:
             return None
         index, engine = self._open(_dimensions(vector))
@@ -187,7 +188,7 @@ class Neighbors:
         if not entry.scope or entry.is_refusal:
             return False
         self._wake()
-        vector = await self.embedding.vector(entry.question, self.desk.runtime, patience)
+        vector = await self.embedding.vector(entry.question, self.tiers.runtime, patience)
         if vector is None:
             return False
         index, engine = self._open(_dimensions(vector))
@@ -214,9 +215,9 @@ class Neighbors:
         Behind the caller, unless all that is left to do takes some microseconds.
         """
         shadow = self.mode(wishes) == "shadow" and looked_up
-        if shadow and not self._pace.allows(self.desk.runtime.tick()):
+        if shadow and not self._pace.allows(self.tiers.runtime.tick()):
             shadow = False
-            self.desk.ledger.semantic("skipped")
+            self.tiers.ledger.semantic("skipped")
         if self._here and not shadow and self.embedding.known(asked.text) is not None:
             await self.keep(entry)
             return
@@ -251,24 +252,24 @@ class Neighbors:
             crowded = self._waiting >= _MOST_BEHIND
             self._waiting += not crowded
         if crowded:
-            self.desk.ledger.semantic("skipped")
+            self.tiers.ledger.semantic("skipped")
             return
 
         async def attempt() -> None:
             try:
-                with self.desk.boundary.around("semantic"):
+                with self.tiers.boundary.around("semantic"):
                     await work()
             finally:
                 with self._guard:
                     self._waiting -= 1
 
-        self.desk.runtime.behind(attempt)
+        self.tiers.runtime.behind(attempt)
 
     async def _fresh(self, asked: Scoped, key: Key, named: Key, wishes: Directives) -> Found | None:
         """An entry that the index names, if it is there, fresh, and of this very scope."""
         if named[:2] != key[:2]:
             return None
-        found = await self.desk.find_fresh(named, wishes)
+        found = await self.tiers.find_fresh(named, wishes)
         if found is not None:
             entry = found.entry
             # The index only names; what the entry itself says about its scope is what counts.
@@ -294,8 +295,8 @@ class Neighbors:
             format=entry.key.format,
         )
         ruled = policy.ruled(wishes, ruling)
-        now = self.desk.runtime.now()
-        life = policy.life_of(entry, ruled, self.desk.limits, now)
+        now = self.tiers.runtime.now()
+        life = policy.life_of(entry, ruled, self.tiers.limits, now)
         if ruled.never is not None or life is not Life.FRESH:
             return None
         return found._replace(entry=policy.bounded(entry, ruled))
@@ -308,8 +309,8 @@ class Neighbors:
         scope = scopes.compared_by(asked.scope, self.embedding.name)
 
         async def drop() -> None:
-            if await self.desk.is_gone(gone):
-                self.desk.ledger.semantic("gone")
+            if await self.tiers.is_gone(gone):
+                self.tiers.ledger.semantic("gone")
                 await engine.ask("index", lambda: index.remove(scope, [gone]))
 
         self._behind(drop)

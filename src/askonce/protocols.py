@@ -255,3 +255,10 @@ class Prices(Protocol):
     """What an answer cost; None where the price is not known, which is not zero."""
 
     def cost(self, model: str, origin: str, usage: Usage) -> Decimal | None: ...
+
+
+class FaultCounter(Protocol):
+    """Counts the faults of the cache itself; the ledger is one."""
+
+    def fault(self, what: str) -> bool:
+        """Count a fault of `what`; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""

@@ -6,7 +6,8 @@ from askonce.layers import Tier
 from askonce.protocols import Store
 from askonce.runtimes import Blocking, InThread, Suspending
 from askonce.shelf import Shelf
-from askonce.stores import Ground, is_local, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import is_local, open_store
 from askonce.stores.threaded import ThreadedStore
 
 _PATIENCE = 30.0

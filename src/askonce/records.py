@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+SUBDIVIDES = "~"
+"""Separates a namespace from the caller's own subdivision of it; no namespace contains it."""
+
 
 class Outcome(enum.StrEnum):
     """How a call was answered; the value is the word used in headers, metrics, logs and docs."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from askonce import keys, policy
-from askonce.desk import Desk
+from askonce.context import Context
 from askonce.errors import AnswerCut
 from askonce.recording import Reader, Recording
 from askonce.records import Because, Entry, Key, Lease, Outcome, Verdict
@@ -68,45 +68,45 @@ class Computing:
 
     def __init__(
         self,
-        desk: Desk,
+        context: Context,
         remembered: Remembered,
         key: Key,
         flight: Hashable,
         compute: Callable[[], Awaitable[Any]],
     ) -> None:
-        self._desk = desk
+        self._context = context
         self._remembered = remembered
         self._key = key
         self._flight = flight
         self._compute = compute
-        self._ttl = policy.lifetime(remembered.ttl, desk.limits, key.digest)
+        self._ttl = policy.lifetime(remembered.ttl, context.limits, key.digest)
         self.value: Any = None
         self.computed = False
         self._lease: Lease | None = None
         self._swept = 0
 
     async def step(self, recording: Recording) -> None:
-        desk = self._desk
+        context = self._context
 
         async def look() -> bool:
             return await self._answer_from_layers(recording)
 
         if not await look() and not await self._wait_for_turn(look):
-            epochs = await desk.capture(self._remembered.tags)
-            self._swept = await desk.last_sweep(epochs)
+            epochs = await context.tiers.capture(self._remembered.tags)
+            self._swept = await context.tiers.last_sweep(epochs)
             self.value = await self._compute()
             self.computed = True
             recording.begin(200, [], streamed=False)
             await self._land(recording, epochs)
             recording.end()
-        desk.flights.land(self._flight, recording)
+        context.flights.land(self._flight, recording)
 
     async def drop(self, recording: Recording) -> None:
-        self._desk.flights.land(self._flight, recording)
+        self._context.flights.land(self._flight, recording)
         self._let_go()
 
     async def _answer_from_layers(self, recording: Recording) -> bool:
-        found = await self._desk.find_fresh(self._key)
+        found = await self._context.tiers.find_fresh(self._key)
         if found is None:
             return False
         layer = "" if found.shelf is None else found.shelf.name
@@ -117,29 +117,29 @@ class Computing:
         """One process of many computes it; True if another one's result is there."""
         if self._lease is not None or self._ttl <= 0:
             return False
-        turn = await self._desk.turn(self._key, look)
+        turn = await self._context.tiers.turn(self._key, look)
         self._lease = turn.lease
         return turn.answered
 
     def _let_go(self) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
-            self._desk.give_back(lease)
+            self._context.tiers.give_back(lease)
 
     async def _land(self, recording: Recording, epochs: dict[str, int] | None) -> None:
-        desk, ttl = self._desk, self._ttl
+        context, ttl = self._context, self._ttl
         body = None
         try:
             body = msgspec.json.encode(self.value)
             msgspec.json.decode(body, type=self._remembered.returns)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
             recording.stored = Verdict(False, Because.NOT_JSON)
-            desk.ledger.landed(recording.stored)
+            context.ledger.landed(recording.stored)
             return
         recording.answer = body
         verdict = Verdict(False, Because.TTL_ZERO if ttl <= 0 else Because.STORE_FAILED)
         if ttl > 0 and epochs is not None:
-            now = desk.runtime.now()
+            now = context.runtime.now()
             lease, self._lease = self._lease, None
             entry = Entry(
                 key=self._key,
@@ -152,33 +152,33 @@ class Computing:
                 tags=tuple(epochs.items()),
                 swept=self._swept,
             )
-            verdict = await desk.store(entry, lease)
+            verdict = await context.tiers.store(entry, lease)
             if verdict.yes:
-                desk.ledger.kept(entry, now)
+                context.ledger.kept(entry, now)
         recording.stored = verdict
-        desk.ledger.landed(verdict)
+        context.ledger.landed(verdict)
 
 
 class Remembering:
-    """Answers calls of decorated functions, over one desk."""
+    """Answers calls of decorated functions, over one context."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     async def call(
         self, remembered: Remembered, key: Key | None, compute: Callable[[], Awaitable[Any]]
     ) -> Any:
         """The function's result: remembered, joined or computed. Raises what the function does."""
-        desk = self._desk
+        context = self._context
         if key is None:
-            desk.ledger.answered(Outcome.BYPASS, Because.MALFORMED)
+            context.ledger.answered(Outcome.BYPASS, Because.MALFORMED)
             return await compute()
-        held = desk.find(key)
-        now = desk.runtime.now()
+        held = context.tiers.find(key)
+        now = context.runtime.now()
         if held is not None and held.entry.is_fresh(now):
-            with desk.boundary.around("value"):
+            with context.boundary.around("value"):
                 value = self._value(remembered, held.entry.body)
-                desk.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry, now)
+                context.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry, now)
                 return value
             return await self._anew(compute)
         while True:
@@ -190,12 +190,14 @@ class Remembering:
         self, remembered: Remembered, key: Key, compute: Callable[[], Awaitable[Any]]
     ) -> tuple[bool, Any]:
         """Join or lead one flight; False if it was abandoned and another must be taken."""
-        desk = self._desk
+        context = self._context
         tags = remembered.tags
-        epochs = await desk.epochs(tags) if tags else {}
-        flight: Hashable = (desk.runtime.place(), key, tuple(epochs.values()))
-        computing = Computing(desk, remembered, key, flight, compute)
-        recording, leads = desk.flights.join(flight, lambda: Recording(desk.runtime, computing))
+        epochs = await context.tiers.epochs(tags) if tags else {}
+        flight: Hashable = (context.runtime.place(), key, tuple(epochs.values()))
+        computing = Computing(context, remembered, key, flight, compute)
+        recording, leads = context.flights.join(
+            flight, lambda: Recording(context.runtime, computing)
+        )
         reader = Reader(recording, _no_events)
         try:
             if not await reader.head():
@@ -206,20 +208,20 @@ class Remembering:
         outcome = recording.outcome if leads else Outcome.JOINED
         because = recording.because if outcome is Outcome.MISS else Because.OK
         value: Any = None
-        attempt = desk.boundary.around("value")
+        attempt = context.boundary.around("value")
         with attempt:
             value = computing.value if body is None else self._value(remembered, body)
         if attempt.failed:
             return True, await self._anew(compute)
-        desk.ledger.answered(outcome, because, recording.entry, desk.runtime.now())
+        context.ledger.answered(outcome, because, recording.entry, context.runtime.now())
         if leads and recording.layer:
-            desk.ledger.layer(recording.layer, "hits")
+            context.ledger.layer(recording.layer, "hits")
         # JSON cannot carry it: the leader has the object, a follower makes its own.
         return True, value if leads or body is not None else await compute()
 
     async def _anew(self, compute: Callable[[], Awaitable[Any]]) -> Any:
         """What is remembered does not fit the function's annotation any more."""
-        self._desk.ledger.answered(Outcome.BYPASS, Because.GARBAGE)
+        self._context.ledger.answered(Outcome.BYPASS, Because.GARBAGE)
         return await compute()
 
     def _value(self, remembered: Remembered, body: bytes) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from askonce import arguments
+from askonce import durations
 from askonce import setting_values as read
 from askonce.directives import Mode
 from askonce.errors import ConfigError
@@ -58,7 +58,7 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def patience(self) -> float:
         """The deadline in seconds."""
-        return arguments.seconds("deadline", self.deadline)
+        return durations.seconds("deadline", self.deadline)
 
     @property
     def is_on(self) -> bool:
@@ -137,7 +137,7 @@ def _yes_or_no(value: Any) -> bool:
 
 def _deadline(value: Any) -> timedelta:
     given = read.above_zero(read.duration)(value) if not isinstance(value, timedelta) else value
-    return timedelta(seconds=arguments.seconds("deadline", given))
+    return timedelta(seconds=durations.seconds("deadline", given))
 
 
 _INDEXES = (

@@ -14,25 +14,25 @@ from typing import Any
 from askonce.accounting import Ledger
 from askonce.boundary import Boundary
 from askonce.breaker import Breaker
-from askonce.desk import Desk
-from askonce.embedders import is_local, open_embedder
+from askonce.embedders.open_embedder import is_local, open_embedder
 from askonce.embedding import Embedding
 from askonce.engine import Engine
 from askonce.errors import ConfigError
 from askonce.indexing import FIRST_WORDS, Indexing
-from askonce.neighbors import Indexed, Neighbors
+from askonce.neighbors import Indexed, Neighbors, ScopeOf
 from askonce.packs import PACKS
 from askonce.patterns import compiled
 from askonce.protocols import PaidEmbedder, Store, VectorIndex
-from askonce.recognizing import Recognition
 from askonce.records import Entry, Key
 from askonce.rules import Ruleset
 from askonce.runtimes import Blocking, Suspending, leaf_guard, once_in_thread
 from askonce.scopes import compared_by
 from askonce.semantic import Semantic
 from askonce.shadowing import compare
-from askonce.stores import Ground, needing, sqlite_path
-from askonce.vectors import open_process_index
+from askonce.stores.ground import Ground, needing
+from askonce.stores.open_store import sqlite_path
+from askonce.tiers import Tiers
+from askonce.vectors.open_index import open_process_index
 from askonce.vectors.process import ProcessIndex
 
 STARTING = "starting"
@@ -145,13 +145,13 @@ class SemanticRack:
         return account
 
     def neighbors(
-        self, desk: Desk, recognition: Recognition, rules: Ruleset | None, *, suspends: bool
+        self, tiers: Tiers, scope_of: ScopeOf, rules: Ruleset | None, *, suspends: bool
     ) -> Neighbors:
         """What lies near, for one flavor."""
         return Neighbors(
-            desk,
+            tiers,
             self.semantic,
-            recognition,
+            scope_of,
             rules,
             self.embedding,
             lambda dimensions: self.index(dimensions, suspends=suspends),

@@ -34,7 +34,7 @@ async def compare(
 
     `format_` is the wire format of the answers; None for plain texts.
     """
-    ledger = neighbors.desk.ledger
+    ledger = neighbors.tiers.ledger
     threshold = neighbors.threshold(wishes)
     neighbor = await neighbors.find(
         asked,
@@ -64,7 +64,7 @@ async def _agreement(
         return Agreement.UNCLEAR
     would, did = (_said(one, format_) for one in (neighbor.found.entry, entry))
     vectors = [
-        await neighbors.embedding.vector(text, neighbors.desk.runtime, audits=True)
+        await neighbors.embedding.vector(text, neighbors.tiers.runtime, audits=True)
         for text in (would, did)
     ]
     similarity = None

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from askonce import documents, keys, policy
-from askonce.desk import Desk, Found
+from askonce.context import Context
 from askonce.directives import MAX_TAGS, Directives, Mode
 from askonce.records import Because, Entry, Key, Outcome, Verdict
 from askonce.rules import Ruleset
+from askonce.tiers import Found
 
 if TYPE_CHECKING:
     from askonce.neighbors import Neighbor, Neighbors
@@ -35,15 +36,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Texts:
-    """Gets and puts plain texts, over one desk. For rules their route is `text`."""
+    """Gets and puts plain texts, over one context. For rules their route is `text`."""
 
     def __init__(
         self,
-        desk: Desk,
+        context: Context,
         rules: Ruleset | None = None,
         neighbors: "Neighbors | None" = None,
     ) -> None:
-        self._desk = desk
+        self._context = context
         self._rules = rules
         self._neighbors = neighbors
 
@@ -61,16 +62,16 @@ class Texts:
         semantic: Mode | None = None,
         similarity: float = 0.0,
     ) -> Answer | None:
-        desk = self._desk
+        context = self._context
         wishes = wishes_for(self._rules, question, None, tags)
         if wishes.never is not None:
-            desk.ledger.answered(Outcome.BYPASS, wishes.never)
+            context.ledger.answered(Outcome.BYPASS, wishes.never)
             return None
         wishes = msgspec.structs.replace(
             wishes, max_age=max_age, semantic=semantic, similarity=similarity
         )
         key = self.key(question, scope, namespace)
-        found = await desk.find_fresh(key, wishes)
+        found = await context.tiers.find_fresh(key, wishes)
         if found is not None:
             return self._answer(found, found.outcome, wishes)
         neighbor = await self._neighbor(question, key, scope, wishes)
@@ -83,7 +84,7 @@ class Texts:
                 similarity=min(1.0, neighbor.similarity),
                 matched=near.entry.question,
             )
-        desk.ledger.answered(Outcome.MISS, await self._why_not(key, wishes))
+        context.ledger.answered(Outcome.MISS, await self._why_not(key, wishes))
         return None
 
     async def _neighbor(
@@ -93,30 +94,30 @@ class Texts:
         neighbors = self._neighbors
         if neighbors is None or neighbors.mode(wishes) != "serve":
             return None
-        with self._desk.boundary.around("semantic"):
+        with self._context.boundary.around("semantic"):
             asked = neighbors.scoped_text(wishes, key, scope, question)
             return None if asked is None else await neighbors.find(asked, key, wishes)
         return None
 
     async def _why_not(self, key: Key, wishes: Directives) -> Because:
         """Why what memory has under a key, if anything, was not served."""
-        held = await self._desk.recall(key)
+        held = await self._context.tiers.recall(key)
         if held is None:
             return Because.NOT_FOUND
         if not policy.carries(held.entry, wishes.tags):
             return Because.OTHER_TAGS
-        now = self._desk.runtime.now()
+        now = self._context.runtime.now()
         if wishes.max_age is not None and held.entry.age(now) > wishes.max_age:
             return Because.TOO_OLD
         return Because.NOT_FOUND
 
     def _answer(self, found: Found, outcome: Outcome, wishes: Directives) -> Answer:
-        desk = self._desk
+        context = self._context
         entry = policy.bounded(found.entry, wishes)
-        now = desk.runtime.now()
-        desk.ledger.answered(outcome, Because.OK, entry, now)
+        now = context.runtime.now()
+        context.ledger.answered(outcome, Because.OK, entry, now)
         if found.shelf is not None:
-            desk.ledger.layer(found.shelf.name, "hits")
+            context.ledger.layer(found.shelf.name, "hits")
         return Answer(
             text=entry.body.decode(),
             layer="memory" if found.shelf is None else found.shelf.name,
@@ -137,22 +138,22 @@ class Texts:
         semantic: Mode | None = None,
     ) -> bool:
         """Store the answer; False if it could not be (see the ledger), never an error."""
-        desk, neighbors = self._desk, self._neighbors
+        context, neighbors = self._context, self._neighbors
         wishes = wishes_for(self._rules, question, ttl, tags)
         wishes = msgspec.structs.replace(wishes, semantic=semantic)
-        verdict = policy.may_put(wishes, desk.limits)
-        epochs = await desk.capture(wishes.tags) if verdict.yes else None
-        swept = await desk.last_sweep(epochs)
+        verdict = policy.may_put(wishes, context.limits)
+        epochs = await context.tiers.capture(wishes.tags) if verdict.yes else None
+        swept = await context.tiers.last_sweep(epochs)
         if epochs is None:
             verdict = Verdict(False, Because.STORE_FAILED) if verdict.yes else verdict
-            desk.ledger.landed(verdict)
+            context.ledger.landed(verdict)
             return False
         key = self.key(question, scope, namespace)
         asked = None
         if neighbors is not None:
             asked = neighbors.scoped_text(wishes, key, scope, question)
-        ttl = policy.lifetime(wishes.ttl, desk.limits, key.digest, wishes.lives)
-        now = desk.runtime.now()
+        ttl = policy.lifetime(wishes.ttl, context.limits, key.digest, wishes.lives)
+        now = context.runtime.now()
         entry = Entry(
             key=key,
             body=answer.encode(),
@@ -166,12 +167,12 @@ class Texts:
             swept=swept,
             scope=b"" if asked is None else asked.scope,
         )
-        verdict = await desk.store(entry)
-        desk.ledger.landed(verdict)
+        verdict = await context.tiers.store(entry)
+        context.ledger.landed(verdict)
         if verdict.yes:
-            desk.ledger.kept(entry, now)
+            context.ledger.kept(entry, now)
         if verdict.yes and neighbors is not None and asked is not None:
-            with desk.boundary.around("semantic"):
+            with context.boundary.around("semantic"):
                 await neighbors.put(entry, asked, wishes)
         return verdict.yes
 

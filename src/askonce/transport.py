@@ -107,12 +107,12 @@ class CachingTransport(_Transport):  # type: ignore[misc]
         if INVALIDATION in response.headers and not self._works.closed:
             origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
             headers = response.headers.multi_items()
-            self._works.blocking.desk.heed_groups(origin, request.method, headers)
+            self._works.blocking.context.apply_cache_groups(origin, request.method, headers)
         return response
 
     async def _answer(self, flavor: Flavor, request: Any, upstream: Any) -> Reply:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        namespace = await self._works.identify(flavor.desk, headers)
+        namespace = await self._works.identify(flavor.tiers, headers)
         url = request.url
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         path = url.raw_path.decode("ascii")

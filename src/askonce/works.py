@@ -12,7 +12,7 @@ from askonce.bookkeeping import USUAL, Bookkeeping
 from askonce.books import Books
 from askonce.boundary import Boundary
 from askonce.coherence import Coherence
-from askonce.desk import Desk
+from askonce.context import BackgroundWork, Context
 from askonce.errors import CacheClosed
 from askonce.events import Events, Happened
 from askonce.flavors import Flavor
@@ -38,11 +38,12 @@ from askonce.savings import Savings
 from askonce.semantic import OFF, Semantic
 from askonce.sharing import Sharing
 from askonce.sources import Source
-from askonce.stores import Ground
 from askonce.stores.event_source import open_source
+from askonce.stores.ground import Ground
 from askonce.stores.memory import MemoryStore
 from askonce.sweeping import Sweeping, Swept, Tell
 from askonce.sweeps import Sweeps
+from askonce.tiers import Shared, Tiers
 from askonce.writing import Writing
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class Works:
     def _new_events(self) -> Events:
         return Events(
             self.ruleset,
-            bump=lambda tags: self.blocking.desk.invalidate(tags),
+            bump=lambda tags: self.blocking.tiers.invalidate(tags),
             sweep=self._sweeping.sweep,
             store=self.shared or self.memory,
             now=self.blocking_runtime.now,
@@ -251,30 +252,34 @@ class Works:
             self._coherence.start()
         for following in self._followings:
             following.start()
-        desk = Desk(
+        tiers = Tiers(
             runtime=runtime,
-            memory=self.memory,
-            shelves=shelves,
-            writings=self._writings,
-            settled=self._settled if suspends else self._keeping.settle,
-            coherence=self._coherence,
-            leasing=leasing,
             ledger=self.ledger,
             limits=self.limits,
-            prices=self.prices,
-            sweeps=self.sweeps,
-            sweep_behind=self.sweep_behind,
-            keep_books=self._keep_books,
+            memory=self.memory,
             memory_ttl=self._memory_ttl,
+            shelves=shelves,
+            sharing=Shared(
+                sweeps=self.sweeps,
+                writings=self._writings,
+                coherence=self._coherence,
+                leasing=leasing,
+                settled=self._settled if suspends else self._keeping.settle,
+            ),
+        )
+        context = Context(
+            tiers,
+            prices=self.prices,
             prompting=self._prompts.prompting(runtime, self.ledger, self.prices),
+            background=BackgroundWork(sweep=self.sweep_behind, flush_ledger=self._keep_books),
         )
         neighbors = None
         if self._semantic is not None:
             neighbors = self._semantic.neighbors(
-                desk, self.recognition, self.ruleset, suspends=suspends
+                tiers, self.recognition.scope, self.ruleset, suspends=suspends
             )
             self._semantic.indexing.start()
-        return Flavor(desk, self.recognition, self.ruleset, neighbors)
+        return Flavor(context, self.recognition, self.ruleset, neighbors)
 
     # Invalidating.
 
@@ -293,14 +298,14 @@ class Works:
         if invalidation.of_groups:
             return await self._announce(invalidation, who=who)
         if invalidation.by_tags_alone:
-            return await self.invalidate_tags(self.blocking.desk, invalidation.tags, who=who)
+            return await self.invalidate_tags(self.blocking.tiers, invalidation.tags, who=who)
         swept = await self._sweeping.sweep(invalidation, tell)
         self.audit(who, invalidation.told, swept.entries)
         return swept
 
-    async def invalidate_tags(self, desk: Desk, tags: tuple[str, ...], *, who: str) -> Swept:
-        """The same by tags alone, for any number of entries at once, in the desk's flavor."""
-        await desk.invalidate(tags)
+    async def invalidate_tags(self, tiers: Tiers, tags: tuple[str, ...], *, who: str) -> Swept:
+        """The same by tags alone, for any number of entries at once, in the mode of these tiers."""
+        await tiers.invalidate(tags)
         self.audit(who, {}, tags=tags)
         return Swept(tags=tags)
 
@@ -320,7 +325,7 @@ class Works:
     ) -> Swept:
         """The same for event loops: what takes long does not hold them up."""
         if invalidation.by_tags_alone and not (dry_run or invalidation.of_groups):
-            return await self.invalidate_tags(self.suspending.desk, invalidation.tags, who=who)
+            return await self.invalidate_tags(self.suspending.tiers, invalidation.tags, who=who)
         return await self._beside(
             lambda: self.invalidate(invalidation, who=who, dry_run=dry_run, tell=tell)
         )
@@ -346,9 +351,9 @@ class Works:
 
         self._sweeping.behind(sweep)
 
-    async def identify(self, desk: Desk, headers: Mapping[str, str]) -> str | None:
+    async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
         """The caller's namespace; None if it has no credential."""
-        return await self._identifying.identify(desk, headers)
+        return await self._identifying.identify(tiers, headers)
 
     @property
     def identity(self) -> Identity | None:
@@ -383,9 +388,9 @@ class Works:
         """Does this process hear of other processes' invalidations in time?"""
         return self._coherence is None or self._coherence.current
 
-    async def flush(self, desk: Desk) -> dict[str, int]:
+    async def flush(self, tiers: Tiers) -> dict[str, int]:
         """Add what the ledger took in to the store's lasting tallies; all of them."""
-        found = await self.books.flush(desk)
+        found = await self.books.flush(tiers.counters)
         if self.books.fold_due() and not self.closed:
             self._beside_callers(self.books.fold)
         return found
@@ -393,7 +398,7 @@ class Works:
     def _keep_books(self) -> None:
         """Add to the books behind the callers, where nobody has done it for a while."""
         if self.books.due() and not self.closed:
-            self._beside_callers(lambda: self.flush(self.blocking.desk))
+            self._beside_callers(lambda: self.flush(self.blocking.tiers))
 
     def _beside_callers(self, work: Callable[[], Awaitable[object]]) -> None:
         async def attempt() -> None:
@@ -405,13 +410,13 @@ class Works:
     async def savings(self, days: int) -> Savings:
         """What was saved on the last days, in all processes; blocking. Raises StoreError."""
         self._still_open()
-        await self.flush(self.blocking.desk)
+        await self.flush(self.blocking.tiers)
         return await self.books.savings(days)
 
     async def savings_in_thread(self, days: int) -> Savings:
         """The same for event loops."""
         self._still_open()
-        await self.flush(self.suspending.desk)
+        await self.flush(self.suspending.tiers)
         return await self._beside(lambda: self.books.savings(days))
 
     async def _settled(self) -> None:
@@ -420,15 +425,15 @@ class Works:
             await once_in_thread("askonce-settling", runtime.settle)
 
     async def _end_sweeps(self, flavor: Flavor) -> None:
-        if flavor.desk.runtime is self.blocking_runtime:
+        if flavor.tiers.runtime is self.blocking_runtime:
             await self._sweeping.end()
             return
         await once_in_thread("askonce-sweeping", self._sweeping.end)
 
     async def close(self, flavor: Flavor) -> None:
-        await flavor.desk.settle()
+        await flavor.tiers.settle()
         await self._end_sweeps(flavor)
-        await self.books.flush(flavor.desk)
+        await self.books.flush(flavor.tiers.counters)
         self.closed = True
         if self._coherence is not None:
             self._coherence.stop()
@@ -437,10 +442,10 @@ class Works:
         for following in self._followings:
             await following.close()
         self._beside.close()
-        in_loop = flavor.desk.runtime is self.suspending_runtime
+        in_loop = flavor.tiers.runtime is self.suspending_runtime
         if self._semantic is not None:
-            with flavor.desk.boundary.around("close"):
+            with flavor.tiers.boundary.around("close"):
                 await self._semantic.close(in_loop=in_loop)
         for rack in self._racks:
-            with flavor.desk.boundary.around("close"):
+            with flavor.tiers.boundary.around("close"):
                 await rack.close(in_loop=in_loop)

@@ -22,7 +22,8 @@ from askonce.cli.parser import new_parser
 from askonce.gateway.exposition import plain_stats
 from askonce.records import Entry, Key
 from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -18,7 +18,8 @@ from askonce.cli.columns import columns, fitted, plain, show_span, width
 from askonce.protocols import Store
 from askonce.records import Entry, Key, Selection, Usage
 from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 

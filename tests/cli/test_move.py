@@ -21,7 +21,9 @@ from askonce.moving import Copy, Export, Import
 from askonce.protocols import Store
 from askonce.records import Entry, Key, Selection, Usage
 from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, archive, open_store
+from askonce.stores import archive
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 NOW = 1_750_000_000.0

@@ -15,7 +15,7 @@ from askonce import Cache, Semantic
 from askonce.cli import main
 from askonce.embedders.local import LocalEmbedder
 from askonce.runtimes import finish
-from askonce.vectors import open_process_index
+from askonce.vectors.open_index import open_process_index
 
 Run = Callable[..., tuple[int, str, str]]
 ASKED = "How do I change my PIN?"

@@ -19,7 +19,8 @@ import pytest
 from askonce.cli import main
 from askonce.runtimes import Blocking, finish
 from askonce.savings import plain_savings, read_savings
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 TOKEN = "an-admin-token-of-a-test"

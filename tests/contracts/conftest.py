@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from askonce.protocols import Store
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 from tests.contracts.folder import FolderStore
 
 T = TypeVar("T")

@@ -14,13 +14,13 @@ from pathlib import Path
 import askonce_models
 import pytest
 
-from askonce.embedders import is_local, open_embedder
 from askonce.embedders.local import CHARACTERS, TOKENS, LocalEmbedder
+from askonce.embedders.open_embedder import is_local, open_embedder
 from askonce.embedders.threaded import ThreadedEmbedder
 from askonce.errors import ConfigError, EmbedderError
 from askonce.protocols import Embedder
 from askonce.runtimes import InThread
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from tests.contracts.conftest import run_blocking
 
 QUESTION = "how do i reset my password on the company laptop today please"

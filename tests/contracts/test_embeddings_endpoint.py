@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from askonce.embedders import open_embedder
 from askonce.embedders.local import LocalEmbedder
+from askonce.embedders.open_embedder import open_embedder
 from askonce.errors import EmbedderError
 from askonce.practice.serving import running
 from askonce.protocols import Embedder
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from tests.contracts.conftest import Run, run_blocking
 
 KEY = "sk-embeddings"

@@ -14,8 +14,8 @@ from askonce.errors import ConfigError, StoreError
 from askonce.protocols import EventSource
 from askonce.records import Arrival
 from askonce.runtimes import Blocking
-from askonce.stores import Ground
 from askonce.stores.event_source import open_source
+from askonce.stores.ground import Ground
 from tests.contracts.conftest import run_blocking
 from tests.servers.postgres_server import PostgresServer
 from tests.servers.redis_servers import RedisServer

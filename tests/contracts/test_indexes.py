@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from askonce.errors import ConfigError, StoreError
 from askonce.protocols import VectorIndex
 from askonce.records import Key, Near
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from askonce.vectors import field as fields
-from askonce.vectors import open_process_index
+from askonce.vectors.open_index import open_process_index
 from tests.contracts.conftest import Run, run_blocking
 
 DIMENSIONS = 384
@@ -612,7 +612,7 @@ from threading import Lock
 
 from askonce.embedders.local import LocalEmbedder
 from askonce.runtimes import finish
-from askonce.vectors import open_process_index
+from askonce.vectors.open_index import open_process_index
 
 index = open_process_index("mini", 384, guard=Lock(), clock=lambda: 0.0)
 (vector,) = finish(LocalEmbedder(guard=Lock()).embed(["Is the branch open on Sundays?"]))

@@ -18,7 +18,9 @@ import pytest
 from askonce.errors import ConfigError, StoreError
 from askonce.protocols import Store
 from askonce.records import Entry, Key, Selection
-from askonce.stores import Ground, open_store, postgres_schema, postgres_store
+from askonce.stores import postgres_schema, postgres_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 from tests.contracts.conftest import run_blocking as run
 from tests.servers.postgres_server import PASSWORD
 
@@ -79,7 +81,8 @@ def numbered(number: int) -> Key:
 FIRST_USE = """
 import sys, threading, time
 from askonce.runtimes import finish
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 store = open_store(sys.argv[1], Ground(threading.Lock, time.time, deadline=20.0))
 print("ready", flush=True)
@@ -306,7 +309,8 @@ HOLDER = """
 import sys, threading, time
 from askonce.records import Key
 from askonce.runtimes import finish
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 store = open_store(sys.argv[1], Ground(threading.Lock, time.time, deadline=20.0))
 print(finish(store.lease(Key("team-a", "openai_chat", b"q" * 32), 600)).fence, flush=True)

@@ -16,7 +16,8 @@ import pytest
 from askonce.errors import StoreError
 from askonce.protocols import Store
 from askonce.records import Entry, Key
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 from tests.contracts.conftest import Run, run_blocking
 from tests.servers.postgres_server import PostgresServer
 
@@ -265,7 +266,8 @@ FORKING = """
 import os, sys, threading, time
 from askonce.records import Entry, Key
 from askonce.runtimes import finish
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 key = Key("team-a", "openai_chat", b"f" * 32)
 now = time.time()

@@ -15,7 +15,7 @@ import uvloop
 
 from askonce.errors import ConfigError, StoreError
 from askonce.records import Entry, Key, Selection
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from askonce.stores.redis import RedisStore, open_redis
 from tests.contracts.conftest import run_blocking
 from tests.servers.redis_servers import RedisServer, RedisTls
@@ -430,7 +430,8 @@ def test_a_server_that_is_gone_is_an_error_and_comes_back(
 FORKING = """
 import os, sys, threading
 from askonce.records import Entry, Key
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 def run(story):
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from askonce.errors import StoreError
 from askonce.records import Entry, Key, Selection
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from askonce.stores.redis import RedisStore, open_redis
 from tests.contracts.conftest import run_blocking
 from tests.servers.redis_servers import RedisCluster, RedisPair, RedisServer, poll

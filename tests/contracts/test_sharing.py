@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from askonce.protocols import Store
 from askonce.records import Entry, Key, Lease, News, Selection
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from tests.contracts.conftest import SHARES, STORES, Place, Run, run_blocking
 
 NOW = 1_750_000_000.0

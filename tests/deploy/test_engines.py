@@ -17,7 +17,8 @@ import redis
 from askonce.protocols import Store
 from askonce.records import Entry, Key, Selection
 from askonce.runtimes import finish
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 from tests.docs.pages import ROOT, blocks
 from tests.servers.postgres_server import PostgresServer
 from tests.servers.redis_servers import RedisServer

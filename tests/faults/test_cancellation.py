@@ -18,7 +18,8 @@ from askonce import AsyncCache
 from askonce.errors import StoreError
 from askonce.records import Entry, Key
 from askonce.runtimes import Suspending
-from askonce.stores import Ground, open_store
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 from tests.faults.conftest import FUZZ_SECONDS
 from tests.property.test_invariants import Echo
 from tests.servers.engines import Engines
@@ -182,7 +183,7 @@ def test_no_caller_gets_another_callers_answer(engines: Engines, engine: str) ->
                     assert text_of(body) == Echo.answer(asked)
 
             await asyncio.gather(*[caller() for _ in range(CONCURRENT)])
-            assert len(cache.works.suspending.desk.flights) == 0
+            assert len(cache.works.suspending.context.flights) == 0
 
     asyncio.run(story())
     assert counts["cancelled"] > 100 * FUZZ_SECONDS / 10

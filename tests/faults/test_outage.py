@@ -111,8 +111,8 @@ def test_no_call_fails_or_hangs_and_the_store_is_taken_back(
             or flavor.cache.stats().layers["store"].state != "closed"
         ):
             assert time.perf_counter() < until, "the store is not taken back"
-            await flavor.parts.desk.runtime.pause(0.05)
-            flavor.parts.desk.look_after()
+            await flavor.parts.context.runtime.pause(0.05)
+            flavor.parts.tiers.look_after()
 
     flavor.run(story)
 
@@ -133,7 +133,7 @@ def test_callers_keep_their_namespace_when_redis_has_lost_everything(flavor_name
 
     async def identified() -> str:
         headers = {"authorization": "Bearer sk-one"}
-        namespace = await works.identify(flavor.parts.desk, headers)
+        namespace = await works.identify(flavor.parts.tiers, headers)
         assert namespace is not None
         return namespace
 
@@ -145,7 +145,7 @@ def test_callers_keep_their_namespace_when_redis_has_lost_everything(flavor_name
         until = time.perf_counter() + 10
         while works.identity is known:  # until the news say that all is lost
             assert time.perf_counter() < until
-            await flavor.parts.desk.runtime.pause(0.01)
+            await flavor.parts.context.runtime.pause(0.01)
         assert await identified() == before
         with server.client() as client:
             assert client.get("askonce:{~}:pepper") is not None  # for the other processes too
@@ -177,7 +177,7 @@ def test_single_flight_still_holds_in_the_process(flavor_name: str) -> None:
 
         async def open_the_gate() -> None:
             def all_there() -> bool:
-                flying = list(flavor.parts.desk.flights._flying.values())
+                flying = list(flavor.parts.context.flights._flying.values())
                 return bool(flying) and flying[0].joined == 19
 
             await flavor.until(all_there)
@@ -214,7 +214,7 @@ def test_a_cluster_loses_a_master_and_no_caller_anything(flavor_name: str) -> No
             for number in range(60):
                 status = await ask(flavor, f"question {number}", echo)
                 settled += "layer=store" in status
-            await flavor.parts.desk.runtime.pause(0.1)
+            await flavor.parts.context.runtime.pause(0.1)
 
     try:
         flavor.run(story)

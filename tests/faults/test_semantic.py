@@ -163,7 +163,7 @@ def test_two_processes_share_what_lies_near(
         assert "fwd=miss" in await ask(second, upstream, AGAIN, namespace="team-b")
         assert "fwd=miss" in await ask(second, upstream, AGAIN, model="gpt-5")
         before = epoch_of(second, "returns")
-        await first.parts.desk.invalidate(["returns"])
+        await first.parts.tiers.invalidate(["returns"])
         await second.until(lambda: epoch_of(second, "returns") > before)
         assert "fwd=miss" in await ask(second, upstream, AGAIN, **tagged)
         assert upstream.calls == 4

@@ -166,7 +166,7 @@ def test_3_no_truncated_answer_is_ever_stored(
                 assert error
             assert flavor.cache.stats().stored == 0
             assert len(flavor.cache.works.memory) == 0  # type: ignore[arg-type]
-            assert len(flavor.parts.desk.flights) == 0
+            assert len(flavor.parts.context.flights) == 0
 
     flavor.run(story)
 
@@ -286,7 +286,7 @@ def test_5_nothing_invalidated_is_served_or_stored_after_it(
             elif step == "invalidate":
                 tag = choose.choice(["t0", "t1"])
                 version[tag] += 1
-                await flavor.parts.desk.invalidate([tag])
+                await flavor.parts.tiers.invalidate([tag])
             elif step == "forget":
                 await flavor.cache.works.memory.remove(Selection(namespace="team-a"))
             else:

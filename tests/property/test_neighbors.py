@@ -121,7 +121,7 @@ def histories(name: str, history: list[Any]) -> None:
                 return
             if step[0] == "invalidate":
                 clock.forward(1)
-                await flavor.parts.desk.invalidate([step[1]])
+                await flavor.parts.tiers.invalidate([step[1]])
                 invalidated[step[1]] = clock()
                 clock.forward(1)
                 return

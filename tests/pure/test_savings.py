@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from askonce.accounting import Ledger, stats_of
 from askonce.daybook import CELLS, SAVED
-from askonce.invalidation import SUBDIVIDES
 from askonce.pricing import Charge
-from askonce.records import Because, Entry, Key, Outcome, Usage, Verdict
+from askonce.records import SUBDIVIDES, Because, Entry, Key, Outcome, Usage, Verdict
 from askonce.savings import Part, Sums, folded, read_savings, savings_of
 
 DAY = 86_400.0

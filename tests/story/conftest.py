@@ -214,11 +214,11 @@ class Flavor:
         return results
 
     def bell(self) -> Bell:
-        bell: Bell = self.parts.desk.runtime.bell()
+        bell: Bell = self.parts.context.runtime.bell()
         return bell
 
     async def settle(self) -> None:
-        await self.parts.desk.settle()
+        await self.parts.tiers.settle()
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Let the others run until it is true."""

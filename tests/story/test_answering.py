@@ -526,9 +526,9 @@ def test_an_invalidated_tag_makes_a_miss(flavor: Flavor) -> None:
         tagged = call(headers={"askonce-tags": "policy, shop"})
         await flavor.ask(tagged, provider)
         assert (await flavor.ask(call(), provider))[0] == HIT
-        await flavor.parts.desk.invalidate(["policy"])
+        await flavor.parts.tiers.invalidate(["policy"])
         assert "miss" in (await flavor.ask(tagged, provider))[0]
-        await flavor.parts.desk.invalidate(["another"])
+        await flavor.parts.tiers.invalidate(["another"])
         assert (await flavor.ask(call(), provider))[0] == HIT
 
     flavor.run(story)
@@ -537,7 +537,7 @@ def test_an_invalidated_tag_makes_a_miss(flavor: Flavor) -> None:
 def test_an_answer_asked_before_an_invalidation_is_never_stored(flavor: Flavor) -> None:
     async def story() -> None:
         async def invalidate() -> None:
-            await flavor.parts.desk.invalidate(["policy"])
+            await flavor.parts.tiers.invalidate(["policy"])
 
         provider = Scripted(lambda: Script(invalidate, said("old")), lambda: Script(said("new")))
         tagged = call(headers={"askonce-tags": "policy"})

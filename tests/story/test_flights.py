@@ -31,7 +31,7 @@ async def opened_when_joined(flavor: Flavor, gate: Gate, followers: int) -> None
     """Open the gate once everybody sits in the flight."""
 
     def everybody() -> bool:
-        flying = list(flavor.parts.desk.flights._flying.values())
+        flying = list(flavor.parts.context.flights._flying.values())
         return bool(flying) and flying[0].joined == followers
 
     await flavor.until(everybody)
@@ -143,7 +143,7 @@ def test_when_everybody_leaves_the_provider_is_let_go(flavor: Flavor) -> None:
         assert not provider.given[0].closed
         await follower.close()
         assert provider.given[0].closed
-        assert len(flavor.parts.desk.flights) == 0
+        assert len(flavor.parts.context.flights) == 0
         await flavor.ask(call(stream=True), provider)
         assert provider.calls == 2
 
@@ -181,7 +181,7 @@ def test_a_cancelled_lone_caller_cancels_its_upstream_call() -> None:
         lone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await lone
-        assert len(flavor.parts.desk.flights) == 0
+        assert len(flavor.parts.context.flights) == 0
         assert provider.given[0].closed
         gate.open = True
         status, _ = await flavor.ask(call(), provider)

@@ -119,7 +119,7 @@ def test_who_is_cut_off_from_the_news_writes_nothing_that_may_be_swept(
             common.mute = True
             await invalidate(mine, Invalidation(match="cost"))
             await close(mine)  # the second look is over
-            coherence = other.parts.desk._coherence
+            coherence = other.parts.tiers._coherence
             coherence._synced = coherence._started = float("-inf")  # for a long time
 
         await under_way(other, PRICES, sweep)
@@ -240,7 +240,7 @@ def test_an_announcement_that_failed_after_it_was_made_empties_memory(
         await heard(mine)
 
         async def fail() -> None:
-            coherence = mine.parts.desk._coherence
+            coherence = mine.parts.tiers._coherence
             now = coherence._tick()
             while coherence._synced <= now:
                 threading.Event().wait(0.005)

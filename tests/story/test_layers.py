@@ -59,7 +59,7 @@ def forget(flavor: Flavor) -> None:
 
 async def synced(flavor: Flavor) -> None:
     """Wait until the background thread has heard the news."""
-    coherence = flavor.parts.desk._coherence
+    coherence = flavor.parts.tiers._coherence
     await flavor.until(lambda: coherence._synced > 0)
     before = coherence._synced
     await flavor.until(lambda: coherence._synced > before)
@@ -160,7 +160,7 @@ def test_an_ill_store_is_left_alone_and_found_well_again(three: Flavor, far: Com
         assert any(entry.question == "well again" for entry in entries(far))
 
     def _probed(flavor: Flavor) -> bool:
-        flavor.parts.desk.look_after()
+        flavor.parts.tiers.look_after()
         return flavor.cache.stats().layers["far"].state == "closed"
 
     three.run(story)
@@ -194,7 +194,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(
 
     async def story() -> None:
         far.gate = threading.Event()
-        writing = three.parts.desk._writings[-1]
+        writing = three.parts.tiers._writings[-1]
         for number in range(10):
             one = entry(f"q{number}")
             lease = await far.lease(one.key, 5)
@@ -219,7 +219,7 @@ def test_what_another_process_invalidates_is_gone_here(three: Flavor, other: Fla
         await three.ask(asked, whole("old"))
         await synced(three)
         assert "detail=memory" in (await three.ask(asked, whole("new")))[0]
-        finish_in(other, other.parts.desk.invalidate(["policy"]))
+        finish_in(other, other.parts.tiers.invalidate(["policy"]))
         await synced(three)
         status, body = await three.ask(asked, whole("new"))
         assert status.startswith("askonce; fwd=miss")

@@ -22,7 +22,7 @@ def hopeless() -> float:
 
 
 def drawing(flavor: Flavor, chance: Any) -> None:
-    flavor.parts.desk.runtime.chance = chance
+    flavor.parts.context.runtime.chance = chance
 
 
 def texts(*said_: str) -> Scripted:
@@ -179,7 +179,7 @@ def test_who_refreshes_keeps_the_tags_of_who_asked(
         await flavor.settle()
         drawing(flavor, hopeless)
         assert text_of((await flavor.ask(call(), provider))[1]) == "new"
-        await flavor.parts.desk.invalidate(["prices"])
+        await flavor.parts.tiers.invalidate(["prices"])
         assert text_of((await flavor.ask(call(), provider))[1]) == "newest"
 
     flavor.run(story)
@@ -425,7 +425,7 @@ def test_tags_of_a_no_hold(flavor: Flavor) -> None:
         await flavor.ask(call(headers=tagged), refusing())
         await flavor.settle()
         assert "hit" in (await flavor.ask(call(headers=tagged), refusing()))[0]
-        await flavor.parts.desk.invalidate(["models"])
+        await flavor.parts.tiers.invalidate(["models"])
         status, body = await flavor.ask(call(headers=tagged), texts("now there is one"))
         assert (status.split("; ")[1], text_of(body)) == ("fwd=miss", "now there is one")
 
@@ -449,7 +449,7 @@ async def held(flavor: Flavor, asked: Call) -> Key:
 
 
 async def until_gone(flavor: Flavor, key: Key) -> None:
-    await flavor.until(lambda: flavor.parts.desk.memory.find(key) is None)
+    await flavor.until(lambda: flavor.parts.tiers.memory.find(key) is None)
 
 
 OLD, NEW = "gpt-4o-2024-05-13", "gpt-4o-2024-08-06"
@@ -583,13 +583,13 @@ def test_a_bypassed_answer_invalidates_groups_too(flavor: Flavor) -> None:
 
 def test_an_answer_asked_for_before_its_group_was_invalidated_is_not_kept(flavor: Flavor) -> None:
     async def story() -> None:
-        desk = flavor.parts.desk
-        await flavor.until(lambda: desk.sweeps.number is not None)
+        tiers = flavor.parts.tiers
+        await flavor.until(lambda: tiers.sweeps.number is not None)
 
         async def meanwhile() -> None:
-            before = desk.sweeps.number
-            desk.heed_groups("https://api.openai.com", "POST", ENDS)
-            await flavor.until(lambda: desk.sweeps.number > before)
+            before = tiers.sweeps.number
+            flavor.parts.context.apply_cache_groups("https://api.openai.com", "POST", ENDS)
+            await flavor.until(lambda: tiers.sweeps.number > before)
 
         provider = Scripted(
             lambda: Script(meanwhile, said("old"), headers=GROUPED), lambda: Script(said("new"))

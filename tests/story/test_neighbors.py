@@ -265,9 +265,9 @@ def test_what_was_invalidated_swept_or_is_over_is_not_served(near: Any, clock: C
         tagged = {"headers": {"askonce-tags": "returns"}}
         await ask(flavor, upstream, ASKED, **tagged)
         assert "detail=semantic" in await ask(flavor, upstream, AGAIN, **tagged)
-        await flavor.parts.desk.invalidate(["returns"])
+        await flavor.parts.tiers.invalidate(["returns"])
         assert "fwd=miss" in await ask(flavor, upstream, AGAIN, **tagged)
-        await flavor.parts.desk.invalidate(["returns"])
+        await flavor.parts.tiers.invalidate(["returns"])
 
         await ask(flavor, upstream, ASKED)
         assert "detail=semantic" in await ask(
@@ -355,7 +355,7 @@ def test_an_index_that_names_another_scope_s_entry_is_not_believed(near: Any) ->
         there, here = sorted(entries, key=lambda one: one.question == OTHER)
         rack = works.semantic
         index = rack.index(384, suspends=False).vectors
-        vector = await rack.embedding.vector(ASKED, flavor.parts.desk.runtime)
+        vector = await rack.embedding.vector(ASKED, flavor.parts.context.runtime)
         scope = compared_by(here.scope, rack.embedding.name)
         await index.add(scope, there.key, vector, 1e11)
         near_ = await index.nearest(scope, vector, 1)

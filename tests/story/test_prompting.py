@@ -74,7 +74,7 @@ def test_two_caches_at_different_levels_share_their_keys(flavor: Flavor) -> None
         await flavor.ask(asked("q", system="Today is <<volatile>>Monday<</volatile>>."), upstream)
         sent = json.loads(upstream.bodies[0])
         assert sent["messages"][0]["content"] == "Today is ."
-        (key,) = [entry.key async for entry in flavor.parts.desk.memory.scan(Selection())]
+        (key,) = [entry.key async for entry in flavor.parts.tiers.memory.scan(Selection())]
         same = asked("q", system="Today is <<volatile>>Monday<</volatile>>.")
         found = flavor.parts.answering._recognition.recognize(same, "team-a")
         assert key == found.key
@@ -366,7 +366,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_behind(clock: Clo
 
 def test_what_was_written_is_warm_for_its_lifetime(flavor: Flavor) -> None:
     async def story() -> None:
-        runtime = flavor.parts.desk.runtime
+        runtime = flavor.parts.context.runtime
         warming = Warming(runtime.guard())
         first = await warming.enter([b"a", b"b"], runtime, lifetime=3600, hold=20)
         other = await warming.enter([b"c"], runtime, lifetime=3600, hold=20)

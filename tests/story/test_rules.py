@@ -83,11 +83,11 @@ def test_tags_of_rules_are_invalidated_like_any_other(ruled: Any) -> None:
     flavor, upstream = ruled(), provider()
 
     async def story() -> None:
-        desk = flavor.parts.desk
+        tiers = flavor.parts.tiers
         for tag in ("order:ab-12", "order:AB-12", "chat"):
             await details(flavor, upstream, "Details of order AB-12?")
             assert HIT in await details(flavor, upstream, "Details of order AB-12?")
-            await desk.invalidate([tag])
+            await tiers.invalidate([tag])
             calls = upstream.calls
             await details(flavor, upstream, "Details of order AB-12?")
             assert upstream.calls == calls + 1
@@ -95,7 +95,7 @@ def test_tags_of_rules_are_invalidated_like_any_other(ruled: Any) -> None:
         tagged = {"headers": {"askonce-tags": "mine"}}
         await details(flavor, upstream, "And order 5?", **tagged)
         assert HIT in await details(flavor, upstream, "And order 5?", **tagged)
-        await desk.invalidate(["mine"])
+        await tiers.invalidate(["mine"])
         assert HIT not in await details(flavor, upstream, "And order 5?", **tagged)
 
     flavor.run(story)
@@ -124,7 +124,7 @@ def test_rules_that_were_added_later_work_at_once(ruled: Any, clock: Clock) -> N
         # The new answer carries what the old one carried.
         mine = {"headers": {"askonce-tags": "mine"}}
         assert HIT in await details(after, upstream, "Details of order 7?", **mine)
-        await after.parts.desk.invalidate(["mine"])
+        await after.parts.tiers.invalidate(["mine"])
         assert HIT not in await details(after, upstream, "Details of order 7?")
 
     before.run(earlier)
@@ -213,7 +213,7 @@ def test_texts_have_the_same_rules(ruled: Any, clock: Clock) -> None:
         assert await get("Order 5? order AB", "mine", "order:ab") is not None
         assert await get("Order 5? order AB", "other") is None
         assert flavor.cache.stats().reasons["other-tags"] == 1
-        await flavor.parts.desk.invalidate(["order:ab"])
+        await flavor.parts.tiers.invalidate(["order:ab"])
         assert await get("Order 5? order AB") is None
 
     flavor.run(story)

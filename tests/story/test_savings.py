@@ -116,9 +116,9 @@ def test_joined_calls_are_counted(memory_flavor: Flavor) -> None:
             await flavor.ask(call(), asking)
 
         async def ring() -> None:
-            desk = flavor.parts.desk
-            await flavor.until(lambda: asking.calls == 1 and len(desk.flights) == 1)
-            await flavor.until(lambda: _readers(desk) == 3)
+            context = flavor.parts.context
+            await flavor.until(lambda: asking.calls == 1 and len(context.flights) == 1)
+            await flavor.until(lambda: _readers(context) == 3)
             bell.ring()
 
         await flavor.together(ask, ask, ask, ring)
@@ -132,8 +132,8 @@ def test_joined_calls_are_counted(memory_flavor: Flavor) -> None:
     flavor.run(story)
 
 
-def _readers(desk: Any) -> int:
-    (recording,) = desk.flights._flights.values()
+def _readers(context: Any) -> int:
+    (recording,) = context.flights._flights.values()
     return int(recording.joined) + 1
 
 
@@ -208,7 +208,7 @@ def test_a_store_that_is_full_loses_no_count_and_fails_no_call(
         found = None
         for _ in range(400):  # until its breaker has closed again
             with contextlib.suppress(StoreError):
-                await flavor.cache.works.flush(flavor.parts.desk)
+                await flavor.cache.works.flush(flavor.parts.tiers)
             found = await savings(flavor)
             if found.total.exact.calls:
                 break
@@ -271,6 +271,6 @@ def test_a_library_adds_to_the_books_behind_its_callers(
     monkeypatch.setattr("askonce.books.EVERY_S", 0.0)
     with Cache(f"sqlite:{tmp_path / 'a.db'}", prices=Prices()) as cache:
         finish(cache.answer(call(), provider()).close())
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         kept = finish(cache.works.shared.tallies({}, BOOK))  # type: ignore[union-attr]
         assert any(name.endswith("upstream.nano") for name in kept)

@@ -129,7 +129,7 @@ def test_who_is_cancelled_again_and_again_gives_its_lease_back(clock: Clock) -> 
         end.set()
         await flavor.until(lambda: not far.leases)
         assert not flavor.cache.works._renewal._held
-        assert len(flavor.parts.desk.flights) == 0
+        assert len(flavor.parts.context.flights) == 0
 
     flavor.run(story)
 
@@ -180,7 +180,7 @@ def test_a_tag_can_be_cached_again_after_an_invalidation_that_failed(
     async def story() -> None:
         far.ill = True
         with pytest.raises(StoreError):
-            await flavor.parts.desk.invalidate(["policy"])
+            await flavor.parts.tiers.invalidate(["policy"])
         far.ill = False
         asked = call(headers=TAGGED)
         await flavor.ask(asked, whole("new"))
@@ -205,7 +205,7 @@ def test_a_middle_layer_that_missed_an_invalidation_is_not_believed(
         await flavor.settle()
         monkeypatch.setattr("askonce.coherence.BLIND_AFTER", 1e9)
         far.mute = near.ill = True
-        await flavor.parts.desk.invalidate(["policy"])
+        await flavor.parts.tiers.invalidate(["policy"])
         near.ill = False
         assert text_of((await flavor.ask(asked, whole("new")))[1]) == "new"
 
@@ -300,7 +300,7 @@ def test_a_forked_child_hears_of_removals(tmp_path: Path, consistency: Any) -> N
     cache = Cache(f"sqlite:{tmp_path / 'c.db'}", namespace="n", consistency=consistency)
     with cache:
         cache.answer(call(), whole("old"))
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         coherence = cache.works._coherence
         assert coherence is not None
 

@@ -210,7 +210,7 @@ def two(flavor_name: str, clock: Clock, one: Any, other: Any) -> tuple[Flavor, F
 
 async def heard(flavor: Flavor) -> None:
     """Wait until it has heard of all that happened before now."""
-    coherence = flavor.parts.desk._coherence
+    coherence = flavor.parts.tiers._coherence
     now = coherence._tick()
     for _ in range(4_000):
         if coherence._synced > now:
@@ -313,13 +313,13 @@ def test_an_answer_read_before_a_sweep_is_not_kept_after_it(flavor_name: str, cl
         await other.ask(call(PRICES), whole())
         await other.settle()
         await heard(mine)
-        desk = mine.parts.desk
+        tiers = mine.parts.tiers
         (stored,) = entries(common)
-        found = await desk.read(stored.key)
+        found = await tiers.read(stored.key)
         await invalidate(other, Invalidation(match="cost"))
         await heard(mine)
-        desk.backfill(found)
-        assert desk.memory.find(stored.key) is None
+        tiers.backfill(found)
+        assert tiers.memory.find(stored.key) is None
         await close(other)
 
     mine.run(story)

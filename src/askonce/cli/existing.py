@@ -8,12 +8,12 @@ import msgspec
 
 from askonce.cache import Cache
 from askonce.cli.reading import open_existing
-from askonce.embedders import is_installed
+from askonce.embedders.open_embedder import is_installed
 from askonce.errors import StoreError
 from askonce.layers import MEMORY, Layer
 from askonce.semantic import OFF, Semantic
 from askonce.settings import Settings
-from askonce.stores import sqlite_path
+from askonce.stores.open_store import sqlite_path
 
 _DEADLINE = timedelta(seconds=2)
 """For one call: nobody waits for an answer here, but whoever types wants to hear of a dead store.

@@ -6,8 +6,9 @@ from askonce.cli.reading import read_settings
 from askonce.protocols import EventSource, Store
 from askonce.runtimes import Blocking, finish
 from askonce.showing import masked_url
-from askonce.stores import Ground, open_store
 from askonce.stores.event_source import open_source
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store
 
 _DEADLINE_S = 10.0
 

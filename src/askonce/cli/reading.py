@@ -11,7 +11,8 @@ from askonce.protocols import Store
 from askonce.runtimes import Blocking
 from askonce.settings import Gateway, Settings, load
 from askonce.showing import masked_url
-from askonce.stores import Ground, open_store, sqlite_path
+from askonce.stores.ground import Ground
+from askonce.stores.open_store import open_store, sqlite_path
 
 DEFAULT_FILE = "askonce.toml"
 _DEADLINE = 30.0  # seconds for one call of a store

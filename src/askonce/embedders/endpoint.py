@@ -23,8 +23,8 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from askonce.embedders import Ground
 from askonce.errors import ConfigError, EmbedderError
+from askonce.stores.ground import Ground
 
 LONGEST = 8_000
 """Characters of a text; a longer one is not sent, since many servers cut it without a word."""

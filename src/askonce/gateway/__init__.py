@@ -14,7 +14,7 @@ import uvicorn
 
 from askonce import __version__
 from askonce.cache import AsyncCache
-from askonce.embedders import is_installed
+from askonce.embedders.open_embedder import is_installed
 from askonce.errors import ConfigError
 from askonce.gateway.app import GatewayApp
 from askonce.gateway.upstreams import Connections

@@ -66,7 +66,7 @@ class Addresses:
             for raw, name in zip(_READ_BYTES, _READ, strict=True)
             if raw in shown
         }
-        namespace = await works.identify(works.suspending.desk, headers)
+        namespace = await works.identify(works.suspending.tiers, headers)
         path = route.path + b"?" + seen[1] if seen[1] else route.path
         address = Address(route, path, path.decode("latin-1"), headers, namespace)
         size = len(path) + sum([len(value) for value in headers.values()])

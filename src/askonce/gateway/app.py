@@ -55,7 +55,7 @@ class GatewayApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        runtime = self._works.suspending.desk.runtime
+        runtime = self._works.suspending.context.runtime
         self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -67,9 +67,9 @@ class GatewayApp:
 
     async def _flush(self) -> None:
         if not self._works.closed:
-            desk = self._works.suspending.desk
-            await self._works.flush(desk)
-            desk.look_after()
+            tiers = self._works.suspending.tiers
+            await self._works.flush(tiers)
+            tiers.look_after()
 
     async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -132,7 +132,7 @@ class GatewayApp:
                 "Whether this process hears of others' invalidations in time.",
                 int(works.coherent),
             ),
-            "flights": ("Questions being asked now.", len(works.suspending.desk.flights)),
+            "flights": ("Questions being asked now.", len(works.suspending.context.flights)),
         }
         stats, money = works.stats(), works.ledger.money()
         body = metrics(stats, self._latencies, gauges, works.sources(), money)
@@ -140,5 +140,5 @@ class GatewayApp:
         await send.whole(200, kind, body)
 
     async def _stats(self, send: Sender) -> None:
-        tallies = await self._works.flush(self._works.suspending.desk)
+        tallies = await self._works.flush(self._works.suspending.tiers)
         await send.json(200, plain_stats(stats_of(tallies, self._works.states())))

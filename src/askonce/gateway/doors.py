@@ -130,8 +130,8 @@ class Doors:
                 answered = arrived(response)
                 if tape is not None:
                     tape.begin(response.status_code, dict(answered))
-                desk, base_url = self._works.suspending.desk, route.provider.base_url
-                desk.heed_groups(base_url, scope["method"], answered)
+                context, base_url = self._works.suspending.context, route.provider.base_url
+                context.apply_cache_groups(base_url, scope["method"], answered)
                 status = cache_status(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
                 kept += [(n, v) for n, v in answered if n == "content-length"]
@@ -153,7 +153,7 @@ class Doors:
             return None
         shown = headers_of(scope)
         named = {n.decode("latin-1"): value.decode("latin-1") for n, value in shown.items()}
-        tenant = await self._works.identify(self._works.suspending.desk, named)
+        tenant = await self._works.identify(self._works.suspending.tiers, named)
         return self._log.tape(path, route.provider, tenant, shown)
 
     async def _unless_gone(

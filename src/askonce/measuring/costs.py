@@ -8,7 +8,7 @@ from askonce.evaluating.plain import SearchCost
 from askonce.measuring.meanings import Meanings
 from askonce.records import Key
 from askonce.runtimes import Blocking, finish
-from askonce.vectors import open_process_index
+from askonce.vectors.open_index import open_process_index
 
 MOST_ENTRIES = 5_000
 ASKED = 25

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
-from askonce.embedders import is_local, open_embedder
+from askonce.embedders.open_embedder import is_local, open_embedder
 from askonce.errors import EmbedderError
 from askonce.matching import Text, prepare
 from askonce.protocols import Embedder
 from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from askonce.vectors.matrix import Matrix
 
 _TOGETHER = 256  # texts of one call

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from askonce.errors import ConfigError
-from askonce.protocols import Store
-from askonce.stores import Ground, needing
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 
@@ -30,16 +28,6 @@ class Address(NamedTuple):
         password = self.parameters.get("password")
         line = " ".join(text.split())
         return line.replace(password, "***") if password else line
-
-
-def open_postgres(url: str, ground: Ground) -> Store:
-    """Open the store of an address; nothing is connected before its first call.
-
-    Raises ConfigError for an address that libpq does not understand, or without the client.
-    """
-    with needing("postgres"):
-        from askonce.stores.postgres_store import PostgresStore
-    return PostgresStore(parse_address(url), ground)
 
 
 def parse_address(url: str, *, schema: str = "askonce") -> Address:

@@ -12,7 +12,7 @@ there any more, because the log was trimmed, restored or made anew, the news are
 import msgspec
 
 from askonce.records import News, Selection
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from askonce.stores.postgres import Address
 from askonce.stores.postgres_connections import Connections
 from askonce.stores.postgres_schema import ensure

@@ -11,7 +11,7 @@ from psycopg import generators
 from psycopg.conninfo import make_conninfo
 
 from askonce.errors import StoreError
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from askonce.stores.postgres import Address
 from askonce.stores.postgres_session import PostgresError, Session
 from askonce.stores.postgres_waiting import (

@@ -23,8 +23,8 @@ import msgspec
 
 from askonce.errors import StoreError
 from askonce.records import Arrival
-from askonce.stores import Ground
-from askonce.stores.event_source import arrival
+from askonce.stores.arrival import arrival
+from askonce.stores.ground import Ground
 from askonce.stores.postgres import Address, parse_address
 from askonce.stores.postgres_connections import Connections
 from askonce.stores.postgres_session import PostgresError, Session

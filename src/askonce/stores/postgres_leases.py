@@ -9,7 +9,7 @@ when its time is over. The lock is named after the fence, so every lease has one
 from collections.abc import Iterable
 
 from askonce.records import Key, Lease
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from askonce.stores.postgres import Address
 from askonce.stores.postgres_connections import Connections
 from askonce.stores.postgres_schema import columns, ensure

@@ -14,10 +14,10 @@ from typing import Any
 
 from askonce.errors import EntryDamaged
 from askonce.records import Damage, Entry, Key, Lease, News, Selection
-from askonce.stores import Ground
 from askonce.stores.envelope import seal, unseal
+from askonce.stores.ground import Ground
 from askonce.stores.plain import PlainStore
-from askonce.stores.postgres import Address
+from askonce.stores.postgres import Address, parse_address
 from askonce.stores.postgres_changes import KEPT, RECORD, TRIM, Change, ChangeLog, channel, logged
 from askonce.stores.postgres_connections import Connections
 from askonce.stores.postgres_leases import Leases
@@ -307,3 +307,11 @@ def _fault(row: tuple[Any, ...]) -> str | None:
         return str(error)
     told = [(tag.decode(errors="replace"), epoch) for tag, epoch in zip(tags, epochs, strict=True)]
     return None if told == list(entry.tags) else "its row names other tags than the entry"
+
+
+def open_postgres(url: str, ground: Ground) -> PostgresStore:
+    """Open the store of an address; it connects at its first call.
+
+    Raises ConfigError for an address that libpq does not understand.
+    """
+    return PostgresStore(parse_address(url), ground)

@@ -19,8 +19,8 @@ from typing import Any
 
 from askonce.errors import ConfigError, StoreError
 from askonce.records import Key, Near
-from askonce.stores import Ground
 from askonce.stores.elements import element_of, key_of
+from askonce.stores.ground import Ground
 from askonce.stores.postgres import Address, parse_address
 from askonce.stores.postgres_connections import Connections
 from askonce.stores.postgres_session import PostgresError, Session

@@ -21,8 +21,8 @@ from typing import Any
 
 from askonce.errors import EntryDamaged, StoreError
 from askonce.records import Damage, Entry, Key, Lease, News, Selection
-from askonce.stores import Ground
 from askonce.stores.envelope import seal, unseal
+from askonce.stores.ground import Ground
 from askonce.stores.plain import PlainStore
 from askonce.stores.redis_address import RedisAddress, Server, parse_address
 from askonce.stores.redis_books import Books, encoded

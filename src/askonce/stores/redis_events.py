@@ -9,8 +9,8 @@ one than it was (it was lost, or restored from a snapshot), and is read from its
 from typing import Any
 
 from askonce.records import Arrival
-from askonce.stores import Ground
-from askonce.stores.event_source import arrival
+from askonce.stores.arrival import arrival
+from askonce.stores.ground import Ground
 from askonce.stores.redis_address import RedisAddress, Server, parse_address
 from askonce.stores.redis_routes import Command, Route, route_to, sure
 from askonce.stores.redis_wire import Node, pack

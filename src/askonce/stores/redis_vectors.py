@@ -22,8 +22,8 @@ from redis.exceptions import ResponseError
 
 from askonce.errors import ConfigError, StoreError
 from askonce.records import Key, Near
-from askonce.stores import Ground
 from askonce.stores.elements import element_of, key_of
+from askonce.stores.ground import Ground
 from askonce.stores.redis_address import RedisAddress, Server, parse_address
 from askonce.stores.redis_calls import Call, Caller, command, script
 from askonce.stores.redis_routes import Command, route_to, sure

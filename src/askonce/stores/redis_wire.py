@@ -23,7 +23,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from askonce.errors import StoreError
-from askonce.stores import Ground
+from askonce.stores.ground import Ground
 from askonce.stores.redis_address import RedisAddress, Server
 
 FAULTS = (RedisError, OSError, UnicodeError)

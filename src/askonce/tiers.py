@@ -1,48 +1,32 @@
-"""The desk: what one flavor of the story works with, and its small verbs on the layers.
+"""The tiered store: memory, the tiers below it, and what one mode of the cache does with them.
 
 Memory is the first layer and always there. Below it are shelves, the nearest first; the last one
 is the authority: its epochs are true for every process, and it gives out the leases. Whatever a
 shelf does is done in time and behind its circuit breaker (`shelf.py`).
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple, TypeGuard
 
-import msgspec
-
-from askonce import groups, policy
+from askonce import policy
 from askonce.accounting import Ledger
 from askonce.boundary import Boundary
 from askonce.coherence import Coherence
 from askonce.directives import NONE, Directives
 from askonce.errors import StoreError
-from askonce.flights import Flights
-from askonce.formats.contract import Format, Question
-from askonce.invalidation import SWEPT, Invalidation
+from askonce.invalidation import SWEPT
 from askonce.leasing import Leasing, Turn
 from askonce.policy import Life, Limits
-from askonce.prompting import Prompted, Prompting
-from askonce.protocols import Held, Memory, Prices, Store, Upstream
-from askonce.records import Because, Call, Entry, Key, Lease, Outcome, Selection, Verdict
+from askonce.protocols import Held, Memory, Store
+from askonce.records import Because, Entry, Key, Lease, Outcome, Selection, Verdict
 from askonce.runtimes import Runtime
 from askonce.shelf import Shelf
 from askonce.sweeps import UNKNOWN, Sweeps
 from askonce.writing import Writing, shortened
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A call after steps 1 to 4: recognized, with its wishes, its key and the first verdict."""
-
-    call: Call
-    format: Format
-    question: Question
-    key: Key
-    wishes: Directives
-    verdict: Verdict
-    refreshing: bool = False
-    beyond: float = 0.0
-    """A refresh is content with no entry that ends at this time or before. Before there is a
-    refresh: the end of a fresh entry in memory that is due for one."""
+async def _nothing() -> None:
+    """Wait for nothing: nothing is written in the background."""
 
 
 class Found(NamedTuple):
@@ -56,68 +40,56 @@ class Found(NamedTuple):
         return Outcome.HIT_MEMORY if self.shelf is None else Outcome.HIT_SHARED
 
 
-class Desk:
-    """The parts of one cache in one flavor."""
+class Shared(NamedTuple):
+    """What the tiers need to agree with other processes and to write in the background.
+
+    `settled` waits until everything that is written in the background is written.
+    """
+
+    sweeps: Sweeps
+    writings: tuple[Writing, ...] = ()
+    coherence: Coherence | None = None
+    leasing: Leasing | None = None
+    settled: Callable[[], Awaitable[None]] = _nothing
+
+
+class Tiers:
+    """The tiers of one cache, as one mode (sync or async) uses them."""
 
     def __init__(
         self,
         *,
         runtime: Runtime,
-        memory: Memory,
-        shelves: tuple[Shelf, ...],
-        writings: tuple[Writing, ...],
-        settled: Callable[[], Awaitable[None]],
-        coherence: Coherence | None,
-        leasing: Leasing | None,
         ledger: Ledger,
         limits: Limits,
-        prices: Prices | None,
-        sweeps: Sweeps,
-        sweep_behind: Callable[[Invalidation, str], None],
-        keep_books: Callable[[], None],
-        prompting: Prompting,
-        memory_ttl: float | None = None,
+        memory: Memory,
+        memory_ttl: float | None,
+        shelves: tuple[Shelf, ...],
+        sharing: Shared,
     ) -> None:
         self.runtime = runtime
-        self.memory = memory
-        self.shelves = shelves
-        self.authority = shelves[-1] if shelves else None
-        self._writings = writings
-        self._settled = settled
         self.ledger = ledger
         self.limits = limits
-        self.prices = prices
-        self.sweeps = sweeps
-        self.sweep_behind = sweep_behind
-        self.keep_books = keep_books
         self.boundary = Boundary(ledger)
-        self.flights = Flights(runtime.guard())
-        self._coherence = coherence
-        self._leasing = leasing
+        self.memory = memory
         self._memory_ttl = memory_ttl
-        self._prompting = prompting
+        self.shelves = shelves
+        self.authority = shelves[-1] if shelves else None
+        self.sweeps = sharing.sweeps
+        self._writings = sharing.writings
+        self._coherence = sharing.coherence
+        self._leasing = sharing.leasing
+        self._settled = sharing.settled
 
-    def prompted(self, upstream: Upstream) -> Prompted:
-        """The provider, asked in one call with what its own prompt cache needs."""
-        return self._prompting.through(upstream)
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int] | None:
+        """Add to the lasting counters of the authority and return those `under` a prefix.
 
-    def life(self, entry: Entry, asked: Asked) -> Life:
-        return policy.life_of(entry, asked.wishes, self.limits, self.runtime.now())
-
-    def is_due(self, entry: Entry, asked: Asked) -> bool:
-        """Should this fresh entry be refreshed ahead of its end?"""
-        beta = self.limits.refresh_ahead
-        if beta <= 0:
-            return False
-        entry = policy.bounded(entry, asked.wishes)
-        return policy.is_due(entry, beta, self.runtime.now(), self.runtime.chance)
-
-    def heed_groups(self, origin: str, method: str, headers: list[tuple[str, str]]) -> None:
-        """Invalidate behind the caller what a provider's response makes worthless."""
-        with self.boundary.around("groups"):
-            named = groups.invalidated(origin, method, headers)
-            if named is not None:
-                self.sweep_behind(named, f"provider:{groups.host_of(origin)}")
+        Memory stands in where there is no other tier. None if the authority cannot answer now.
+        """
+        if self.authority is None:
+            return await self.memory.tallies(add, under)
+        store = self.authority.store
+        return await self.authority.ask("tallies", lambda: store.tallies(add, under))
 
     # Reading.
 
@@ -238,20 +210,6 @@ class Desk:
             if found is None or found[0] is not None:
                 return False
         return True
-
-    def last_sweep_of(self, asked: Asked) -> int:
-        """The number of the last recent sweep that names this question, as far as it is known."""
-        if not self.sweeps.recent:
-            return 0
-        question, path = asked.question, asked.call.path.partition("?")[0]
-        now = self.runtime.now()
-        tags = tuple((tag, 0) for tag in asked.wishes.tags)
-        return self.sweeps.latest(
-            Entry(
-                asked.key, b"", 0, (), now, now, now, question.model, asked.call.origin,
-                question.text, None, None, 0.0, tags, path, question.model,
-            )
-        )  # fmt: skip
 
     # Taking turns.
 
