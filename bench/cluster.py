@@ -16,13 +16,13 @@ from contextlib import closing
 from typing import NamedTuple
 
 import httpx2
-from tests.servers.redis_servers import RedisCluster, RedisServer
+from tests.fixtures.redis_servers import RedisCluster, RedisServer
 
 from askonce import AsyncCache, CachingTransport
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
-from askonce.records import Call, Key
-from askonce.stores.redis_names import Names
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
+from askonce.core.models import Call, Key
+from askonce.stores.redis.names import Names
 from bench import figures
 from bench.figures import Figure
 from bench.questions import HEADERS, PATH, chat

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.servers.postgres_server import PostgresServer
-from tests.servers.proxy import FaultProxy
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.proxy import FaultProxy
+from tests.fixtures.redis_servers import RedisServer
 
-from askonce.cache import Cache
-from askonce.runtimes import finish
+from askonce.core.runtime.threads import finish
+from askonce.library.cache import Cache
 from bench import figures
 from bench.figures import Figure
 

@@ -16,11 +16,11 @@ from typing import Any, cast
 
 import redis
 import redis.asyncio
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.redis_servers import RedisServer
 
-from askonce.cache import AsyncCache, Cache
-from askonce.records import Call, Outcome
-from askonce.runtimes import finish
+from askonce.core.models import Call, Outcome
+from askonce.core.runtime.threads import finish
+from askonce.library.cache import AsyncCache, Cache
 from bench import figures
 from bench.figures import Figure
 from bench.library import Once

@@ -11,17 +11,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.servers.engines import Engines
 
 from askonce import Cache, document_tags
 from askonce.cli import main
-from askonce.layers import Layer
-from askonce.protocols import Store
-from askonce.records import Selection
-from askonce.runtimes import Blocking, finish
-from askonce.stores.ground import Ground
+from askonce.core.models import Selection
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.invalidation.document_sync import Syncing
+from askonce.stores.context import Ground
 from askonce.stores.open_store import open_store
-from askonce.syncing import Syncing
+from askonce.stores.tiered.layers import Layer
+from tests.fixtures.engines import Engines
 
 Run = Callable[..., tuple[int, str, str]]
 PATIENCE_S = 20.0

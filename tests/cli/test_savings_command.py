@@ -17,9 +17,9 @@ import msgspec
 import pytest
 
 from askonce.cli import main
-from askonce.runtimes import Blocking, finish
-from askonce.savings import plain_savings, read_savings
-from askonce.stores.ground import Ground
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.ledger.savings import plain_savings, read_savings
+from askonce.stores.context import Ground
 from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 
 from askonce import AsyncCache
-from askonce.errors import StoreError
-from askonce.records import Entry, Key
-from askonce.runtimes import Suspending
-from askonce.stores.ground import Ground
+from askonce.core.errors import StoreError
+from askonce.core.models import Entry, Key
+from askonce.core.runtime.event_loop import Suspending
+from askonce.stores.context import Ground
 from askonce.stores.open_store import open_store
 from tests.faults.conftest import FUZZ_SECONDS
+from tests.fixtures.engines import Engines
+from tests.fixtures.scripted import call
+from tests.pipeline.test_pipeline import text_of
 from tests.property.test_invariants import Echo
-from tests.servers.engines import Engines
-from tests.story.conftest import call
-from tests.story.test_answering import text_of
 
 CONCURRENT = 12
 _TO_THE_END = 10_000

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from askonce import Cache, Semantic
-from askonce.errors import ConfigError
-from askonce.layers import Layer
-from askonce.records import Entry, Key
-from askonce.runtimes import Blocking, finish
-from askonce.vectors.open_index import open_process_index
-from tests.story.common import CommonStore
+from askonce.core.errors import ConfigError
+from askonce.core.models import Entry, Key
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.semantic.index.open_index import open_process_index
+from askonce.stores.tiered.layers import Layer
+from tests.fixtures.common_store import CommonStore
 
 ASKED = "What is your return policy?"
 AGAIN = "What's your return policy?"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from askonce import Bookkeeping, Cache, Savings, Semantic
-from askonce.practice.serving import running
-from askonce.records import Usage
-from askonce.runtimes import finish
-from askonce.savings import Part
+from askonce.cli.demo.provider.serving import running
+from askonce.core.models import Usage
+from askonce.core.runtime.threads import finish
+from askonce.ledger.savings import Part
 
 TOKENS = 7
 """Of every text, says the endpoint below."""

@@ -1,19 +1,20 @@
 """The gateway's application: pure ASGI, a route table in front of two doors."""
 
-from askonce.accounting import stats_of
-from askonce.cache import AsyncCache
+from askonce.config.load import Settings
+from askonce.core.runtime.event_loop import every
+from askonce.core.runtime.interface import Labor
 from askonce.formats import recognize
-from askonce.gateway.addresses import Addresses
 from askonce.gateway.admin import AdminDoors
-from askonce.gateway.doors import Doors
-from askonce.gateway.exposition import Latencies, metrics, plain_stats
+from askonce.gateway.endpoints import Doors
 from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
-from askonce.gateway.request_log import RequestLog
+from askonce.gateway.metrics import Latencies, metrics, plain_stats
+from askonce.gateway.request_recorder import RequestLog
+from askonce.gateway.route_cache import Addresses
 from askonce.gateway.routes import Routes, has_dot_segments
 from askonce.gateway.savings import SavingsDoor
 from askonce.gateway.upstreams import Connections
-from askonce.runtimes import Labor, every
-from askonce.settings import Settings
+from askonce.ledger.ledger import stats_of
+from askonce.library.cache import AsyncCache
 
 _FLUSH_SECONDS = 1.0
 _NO_WEBSOCKETS = "AskOnce does not carry websockets; connect to the provider directly"

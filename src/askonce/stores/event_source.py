@@ -3,9 +3,9 @@
 Opening one by its address imports that one's client, and connects nothing yet.
 """
 
-from askonce.errors import ConfigError
-from askonce.protocols import EventSource
-from askonce.stores.ground import Ground
+from askonce.core.errors import ConfigError
+from askonce.core.protocols import EventSource
+from askonce.stores.context import Ground
 
 
 def open_source(url: str, ground: Ground, *, name: str, stream: str, channel: str) -> EventSource:
@@ -15,14 +15,14 @@ def open_source(url: str, ground: Ground, *, name: str, stream: str, channel: st
     """
     if url.startswith("redis"):
         try:
-            from askonce.stores.redis_events import open_stream
+            from askonce.stores.redis.events import open_stream
         except ImportError:
             raise ConfigError(
                 "a redis: source needs its client: pip install 'askonce[redis]'"
             ) from None
         return open_stream(url, ground, name=name, stream=stream)
     try:
-        from askonce.stores.postgres_events import open_table
+        from askonce.stores.postgres.events import open_table
     except ImportError:
         raise ConfigError(
             "a postgresql: source needs its client: pip install 'askonce[postgres]'"

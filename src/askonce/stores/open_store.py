@@ -5,9 +5,9 @@ Importing this module imports no store; opening one imports that one.
 
 from typing import Literal
 
-from askonce.errors import ConfigError
-from askonce.protocols import Store
-from askonce.stores.ground import Ground, needing
+from askonce.core.errors import ConfigError
+from askonce.core.protocols import Store
+from askonce.stores.context import Ground, needing
 
 SCHEMES = (
     "memory:",
@@ -37,7 +37,7 @@ def open_store(
     """
     scheme = url.partition(":")[0] if ":" in url else "none"
     if (path := sqlite_path(url)) is not None:
-        from askonce.stores.sqlite import SqliteStore
+        from askonce.stores.sqlite.store import SqliteStore
 
         return SqliteStore(
             path,
@@ -48,7 +48,7 @@ def open_store(
             busy_timeout_ms=round(ground.deadline * 1000 / 5),
         )
     if url == "memory:":
-        from askonce.stores.memory import MemoryStore
+        from askonce.stores.memory.store import MemoryStore
 
         return MemoryStore(
             MEMORY_BYTES if size is None else size,
@@ -58,12 +58,12 @@ def open_store(
         )
     if scheme in _REDIS:
         with needing("redis"):
-            from askonce.stores.redis import open_redis
+            from askonce.stores.redis.store import open_redis
 
         return open_redis(url, ground)
     if scheme in _POSTGRES:
         with needing("postgres"):
-            from askonce.stores.postgres_store import open_postgres
+            from askonce.stores.postgres.store import open_postgres
 
         return open_postgres(url, ground)
     raise ConfigError(f"no store has the scheme {scheme!r}; what works is {', '.join(SCHEMES)}")
