@@ -99,7 +99,6 @@ OWN: Calls = {
     "health": ("GET", "/healthz", {}, None),
     "metrics": ("GET", "/metrics", {}, None),
     "stats": ("GET", "/askonce/stats", {}, None),
-    "savings": ("GET", "/askonce/savings?days=1", ADMIN, None),
     "savings without the token": ("GET", "/askonce/savings", {}, None),
     "savings of no days": ("GET", "/askonce/savings?days=0", ADMIN, None),
     "savings, posted": ("POST", "/askonce/savings", ADMIN, {}),

@@ -41,7 +41,7 @@ def lines(folder: Path) -> Iterator[str]:
         yield "# What callers get, and why."
         yield from _calls(url, CALLS)
         yield from _semantic_hit(url)
-        yield from _calls(url, {"savings by then": ("GET", "/askonce/savings", ADMIN, None)})
+        yield from _calls(url, {"savings": ("GET", "/askonce/savings?days=1", ADMIN, None)})
         yield ""
         yield "# The headers that the provider was sent with the first call."
         yield from Provider.seen[0]
