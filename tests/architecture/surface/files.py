@@ -19,7 +19,7 @@ from askonce import Cache, CachingTransport
 from tests.architecture.surface.commands import Done
 from tests.architecture.surface.provider import CHAT, MESSAGES, Provider
 from tests.architecture.surface.shapes import masked, shape
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.redis_servers import RedisServer
 
 NOW = 1_800_000_000.0
 PEPPER = bytes(range(32))

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from tests.architecture.surface.calls import ADMIN, ANY_WORDS, CALLS, OWN, TOKEN, Calls, chat
 from tests.architecture.surface.provider import CHAT, Provider, provider
 from tests.architecture.surface.shapes import masked, shape
-from tests.servers.redis_servers import poll
+from tests.fixtures.redis_servers import poll
 
 PATIENCE_S = 20.0
 
