@@ -5,9 +5,9 @@ import tomllib
 from typing import Any
 
 import pytest
+from scripts.pin import PYTHONS
 
 import askonce
-from scripts.pin import PYTHONS
 from tests.deploy.plain_yaml import documents
 from tests.install.conftest import ROOT
 
