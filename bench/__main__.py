@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.servers.postgres_server import PostgresServer
-from tests.servers.redis_servers import RedisServer, ServerMissing
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.redis_servers import RedisServer, ServerMissing
 
 from bench import (
     cluster,
@@ -30,7 +30,6 @@ from bench import (
     outage,
     processes,
     prompt_logs,
-    prompt_plans,
     prompts,
     propagation,
     redis_hits,
@@ -122,7 +121,6 @@ def _parts() -> dict[str, Part]:
         ),
         "decision": Part(lambda quick: decision.measure(10_000 if quick else decision.ENTRIES)),
         "prompt-logs": Part(lambda quick: prompt_logs.measure(10_000 if quick else 100_000)),
-        "prompt-plans": Part(prompt_plans.measure),
         "cluster": Part(lambda quick: cluster.measure(10 if quick else 30), (redis,)),
     }
 

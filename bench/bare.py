@@ -20,7 +20,7 @@ from typing import Any
 import redis.asyncio
 import uvicorn
 
-from askonce.gateway.wire import Protocol
+from askonce.gateway.uvicorn_protocol import Protocol
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]

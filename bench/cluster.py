@@ -16,13 +16,13 @@ from contextlib import closing
 from typing import NamedTuple
 
 import httpx2
-from tests.servers.redis_servers import RedisCluster, RedisServer
+from tests.fixtures.redis_servers import RedisCluster, RedisServer
 
 from askonce import AsyncCache, CachingTransport
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
-from askonce.records import Call, Key
-from askonce.stores.redis_names import Names
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
+from askonce.core.models import Call, Key
+from askonce.stores.redis.names import Names
 from bench import figures
 from bench.figures import Figure
 from bench.questions import HEADERS, PATH, chat
@@ -68,7 +68,7 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
         await asyncio.to_thread(master.kill)
         killed = time.perf_counter()
         calls = await calling
-        await cache.works.suspending.desk.settle()
+        await cache.works.suspending.tiers.settle()
         stored = {call.asked for call in calls if call.fine and call.ended < killed - _SETTLED_S}
         later = {call.asked for call in calls if call.fine} - stored
         missing = await _missing(cache, url, stored)
@@ -78,7 +78,7 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
 
 async def _missing(cache: AsyncCache, url: str, asked: Iterable[str]) -> set[str]:
     """The questions that the store has no answer to."""
-    authority = cache.works.suspending.desk.authority
+    authority = cache.works.suspending.tiers.authority
     assert authority is not None
     store = authority.store
     return {each for each in asked if await store.read(_key(cache, url, each)) is None}

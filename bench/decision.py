@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy
 
-from askonce.embedders.local import LocalEmbedder
-from askonce.matching import CANDIDATES, THRESHOLD, judge
-from askonce.neighbors import Prepared
-from askonce.practice.traffic import questions as practiced
-from askonce.records import Key
-from askonce.runtimes import finish
-from askonce.vectors import open_process_index
+from askonce.cli.demo.traffic import questions as practiced
+from askonce.core.models import Key
+from askonce.core.runtime.threads import finish
+from askonce.semantic.embedders.local import LocalEmbedder
+from askonce.semantic.guards import CANDIDATES, THRESHOLD, judge
+from askonce.semantic.index.open_index import open_process_index
+from askonce.semantic.lookup import Prepared
 from bench import figures
 from bench.figures import Figure
 from bench.vectors import DIMENSIONS, unit

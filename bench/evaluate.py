@@ -16,19 +16,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from askonce.cli import eval_plots, eval_tables
-from askonce.cli.columns import show_json
-from askonce.cli.eval import embed, report
-from askonce.errors import ConfigError
-from askonce.evaluating.draws import Draws
-from askonce.evaluating.pairs import Pair
-from askonce.evaluating.reading import read_objects
-from askonce.evaluating.streams import mixed_in, zipf_arrivals
-from askonce.matching import THRESHOLD
-from askonce.measuring import PairSet, Set, StreamSet, measure
-from askonce.measuring.files import lines_of, read_pair_set, read_stream_set
-from askonce.measuring.meanings import Meanings
-from askonce.measuring.shipped import shipped_sets
+from askonce.cli.commands.eval import embed, report
+from askonce.cli.output import eval_plots, eval_tables
+from askonce.cli.output.columns import show_json
+from askonce.core.errors import ConfigError
+from askonce.semantic.evaluation.draws import Draws
+from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet, measure
+from askonce.semantic.evaluation.json_lines import read_objects
+from askonce.semantic.evaluation.pairs import Pair
+from askonce.semantic.evaluation.question_files import lines_of, read_pair_set, read_stream_set
+from askonce.semantic.evaluation.shipped_sets import shipped_sets
+from askonce.semantic.evaluation.streams import mixed_in, zipf_arrivals
+from askonce.semantic.evaluation.text_vectors import Meanings
+from askonce.semantic.guards import THRESHOLD
 
 OUT = Path(".bench/eval")
 SEED, EXPONENT = 1, 0.8

@@ -19,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.redis_servers import RedisServer
 
 from bench import figures, servers
 from bench.figures import Figure

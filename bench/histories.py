@@ -25,17 +25,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from tests.story.common import CommonStore
-from tests.story.conftest import Script, said
+from tests.fixtures.common_store import CommonStore
+from tests.fixtures.scripted import Script, said
 
 from askonce import AsyncCache, Layer
-from askonce.errors import StoreError
-from askonce.invalidation import Invalidation
-from askonce.protocols import Store
-from askonce.records import Call, Entry, Key, Lease, News, Selection
-from askonce.runtimes import Blocking
-from askonce.stores import Ground, open_store
-from askonce.stores.plain import PlainStore
+from askonce.core.errors import StoreError
+from askonce.core.models import Call, Entry, Key, Lease, News, Selection
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import Blocking
+from askonce.invalidation.target import Invalidation
+from askonce.stores.base import PlainStore
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
 from bench import figures
 from bench.figures import Figure
 
@@ -184,7 +185,7 @@ class History:
         for process in self._processes:
             await asyncio.gather(*process.tasks, return_exceptions=True)
             await process.hear(self._confirmed)
-            await process.cache.works.suspending.desk.settle()
+            await process.cache.works.suspending.tiers.settle()
         for process in self._processes:
             await process.cache.aclose()
         await self._audit()

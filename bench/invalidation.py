@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.servers.postgres_server import PostgresServer
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.redis_servers import RedisServer
 
-from askonce.cache import Cache
-from askonce.protocols import Store
-from askonce.records import Call, Entry, Key
-from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, open_store
+from askonce.core.models import Call, Entry, Key
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.library.cache import Cache
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
 from bench import figures
 from bench.figures import Figure
 from bench.library import Once

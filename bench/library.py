@@ -18,11 +18,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from askonce.cache import AsyncCache, Cache
-from askonce.protocols import Response
-from askonce.records import Call, Outcome, Selection
-from askonce.reply import Reply
-from askonce.runtimes import finish
+from askonce.core.models import Call, Outcome, Selection
+from askonce.core.protocols import Response
+from askonce.core.runtime.threads import finish
+from askonce.library.cache import AsyncCache, Cache
+from askonce.pipeline.present import Reply
 from bench import figures
 from bench.figures import Figure
 from bench.questions import HEADERS, PATH, chat, completion

@@ -18,8 +18,8 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
-from askonce.records import Entry, Key, Usage
-from askonce.stores.memory import Eviction, MemoryStore
+from askonce.core.models import Entry, Key, Usage
+from askonce.stores.memory.store import Eviction, MemoryStore
 
 
 def resident_bytes(field: str) -> int:

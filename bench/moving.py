@@ -20,9 +20,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from askonce.cache import Cache
-from askonce.records import Entry, Key, Usage
-from askonce.runtimes import finish
+from askonce.core.models import Entry, Key, Usage
+from askonce.core.runtime.threads import finish
+from askonce.library.cache import Cache
 from bench import figures, servers
 from bench.figures import Figure
 from bench.questions import completion

@@ -17,12 +17,12 @@ from contextlib import closing
 from typing import NamedTuple
 
 import httpx2
-from tests.servers.proxy import FaultProxy
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.proxy import FaultProxy
+from tests.fixtures.redis_servers import RedisServer
 
 from askonce import AsyncCache, CachingTransport, Layer
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 from bench import figures
 from bench.figures import Figure
 from bench.questions import PATH

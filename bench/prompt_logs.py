@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-from askonce.prompt_rules import load_rules
-from askonce.prompts.analyzing import Analysis
-from askonce.prompts.trie import PrefixTrie
+from askonce.prompts.analyzer.analyzer import Analysis
+from askonce.prompts.analyzer.trie import PrefixTrie
+from askonce.prompts.provider.rule_files import load_rules
 from bench import figures
 from bench.figures import Figure
 

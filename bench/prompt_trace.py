@@ -18,12 +18,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from askonce.prompt_rack import shipped_rules
-from askonce.prompts.anatomy import Boundary
-from askonce.prompts.choices import choose
-from askonce.prompts.provider_rules import Lifetime, Rule
-from askonce.prompts.sightings import Sightings
-from askonce.prompts.simulating import Ask, Block, Mark, Simulator
+from askonce.prompts.assembly import shipped_rules
+from askonce.prompts.optimizer.breakpoints import choose
+from askonce.prompts.optimizer.reuse_stats import Sightings
+from askonce.prompts.provider.rules import Lifetime, Rule
+from askonce.prompts.requests.request_parts import Boundary
+from askonce.prompts.simulator import Ask, Block, Mark, Simulator
 
 _BLOCK = 512
 _BYTES_PER_TOKEN = 4

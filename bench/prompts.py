@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from askonce.prompt_rack import shipped_rules
-from askonce.prompts.anatomy import Dialect
-from askonce.prompts.optimizer import Optimizer, Outgoing
+from askonce.prompts.assembly import shipped_rules
+from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing
+from askonce.prompts.requests.request_parts import Dialect
 from bench import figures
 from bench.figures import Figure, percentile
 

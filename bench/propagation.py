@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.servers.postgres_server import PostgresServer
-from tests.servers.proxy import FaultProxy
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.proxy import FaultProxy
+from tests.fixtures.redis_servers import RedisServer
 
-from askonce.cache import Cache
-from askonce.runtimes import finish
+from askonce.core.runtime.threads import finish
+from askonce.library.cache import Cache
 from bench import figures
 from bench.figures import Figure
 
@@ -83,7 +83,7 @@ def _rounds(url: str, kind: Kind, rounds: int, *, cut: bool = False) -> list[flo
     with _other(url) as (proxy, pipe), Cache(url, namespace="team") as cache:
         for number in range(rounds):
             cache.put(_QUESTION, str(number), tags=["product:123"])
-            finish(cache.works.blocking.desk.settle())  # the store has it
+            finish(cache.works.blocking.tiers.settle())  # the store has it
             pipe.send(str(number))
             _heard(pipe)  # it serves the new answer out of its memory now
             if cut and proxy is not None:

@@ -16,11 +16,11 @@ from typing import Any, cast
 
 import redis
 import redis.asyncio
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.redis_servers import RedisServer
 
-from askonce.cache import AsyncCache, Cache
-from askonce.records import Call, Outcome
-from askonce.runtimes import finish
+from askonce.core.models import Call, Outcome
+from askonce.core.runtime.threads import finish
+from askonce.library.cache import AsyncCache, Cache
 from bench import figures
 from bench.figures import Figure
 from bench.library import Once
@@ -65,7 +65,7 @@ def _blocking(address: str, port: int) -> tuple[float, float, float]:
     with Cache(address, namespace="team") as cache:
         call = _call()
         cache.answer(call, Once())
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         name = _entry_name(cast("list[bytes]", client.keys("askonce:*")))
         memory, store = cache.works.memory, cache.works.shared
         assert store is not None
@@ -97,12 +97,12 @@ async def _suspending(address: str, port: int) -> tuple[float, float, float]:
     async with AsyncCache(address, namespace="team") as cache:
         call = _call()
         await cache.answer(call, Once())
-        desk = cache.works.suspending.desk
-        await desk.settle()
+        tiers = cache.works.suspending.tiers
+        await tiers.settle()
         name = _entry_name(cast("list[bytes]", await client.keys("askonce:*")))
         memory = cache.works.memory
-        assert desk.authority is not None
-        store, key = desk.authority.store, _key(cache, call)
+        assert tiers.authority is not None
+        store, key = tiers.authority.store, _key(cache, call)
 
         async def hit() -> None:
             memory.forget_all()

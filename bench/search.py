@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy
 import redis
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.redis_servers import RedisServer
 
-from askonce.protocols import VectorIndex
-from askonce.records import Key, Near
-from askonce.runtimes import finish
-from askonce.stores import Ground
-from askonce.vectors import open_process_index
+from askonce.core.models import Key, Near
+from askonce.core.protocols import VectorIndex
+from askonce.core.runtime.threads import finish
+from askonce.semantic.index.open_index import open_process_index
+from askonce.stores.context import Ground
 from bench import figures
 from bench.figures import Figure
 from bench.vectors import CHUNK, DIMENSIONS, QUESTIONS, Vectors
@@ -180,7 +180,7 @@ def _scanned(question: Any, values: Any) -> Any:
 
 def _vector_sets(server: RedisServer) -> Figure:
     """The same in a vector set of Redis 8."""
-    from askonce.stores.redis_vectors import open_redis_vectors
+    from askonce.stores.redis.vectors import open_redis_vectors
 
     ground = Ground(threading.Lock, time.time, deadline=5.0)
     made, at = Vectors(), 0

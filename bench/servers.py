@@ -77,7 +77,15 @@ def serving(
 def provider(folder: Path, core: int | None = None, latency: str = "0") -> Iterator[Server]:
     """The practice provider."""
     port = free_port()
-    command = [sys.executable, "-m", "askonce.practice", "--port", str(port), "--latency", latency]
+    command = [
+        sys.executable,
+        "-m",
+        "askonce.cli.demo.provider",
+        "--port",
+        str(port),
+        "--latency",
+        latency,
+    ]
     with serving(command, port, folder / "provider.log", core) as server:
         yield server
 

@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 
-from askonce.cache import AsyncCache, Cache
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
-from askonce.transport import CachingTransport
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
+from askonce.library.cache import AsyncCache, Cache
+from askonce.library.transport import CachingTransport
 from bench import figures
 from bench.figures import Figure
 from bench.questions import HEADERS, PATH, chat

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import httpx2
 import msgspec
 
-from askonce.practice.answers import answer_to
+from askonce.cli.demo.provider.answers import answer_to
 from bench.questions import HEADERS, chat
 
 RATE = 200

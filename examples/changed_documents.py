@@ -11,8 +11,8 @@ from openai import OpenAI
 
 from askonce import Cache, CachingTransport, document_tags
 from askonce.cli import main
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 DOCUMENTS = {"returns": "Returns are free for 30 days.", "hours": "We open at 9."}
 QUESTIONS = {"May I return it?": ["returns"], "When do you open?": ["hours"]}

@@ -6,8 +6,8 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 MESSAGES: Any = [{"role": "user", "content": "Suggest a name for my savings account."}]
 

@@ -6,8 +6,8 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport, Rules
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 RULES = (
     Rules()

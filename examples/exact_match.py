@@ -8,8 +8,8 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 QUESTIONS = ["How do I change my PIN?", "My card has not arrived yet.", "How do I change my PIN?"]
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from openai import OpenAI
 
-from askonce.gateway import build
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
-from askonce.settings import load
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
+from askonce.config.load import load
+from askonce.gateway.server import build
 
 # `askonce serve --config FILE` does the same with this text in a file. For the real thing,
 # base_url is https://api.openai.com and upstream_key is what you pay with.

@@ -4,8 +4,8 @@ import httpx2
 from anthropic import Anthropic
 
 from askonce import Cache, CachingTransport, PromptLayout
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 TERMS = "You answer for a bank. Never promise what the terms do not say. " * 120
 MODEL = "claude-sonnet-5-5"

@@ -8,8 +8,8 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport, Semantic
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 REDIS = os.environ.get("ASKONCE_EXAMPLE_REDIS", "redis://localhost:6379/0")
 RUN = f"run-{uuid.uuid4().hex}"  # a namespace of its own: every run begins with no answers

@@ -8,8 +8,8 @@ import httpx2
 from openai import AsyncOpenAI
 
 from askonce import AsyncCache, CachingTransport
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 MESSAGES: Any = [{"role": "user", "content": "Why was my card declined?"}]
 

@@ -9,8 +9,8 @@ from anthropic import Anthropic
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 MESSAGES: Any = [{"role": "user", "content": "How long does a transfer take?"}]
 

@@ -10,8 +10,8 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 REDIS = os.environ.get("ASKONCE_EXAMPLE_REDIS", "redis://localhost:6379/0")
 TAGGED = {"AskOnce-Tags": "hours"}

@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from askonce.cli.parser import new_parser
+from askonce.cli.grammar.parser import new_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI_PAGE = ROOT / "docs" / "cli.md"

@@ -1,8 +1,8 @@
 """Fixtures of every test: real servers, each started when the first test asks for it."""
 
-from tests.servers.engines import engines
-from tests.servers.postgres_server import postgres_server, postgres_url
-from tests.servers.redis_servers import (
+from tests.fixtures.engines import engines
+from tests.fixtures.postgres_server import postgres_server, postgres_url
+from tests.fixtures.redis_servers import (
     redis7,
     redis7_url,
     redis8,
@@ -13,9 +13,15 @@ from tests.servers.redis_servers import (
     redis_sentinel_url,
     redis_tls,
 )
+from tests.fixtures.scripted import clock, under_test
+from tests.fixtures.stores import ground, mode, new_store, run, store
 
 __all__ = [
+    "clock",
     "engines",
+    "ground",
+    "mode",
+    "new_store",
     "postgres_server",
     "postgres_url",
     "redis7",
@@ -27,4 +33,7 @@ __all__ = [
     "redis_pair",
     "redis_sentinel_url",
     "redis_tls",
+    "run",
+    "store",
+    "under_test",
 ]

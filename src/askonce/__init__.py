@@ -10,23 +10,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from askonce.accounting import Stats
-    from askonce.bookkeeping import Bookkeeping
-    from askonce.cache import AsyncCache, Cache
-    from askonce.documents import document_tags
-    from askonce.errors import AskOnceError, CacheClosed, ConfigError, StoreError
-    from askonce.events import Happened
-    from askonce.invalidation import Invalidation
-    from askonce.layers import Layer
-    from askonce.layouts import PromptLayout
+    from askonce.core.document_tags import document_tags
+    from askonce.core.errors import AskOnceError, CacheClosed, ConfigError, StoreError
+    from askonce.core.models import Because, Entry, Key, Outcome, Usage
+    from askonce.core.rules.rules import Rules
+    from askonce.invalidation.events import Happened
+    from askonce.invalidation.sources import Source
+    from askonce.invalidation.target import Invalidation
+    from askonce.ledger.ledger import Stats
+    from askonce.ledger.savings import Savings
+    from askonce.ledger.settings import Bookkeeping
+    from askonce.library.cache import AsyncCache, Cache
+    from askonce.library.transport import CachingTransport
+    from askonce.pipeline.texts import Answer
+    from askonce.prompts.layout import PromptLayout
     from askonce.prompts.settings import Prompts
-    from askonce.records import Because, Entry, Key, Outcome, Usage
-    from askonce.rules import Rules
-    from askonce.savings import Savings
-    from askonce.semantic import Semantic
-    from askonce.sources import Source
-    from askonce.texts import Answer
-    from askonce.transport import CachingTransport
+    from askonce.semantic.settings import Semantic
+    from askonce.stores.tiered.layers import Layer
 
 __version__ = "0.1.0"
 
@@ -59,31 +59,31 @@ __all__ = [
 ]
 
 _WHERE = {
-    "Answer": "texts",
-    "AskOnceError": "errors",
-    "AsyncCache": "cache",
-    "Because": "records",
-    "Bookkeeping": "bookkeeping",
-    "Cache": "cache",
-    "CacheClosed": "errors",
-    "CachingTransport": "transport",
-    "ConfigError": "errors",
-    "Entry": "records",
-    "Happened": "events",
-    "Invalidation": "invalidation",
-    "Key": "records",
-    "Layer": "layers",
-    "Outcome": "records",
-    "PromptLayout": "layouts",
+    "Answer": "pipeline.texts",
+    "AskOnceError": "core.errors",
+    "AsyncCache": "library.cache",
+    "Because": "core.models",
+    "Bookkeeping": "ledger.settings",
+    "Cache": "library.cache",
+    "CacheClosed": "core.errors",
+    "CachingTransport": "library.transport",
+    "ConfigError": "core.errors",
+    "Entry": "core.models",
+    "Happened": "invalidation.events",
+    "Invalidation": "invalidation.target",
+    "Key": "core.models",
+    "Layer": "stores.tiered.layers",
+    "Outcome": "core.models",
+    "PromptLayout": "prompts.layout",
     "Prompts": "prompts.settings",
-    "Rules": "rules",
-    "Savings": "savings",
-    "Semantic": "semantic",
-    "Source": "sources",
-    "Stats": "accounting",
-    "StoreError": "errors",
-    "Usage": "records",
-    "document_tags": "documents",
+    "Rules": "core.rules.rules",
+    "Savings": "ledger.savings",
+    "Semantic": "semantic.settings",
+    "Source": "invalidation.sources",
+    "Stats": "ledger.ledger",
+    "StoreError": "core.errors",
+    "Usage": "core.models",
+    "document_tags": "core.document_tags",
 }
 
 

@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from askonce import __version__
-from askonce.accounting import stats_of
 from askonce.cli import main
-from askonce.cli.parser import new_parser
-from askonce.gateway.exposition import plain_stats
-from askonce.records import Entry, Key
-from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, open_store
+from askonce.cli.grammar.parser import new_parser
+from askonce.core.models import Entry, Key
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.gateway.metrics import plain_stats
+from askonce.ledger.ledger import stats_of
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 

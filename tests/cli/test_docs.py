@@ -11,16 +11,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.servers.engines import Engines
 
 from askonce import Cache, document_tags
 from askonce.cli import main
-from askonce.layers import Layer
-from askonce.protocols import Store
-from askonce.records import Selection
-from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, open_store
-from askonce.syncing import Syncing
+from askonce.core.models import Selection
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.invalidation.document_sync import Syncing
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
+from askonce.stores.tiered.layers import Layer
+from tests.fixtures.engines import Engines
 
 Run = Callable[..., tuple[int, str, str]]
 PATIENCE_S = 20.0
@@ -160,7 +161,7 @@ def test_a_running_cache_hears_of_it(url: str, run: Run) -> None:
 def test_an_answer_under_way_from_the_old_version_is_refused(url: str, run: Run) -> None:
     with opened(url) as cache:
         ask(cache, "first")
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         assert run(manifest({"terms": "v1"}))[0] == 0
 
         @cache.remember(tags=document_tags([("terms", "v1")]))
@@ -169,7 +170,7 @@ def test_an_answer_under_way_from_the_old_version_is_refused(url: str, run: Run)
             return "30 days"
 
         assert answer() == "30 days"
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         assert questions(url) == {"first"}
 
 

@@ -14,11 +14,12 @@ import msgspec
 import pytest
 
 from askonce.cli import main
-from askonce.cli.columns import columns, fitted, plain, show_span, width
-from askonce.protocols import Store
-from askonce.records import Entry, Key, Selection, Usage
-from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, open_store
+from askonce.cli.output.columns import columns, fitted, plain, show_span, width
+from askonce.core.models import Entry, Key, Selection, Usage
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from askonce.cli import main
-from askonce.evaluating.pairs import Pair
-from askonce.matching import THRESHOLD
-from askonce.measuring import PairSet, StreamSet
-from askonce.measuring.shipped import shipped_sets
+from askonce.semantic.evaluation.evaluate import PairSet, StreamSet
+from askonce.semantic.evaluation.pairs import Pair
+from askonce.semantic.evaluation.shipped_sets import shipped_sets
+from askonce.semantic.guards import THRESHOLD
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., tuple[int, str, str]]

@@ -10,18 +10,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.servers.engines import ENGINES, Engines
 
 from askonce import Cache, Layer
 from askonce.cli import main
-from askonce.invalidation import OWN_NAMESPACE
-from askonce.protocols import Store
-from askonce.records import Entry, Key, Selection
-from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, open_store
+from askonce.core.models import Entry, Key, Selection
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.invalidation.target import OWN_NAMESPACE
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
+from tests.fixtures.engines import ENGINES, Engines
 
 Run = Callable[..., tuple[int, str, str]]
-SOON = "askonce.cli.invalidate.UNDER_WAY"
+SOON = "askonce.cli.commands.invalidate.UNDER_WAY"
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     # How long to wait is tested once; the others need not.
     monkeypatch.setattr(SOON, 0.0)
-    monkeypatch.setattr("askonce.cli.forget.UNDER_WAY", 0.0)
+    monkeypatch.setattr("askonce.cli.commands.forget.UNDER_WAY", 0.0)
     for name in [name for name in os.environ if name.startswith("ASKONCE_")]:
         monkeypatch.delenv(name)
 

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from tests.servers.postgres_server import PASSWORD
 
 from askonce.cli import main
+from tests.fixtures.postgres_server import PASSWORD
 
 Run = Callable[[str], tuple[int, str, str]]
 

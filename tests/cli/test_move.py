@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 import zstandard
 
-from askonce import checkpoints, moving
 from askonce.cli import main
-from askonce.moving import Copy, Export, Import
-from askonce.protocols import Store
-from askonce.records import Entry, Key, Selection, Usage
-from askonce.runtimes import Blocking, finish
-from askonce.stores import Ground, archive, open_store
+from askonce.cli.transfer import checkpoints, transfer
+from askonce.cli.transfer.transfer import Copy, Export, Import
+from askonce.core.models import Entry, Key, Selection, Usage
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.stores import archive
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 NOW = 1_750_000_000.0
@@ -97,7 +99,7 @@ def content(store: Store, namespace: str | None = None) -> set[Entry]:
 
 
 def replace_tags(entries: list[Entry], epochs: dict[str, int]) -> set[Entry]:
-    return {moving._under(epochs, one) for one in entries}
+    return {transfer._under(epochs, one) for one in entries}
 
 
 def deaf(done: int) -> None:
@@ -330,7 +332,7 @@ def test_an_export_goes_on_where_it_was(
 def test_an_import_goes_on_where_it_was(
     opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "_CHUNK", 100)
+    monkeypatch.setattr(transfer, "_CHUNK", 100)
     entries = fill(opened(), 1_000)
     run("export", "a")
     with open("a", "rb") as file:
@@ -351,7 +353,7 @@ def test_an_import_goes_on_where_it_was(
 def test_a_copy_goes_on_where_it_was(
     opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "_CHUNK", 100)
+    monkeypatch.setattr(transfer, "_CHUNK", 100)
     entries = fill(opened(), 1_000)
     clock = Blocking().now
     for count in (300, 600):

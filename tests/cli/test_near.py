@@ -9,13 +9,13 @@ from pathlib import Path
 import askonce_models
 import numpy
 import pytest
-from tests.servers.engines import Engines
 
 from askonce import Cache, Semantic
 from askonce.cli import main
-from askonce.embedders.local import LocalEmbedder
-from askonce.runtimes import finish
-from askonce.vectors import open_process_index
+from askonce.core.runtime.threads import finish
+from askonce.semantic.embedders.local import LocalEmbedder
+from askonce.semantic.index.open_index import open_process_index
+from tests.fixtures.engines import Engines
 
 Run = Callable[..., tuple[int, str, str]]
 ASKED = "How do I change my PIN?"
@@ -24,8 +24,8 @@ ASKED = "How do I change my PIN?"
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("askonce.cli.invalidate.UNDER_WAY", 0.0)
-    monkeypatch.setattr("askonce.cli.forget.UNDER_WAY", 0.0)
+    monkeypatch.setattr("askonce.cli.commands.invalidate.UNDER_WAY", 0.0)
+    monkeypatch.setattr("askonce.cli.commands.forget.UNDER_WAY", 0.0)
     for name in [name for name in os.environ if name.startswith("ASKONCE_")]:
         monkeypatch.delenv(name)
     return tmp_path

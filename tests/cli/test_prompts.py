@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.prompts.clean_logs import clean
-from tests.prompts.seeds import Seed, seeds
 
 from askonce.cli import main
+from tests.prompts.clean_logs import clean
+from tests.prompts.seeds import Seed, seeds
 
 SEEDS = {(seed.name, seed.dialect): seed for seed in seeds()}
 DATED = SEEDS["iso date", "messages"]

@@ -17,9 +17,10 @@ import msgspec
 import pytest
 
 from askonce.cli import main
-from askonce.runtimes import Blocking, finish
-from askonce.savings import plain_savings, read_savings
-from askonce.stores import Ground, open_store
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.ledger.savings import plain_savings, read_savings
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
 TOKEN = "an-admin-token-of-a-test"

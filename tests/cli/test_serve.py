@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from askonce.cli import main
-from askonce.cli.demo import start_gateway
-from askonce.errors import AskOnceError
+from askonce.cli.commands.demo import start_gateway
+from askonce.core.errors import AskOnceError
 
 
 @pytest.fixture

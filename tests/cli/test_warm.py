@@ -12,9 +12,9 @@ import pytest
 
 from askonce import Cache
 from askonce.cli import main
-from askonce.cli.demo import start_gateway
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.commands.demo import start_gateway
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import askonce_models
 import pytest
+from askonce.semantic.embedders.threaded import ThreadedEmbedder
 
-from askonce.embedders import is_local, open_embedder
-from askonce.embedders.local import CHARACTERS, TOKENS, LocalEmbedder
-from askonce.embedders.threaded import ThreadedEmbedder
-from askonce.errors import ConfigError, EmbedderError
-from askonce.protocols import Embedder
-from askonce.runtimes import InThread
-from askonce.stores import Ground
-from tests.contracts.conftest import run_blocking
+from askonce.core.errors import ConfigError, EmbedderError
+from askonce.core.protocols import Embedder
+from askonce.core.runtime.event_loop import InThread
+from askonce.semantic.embedders.local import CHARACTERS, TOKENS, LocalEmbedder
+from askonce.semantic.embedders.open_embedder import is_local, open_embedder
+from askonce.stores.context import Ground
+from tests.fixtures.stores import run_blocking
 
 QUESTION = "how do i reset my password on the company laptop today please"
 PASSWORD = {

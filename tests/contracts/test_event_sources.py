@@ -10,15 +10,15 @@ import psycopg
 import pytest
 import redis
 
-from askonce.errors import ConfigError, StoreError
-from askonce.protocols import EventSource
-from askonce.records import Arrival
-from askonce.runtimes import Blocking
-from askonce.stores import Ground
+from askonce.core.errors import ConfigError, StoreError
+from askonce.core.models import Arrival
+from askonce.core.protocols import EventSource
+from askonce.core.runtime.threads import Blocking
+from askonce.stores.context import Ground
 from askonce.stores.event_source import open_source
-from tests.contracts.conftest import run_blocking
-from tests.servers.postgres_server import PostgresServer
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.redis_servers import RedisServer
+from tests.fixtures.stores import run_blocking
 
 REDIS = ["redis7_url", "redis8_url", "redis_cluster_url"]
 

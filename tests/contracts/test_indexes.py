@@ -19,13 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from askonce.errors import ConfigError, StoreError
-from askonce.protocols import VectorIndex
-from askonce.records import Key, Near
-from askonce.stores import Ground
-from askonce.vectors import field as fields
-from askonce.vectors import open_process_index
-from tests.contracts.conftest import Run, run_blocking
+from askonce.core.errors import ConfigError, StoreError
+from askonce.core.models import Key, Near
+from askonce.core.protocols import VectorIndex
+from askonce.semantic.index import field as fields
+from askonce.semantic.index.open_index import open_process_index
+from askonce.stores.context import Ground
+from tests.fixtures.stores import Run, run_blocking
 
 DIMENSIONS = 384
 NEVER = 1e10
@@ -40,13 +40,13 @@ class Place:
     prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex}")
 
     def redis(self, fixture: str, **how: Any) -> VectorIndex:
-        from askonce.stores.redis_vectors import open_redis_vectors
+        from askonce.stores.redis.vectors import open_redis_vectors
 
         url = f"{self.request.getfixturevalue(fixture)}?prefix={self.prefix}"
         return open_redis_vectors(url, self.ground, **how)
 
     def postgres(self, **how: Any) -> VectorIndex:
-        from askonce.stores.postgres_vectors import open_postgres_vectors
+        from askonce.stores.postgres.vectors import open_postgres_vectors
 
         url = f"{self.request.getfixturevalue('postgres_url')}?schema={self.prefix}"
         return open_postgres_vectors(url, self.ground, **how)
@@ -340,7 +340,7 @@ def test_the_nearest_is_found_again_and_again(opened: Any, run: Run) -> None:
 
 
 def test_redis_7_is_refused_with_one_clear_line(redis7_url: str, run: Run, ground: Ground) -> None:
-    from askonce.stores.redis_vectors import open_redis_vectors
+    from askonce.stores.redis.vectors import open_redis_vectors
 
     index = open_redis_vectors(redis7_url, ground, embedder="mini", dimensions=DIMENSIONS)
     (vector,) = vectors(1)
@@ -610,9 +610,9 @@ def test_without_its_libraries_there_is_one_clear_error(monkeypatch: pytest.Monk
 ORDER = """
 from threading import Lock
 
-from askonce.embedders.local import LocalEmbedder
-from askonce.runtimes import finish
-from askonce.vectors import open_process_index
+from askonce.semantic.embedders.local import LocalEmbedder
+from askonce.core.runtime.threads import finish
+from askonce.semantic.index.open_index import open_process_index
 
 index = open_process_index("mini", 384, guard=Lock(), clock=lambda: 0.0)
 (vector,) = finish(LocalEmbedder(guard=Lock()).embed(["Is the branch open on Sundays?"]))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from askonce.errors import StoreError
-from askonce.protocols import Store
-from askonce.records import Entry, Key, Lease, Selection, Usage
-from tests.contracts.folder import FolderStore
+from askonce.core.errors import StoreError
+from askonce.core.models import Entry, Key, Lease, Selection, Usage
+from askonce.core.protocols import Store
+from tests.contracts.folder_store import FolderStore
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -488,7 +488,7 @@ def test_check_finds_nothing_wrong_and_takes_nothing(store: Store, run: Run, fix
     assert set(run(collect(store, Selection()))) == written
 
 
-def test_calls_that_overlap_do_not_mix(store: Store, run: Run, flavor: str) -> None:
+def test_calls_that_overlap_do_not_mix(store: Store, run: Run, mode: str) -> None:
     async def one(number: int) -> None:
         written = entry(str(number), body=b"%d" % number)
         await store.write(written)
@@ -497,8 +497,8 @@ def test_calls_that_overlap_do_not_mix(store: Store, run: Run, flavor: str) -> N
     async def all_at_once() -> None:
         await asyncio.gather(*map(one, range(50)))
 
-    # In either flavor several tasks may call a store; a blocking one ends each call at once.
-    asyncio.run(all_at_once()) if flavor == "blocking" else run(all_at_once())
+    # In either mode several tasks may call a store; a blocking one ends each call at once.
+    asyncio.run(all_at_once()) if mode == "blocking" else run(all_at_once())
 
 
 def test_closing_twice_is_harmless(store: Store, run: Run) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from askonce import __version__, settings
-from askonce.accounting import LayerStats, Stats
-from askonce.gateway.exposition import Latencies, metrics
-from askonce.records import Because, Outcome
+from askonce import __version__
+from askonce.config import load
+from askonce.core.models import Because, Outcome
+from askonce.gateway.metrics import Latencies, metrics
+from askonce.ledger.ledger import LayerStats, Stats
 from tests.deploy.plain_yaml import documents
 from tests.docs.pages import ROOT, read, rows, words
 
@@ -96,7 +97,7 @@ def test_what_the_image_copies_is_enough_to_build_the_wheel(tmp_path: Path) -> N
 
 
 def test_the_settings_of_compose_name_its_redis_and_its_port(compose: Any) -> None:
-    loaded = settings.load(text_of("askonce.toml"), {})
+    loaded = load.load(text_of("askonce.toml"), {})
 
     assert loaded.gateway.host == "0.0.0.0"
     assert [layer.name for layer in loaded.layers] == ["memory", "redis"]
@@ -124,7 +125,7 @@ def test_compose_mounts_files_that_exist_and_builds_the_image_of_this_version(
 
 
 def test_a_stopping_gateway_is_given_the_time_to_drain(compose: Any, pod: Any) -> None:
-    drain = settings.load("", {}).gateway.drain.total_seconds()
+    drain = load.load("", {}).gateway.drain.total_seconds()
     unit = re.search(r"^TimeoutStopSec=(\d+)s$", text_of("askonce.service"), re.MULTILINE)
 
     assert unit is not None
@@ -156,7 +157,7 @@ def test_kubernetes_has_what_a_deployment_needs(kubernetes: dict[str, Any], pod:
 def test_kubernetes_hands_over_settings_that_load(kubernetes: dict[str, Any], pod: Any) -> None:
     (gateway,) = pod["containers"]
     secret = kubernetes["Secret"]["stringData"]
-    loaded = settings.load(kubernetes["ConfigMap"]["data"]["askonce.toml"], secret)
+    loaded = load.load(kubernetes["ConfigMap"]["data"]["askonce.toml"], secret)
 
     assert str(loaded.gateway.port) == gateway["ports"][0]["containerPort"]
     assert loaded.shared_url == secret["ASKONCE_LAYERS__REDIS__URL"]
@@ -228,7 +229,7 @@ def test_prometheus_finds_the_gateway_and_the_rules(compose: Any) -> None:
     assert job["job_name"] == "askonce"
     assert found["names"] == ["gateway"]
     assert set(found["names"]) <= set(compose)
-    assert found["port"] == str(settings.load("", {}).gateway.port)
+    assert found["port"] == str(load.load("", {}).gateway.port)
     assert set(config["rule_files"]) <= targets
     assert set(compose["prometheus"]["networks"]) & set(compose["gateway"]["networks"])
 
@@ -243,7 +244,7 @@ def test_the_unit_starts_what_exists_where_it_may_write(tmp_path: Path) -> None:
     assert "StateDirectory=askonce\n" in unit
     assert "WorkingDirectory=/var/lib/askonce\n" in unit
     named = re.findall(r"\bASKONCE_\w+", unit)
-    assert settings.load("", dict.fromkeys(named, "redis://localhost")).origins
+    assert load.load("", dict.fromkeys(named, "redis://localhost")).origins
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")

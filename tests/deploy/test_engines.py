@@ -14,13 +14,14 @@ import psycopg
 import pytest
 import redis
 
-from askonce.protocols import Store
-from askonce.records import Entry, Key, Selection
-from askonce.runtimes import finish
-from askonce.stores import Ground, open_store
+from askonce.core.models import Entry, Key, Selection
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import finish
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
 from tests.docs.pages import ROOT, blocks
-from tests.servers.postgres_server import PostgresServer
-from tests.servers.redis_servers import RedisServer
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.redis_servers import RedisServer
 
 PAGE = ROOT / "docs" / "operating.md"
 

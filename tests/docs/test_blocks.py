@@ -16,12 +16,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from askonce import settings
-from askonce.cli.parser import new_parser
-from askonce.gateway import build
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
-from askonce.prompt_rules import load_rules
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
+from askonce.cli.grammar.parser import new_parser
+from askonce.config import load
+from askonce.gateway.server import build
+from askonce.prompts.provider.rule_files import load_rules
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, commands, page_id
 
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
@@ -100,7 +100,7 @@ def test_toml_loads(block: Block, tmp_path: Path) -> None:
         mine.write_text(block.text, encoding="utf-8")
         load_rules([mine])
     else:
-        settings.load(block.text, {})
+        load.load(block.text, {})
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def check_command(parts: list[str]) -> None:
 
 def check_variable(name: str, value: str) -> None:
     if name.startswith("ASKONCE_"):
-        loaded = settings.load("", {name: value})
+        loaded = load.load("", {name: value})
         assert set(loaded.origins.values()) == {name}
     else:
         assert name in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL")
@@ -153,7 +153,7 @@ def test_the_curl_of_the_readme_misses_and_then_hits(provider_url: str) -> None:
     body = parts[parts.index("-d") + 1]
     file = f'[store]\nurl = "memory:"\n[providers.openai]\nbase_url = "{provider_url}"'
 
-    with running(build(settings.load(file, {})), lifespan="on") as gateway_url:
+    with running(build(load.load(file, {})), lifespan="on") as gateway_url:
         asked = [
             httpx2.post(url.replace(GATEWAY, gateway_url), headers=headers, content=body)
             for _ in range(2)

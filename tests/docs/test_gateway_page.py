@@ -7,10 +7,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from askonce import settings
-from askonce.gateway import build
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
+from askonce.config import load
+from askonce.gateway.server import build
 from tests.docs.pages import rows, words
 
 CHAT = "/v1/chat/completions"
@@ -35,7 +35,7 @@ def gateway_url() -> Iterator[str]:
                 providers.nobody = {{ base_url = "{nobody}", format = "openai" }}
             """
             with running(
-                build(settings.load(file, {})), lifespan="on", http="httptools", server_header=False
+                build(load.load(file, {})), lifespan="on", http="httptools", server_header=False
             ) as url:
                 yield url
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from askonce import settings
-from askonce.admin import READERS
-from askonce.gateway import build
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
+from askonce.config import load
+from askonce.config.admin import READERS
+from askonce.gateway.server import build
 from tests.docs.pages import ROOT, blocks, commands, rows, words
 
 PAGE = ROOT / "docs" / "invalidation.md"
@@ -32,7 +32,7 @@ def gateway_url() -> Iterator[str]:
     rules = '[[rules]]\non = "product_updated"\ntags = ["product:{product_id}"]\n'
     with running(PracticeProvider(first_byte_ms=(0, 0), word_ms=0)) as provider:
         file = f'{kept}\n[store]\nurl = "memory:"\n[providers.openai]\nbase_url = "{provider}"\n'
-        with running(build(settings.load(file + rules, {})), lifespan="on") as url:
+        with running(build(load.load(file + rules, {})), lifespan="on") as url:
             yield url
 
 

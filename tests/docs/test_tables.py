@@ -5,16 +5,16 @@ import subprocess
 import sys
 import tomllib
 
-from askonce.accounting import LayerStats, Stats
-from askonce.directives import OWN_HEADERS
+from askonce.config.load import ROUTES, Settings
+from askonce.config.show import masked
+from askonce.core.directives import OWN_HEADERS
+from askonce.core.keys import CACHE_MARKERS, HEADERS_THAT_MATTER, key_of
+from askonce.core.models import Because, Outcome
 from askonce.formats import BY_NAME
-from askonce.gateway.exposition import Latencies, metrics
-from askonce.keys import CACHE_MARKERS, HEADERS_THAT_MATTER, key_of
-from askonce.matching import GUARDS
-from askonce.prompts.causes import FIXES, Cause
-from askonce.records import Because, Outcome
-from askonce.settings import ROUTES, Settings
-from askonce.showing import masked
+from askonce.gateway.metrics import Latencies, metrics
+from askonce.ledger.ledger import LayerStats, Stats
+from askonce.prompts.analyzer.causes import FIXES, Cause
+from askonce.semantic.guards import GUARDS
 from tests.docs.pages import ROOT, read, rows, words
 
 SOURCE = ROOT / "src" / "askonce"

@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 
 from askonce import AsyncCache
-from askonce.errors import StoreError
-from askonce.records import Entry, Key
-from askonce.runtimes import Suspending
-from askonce.stores import Ground, open_store
+from askonce.core.errors import StoreError
+from askonce.core.models import Entry, Key
+from askonce.core.runtime.event_loop import Suspending
+from askonce.stores.context import Ground
+from askonce.stores.open_store import open_store
 from tests.faults.conftest import FUZZ_SECONDS
+from tests.fixtures.engines import Engines
+from tests.fixtures.scripted import call
+from tests.pipeline.test_pipeline import text_of
 from tests.property.test_invariants import Echo
-from tests.servers.engines import Engines
-from tests.story.conftest import call
-from tests.story.test_answering import text_of
 
 CONCURRENT = 12
 _TO_THE_END = 10_000
@@ -182,7 +183,7 @@ def test_no_caller_gets_another_callers_answer(engines: Engines, engine: str) ->
                     assert text_of(body) == Echo.answer(asked)
 
             await asyncio.gather(*[caller() for _ in range(CONCURRENT)])
-            assert len(cache.works.suspending.desk.flights) == 0
+            assert len(cache.works.suspending.context.flights) == 0
 
     asyncio.run(story())
     assert counts["cancelled"] > 100 * FUZZ_SECONDS / 10

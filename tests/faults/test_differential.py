@@ -15,8 +15,8 @@ import pytest
 
 from askonce import Layer
 from tests.faults.conftest import FUZZ_SECONDS
-from tests.servers.engines import Engine, Engines
-from tests.story.conftest import SSE_HEADERS, Flavor, Script, call, said, streamed
+from tests.fixtures.engines import Engine, Engines
+from tests.fixtures.scripted import SSE_HEADERS, CacheUnderTest, Script, call, said, streamed
 
 CALLERS = 6
 
@@ -101,10 +101,10 @@ class Trouble:
 @pytest.mark.parametrize("name", ["blocking", "suspending"])
 @pytest.mark.parametrize("engine", ["redis7", "postgres", "sqlite"])
 def test_the_same_bytes_with_and_without(engines: Engines, engine: str, name: str) -> None:
-    flavor = Flavor(name, "memory:", time.time)  # type: ignore[arg-type]
+    under_test = CacheUnderTest(name, "memory:", time.time)  # type: ignore[arg-type]
     where = engines.proxied(engine)
     # A memory so small that most calls ask the store.
-    flavor.open(layers=[Layer(where.url, "store")], memory=30_000, namespace="team", lease="1s")
+    under_test.open(layers=[Layer(where.url, "store")], memory=30_000, namespace="team", lease="1s")
     provider = Provider()
     counts = {"hit": 0, "fwd": 0}
     slowest = [0.0]
@@ -119,7 +119,7 @@ def test_the_same_bytes_with_and_without(engines: Engines, engine: str, name: st
             options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
             asked = call(f"question {number}", headers=tags, **options)
             began = time.perf_counter()
-            status, body = await flavor.ask(asked, provider.asking(number, stream=stream))
+            status, body = await under_test.ask(asked, provider.asking(number, stream=stream))
             slowest[0] = max(slowest[0], time.perf_counter() - began)
             counts[status.split()[1][:3]] += 1
             if status.startswith("askonce; fwd="):
@@ -131,23 +131,23 @@ def test_the_same_bytes_with_and_without(engines: Engines, engine: str, name: st
                 )
 
     async def story() -> None:
-        flavor.parts  # noqa: B018 - opened before the troubles begin
+        under_test.parts  # noqa: B018 - opened before the troubles begin
         with Trouble(where) as trouble:
-            ended = await flavor.together(*[lambda s=s: caller(s) for s in range(CALLERS)])
+            ended = await under_test.together(*[lambda s=s: caller(s) for s in range(CALLERS)])
         errors = [error for error in ended if isinstance(error, BaseException)]
         assert errors == []
         assert trouble.times >= 3
 
-    flavor.run(story)
+    under_test.run(story)
     assert counts["hit"] > 50
     assert counts["fwd"] > 10
-    assert flavor.cache.stats().errors > 0
+    assert under_test.cache.stats().errors > 0
     # A handful of store calls, each within its deadline; never a hang.
     assert slowest[0] < 5
 
 
 def _meaning(body: bytes, *, stream: bool) -> Any:
     """An answer's bytes; of a stream what its events say, which may be cut up differently."""
-    from tests.story.test_answering import text_of
+    from tests.pipeline.test_pipeline import text_of
 
     return text_of(body) if stream else body

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from askonce import Layer
-from tests.servers.postgres_server import PostgresServer
-from tests.servers.proxy import FaultProxy
-from tests.servers.redis_servers import RedisCluster, RedisServer
-from tests.story.conftest import Flavor, Script, call, said
-from tests.story.test_answering import text_of
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.proxy import FaultProxy
+from tests.fixtures.redis_servers import RedisCluster, RedisServer
+from tests.fixtures.scripted import CacheUnderTest, Script, call, said
+from tests.pipeline.test_pipeline import text_of
 
 DEADLINE = 0.25
 WITHIN = 8 * DEADLINE
@@ -32,21 +32,23 @@ class Echo:
         return Script(said(f"re: {asked.headers['x-question']}"))
 
 
-async def ask(flavor: Flavor, question: str, echo: Echo, *, tagged: bool = False) -> str:
+async def ask(
+    under_test: CacheUnderTest, question: str, echo: Echo, *, tagged: bool = False
+) -> str:
     """The Cache-Status; the answer is checked and must not take long."""
     headers = {"x-question": question} | ({"askonce-tags": "t"} if tagged else {})
-    flavor.cache.works.memory.forget_all()  # so that every call asks the store
+    under_test.cache.works.memory.forget_all()  # so that every call asks the store
     began = time.perf_counter()
-    status, body = await flavor.ask(call(question, headers=headers), echo)
+    status, body = await under_test.ask(call(question, headers=headers), echo)
     assert time.perf_counter() - began < WITHIN
     assert text_of(body) == f"re: {question}"
     return status
 
 
-def opened(name: str, url: str) -> Flavor:
-    flavor = Flavor(name, "memory:", time.time)  # type: ignore[arg-type]
-    flavor.open(layers=[Layer(url, "store", deadline=f"{DEADLINE}s")])
-    return flavor
+def opened(name: str, url: str) -> CacheUnderTest:
+    under_test = CacheUnderTest(name, "memory:", time.time)  # type: ignore[arg-type]
+    under_test.open(layers=[Layer(url, "store", deadline=f"{DEADLINE}s")])
+    return under_test
 
 
 class Patient:
@@ -83,42 +85,40 @@ def patient(request: pytest.FixtureRequest) -> Iterator[Patient]:
 
 
 @pytest.mark.timeout(120)
-def test_no_call_fails_or_hangs_and_the_store_is_taken_back(
-    patient: Patient, flavor_name: str
-) -> None:
-    flavor = opened(flavor_name, patient.url)
+def test_no_call_fails_or_hangs_and_the_store_is_taken_back(patient: Patient, mode: str) -> None:
+    under_test = opened(mode, patient.url)
     echo = Echo()
 
     async def story() -> None:
         for number in range(5):
-            await ask(flavor, f"before {number}", echo)
-        await flavor.settle()
-        assert "layer=store" in await ask(flavor, "before 0", echo)
+            await ask(under_test, f"before {number}", echo)
+        await under_test.settle()
+        assert "layer=store" in await ask(under_test, "before 0", echo)
 
         await in_thread(patient.strike)
         try:
             for number in range(40):
-                status = await ask(flavor, f"during {number}", echo, tagged=number % 4 == 0)
+                status = await ask(under_test, f"during {number}", echo, tagged=number % 4 == 0)
                 assert status.startswith("askonce; fwd=miss")
-            state = flavor.cache.stats().layers["store"].state
+            state = under_test.cache.stats().layers["store"].state
             assert state in ("open", "probing")
         finally:
             await in_thread(patient.mend)
 
         until = time.perf_counter() + 15
         while (
-            "layer=store" not in await ask(flavor, "after", echo)
-            or flavor.cache.stats().layers["store"].state != "closed"
+            "layer=store" not in await ask(under_test, "after", echo)
+            or under_test.cache.stats().layers["store"].state != "closed"
         ):
             assert time.perf_counter() < until, "the store is not taken back"
-            await flavor.parts.desk.runtime.pause(0.05)
-            flavor.parts.desk.look_after()
+            await under_test.parts.context.runtime.pause(0.05)
+            under_test.parts.tiers.look_after()
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 async def in_thread(work: Callable[[], Any]) -> None:
-    """Without an event loop's help: the blocking flavor has none."""
+    """Without an event loop's help: the blocking under_test has none."""
     thread = threading.Thread(target=work)
     thread.start()
     thread.join(60)
@@ -126,14 +126,14 @@ async def in_thread(work: Callable[[], Any]) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_callers_keep_their_namespace_when_redis_has_lost_everything(flavor_name: str) -> None:
+def test_callers_keep_their_namespace_when_redis_has_lost_everything(mode: str) -> None:
     server = RedisServer().start()
-    flavor = opened(flavor_name, server.url)
-    works = flavor.cache.works
+    under_test = opened(mode, server.url)
+    works = under_test.cache.works
 
     async def identified() -> str:
         headers = {"authorization": "Bearer sk-one"}
-        namespace = await works.identify(flavor.parts.desk, headers)
+        namespace = await works.identify(under_test.parts.tiers, headers)
         assert namespace is not None
         return namespace
 
@@ -145,65 +145,65 @@ def test_callers_keep_their_namespace_when_redis_has_lost_everything(flavor_name
         until = time.perf_counter() + 10
         while works.identity is known:  # until the news say that all is lost
             assert time.perf_counter() < until
-            await flavor.parts.desk.runtime.pause(0.01)
+            await under_test.parts.context.runtime.pause(0.01)
         assert await identified() == before
         with server.client() as client:
             assert client.get("askonce:{~}:pepper") is not None  # for the other processes too
 
     try:
-        flavor.run(story)
+        under_test.run(story)
     finally:
         server.close()
 
 
 @pytest.mark.timeout(60)
-def test_single_flight_still_holds_in_the_process(flavor_name: str) -> None:
+def test_single_flight_still_holds_in_the_process(mode: str) -> None:
     server = RedisServer().start()
-    flavor = opened(flavor_name, server.url)
+    under_test = opened(mode, server.url)
     server.kill()
 
     async def story() -> None:
-        gate = asyncio.Event() if flavor_name == "suspending" else threading.Event()
+        gate = asyncio.Event() if mode == "suspending" else threading.Event()
 
         class Slow(Echo):
             async def ask(self, asked: Any, body: bytes, *, raw: bool = False) -> Script:
                 script = await super().ask(asked, body, raw=raw)
-                await flavor.until(gate.is_set)
+                await under_test.until(gate.is_set)
                 return script
 
         slow = Slow()
         for number in range(6):
-            await ask(flavor, f"open the breaker {number}", Echo())
+            await ask(under_test, f"open the breaker {number}", Echo())
 
         async def open_the_gate() -> None:
             def all_there() -> bool:
-                flying = list(flavor.parts.desk.flights._flying.values())
+                flying = list(under_test.parts.context.flights._flying.values())
                 return bool(flying) and flying[0].joined == 19
 
-            await flavor.until(all_there)
+            await under_test.until(all_there)
             gate.set()
 
         one = call("the one", headers={"x-question": "the one"})
-        ended = await flavor.together(*[lambda: flavor.ask(one, slow)] * 20, open_the_gate)
+        ended = await under_test.together(*[lambda: under_test.ask(one, slow)] * 20, open_the_gate)
         assert slow.calls == 1
         assert {text_of(body) for _, body in ended[:-1]} == {"re: the one"}
 
     try:
-        flavor.run(story)
+        under_test.run(story)
     finally:
         server.close()
 
 
 @pytest.mark.timeout(120)
-def test_a_cluster_loses_a_master_and_no_caller_anything(flavor_name: str) -> None:
+def test_a_cluster_loses_a_master_and_no_caller_anything(mode: str) -> None:
     cluster = RedisCluster().start()
-    flavor = opened(flavor_name, cluster.url)
+    under_test = opened(mode, cluster.url)
     echo = Echo()
 
     async def story() -> None:
         for number in range(60):
-            await ask(flavor, f"question {number}", echo)
-        await flavor.settle()
+            await ask(under_test, f"question {number}", echo)
+        await under_test.settle()
         victim = cluster.nodes[0]
         await in_thread(victim.kill)
         until = time.perf_counter() + 40
@@ -212,16 +212,16 @@ def test_a_cluster_loses_a_master_and_no_caller_anything(flavor_name: str) -> No
             assert time.perf_counter() < until, "the cluster's failover is not followed"
             settled = 0
             for number in range(60):
-                status = await ask(flavor, f"question {number}", echo)
+                status = await ask(under_test, f"question {number}", echo)
                 settled += "layer=store" in status
-            await flavor.parts.desk.runtime.pause(0.1)
+            await under_test.parts.context.runtime.pause(0.1)
 
     try:
-        flavor.run(story)
+        under_test.run(story)
     finally:
         cluster.close()
 
 
 @pytest.fixture(params=["blocking", "suspending"])
-def flavor_name(request: pytest.FixtureRequest) -> str:
+def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -12,10 +12,10 @@ import pytest
 from bench.processes import upstream_calls
 
 from askonce import Cache, Layer
-from askonce.records import Call
-from tests.servers.engines import ENGINES, Engines
-from tests.story.conftest import Script, Scripted, call, said
-from tests.story.test_answering import text_of
+from askonce.core.models import Call
+from tests.fixtures.engines import ENGINES, Engines
+from tests.fixtures.scripted import Script, Scripted, call, said
+from tests.pipeline.test_pipeline import text_of
 
 PROMISE = 1.0  # seconds after which no process serves what another one has invalidated
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from askonce.practice.serving import running
-from askonce.runtimes import finish
-from askonce.semantic import Semantic
-from tests.contracts.test_embeddings_endpoint import KEY, Server
-from tests.servers.engines import Engines
-from tests.story.conftest import Clock, Flavor, Script, Scripted, call, said
+from askonce.cli.demo.provider.serving import running
+from askonce.core.runtime.threads import finish
+from askonce.semantic.settings import Semantic
+from tests.fixtures.engines import Engines
+from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
+from tests.semantic.test_embeddings_endpoint import KEY, Server
 
 ASKED = "What is your return policy?"
 AGAIN = "What's your return policy?"
@@ -28,7 +28,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(params=["blocking", "suspending"])
-def flavor_name(request: pytest.FixtureRequest) -> str:
+def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -37,47 +37,47 @@ def clock() -> Clock:
     return Clock()
 
 
-def opened(name: str, url: str, clock: Clock, **semantic: Any) -> Flavor:
+def opened(name: str, url: str, clock: Clock, **semantic: Any) -> CacheUnderTest:
     """Patient, because the machine may be busy with other tests."""
-    flavor = Flavor(name, url, clock)
-    flavor.open(semantic=Semantic(**{"deadline": "10s", **semantic}))
-    return flavor
+    under_test = CacheUnderTest(name, url, clock)
+    under_test.open(semantic=Semantic(**{"deadline": "10s", **semantic}))
+    return under_test
 
 
 def provider() -> Scripted:
     return Scripted(lambda: Script(said("Thirty days.")))
 
 
-async def ask(flavor: Flavor, upstream: Scripted, question: str, **more: Any) -> str:
-    status, _ = await flavor.ask(call(question, **more), upstream)
-    await flavor.settle()
+async def ask(under_test: CacheUnderTest, upstream: Scripted, question: str, **more: Any) -> str:
+    status, _ = await under_test.ask(call(question, **more), upstream)
+    await under_test.settle()
     return status
 
 
-def test_an_endpoint_serves_as_well(flavor_name: str, endpoint: str, clock: Clock) -> None:
-    flavor = opened(
-        flavor_name, "memory:", clock, embedder=f"{endpoint}/v1?model=well", embedder_key=KEY
+def test_an_endpoint_serves_as_well(mode: str, endpoint: str, clock: Clock) -> None:
+    under_test = opened(
+        mode, "memory:", clock, embedder=f"{endpoint}/v1?model=well", embedder_key=KEY
     )
     upstream = provider()
 
     async def story() -> None:
-        await ask(flavor, upstream, ASKED)
-        assert "detail=semantic" in await ask(flavor, upstream, AGAIN)
-        assert flavor.cache.stats().errors == 0
+        await ask(under_test, upstream, ASKED)
+        assert "detail=semantic" in await ask(under_test, upstream, AGAIN)
+        assert under_test.cache.stats().errors == 0
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 @pytest.mark.parametrize(
     "model", ["stalling", "trickling", "500", "garbage", "nan", "zero", "shrinking", "dead", "key"]
 )
 def test_a_sick_embedder_costs_a_caller_its_deadline_at_most(
-    flavor_name: str, endpoint: str, clock: Clock, model: str
+    mode: str, endpoint: str, clock: Clock, model: str
 ) -> None:
     address = "http://127.0.0.1:9/v1?model=x" if model == "dead" else f"{endpoint}/v1?model={model}"
     key = "sk-wrong" if model == "key" else KEY
-    flavor = opened(
-        flavor_name, "memory:", clock, embedder=address, embedder_key=key, deadline="250ms"
+    under_test = opened(
+        mode, "memory:", clock, embedder=address, embedder_key=key, deadline="250ms"
     )
     upstream = provider()
 
@@ -85,47 +85,47 @@ def test_a_sick_embedder_costs_a_caller_its_deadline_at_most(
         slowest = 0.0
         for number in range(8):
             began = time.perf_counter()
-            status, _ = await flavor.ask(call(f"Question {number}: {ASKED}"), upstream)
+            status, _ = await under_test.ask(call(f"Question {number}: {ASKED}"), upstream)
             slowest = max(slowest, time.perf_counter() - began)
             assert "fwd=miss; stored" in status
         # Exact answers go on as if there were no other ones.
         began = time.perf_counter()
-        status, _ = await flavor.ask(call(f"Question 1: {ASKED}"), upstream)
+        status, _ = await under_test.ask(call(f"Question 1: {ASKED}"), upstream)
         assert "detail=memory" in status
         assert time.perf_counter() - began < 0.2
         assert slowest < 2.0  # 250 ms and what a busy machine adds
-        await flavor.settle()
-        stats = flavor.cache.stats()
+        await under_test.settle()
+        stats = under_test.cache.stats()
         assert stats.semantic.get("embedder-failed", 0) >= 1, stats.semantic
         assert stats.outcomes.get("semantic") is None
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 def test_an_embedder_that_is_down_is_soon_not_asked_any_more(
-    flavor_name: str, endpoint: str, clock: Clock
+    mode: str, endpoint: str, clock: Clock
 ) -> None:
-    flavor = opened(
-        flavor_name, "memory:", clock, embedder=f"{endpoint}/v1?model=500", embedder_key=KEY
+    under_test = opened(
+        mode, "memory:", clock, embedder=f"{endpoint}/v1?model=500", embedder_key=KEY
     )
     upstream = provider()
 
     async def story() -> None:
         for number in range(20):
-            await ask(flavor, upstream, f"Question {number}")
-        works = flavor.cache.works
+            await ask(under_test, upstream, f"Question {number}")
+        works = under_test.cache.works
         assert works.semantic.states["embedder"] != "closed"
-        failed = flavor.cache.stats().semantic["embedder-failed"]
+        failed = under_test.cache.stats().semantic["embedder-failed"]
         assert failed < 20
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 def test_another_embedder_never_meets_the_vectors_of_the_first(
-    flavor_name: str, endpoint: str, engines: Engines, clock: Clock
+    mode: str, endpoint: str, engines: Engines, clock: Clock
 ) -> None:
     url, upstream = engines.plain("sqlite"), provider()
-    first = opened(flavor_name, url, clock)
+    first = opened(mode, url, clock)
 
     async def before() -> None:
         await ask(first, upstream, ASKED)
@@ -133,7 +133,7 @@ def test_another_embedder_never_meets_the_vectors_of_the_first(
     first.run(before)
     # 128 of the numbers: another name, and another length.
     other = {"embedder": f"{endpoint}/v1?model=well&dimensions=128", "embedder_key": KEY}
-    second = opened(flavor_name, url, clock, **other)
+    second = opened(mode, url, clock, **other)
 
     async def after() -> None:
         indexing = second.cache.works.semantic.indexing
@@ -150,11 +150,11 @@ def test_another_embedder_never_meets_the_vectors_of_the_first(
 
 @pytest.mark.parametrize("engine", INDEXES)
 def test_two_processes_share_what_lies_near(
-    flavor_name: str, engines: Engines, clock: Clock, engine: str
+    mode: str, engines: Engines, clock: Clock, engine: str
 ) -> None:
     store, index, upstream = engines.plain(engine), engines.plain(engine), provider()
-    first = opened(flavor_name, store, clock, index=index)
-    second = opened(flavor_name, store, clock, index=index)
+    first = opened(mode, store, clock, index=index)
+    second = opened(mode, store, clock, index=index)
 
     async def story() -> None:
         await ask(first, upstream, ASKED, headers={"askonce-tags": "returns"})
@@ -163,7 +163,7 @@ def test_two_processes_share_what_lies_near(
         assert "fwd=miss" in await ask(second, upstream, AGAIN, namespace="team-b")
         assert "fwd=miss" in await ask(second, upstream, AGAIN, model="gpt-5")
         before = epoch_of(second, "returns")
-        await first.parts.desk.invalidate(["returns"])
+        await first.parts.tiers.invalidate(["returns"])
         await second.until(lambda: epoch_of(second, "returns") > before)
         assert "fwd=miss" in await ask(second, upstream, AGAIN, **tagged)
         assert upstream.calls == 4
@@ -172,46 +172,44 @@ def test_two_processes_share_what_lies_near(
     first.run(story)
 
 
-def epoch_of(flavor: Flavor, tag: str) -> int:
+def epoch_of(under_test: CacheUnderTest, tag: str) -> int:
     """As far as this process has heard."""
-    found: dict[str, int] = finish(flavor.cache.works.memory.epochs([tag]))
+    found: dict[str, int] = finish(under_test.cache.works.memory.epochs([tag]))
     return found[tag]
 
 
 @pytest.mark.parametrize("engine", INDEXES)
 def test_what_is_swept_leaves_the_shared_index_at_once(
-    flavor_name: str, engines: Engines, clock: Clock, engine: str
+    mode: str, engines: Engines, clock: Clock, engine: str
 ) -> None:
     store, index, upstream = engines.plain(engine), engines.plain(engine), provider()
-    flavor = opened(flavor_name, store, clock, index=index)
+    under_test = opened(mode, store, clock, index=index)
 
     async def story() -> None:
-        await ask(flavor, upstream, ASKED)
-        await ask(flavor, upstream, "Which colors does the lamp come in?")
-        vectors = flavor.cache.works.semantic.index(
-            384, suspends=flavor_name == "suspending"
-        ).vectors
+        await ask(under_test, upstream, ASKED)
+        await ask(under_test, upstream, "Which colors does the lamp come in?")
+        vectors = under_test.cache.works.semantic.index(384, suspends=mode == "suspending").vectors
         assert await vectors.size() == 2
-        swept = flavor.cache.invalidate(match="return policy")
-        swept = await swept if flavor_name == "suspending" else swept
+        swept = under_test.cache.invalidate(match="return policy")
+        swept = await swept if mode == "suspending" else swept
         assert swept.entries == 1
         assert await vectors.size() == 1
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 @pytest.mark.parametrize("engine", INDEXES)
 def test_an_empty_shared_index_is_filled_from_the_entries(
-    flavor_name: str, engines: Engines, clock: Clock, engine: str
+    mode: str, engines: Engines, clock: Clock, engine: str
 ) -> None:
     store, upstream = engines.plain(engine), provider()
-    first = opened(flavor_name, store, clock, index=engines.plain(engine))
+    first = opened(mode, store, clock, index=engines.plain(engine))
 
     async def before() -> None:
         await ask(first, upstream, ASKED)
 
     first.run(before)
-    second = opened(flavor_name, store, clock, index=engines.plain(engine))
+    second = opened(mode, store, clock, index=engines.plain(engine))
 
     async def after() -> None:
         indexing = second.cache.works.semantic.indexing
@@ -224,48 +222,48 @@ def test_an_empty_shared_index_is_filled_from_the_entries(
 
 @pytest.mark.parametrize("engine", ["redis8", "postgres"])
 def test_a_shared_index_that_dies_costs_its_hits_alone(
-    flavor_name: str, engines: Engines, clock: Clock, engine: str
+    mode: str, engines: Engines, clock: Clock, engine: str
 ) -> None:
     index = engines.proxied(engine)
     assert index.proxy is not None
-    flavor = opened(flavor_name, "memory:", clock, index=index.url, deadline="1s")
+    under_test = opened(mode, "memory:", clock, index=index.url, deadline="1s")
     upstream = provider()
 
     async def story() -> None:
-        await ask(flavor, upstream, ASKED)
-        assert "detail=semantic" in await ask(flavor, upstream, AGAIN)
+        await ask(under_test, upstream, ASKED)
+        assert "detail=semantic" in await ask(under_test, upstream, AGAIN)
         assert index.proxy is not None
         index.proxy.cut()
         for number in range(6):
             began = time.perf_counter()
-            status, _ = await flavor.ask(call(f"{number}: {ASKED}"), upstream)
+            status, _ = await under_test.ask(call(f"{number}: {ASKED}"), upstream)
             assert "fwd=miss; stored" in status
             assert time.perf_counter() - began < 4.0
-        assert "detail=memory" in (await flavor.ask(call(ASKED), upstream))[0]
-        await flavor.settle()
-        assert flavor.cache.stats().semantic["index-failed"] >= 1
+        assert "detail=memory" in (await under_test.ask(call(ASKED), upstream))[0]
+        await under_test.settle()
+        assert under_test.cache.stats().semantic["index-failed"] >= 1
         index.proxy.mend()
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 def test_redis_without_vector_sets_is_said_and_costs_nothing(
-    flavor_name: str, engines: Engines, clock: Clock
+    mode: str, engines: Engines, clock: Clock
 ) -> None:
-    flavor = opened(flavor_name, "memory:", clock, index=engines.plain("redis7"))
+    under_test = opened(mode, "memory:", clock, index=engines.plain("redis7"))
     upstream = provider()
 
     async def story() -> None:
-        assert "stored" in await ask(flavor, upstream, ASKED)
-        assert "fwd=miss" in await ask(flavor, upstream, AGAIN)
-        assert flavor.cache.stats().semantic["index-failed"] >= 1
+        assert "stored" in await ask(under_test, upstream, ASKED)
+        assert "fwd=miss" in await ask(under_test, upstream, AGAIN)
+        assert under_test.cache.stats().semantic["index-failed"] >= 1
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 def test_threads_and_questions_at_once(clock: Clock) -> None:
     """Many callers, a few questions, one queue: everyone gets an answer to its own question."""
-    flavor = opened("blocking", "memory:", clock)
+    under_test = opened("blocking", "memory:", clock)
     colors = ["red", "green", "blue", "black"]
     upstreams = {color: Scripted(lambda color=color: Script(said(color))) for color in colors}
     wrong: list[str] = []
@@ -273,7 +271,7 @@ def test_threads_and_questions_at_once(clock: Clock) -> None:
     def one(number: int) -> None:
         color = colors[number % 4]
         for way in (f"Where is the {color} lamp?", f"Where's the {color} lamp?"):
-            _, body = finish(flavor.ask(call(way), upstreams[color]))
+            _, body = finish(under_test.ask(call(way), upstreams[color]))
             if color.encode() not in body:
                 wrong.append(way)
 
@@ -286,4 +284,4 @@ def test_threads_and_questions_at_once(clock: Clock) -> None:
             assert not thread.is_alive()
         assert wrong == []
 
-    flavor.run(story)
+    under_test.run(story)

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from askonce import Cache, Semantic
-from askonce.errors import ConfigError
-from askonce.layers import Layer
-from askonce.records import Entry, Key
-from askonce.runtimes import Blocking, finish
-from askonce.vectors import open_process_index
-from tests.story.common import CommonStore
+from askonce.core.errors import ConfigError
+from askonce.core.models import Entry, Key
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.semantic.index.open_index import open_process_index
+from askonce.stores.tiered.layers import Layer
+from tests.fixtures.common_store import CommonStore
 
 ASKED = "What is your return policy?"
 AGAIN = "What's your return policy?"
@@ -80,7 +80,7 @@ def test_a_layer_that_hangs_costs_a_question_no_more_than_a_few_reads() -> None:
     with Cache(layers=[Layer("memory:", size=20_000), Layer(store)], semantic=semantic) as cache:
         for number in range(6):
             cache.put(f"{ASKED} {'Please. ' * number}", "x" * 30_000, scope="shop")
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         store.hangs = True
         began = time.perf_counter()
         cache.get("Would you tell me what isn't your return policy?", scope="shop")

@@ -6,8 +6,8 @@ import httpx2
 import pytest
 from stage import PATIENCE_S, Caller, Puppet, gateway
 
-from askonce.practice.provider import PracticeProvider
-from askonce.practice.serving import running
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.serving import running
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from askonce.gateway import listen, server
-from askonce.practice.answers import answer_to
-from askonce.practice.report import CacheStatus
-from askonce.practice.serving import running
-from askonce.settings import load
+from askonce.cli.demo.provider.answers import answer_to
+from askonce.cli.demo.provider.serving import running
+from askonce.cli.demo.report import CacheStatus
+from askonce.config.load import load
+from askonce.gateway.server import listen, server
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"

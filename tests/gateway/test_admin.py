@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from stage import CHAT, PATIENCE_S, Caller, Exchange, Puppet, chat_body, gateway, outcome_of
-from tests.servers.engines import Engines
 
 from askonce.cli import main
-from askonce.cli.gateways import started_gateway
-from askonce.signatures import sign
+from askonce.cli.access.gateways import started_gateway
+from askonce.invalidation.webhooks import sign
+from tests.fixtures.engines import Engines
 
 TOKEN = "an-admin-token-of-a-test"
 SECRET = b"0123456789abcdef01234567"

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from stage import CHAT, Caller, Clock, chat_body, gateway, is_answer, outcome_of, status_of
 
-from askonce.practice.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import PracticeProvider
 
 DAY = 86_400
 

@@ -18,7 +18,7 @@ from stage import (
     status_of,
 )
 
-from askonce.practice.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import PracticeProvider
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens on the discard port
 BRISK = {"ASKONCE_GATEWAY__READ_TIMEOUT": "300ms"}

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import CHAT, Caller, Puppet, chat_body, gateway, is_answer, outcome_of, status_of
 
-from askonce.directives import parse
-from askonce.identity import CREDENTIALS, Identity
-from askonce.practice.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.core.directives import parse
+from askonce.core.identity import CREDENTIALS, Identity
 
 TENANTS = """
     [tenants.acme]

@@ -32,7 +32,7 @@ from stage import (
     text_of_stream,
 )
 
-from askonce.practice.answers import answer_to
+from askonce.cli.demo.provider.answers import answer_to
 
 WRITES, KILLS, CALLERS = 10_000, 5, 8
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from stage import PATIENCE_S, Caller, Clock, Exchange, Puppet, gateway
 
-from askonce.errors import ConfigError
+from askonce.core.errors import ConfigError
 
 LONG = "You answer for a bank. Never promise what the terms do not say. " * 300
 MARK = '[prompts]\nlevel = "mark"'

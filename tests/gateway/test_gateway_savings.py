@@ -12,7 +12,7 @@ import pytest
 from stage import Caller, Clock, gateway
 from test_gateway_numbers import read_exposition
 
-from askonce.savings import savings_of
+from askonce.ledger.savings import savings_of
 
 TOKEN = "an-admin-token-of-a-test"
 ADMIN = {"authorization": f"Bearer {TOKEN}"}

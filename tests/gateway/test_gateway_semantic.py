@@ -8,7 +8,7 @@ import pytest
 from openai import OpenAI
 from stage import PATIENCE_S, Caller, gateway, outcome_of, status_of
 
-from askonce.agreeing import Agreement
+from askonce.semantic.agreement import Agreement
 
 SERVE = """
     [semantic]

@@ -15,7 +15,7 @@ from stage import (
     status_of,
 )
 
-from askonce.practice.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import PracticeProvider
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from askonce import AsyncCache, Cache, CacheClosed, ConfigError
-from tests.story.conftest import Clock
+from tests.fixtures.scripted import Clock
 
 QUESTION = "What is your return policy?"
 
@@ -53,14 +53,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=["blocking", "suspending"])
-def flavor(request: pytest.FixtureRequest) -> str:
+def under_test(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def door(flavor: str, request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Any:
+def door(under_test: str, request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Any:
     url = "memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'a.db'}"
-    door = Door(flavor, url, clock)
+    door = Door(under_test, url, clock)
     yield door
     door.end()
 
@@ -107,20 +107,20 @@ def test_an_invalidated_tag_takes_its_texts_with_it(door: Door) -> None:
 
 
 def test_a_sqlite_cache_remembers_across_openings(
-    flavor: str, tmp_path: Path, clock: Clock
+    under_test: str, tmp_path: Path, clock: Clock
 ) -> None:
     url = f"sqlite:{tmp_path / 'answers.db'}"
-    first = Door(flavor, url, clock)
+    first = Door(under_test, url, clock)
     first.put(QUESTION, "30 days \u2028 caf\u00e9 \U0001f600.", tags=["p"])
     first.end()
-    second = Door(flavor, url, clock)
+    second = Door(under_test, url, clock)
     answer = second.get(QUESTION)
     assert (answer.text, answer.layer) == ("30 days \u2028 caf\u00e9 \U0001f600.", "sqlite")
     assert second.get(QUESTION).layer == "memory"
     assert second.check() == []
     second.invalidate(tags=["p"])
     second.end()
-    third = Door(flavor, url, clock)
+    third = Door(under_test, url, clock)
     assert third.get(QUESTION) is None
     third.end()
 
@@ -163,11 +163,11 @@ def test_a_function_runs_once_and_keeps_its_types(door: Door, clock: Clock) -> N
     assert len(ran) == 3
 
 
-def test_an_async_function_is_remembered_by_either_cache(flavor: str, clock: Clock) -> None:
+def test_an_async_function_is_remembered_by_either_cache(under_test: str, clock: Clock) -> None:
     ran = []
 
     async def main() -> None:
-        cache: Any = Cache(clock=clock) if flavor == "blocking" else AsyncCache(clock=clock)
+        cache: Any = Cache(clock=clock) if under_test == "blocking" else AsyncCache(clock=clock)
 
         @cache.remember(tags=["t"])
         async def slow(n: int) -> list[int]:
@@ -178,7 +178,7 @@ def test_an_async_function_is_remembered_by_either_cache(flavor: str, clock: Clo
         assert await asyncio.gather(*[slow(1) for _ in range(20)]) == [[1]] * 20
         assert ran == [1]
         assert cache.stats().joined == 19
-        if flavor == "blocking":
+        if under_test == "blocking":
             cache.invalidate(tags=["t"])
         else:
             await cache.invalidate(tags=["t"])
@@ -202,8 +202,8 @@ def test_threads_share_one_run(clock: Clock) -> None:
         threads = [threading.Thread(target=slow, args=(1,)) for _ in range(20)]
         for thread in threads:
             thread.start()
-        while cache.works.blocking.desk.flights._flying and (
-            next(iter(cache.works.blocking.desk.flights._flying.values())).joined < 19
+        while cache.works.blocking.context.flights._flying and (
+            next(iter(cache.works.blocking.context.flights._flying.values())).joined < 19
         ):
             pass
         inside.set()

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from askonce import Bookkeeping, Cache, Savings, Semantic
-from askonce.practice.serving import running
-from askonce.records import Usage
-from askonce.runtimes import finish
-from askonce.savings import Part
+from askonce.cli.demo.provider.serving import running
+from askonce.core.models import Usage
+from askonce.core.runtime.threads import finish
+from askonce.ledger.savings import Part
 
 TOKENS = 7
 """Of every text, says the endpoint below."""
@@ -71,11 +71,11 @@ def asked(url: str, mode: Any, **settings: Any) -> Savings:
     semantic = Semantic(mode=mode, embedder=url, threshold=0.9, deadline=timedelta(seconds=20))
     with Cache(semantic=semantic, **{"prices": Prices(), **settings}) as cache:
         cache.put("How do I pay?", "By card.")
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         cache.put("How may I pay?", "By card.")
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         cache.get("How can I pay?")
-        finish(cache.works.blocking.desk.settle())
+        finish(cache.works.blocking.tiers.settle())
         assert cache.works.semantic is not None
         for _ in range(400):  # the index asks too, beside everybody
             if cache.works.semantic.indexing.ready:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
-from askonce.prompts.causes import Cause
+from askonce.prompts.analyzer.causes import Cause
 from tests.prompts.conversations import DIALECTS, PROVIDERS, Prompt, Turn, prompt, tool, words
 
 START = 1_790_000_000.0

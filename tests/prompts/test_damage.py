@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from askonce.prompt_rules import load_rules
-from askonce.prompts.analysis_report import Words, plain_report
-from askonce.prompts.analyzing import Analysis
+from askonce.prompts.analyzer.analyzer import Analysis
+from askonce.prompts.analyzer.report import Words, plain_report
+from askonce.prompts.provider.rule_files import load_rules
 from tests.prompts.seeds import seeds
 
 BOOK = load_rules()

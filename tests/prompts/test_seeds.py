@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from askonce.prompt_rules import load_rules
-from askonce.prompts.analyzing import Analysis
+from askonce.prompts.analyzer.analyzer import Analysis
+from askonce.prompts.provider.rule_files import load_rules
 from tests.prompts.clean_logs import clean
 from tests.prompts.seeds import Seed, seeds
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.prompts.diverging import first_difference, shared_end
-from askonce.prompts.log_order import LogOrder
-from askonce.prompts.trie import BLOCK, PrefixTrie, Texts
+from askonce.prompts.analyzer.log_order import LogOrder
+from askonce.prompts.analyzer.text_diff import first_difference, shared_end
+from askonce.prompts.analyzer.trie import BLOCK, PrefixTrie, Texts
 
 
 def test_a_prompt_finds_whom_it_shares_most_with() -> None:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askonce.errors import AnswerCut
+from askonce.core.errors import AnswerCut
+from askonce.core.models import Because, Shape
+from askonce.core.sse import Splitter
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
-from askonce.records import Because, Shape
-from askonce.sse import Splitter
 
 SHAPE = Shape(stream=True)
 

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.documents import document_tags, encoded_id, expand, split, tag_of, version_tag
+from askonce.core.document_tags import document_tags, encoded_id, expand, split, tag_of, version_tag
 
 TAG = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,256}")
 IDS = st.text(min_size=1, max_size=300) | st.text("ab@%~,é ", min_size=1, max_size=300)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.stores.eviction import GreedyDual, Policy, Resident, S3Fifo
+from askonce.stores.memory.eviction import GreedyDual, Policy, Resident, S3Fifo
 
 POLICIES: dict[str, Callable[[int], Policy]] = {"s3-fifo": S3Fifo, "gdsf": GreedyDual}
 

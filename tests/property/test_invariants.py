@@ -9,21 +9,21 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.story.conftest import (
+
+from askonce.core.errors import EntryDamaged, StoreError
+from askonce.core.models import Call, Entry, Key, Lease, Selection
+from askonce.stores.base import PlainStore
+from askonce.stores.memory.store import MemoryStore
+from tests.fixtures.scripted import (
     SSE_HEADERS,
+    CacheUnderTest,
     Clock,
-    Flavor,
     Script,
     call,
     said,
     streamed,
 )
-from tests.story.test_answering import text_of
-
-from askonce.errors import EntryDamaged, StoreError
-from askonce.records import Call, Entry, Key, Lease, Selection
-from askonce.stores.memory import MemoryStore
-from askonce.stores.plain import PlainStore
+from tests.pipeline.test_pipeline import text_of
 
 BOTH = pytest.mark.parametrize("name", ["blocking", "suspending"])
 
@@ -105,17 +105,17 @@ calls = st.builds(
 def test_1_and_2_no_wrong_answer_and_none_across_a_namespace(
     name: str, history: list[Call]
 ) -> None:
-    flavor = Flavor(name, "memory:", Clock())
-    flavor.open(sampling="reuse")
+    under_test = CacheUnderTest(name, "memory:", Clock())
+    under_test.open(sampling="reuse")
 
     async def story() -> None:
         provider = Echo()
         # Every call twice, so that each is a candidate for a wrong hit.
         for asked in [*history, *reversed(history)]:
-            _, body = await flavor.ask(asked, provider)
+            _, body = await under_test.ask(asked, provider)
             assert text_of(body) == Echo.answer(asked)
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 @BOTH
@@ -129,7 +129,7 @@ def test_1_and_2_no_wrong_answer_and_none_across_a_namespace(
 def test_3_no_truncated_answer_is_ever_stored(
     name: str, texts: list[str], cut: float, size: int, error: bool
 ) -> None:
-    flavor = Flavor(name, "memory:", Clock())
+    under_test = CacheUnderTest(name, "memory:", Clock())
     sent = b"".join(streamed(*texts))
     done = sent.index(b"[DONE]") + len(b"[DONE]\n\n")
     part = sent[: min(int(cut * len(sent)), done - 1)]
@@ -161,14 +161,14 @@ def test_3_no_truncated_answer_is_ever_stored(
                     return Script(*p, headers=h)
 
             try:
-                await flavor.ask(call(stream=stream), Provider())
+                await under_test.ask(call(stream=stream), Provider())
             except Cut:
                 assert error
-            assert flavor.cache.stats().stored == 0
-            assert len(flavor.cache.works.memory) == 0  # type: ignore[arg-type]
-            assert len(flavor.parts.desk.flights) == 0
+            assert under_test.cache.stats().stored == 0
+            assert len(under_test.cache.works.memory) == 0  # type: ignore[arg-type]
+            assert len(under_test.parts.context.flights) == 0
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 class Unreliable(PlainStore):
@@ -224,20 +224,20 @@ def test_4_a_faulty_store_fails_no_call_and_changes_no_answer(
     name: str, seed: int, history: list[Call]
 ) -> None:
     """The differential test: with the cache and without it, the same answers."""
-    flavor = Flavor(name, "memory:", Clock())
+    under_test = CacheUnderTest(name, "memory:", Clock())
     unreliable = Unreliable(seed)
     # A memory so small that the shared store is asked.
-    flavor.open(sampling="reuse", memory=20_000, layers=[unreliable])
+    under_test.open(sampling="reuse", memory=20_000, layers=[unreliable])
 
     async def story() -> None:
         provider = Echo()
         for asked in history * 2:
-            _, body = await flavor.ask(asked, provider)
+            _, body = await under_test.ask(asked, provider)
             assert text_of(body) == Echo.answer(asked)
-        await flavor.settle()
-        assert flavor.cache.stats().errors == unreliable.faults
+        await under_test.settle()
+        assert under_test.cache.stats().errors == unreliable.faults
 
-    flavor.run(story)
+    under_test.run(story)
 
 
 Steps = st.lists(
@@ -255,10 +255,10 @@ def test_5_nothing_invalidated_is_served_or_stored_after_it(
 ) -> None:
     """Random histories of ask, answer, invalidate, with questions open across invalidations."""
     clock = Clock()
-    flavor = Flavor(name, "memory:", clock)
+    under_test = CacheUnderTest(name, "memory:", clock)
     choose = random.Random(seed)
     if shared:
-        flavor.open(layers=[MemoryStore(1 << 22, guard=_Free())])
+        under_test.open(layers=[MemoryStore(1 << 22, guard=_Free())])
     version = {"t0": 0, "t1": 0}  # what the documents say now
 
     class Provider:
@@ -277,21 +277,21 @@ def test_5_nothing_invalidated_is_served_or_stored_after_it(
         opened: list[tuple[Any, dict[str, int]]] = []
         for step in steps:
             if step == "ask":
-                opened.append((await flavor.answer(question(), Provider()), dict(version)))
+                opened.append((await under_test.answer(question(), Provider()), dict(version)))
             elif step == "answer" and opened:
                 reply, then = opened.pop(choose.randrange(len(opened)))
-                told = msgspec.json.decode(text_of(await flavor.read(reply)))
+                told = msgspec.json.decode(text_of(await under_test.read(reply)))
                 # What it was told is at least as new as the world was when it asked.
                 assert all(told[tag] >= then[tag] for tag in told)
             elif step == "invalidate":
                 tag = choose.choice(["t0", "t1"])
                 version[tag] += 1
-                await flavor.parts.desk.invalidate([tag])
+                await under_test.parts.tiers.invalidate([tag])
             elif step == "forget":
-                await flavor.cache.works.memory.remove(Selection(namespace="team-a"))
+                await under_test.cache.works.memory.remove(Selection(namespace="team-a"))
             else:
                 clock.forward(10)
         for reply, _ in opened:
             await reply.close()
 
-    flavor.run(story)
+    under_test.run(story)

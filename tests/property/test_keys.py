@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from askonce.errors import CallMalformed
-from askonce.keys import CACHE_MARKERS, Media, Opaque, Renaming, canonical, key_of
-from askonce.records import Key
+from askonce.core.errors import CallMalformed
+from askonce.core.keys import CACHE_MARKERS, Media, Opaque, Renaming, canonical, key_of
+from askonce.core.models import Key
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = text.filter(lambda name: name not in CACHE_MARKERS)

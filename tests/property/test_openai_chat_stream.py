@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from askonce.core.models import Because, Shape
+from askonce.core.sse import Splitter, parse
 from askonce.formats.openai_chat import OPENAI_CHAT
-from askonce.records import Because, Shape
-from askonce.sse import Splitter, parse
 
 WITH_USAGE = Shape(stream=True, usage=True)
 

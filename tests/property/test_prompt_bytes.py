@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce import PromptLayout
-from askonce.patterns import compiled
-from askonce.prompt_rack import shipped_rules
-from askonce.prompts.laying import KINDS
-from askonce.prompts.optimizer import Optimizer, Outgoing
-from askonce.prompts.splitting import Cut
+from askonce.core.rules.re2 import compiled
+from askonce.prompts.assembly import shipped_rules
+from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing
+from askonce.prompts.optimizer.volatile_text import Cut
+from askonce.prompts.requests.ordering import KINDS
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askonce.sse import Event, Splitter, parse
+from askonce.core.sse import Event, Splitter, parse
 
 LAW = settings(deadline=None)  # a busy machine is no reason to fail
 

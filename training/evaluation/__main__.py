@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from askonce.evaluating.draws import Draws
-from askonce.practice.traffic import questions
+from askonce.cli.demo.traffic import questions
+from askonce.semantic.evaluation.draws import Draws
 
 DATA = Path(__file__).resolve().parents[2] / "src" / "askonce" / "evaluating" / "data"
 SEED = 1

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
 
-from askonce.cli.parser import new_parser
-from askonce.errors import AskOnceError, ConfigError
+from askonce.cli.grammar.parser import new_parser
+from askonce.core.errors import AskOnceError, ConfigError
 
 INTERRUPTED = 130
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # A module cannot be called `import`.
         name = options.command + "_" * iskeyword(options.command)
-        command = import_module(f"askonce.cli.{name}")
+        command = import_module(f"askonce.cli.commands.{name}")
         status: int = command.run(options)
         sys.stdout.flush()
     except ConfigError as error:

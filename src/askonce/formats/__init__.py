@@ -1,7 +1,7 @@
 """The wire formats that AskOnce understands, and how a route names one."""
 
+from askonce.core.wire_format import Format
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
-from askonce.formats.contract import Format
 from askonce.formats.openai_chat import OPENAI_CHAT
 
 FORMATS: tuple[Format, ...] = (OPENAI_CHAT, ANTHROPIC_MESSAGES)

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from askonce.errors import CallMalformed
+from askonce.core.errors import CallMalformed
+from askonce.core.keys import Media, Opaque, Renaming
+from askonce.core.models import Because, Shape, Usage
+from askonce.core.sse import Event
+from askonce.core.wire_format import Question
 from askonce.formats.anthropic_messages_stream import AnthropicFolding, unfold
-from askonce.formats.contract import Question
-from askonce.keys import Media, Opaque, Renaming
-from askonce.prompts.usage import read_usage
-from askonce.records import Because, Shape, Usage
-from askonce.sse import Event
+from askonce.formats.usage import read_usage
 
 _IGNORED = frozenset(
     {

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from askonce.errors import AnswerCut
-from askonce.records import Because
-from askonce.sse import Event
+from askonce.core.errors import AnswerCut
+from askonce.core.models import Because
+from askonce.core.sse import Event
 
 # delta type -> the block it belongs to, and the delta's own member.
 _DELTAS = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from askonce.records import Because, Shape
-from askonce.sse import Event
+from askonce.core.models import Because, Shape
+from askonce.core.sse import Event
 
 _TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
 """Members of a message that arrive in many pieces, in the order in which they are replayed."""

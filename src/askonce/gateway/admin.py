@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from askonce import groups, signatures
-from askonce.errors import AskOnceError, ConfigError
+from askonce.config.load import Settings
+from askonce.core.errors import AskOnceError, ConfigError
+from askonce.core.identity import CREDENTIALS, bare
 from askonce.gateway.messages import (
     CallerGone,
     RawHeaders,
@@ -24,10 +25,9 @@ from askonce.gateway.messages import (
     headers_of,
     whole_body,
 )
-from askonce.identity import CREDENTIALS, bare
-from askonce.invalidation import read
-from askonce.settings import Settings
-from askonce.works import Works
+from askonce.invalidation import cache_groups, webhooks
+from askonce.invalidation.target import read
+from askonce.library.assembly import Works
 
 LARGEST_BYTES = 64 << 10
 _BODY_SECONDS = 10.0
@@ -71,7 +71,7 @@ class AdminDoors:
         self._works = works
         self._token = None if admin.token is None else admin.token.encode()
         secret = admin.webhook_secret
-        self._secret = None if secret is None else signatures.secret_bytes(secret)
+        self._secret = None if secret is None else webhooks.secret_bytes(secret)
         self._in_time = functools.partial(works.suspending_runtime.within, _BODY_SECONDS)
         self._strangers = 0
         self.doors: dict[bytes, Door] = {}
@@ -121,8 +121,12 @@ class AdminDoors:
             self._note(who, door, refused)
             await send.refuse(refused.status, refused.code, str(refused), refused.headers)
             return
-        names = [name for name in map(groups.name_of, tags) if name is not None]
-        more = [(groups.INVALIDATION.encode(), groups.serialize(names).encode())] if names else []
+        names = [name for name in map(cache_groups.name_of, tags) if name is not None]
+        more = (
+            [(cache_groups.INVALIDATION.encode(), cache_groups.serialize(names).encode())]
+            if names
+            else []
+        )
         await send.json(200, answer, more)
 
     def _note(self, who: str, door: str, refused: _Refused) -> None:
@@ -140,7 +144,7 @@ class AdminDoors:
     def _is_signed(self, door: str, headers: Mapping[bytes, bytes]) -> bool:
         if door != "events" or self._secret is None or self.is_admin(headers):
             return False
-        return any(name in headers for name in signatures.HEADERS)
+        return any(name in headers for name in webhooks.HEADERS)
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
         if self._token is None:
@@ -172,7 +176,7 @@ class AdminDoors:
             return _Asked(who, _object(body))
         assert self._secret is not None
         now = self._works.suspending_runtime.now()
-        if (fault := signatures.fault(self._secret, headers, body, now)) is not None:
+        if (fault := webhooks.fault(self._secret, headers, body, now)) is not None:
             raise _unknown(fault)
         return _Asked(who, _object(body), headers[b"webhook-id"].decode("latin-1"))
 

@@ -1,19 +1,20 @@
 """The gateway's application: pure ASGI, a route table in front of two doors."""
 
-from askonce.accounting import stats_of
-from askonce.cache import AsyncCache
+from askonce.config.load import Settings
+from askonce.core.runtime.event_loop import every
+from askonce.core.runtime.interface import Labor
 from askonce.formats import recognize
-from askonce.gateway.addresses import Addresses
 from askonce.gateway.admin import AdminDoors
-from askonce.gateway.doors import Doors
-from askonce.gateway.exposition import Latencies, metrics, plain_stats
+from askonce.gateway.endpoints import Doors
 from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
-from askonce.gateway.request_log import RequestLog
+from askonce.gateway.metrics import Latencies, metrics, plain_stats
+from askonce.gateway.request_recorder import RequestLog
+from askonce.gateway.route_cache import Addresses
 from askonce.gateway.routes import Routes, has_dot_segments
 from askonce.gateway.savings import SavingsDoor
 from askonce.gateway.upstreams import Connections
-from askonce.runtimes import Labor, every
-from askonce.settings import Settings
+from askonce.ledger.ledger import stats_of
+from askonce.library.cache import AsyncCache
 
 _FLUSH_SECONDS = 1.0
 _NO_WEBSOCKETS = "AskOnce does not carry websockets; connect to the provider directly"
@@ -55,7 +56,7 @@ class GatewayApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        runtime = self._works.suspending.desk.runtime
+        runtime = self._works.suspending.context.runtime
         self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -67,9 +68,9 @@ class GatewayApp:
 
     async def _flush(self) -> None:
         if not self._works.closed:
-            desk = self._works.suspending.desk
-            await self._works.flush(desk)
-            desk.look_after()
+            tiers = self._works.suspending.tiers
+            await self._works.flush(tiers)
+            tiers.look_after()
 
     async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -132,7 +133,7 @@ class GatewayApp:
                 "Whether this process hears of others' invalidations in time.",
                 int(works.coherent),
             ),
-            "flights": ("Questions being asked now.", len(works.suspending.desk.flights)),
+            "flights": ("Questions being asked now.", len(works.suspending.context.flights)),
         }
         stats, money = works.stats(), works.ledger.money()
         body = metrics(stats, self._latencies, gauges, works.sources(), money)
@@ -140,5 +141,5 @@ class GatewayApp:
         await send.whole(200, kind, body)
 
     async def _stats(self, send: Sender) -> None:
-        tallies = await self._works.flush(self._works.suspending.desk)
+        tallies = await self._works.flush(self._works.suspending.tiers)
         await send.json(200, plain_stats(stats_of(tallies, self._works.states())))

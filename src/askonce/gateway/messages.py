@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from askonce.records import Because
-from askonce.reply import Reply
-from askonce.runtimes import Bell
+from askonce.core.models import Because
+from askonce.core.runtime.interface import Bell
+from askonce.pipeline.present import Reply
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from askonce.settings import Provider, Settings
+from askonce.config.load import Provider, Settings
 
 
 class Route(NamedTuple):

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from askonce.arguments import days as read_days
-from askonce.errors import ConfigError, StoreError
+from askonce.core.errors import ConfigError, StoreError
 from askonce.gateway.admin import AdminDoors
 from askonce.gateway.messages import Receive, Scope, Sender, headers_of
-from askonce.savings import plain_savings
-from askonce.works import Works
+from askonce.ledger.savings import plain_savings
+from askonce.library.arguments import days as read_days
+from askonce.library.assembly import Works
 
 _DAYS = 30
 _encode = msgspec.json.Encoder(decimal_format="number").encode

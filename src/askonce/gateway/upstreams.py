@@ -8,11 +8,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 import httpx2
 
-from askonce.directives import OWN_HEADERS
-from askonce.gateway.request_log import Tape
+from askonce.core.directives import OWN_HEADERS
+from askonce.core.models import Call
+from askonce.core.protocols import Response
+from askonce.gateway.request_recorder import Tape
 from askonce.gateway.routes import Origin
-from askonce.protocols import Response
-from askonce.records import Call
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from askonce import setting_values as read
-from askonce.errors import ConfigError
+from askonce.core import values as read
+from askonce.core.errors import ConfigError
 
 Level = Literal["observe", "mark", "split"]
 

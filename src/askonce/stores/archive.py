@@ -23,8 +23,8 @@ from typing import IO, Any, BinaryIO, cast
 import msgspec
 import zstandard
 
-from askonce.errors import StoreError
-from askonce.records import Entry, Selection
+from askonce.core.errors import StoreError
+from askonce.core.models import Entry, Selection
 from askonce.stores.envelope import MAX_PAYLOAD_BYTES, seal, unseal_any
 
 VERSION = 1

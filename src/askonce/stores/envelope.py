@@ -18,8 +18,8 @@ from collections import deque
 import msgspec
 import zstandard
 
-from askonce.errors import EntryDamaged, StoreError
-from askonce.records import Entry, Key
+from askonce.core.errors import EntryDamaged, StoreError
+from askonce.core.models import Entry, Key
 
 MAGIC = b"AskE"
 VERSION = 1

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from askonce.protocols import Store
-from askonce.records import Damage, Entry, Key, Lease, News, Selection
+from askonce.core.models import Damage, Entry, Key, Lease, News, Selection
+from askonce.core.protocols import Store
 
 T = TypeVar("T")
 

@@ -1,0 +1,37 @@
+"""`askonce demo`: real questions through a gateway and a practice provider on this machine."""
+
+import argparse
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+from askonce.cli.access.gateways import started_gateway
+from askonce.core.errors import ConfigError
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        from askonce.cli.demo.demo import main
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the demo needs {error.name}; install it with: pip install 'askonce[demo]'"
+        ) from None
+    arguments = [f"--requests={options.requests}", f"--concurrency={options.concurrency}"]
+    arguments += ["--json"] if options.json else []
+    arguments += [f"--picture={options.picture}"] if options.picture else []
+    return main(arguments, start_gateway=start_gateway)
+
+
+@contextlib.contextmanager
+def start_gateway(provider_url: str) -> Iterator[str]:
+    """A gateway as everybody starts it, `askonce serve`, in front of one provider.
+
+    It is a process of its own with an empty store that goes away afterwards.
+    """
+    with tempfile.TemporaryDirectory(prefix="askonce-demo-") as folder:
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")}
+        environ["ASKONCE_PROVIDERS__OPENAI__BASE_URL"] = provider_url
+        environ["ASKONCE_PROVIDERS__ANTHROPIC__BASE_URL"] = provider_url
+        with started_gateway(folder, environ) as url:
+            yield url

@@ -1,0 +1,46 @@
+"""`askonce import`: the entries of an archive into the store."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from askonce.cli.access.configured import open_shared, read_settings
+from askonce.cli.transfer.progress import closing, move
+from askonce.cli.transfer.transfer import Import
+from askonce.config.show import masked_url
+from askonce.core.errors import ConfigError
+from askonce.core.runtime.threads import Blocking
+
+
+def run(options: argparse.Namespace) -> int:
+    settings = read_settings(options)
+    target = masked_url(settings.shared_url)
+    with ExitStack() as files:
+        file = files.enter_context(_opened(options.file))
+        store = open_shared(settings)
+        # Reads all of it once: nothing is imported of an archive that is not whole.
+        arriving = Import(store, file, options.file, target=target, clock=Blocking().now)
+        name = "standard input" if options.file == "-" else options.file
+        return move(
+            options,
+            "imported",
+            {"from": name, "to": target},
+            arriving.moved,
+            lambda tell: closing(arriving.run(tell, restart=options.restart), store),
+            total=arriving.total,
+        )
+
+
+def _opened(name: str) -> BinaryIO:
+    if name == "-":
+        kept = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
+        shutil.copyfileobj(sys.stdin.buffer, kept)
+        return kept
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None

@@ -1,0 +1,200 @@
+"""`askonce invalidate`: forget the answers that the options name, in every layer and process."""
+
+import argparse
+import sys
+from typing import Any
+
+import msgspec
+
+from askonce.cli.access.configured import read_settings
+from askonce.cli.access.existing import existing_cache
+from askonce.cli.commands.entries import named_key
+from askonce.cli.output.columns import columns, plain, show_json, show_span
+from askonce.cli.output.meter import Meter
+from askonce.cli.transfer.progress import INTERRUPTED
+from askonce.core.errors import ConfigError
+from askonce.core.runtime.threads import finish
+from askonce.invalidation.sweep import UNDER_WAY, Sample, Swept, Tell
+from askonce.invalidation.target import Invalidation, read
+from askonce.library.assembly import Works
+from askonce.library.cache import Cache
+
+WHO = "cli"
+_COUNTING_S = 0.5
+"""How long answers with a tag are counted before they are invalidated all at once."""
+_DIGITS = 12  # of a digest, in a table, as in `entries list`
+
+
+def run(options: argparse.Namespace) -> int:
+    settings = read_settings(options)
+    fields = _fields(options)
+    with existing_cache(settings) as cache:
+        wanted = _wanted(cache, fields, options.key)
+        try:
+            return _carry_out(cache.works, wanted, options)
+        except KeyboardInterrupt:
+            print("askonce: stopped; run it again to do all of it", file=sys.stderr)
+            return INTERRUPTED
+
+
+def _fields(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options name, but for the keys, which a store is needed for."""
+    if options.about is not None:
+        raise ConfigError(
+            "the semantic index is off; nothing can be found by meaning: name the answers"
+            " otherwise, or use --match"
+        )
+    names = ("namespace", "tenant", "model", "route", "older_than", "match")
+    fields = {name: getattr(options, name) for name in names}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    if options.tag:
+        fields["tag"] = options.tag
+    if not fields and not options.key:
+        raise ConfigError(
+            "invalidate what? give at least one of --tag, --key, --model, --namespace, --tenant,"
+            " --route, --older-than, --match; --older-than 0s is everything"
+        )
+    if fields:
+        read(fields, 0.0)  # complains before anything is opened
+    return fields
+
+
+def _wanted(cache: Cache, fields: dict[str, Any], keys: list[str]) -> Invalidation:
+    store = cache.works.shared
+    assert store is not None
+    named = [str(finish(named_key(store, text))) for text in keys]
+    return read({**fields, "key": named}, cache.works.blocking_runtime.now())
+
+
+def _carry_out(works: Works, wanted: Invalidation, options: argparse.Namespace) -> int:
+    if options.dry_run:
+        with Meter("looking") as meter:
+            swept = finish(works.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+        _report(swept, wanted, options)
+        return 0
+    if wanted.by_tags_alone:
+        counted = _counted(works, wanted)
+        finish(works.invalidate(wanted, who=WHO))
+        _report(counted, wanted, options)
+        return 0
+    _ask(works, wanted, options)
+    began = works.blocking_runtime.tick()
+    with Meter("looking") as meter:
+        swept = finish(works.invalidate(wanted, who=WHO, tell=meter.tell))
+    _report(swept, wanted, options)
+    wait_for_those_under_way(works, began)
+    return 0
+
+
+def wait_for_those_under_way(works: Works, began: float) -> None:
+    """Closing the cache looks a second time; before that, what others were writing must be there.
+
+    Whoever does not wait gets the second look at once.
+    """
+    left = began + UNDER_WAY - works.blocking_runtime.tick()
+    if left < 0.05:
+        return
+    print(
+        f"askonce: looking again in {left:.1f} s, for what is being written now (Ctrl-C: at once)",
+        file=sys.stderr,
+    )
+    try:
+        finish(works.blocking_runtime.pause(left))
+    except KeyboardInterrupt:
+        return
+
+
+class _LongEnough(Exception):
+    """Counting took its time."""
+
+
+def _counted(works: Works, wanted: Invalidation) -> Swept:
+    """How many answers carry the tags, as far as that can be said quickly."""
+    until = works.blocking_runtime.tick() + _COUNTING_S
+
+    def tell(_looked: int) -> None:
+        if works.blocking_runtime.tick() > until:
+            raise _LongEnough
+
+    stop: Tell = tell
+    try:
+        looked = finish(works.invalidate(wanted, who=WHO, dry_run=True, tell=stop))
+    except _LongEnough:
+        return Swept(tags=wanted.tags)
+    return msgspec.structs.replace(looked, dry_run=False, tags=wanted.tags)
+
+
+def _ask(works: Works, wanted: Invalidation, options: argparse.Namespace) -> None:
+    """On a terminal, before answers go that nobody named one by one."""
+    named = wanted.tags or wanted.keys
+    if options.yes or options.json or named or not sys.stdin.isatty() or not sys.stderr.isatty():
+        return
+    with Meter("looking") as meter:
+        looked = finish(works.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+    if not looked.entries:
+        return
+    for line in _table(looked):
+        print(line, file=sys.stderr)
+    question = f"invalidate {_answers(looked.entries)}? [y/N] "
+    print(question, end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ConfigError("nothing was invalidated")
+
+
+# What is said
+
+
+def below(swept: Swept) -> dict[str, int]:
+    """The counts of the layers; this process's own memory holds nothing."""
+    return {name: count for name, count in swept.layers.items() if name != "memory"}
+
+
+def _report(swept: Swept, wanted: Invalidation, options: argparse.Namespace) -> None:
+    if options.json:
+        facts = {
+            "dry_run": options.dry_run,
+            "entries": swept.entries,
+            "layers": below(swept),
+            "tags": list(wanted.tags),
+            "samples": msgspec.to_builtins(swept.samples),
+        }
+        print(show_json(facts))
+        return
+    if options.dry_run:
+        for line in _table(swept):
+            print(line)
+    said = "would invalidate" if options.dry_run else "invalidated"
+    layers = below(swept)
+    each = ", ".join(f"{name}: {count:,}" for name, count in layers.items())
+    where = f" ({each})" if len(layers) > 1 and swept.entries else ""
+    print(f"{said} {_answers(swept.entries)}{_by_tags(wanted)}{where}")
+
+
+def _by_tags(wanted: Invalidation) -> str:
+    if not wanted.by_tags_alone:
+        return ""
+    tags = "the tag" if len(wanted.tags) == 1 else f"{len(wanted.tags)} tags"
+    return f" by {tags} {plain(', '.join(wanted.tags))}"
+
+
+def _table(swept: Swept) -> list[str]:
+    if not swept.samples:
+        return []
+    now = [_row(sample) for sample in swept.samples]
+    lines = columns(("KEY", "NAMESPACE", "MODEL", "AGE", "TAGS", "QUESTION"), now)
+    more = (swept.entries or 0) - len(swept.samples)
+    return [*lines, f"... and {more:,} more"] if more > 0 else lines
+
+
+def _row(sample: Sample) -> tuple[str, ...]:
+    place, _, digest = sample.key.rpartition("/")
+    namespace = place.rpartition("/")[0]
+    tags = ", ".join(sample.tags) or "-"
+    age = show_span(sample.age)
+    return (digest[:_DIGITS], namespace, sample.model or "-", age, tags, sample.question)
+
+
+def _answers(entries: int | None) -> str:
+    if entries is None:
+        return "all answers (too many to count)"
+    return "1 answer" if entries == 1 else f"{entries:,} answers"

@@ -1,0 +1,37 @@
+"""`askonce serve`: the gateway."""
+
+import argparse
+
+from askonce.cli.access.configured import read_settings
+from askonce.config.load import Settings
+from askonce.config.show import masked_url
+from askonce.core.errors import ConfigError
+
+
+def run(options: argparse.Namespace) -> int:
+    overrides = {}
+    if options.host is not None:
+        overrides["ASKONCE_GATEWAY__HOST"] = options.host
+    if options.port is not None:
+        overrides["ASKONCE_GATEWAY__PORT"] = options.port
+    settings = read_settings(options, overrides)
+    try:
+        from askonce.gateway.server import serve
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the gateway needs {error.name}; install it with: pip install 'askonce[gateway]'"
+        ) from None
+    serve(settings, ready=lambda url: print(_welcome(url, settings), flush=True))
+    return 0
+
+
+def _welcome(url: str, settings: Settings) -> str:
+    """What to do next, with addresses that can be pasted."""
+    return f"""\
+AskOnce answers on {url}, keeping answers in {masked_url(settings.shared_url)}.
+
+  export OPENAI_BASE_URL={url}/v1
+  export ANTHROPIC_BASE_URL={url}
+
+Then run any program that uses their SDKs, twice. `askonce stats` says what was saved; Ctrl-C stops.
+"""

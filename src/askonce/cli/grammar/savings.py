@@ -1,0 +1,52 @@
+"""The grammar of `askonce savings`."""
+
+import argparse
+
+from askonce.cli.grammar.page import Commands, Parser, add, add_config_option, add_json_option
+from askonce.ledger.savings import BY
+from askonce.library.arguments import MOST_DAYS
+
+
+def add_savings(commands: "Commands[Parser]") -> None:
+    parser = add(
+        commands,
+        "savings",
+        "print what was saved in dollars, and what saving cost",
+        """
+Answers out of the cache, joined calls and the provider's own prompt cache,
+minus what writing into that one, refreshing, embedding, audits and storage
+cost. Days are UTC's. What has no known price is counted as unpriced.
+
+Asks the running gateway of the settings; if none answers, or it names no
+tenants as it has no admin token, reads the store.
+""",
+        """
+  askonce savings
+  askonce savings --days 7 --by tenant
+  askonce savings --days 365 --csv > savings.csv
+  askonce savings --plot savings.png
+""",
+    )
+    parser.add_argument(
+        "--days",
+        type=_days,
+        default=30,
+        metavar="N",
+        help="so many days up to today (default: 30)",
+    )
+    parser.add_argument("--by", choices=BY, help="a line for each of these")
+    parser.add_argument("--csv", action="store_true", help="print all numbers as CSV")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE.png",
+        help="also draw what was saved each day; needs: pip install 'askonce[eval]'",
+    )
+    add_config_option(parser)
+    add_json_option(parser)
+
+
+def _days(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"write a number of days from 1 to {MOST_DAYS}")
+    return number

@@ -1,0 +1,87 @@
+"""A meter shows on stderr how far a long piece of work came: a bar for people, lines for logs."""
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from askonce.core.runtime.threads import Blocking
+
+_LINE_EVERY_S = 5.0
+
+
+class Meter:
+    """Shows a growing number of entries (or other `things`), and how many were done in a second.
+
+    Without a `total`, nobody knows how many there will be. `started` of them were done before.
+    """
+
+    def __init__(self, verb: str, total: int | None = None, *, things: str = "entries") -> None:
+        self._verb = verb
+        self._things = things
+        self._total = total
+        self._tick = Blocking().tick
+        self._began = self._tick()
+        self._lined = self._began
+        self._started: int | None = None
+        self._bar: Any = None
+
+    def tell(self, done: int) -> None:
+        """So many are done by now."""
+        if self._started is None:
+            self._started = done
+        if self._bar is not None:
+            self._bar.update(0, completed=done)
+        elif self._tick() - self._lined >= _LINE_EVERY_S:
+            self._lined = self._tick()
+            of = f" of {self._total:,}" if self._total is not None else ""
+            rate = round((done - self._started) / self.seconds)
+            print(f"{self._verb}: {done:,}{of} {self._things}, {rate:,} a second", file=sys.stderr)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken, never quite zero."""
+        return max(1e-6, self._tick() - self._began)
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._bar = _new_bar(self._things)
+        if self._bar is not None:
+            self._bar.add_task(self._verb, total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _new_bar(things: str) -> Any:
+    """A bar of rich's; None where rich is not installed."""
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    except ModuleNotFoundError:
+        return None
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Things(ProgressColumn):
+        """So many things, so many a second."""
+
+        def render(self, task: Task) -> Text:
+            of = f" of {task.total:,.0f}" if task.total is not None else ""
+            return Text(f"{task.completed:,.0f}{of} {things}, {task.speed or 0:,.0f} a second")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        Things(),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+    )

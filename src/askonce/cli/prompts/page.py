@@ -1,0 +1,211 @@
+"""The page of `askonce prompts analyze --html`: one file with its pictures, that loads nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from askonce.cli.prompts.tables import money, name_of, short
+
+Told = Mapping[str, Any]
+
+_NUMBERS = (
+    ("reported", "reported by the provider"),
+    ("simulated", "simulated, as sent"),
+    ("achievable_markers", "achievable with markers"),
+    ("achievable_layout", "achievable with layout"),
+)
+_PARTS = (
+    ("read_tokens", "read", "read from the cache"),
+    ("written_tokens", "written", "written to the cache"),
+    ("other_tokens", "other", "neither: the full price"),
+)
+_MOST = 60  # routes and findings that have a picture
+_WIDTH, _LABEL, _BAR, _GAP = 760, 190, 20, 7
+
+_STYLE = """
+:root { --ink: #1b1f24; --faint: #67707b; --line: #d9dee4; --paper: #fff; --read: #0b6e4f;
+  --written: #d98e04; --other: #b9c1ca; --lost: #c0392b; --mark: #fde9c8; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --faint: #98a1ab; --line: #363d45;
+  --paper: #16191d; --read: #2fa37c; --written: #e0a63b; --other: #59626c; --lost: #e06a5b;
+  --mark: #5a451c; } }
+* { box-sizing: border-box; }
+body { color: var(--ink); background: var(--paper); font: 15px/1.5 system-ui, sans-serif;
+  max-width: 60rem; margin: 2rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { margin-top: 2.6rem; }
+h3 { margin: 1.8rem 0 .4rem; font-size: 1.05rem; }
+p, ul { margin: .35rem 0; } .faint { color: var(--faint); }
+svg { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
+svg text { fill: var(--ink); } svg text.faint { fill: var(--faint); }
+.read { fill: var(--read); } .written { fill: var(--written); } .other { fill: var(--other); }
+.lost { fill: var(--lost); }
+.key span { display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 1em; }
+.tiles { display: flex; flex-wrap: wrap; gap: 2.2rem; margin: 1.2rem 0; }
+.tiles b { display: block; font-size: 1.7rem; line-height: 1.2; }
+pre { background: color-mix(in srgb, var(--ink) 5%, var(--paper)); padding: .5rem .7rem;
+  margin: .3rem 0; white-space: pre-wrap; overflow-wrap: anywhere; border-radius: 4px;
+  font: 13px/1.45 ui-monospace, monospace; }
+mark { background: var(--mark); color: inherit; border-radius: 2px; }
+code { font: 13px ui-monospace, monospace; overflow-wrap: anywhere; }
+.fix { border-left: 3px solid var(--read); padding-left: .7rem; margin-top: .5rem; }
+"""
+
+
+def page(report: Told, log: str) -> str:
+    """The whole page."""
+    name = "standard input" if log == "-" else log.rpartition("/")[2]
+    title = f"Prompt caches: {escape(name)}"
+    body = "\n".join([*_top(report, title), *_routes(report["routes"]), *_findings(report)])
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _top(report: Told, title: str) -> Iterator[str]:
+    lost = [one["usd_lost"] for one in report["findings"] if one["usd_lost"] is not None]
+    tiles = [
+        (f"{report['score']:.0%}", "of the achievable reads happen"),
+        (f"{report['requests']:,}", "requests"),
+        (short(report["input_tokens"]), "input tokens"),
+        (money(sum(lost)) if lost else "unpriced", "lost to the causes below"),
+    ]
+    yield f"<h1>{title}</h1>"
+    shown = "".join(f"<div><b>{escape(number)}</b>{escape(what)}</div>" for number, what in tiles)
+    yield f'<div class="tiles">{shown}</div>'
+    if report["bad_line_count"]:
+        yield f"<p>{report['bad_line_count']:,} lines of the log are wrong:</p><ul>"
+        for bad in report["bad_lines"][:10]:
+            used = ", used all the same" if bad["used"] else ""
+            yield f"<li>line {bad['line']}: {escape(bad['why'])}{used}</li>"
+        yield "</ul>"
+
+
+# Routes
+
+
+def _routes(routes: Sequence[Told]) -> Iterator[str]:
+    yield "<h2>Routes</h2>"
+    keys = "".join(
+        f'<span style="background:var(--{css})"></span>{what}' for _, css, what in _PARTS
+    )
+    yield f'<p class="key faint">Input tokens:{keys}</p>'
+    for route in routes[:_MOST]:
+        yield f"<h3>{escape(name_of(route))}</h3>"
+        begins = f"; begins with <q>{escape(route['begins'])}</q>" if route["begins"] else ""
+        tools = f", {route['tools']} tools" if route["tools"] else ""
+        yield f'<p class="faint">{route["requests"]:,} requests{tools}{begins}</p>'
+        yield _bars(route)
+        if route["notes"]:
+            notes = "".join(f"<li>{escape(note)}</li>" for note in route["notes"])
+            yield f'<ul class="faint">{notes}</ul>'
+    if len(routes) > _MOST:
+        yield f"<p>and {len(routes) - _MOST:,} more routes</p>"
+
+
+def _bars(route: Told) -> str:
+    """A bar for each of the four numbers, all of one length: the same tokens in other parts."""
+    told = [(route[name], label) for name, label in _NUMBERS if route[name] is not None]
+    most = max((_whole(tokens) for tokens, _ in told), default=0)
+    if not most:
+        return ""
+    room = _WIDTH - _LABEL - 120
+    lines = []
+    for row, (tokens, label) in enumerate(told):
+        y = row * (_BAR + _GAP)
+        lines.append(f'<text x="{_LABEL - 10}" y="{y + 14}" text-anchor="end">{label}</text>')
+        x = float(_LABEL)
+        for part, css, what in _PARTS:
+            wide = room * tokens[part] / most
+            if wide > 0:
+                title = f"<title>{tokens[part]:,} tokens {what}</title>"
+                lines.append(
+                    f'<rect class="{css}" x="{x:.1f}" y="{y}" width="{wide:.1f}" '
+                    f'height="{_BAR}">{title}</rect>'
+                )
+            x += wide
+        said = f"{tokens['read_tokens'] / max(1, _whole(tokens)):.0%} read"
+        if tokens["usd"] is not None:
+            said += f", {money(tokens['usd'])}"
+        lines.append(f'<text class="faint" x="{x + 8:.1f}" y="{y + 14}">{escape(said)}</text>')
+    return _svg(lines, len(told) * (_BAR + _GAP), f"input tokens of {name_of(route)}")
+
+
+def _whole(tokens: Told) -> int:
+    return sum(int(tokens[part]) for part, _, _ in _PARTS)
+
+
+def _svg(lines: Sequence[str], height: int, label: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(label)}">'
+        f"{''.join(lines)}</svg>"
+    )
+
+
+# Findings
+
+
+def _findings(report: Told) -> Iterator[str]:
+    findings = report["findings"]
+    yield "<h2>Findings</h2>"
+    if not findings:
+        yield "<p>Nothing was found.</p>"
+        return
+    yield _ranking(findings[:_MOST])
+    for finding in findings[:_MOST]:
+        yield from _finding(finding)
+    if len(findings) > _MOST:
+        yield f"<p>and {len(findings) - _MOST:,} more</p>"
+
+
+def _ranking(findings: Sequence[Told]) -> str:
+    """What each finding lost, in tokens."""
+    most = max(one["tokens_lost"] for one in findings) or 1
+    room, lines = _WIDTH - _LABEL - 150, []
+    for row, one in enumerate(findings):
+        y = row * (_BAR + _GAP)
+        wide = max(1.0, room * one["tokens_lost"] / most)
+        name = escape(one["cause"].replace("_", " "))
+        lines.append(f'<text x="{_LABEL - 10}" y="{y + 14}" text-anchor="end">{name}</text>')
+        lines.append(
+            f'<rect class="lost" x="{_LABEL}" y="{y}" width="{wide:.1f}" height="{_BAR}"/>'
+        )
+        said = f"{short(one['tokens_lost'])} tokens, {money(one['usd_lost'])}"
+        lines.append(
+            f'<text class="faint" x="{_LABEL + wide + 8:.1f}" y="{y + 14}">{escape(said)}</text>'
+        )
+    return _svg(lines, len(findings) * (_BAR + _GAP), "tokens lost by cause")
+
+
+def _finding(finding: Told) -> Iterator[str]:
+    yield f"<h3>{escape(finding['cause'].replace('_', ' '))}</h3>"
+    yield (
+        f'<p class="faint">{finding["count"]:,} of {finding["requests"]:,} requests of '
+        f"{escape(name_of(finding))}; {finding['tokens_lost']:,} tokens, "
+        f"{escape(money(finding['usd_lost']))} lost; {finding['confidence']:.0%} sure</p>"
+    )
+    where = escape(finding["pointer"] or "the whole request")
+    lines = f"line {finding['line']}"
+    if finding["earlier_line"]:
+        lines += f", compared with line {finding['earlier_line']}"
+    yield f"<p><code>{where}</code> <span class='faint'>{lines}</span></p>"
+    if finding["before"] or finding["after"]:
+        before, after = _marked(finding["before"], finding["after"])
+        yield f"<pre>{before}</pre><pre>{after}</pre>"
+    yield f'<p class="fix">{escape(finding["fix"])}</p>'
+
+
+def _marked(a: str, b: str) -> tuple[str, str]:
+    """Both excerpts, with what differs between their common beginning and end marked."""
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < min(len(a), len(b)) - start and a[len(a) - 1 - end] == b[len(b) - 1 - end]:
+        end += 1
+    return _with_mark(a, start, len(a) - end), _with_mark(b, start, len(b) - end)
+
+
+def _with_mark(text: str, start: int, end: int) -> str:
+    marked = f"<mark>{escape(text[start:end])}</mark>" if end > start else ""
+    return escape(text[:start]) + marked + escape(text[end:])

@@ -1,0 +1,69 @@
+"""What `export`, `import` and `copy` have in common: the meter, the end and the interruption."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from askonce.cli.output.meter import Meter
+from askonce.cli.transfer.transfer import Moved
+from askonce.core.protocols import Store
+from askonce.core.runtime.threads import finish
+
+INTERRUPTED = 130
+
+_DOING = {"exported": "exporting", "imported": "importing", "copied": "copying"}
+_SAID = {
+    "resumed": "{} of them in an earlier run",
+    "expired": "{} expired, left out",
+    "invalid": "{} invalidated meanwhile, left out",
+    "refused": "{} refused by the store (too large, or invalidated meanwhile)",
+    "orphaned": "{} of callers known by their credentials only, who will not find them here: "
+    "the store has a secret of its own (see docs/moving.md)",
+}
+
+
+def move(
+    options: argparse.Namespace,
+    verb: str,
+    where: dict[str, str],
+    moved: Moved,
+    work: Callable[[Callable[[int], None]], Coroutine[Any, Any, None]],
+    *,
+    total: int | None = None,
+    again: str = "run the same command again to go on",
+    to_stdout: bool = False,
+) -> int:
+    """Do the work under a meter; say what came of it, also if it was interrupted."""
+    out = sys.stderr if to_stdout else sys.stdout
+    meter = Meter(_DOING[verb], total)
+    try:
+        with meter:
+            finish(work(meter.tell))
+    except KeyboardInterrupt:
+        print(f"askonce: stopped after {moved.total:,} entries; {again}", file=sys.stderr)
+        return INTERRUPTED
+    rate = round(moved.moved / meter.seconds)
+    if options.json:
+        numbers = msgspec.structs.asdict(moved)
+        result = {**where, **numbers, "seconds": round(meter.seconds, 3), "per_second": rate}
+        print(json.dumps(result, indent=2), file=out)
+        return 0
+    places = " ".join(f"{name} {place}" for name, place in where.items())
+    print(f"{verb} {moved.total:,} entries {places}, {rate:,} a second", file=out)
+    for name, line in _SAID.items():
+        if count := getattr(moved, name):
+            print(f"  {line.format(f'{count:,}')}", file=out)
+    return 0
+
+
+async def closing(work: Coroutine[Any, Any, None], *stores: Store) -> None:
+    """Do the work, and close the stores whatever comes of it."""
+    try:
+        await work
+    finally:
+        for store in stores:
+            await store.close()

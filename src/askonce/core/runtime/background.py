@@ -1,0 +1,58 @@
+"""A periodic worker: one small piece of work, again and again, in a daemon thread."""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from askonce.core.runtime.threads import finish
+
+
+class Tending:
+    """Does one small piece of work again and again, in a daemon thread of its own.
+
+    The work says how many seconds to pause before the next time. It is a method; the thread ends
+    when it is stopped or when the method's object is gone. It is never inherited by a fork.
+    """
+
+    def __init__(self, name: str, work: Callable[[], Coroutine[Any, Any, float]]) -> None:
+        self._name = name
+        self._work = weakref.WeakMethod(work)
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    def start(self) -> bool:
+        """Start, unless it runs already in this process or was stopped for good."""
+        if self._thread is not None and self._pid == os.getpid():
+            return False
+        with self._lock:
+            if self._stopped.is_set() or (self._thread is not None and self._pid == os.getpid()):
+                return False
+            self._pid = os.getpid()
+            args = (self._work, self._stopped)
+            self._thread = threading.Thread(target=_tend, args=args, name=self._name, daemon=True)
+            self._thread.start()
+            return True
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Stop for good; the piece of work under way is still done."""
+        self._stopped.set()
+
+
+def _tend(
+    work: "weakref.WeakMethod[Callable[[], Coroutine[Any, Any, float]]]", stopped: threading.Event
+) -> None:
+    while not stopped.is_set():
+        piece = work()
+        if piece is None:
+            return
+        pause = finish(piece())
+        del piece
+        stopped.wait(pause)

@@ -1,0 +1,199 @@
+"""The async mode: the runtime of asyncio event loops, and blocking work run beside them."""
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, TypeVar
+
+from askonce.core.runtime.interface import Bell, Labor, Work
+from askonce.core.runtime.threads import chance, finish
+
+T = TypeVar("T")
+
+
+class _Future:
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[None] = self._loop.create_future()
+
+    def ring(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def heard(self, patience: float | None) -> bool:
+        if patience is None:
+            await self._future
+            return True
+        try:
+            async with asyncio.timeout(patience):
+                await self._future
+        except TimeoutError:
+            return False
+        return True
+
+
+class _FarFuture(_Future):
+    def ring(self) -> None:
+        # The loop is closed where whoever waited is gone with it.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(super().ring)
+
+
+class _Task:
+    def __init__(self, work: Work) -> None:
+        self._task = asyncio.get_running_loop().create_task(work())
+
+    async def done(self) -> None:
+        await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+class Suspending:
+    """The runtime of asyncio event loops; flights are shared within one loop."""
+
+    interrupts = True
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        ticker: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.now = clock
+        self.tick = ticker
+        self.chance = chance
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turnstiles: weakref.WeakKeyDictionary[Any, asyncio.Lock] = weakref.WeakKeyDictionary()
+
+    def place(self) -> object:
+        return asyncio.get_running_loop()
+
+    def guard(self) -> AbstractContextManager[Any]:
+        return threading.Lock()
+
+    def turnstile(self) -> AbstractAsyncContextManager[Any]:
+        return self._turnstiles.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+    def bell(self) -> Bell:
+        return _Future()
+
+    def far_bell(self) -> Bell:
+        return _FarFuture()
+
+    def start(self, work: Work) -> Labor:
+        return _Task(work)
+
+    def behind(self, work: Work) -> None:
+        task = asyncio.get_running_loop().create_task(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def within(self, seconds: float, work: Awaitable[T]) -> T:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as limit:
+            # Where the loop itself is late, what is waited for may have come long ago and waits for
+            # its turn as well: then it gets the same time once more.
+            due = loop.time() + seconds
+            alarm = loop.call_at(due, _sound, limit, loop, due, seconds)
+            try:
+                return await work
+            finally:
+                alarm.cancel()
+
+    async def settle(self) -> None:
+        loop = asyncio.get_running_loop()
+        # Of a copy: other loops add to it in their own threads.
+        while mine := [task for task in list(self._tasks) if task.get_loop() is loop]:
+            await asyncio.wait(mine)
+
+
+def _sound(
+    limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop, due: float, seconds: float
+) -> None:
+    late = loop.time() - due > _LATE
+    limit.reschedule(loop.time() + (seconds if late else 0))
+
+
+_LATE = 0.02  # seconds after which a loop is too busy to say that others are slow
+
+
+class InThread:
+    """Runs blocking coroutines in a thread of their own one after another, or in a few."""
+
+    def __init__(self, name: str, threads: int = 1) -> None:
+        self._name = name
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._pid = os.getpid()
+
+    async def __call__(self, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self._pid != os.getpid():  # the parent's thread was not forked
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
+            self._pid = os.getpid()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: finish(story()))
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False)
+
+
+async def once_in_thread(name: str, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run one blocking coroutine in a thread of its own."""
+    thread = InThread(name)
+    try:
+        return await thread(story)
+    finally:
+        thread.close()
+
+
+async def every(seconds: float, work: Work) -> None:
+    """Do the work again and again until cancelled."""
+    while True:
+        await asyncio.sleep(seconds)
+        await work()
+
+
+_BEFORE_WATCHING = 0.01  # seconds; most work is done by then, and watching costs as much as a hit
+
+
+async def unless(
+    stopped: Callable[[], Coroutine[Any, Any, None]], work: Coroutine[Any, Any, None]
+) -> bool:
+    """Do the work unless `stopped` comes true first, which cancels it; True if it was done."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    watching: list[asyncio.Task[None]] = []
+    came = False
+
+    async def watch() -> None:
+        nonlocal came
+        await stopped()
+        came = True
+        task.cancel()
+
+    alarm = loop.call_later(_BEFORE_WATCHING, lambda: watching.append(loop.create_task(watch())))
+    try:
+        await work
+    except asyncio.CancelledError:
+        if came and task.uncancel() <= before:
+            return False
+        raise
+    finally:
+        alarm.cancel()
+        for watcher in watching:
+            watcher.cancel()
+            await asyncio.wait([watcher])
+    return True

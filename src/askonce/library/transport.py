@@ -1,0 +1,248 @@
+"""The drop-in HTTP transport: any SDK on `httpx` or `httpx2` is cached, streams included.
+
+    OpenAI(http_client=httpx2.Client(transport=CachingTransport(cache)))
+
+One duck-typed class serves both libraries, sync and async: it takes its `Response` and stream
+types from the module of the request that it is given.
+"""
+
+import functools
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from askonce.core.directives import OWN_HEADERS
+from askonce.core.errors import AnswerCut, PatienceOver
+from askonce.core.models import Call
+from askonce.core.protocols import Response
+from askonce.core.runtime.threads import finish
+from askonce.formats import recognize
+from askonce.invalidation.cache_groups import INVALIDATION
+from askonce.library.cache import AsyncCache, Cache
+from askonce.pipeline.present import Reply
+from askonce.pipeline.services import Flavor
+
+if TYPE_CHECKING:
+    # Type checkers take it for a transport of either library, in either flavor.
+    from typing import Any as _Transport
+else:
+    _Transport = object
+
+
+class CachingTransport(_Transport):  # type: ignore[misc]
+    """A transport that answers from a cache what it can, and sends on what it cannot.
+
+    `inner` is the transport that reaches the provider; without one, the library's own default is
+    made on first use. Closing the transport closes `inner`, never the cache.
+    """
+
+    def __init__(self, cache: Cache | AsyncCache, inner: Any = None) -> None:
+        self._works = cache.works
+        self._inner = inner
+        self._guard = self._works.blocking_runtime.guard()
+
+    # What `httpx` and `httpx2` call.
+
+    def handle_request(self, request: Any) -> Any:
+        lib = _library(request)
+        inner = self._to_provider(lib.HTTPTransport)
+        if not _is_cached(request):
+            return self._heeded(request, inner.handle_request(request))
+        request.read()
+        reply = finish(
+            self._answer(self._works.blocking, request, _BlockingUpstream(request, inner))
+        )
+        return _response(lib, reply, "blocking")
+
+    async def handle_async_request(self, request: Any) -> Any:
+        lib = _library(request)
+        inner = self._to_provider(lib.AsyncHTTPTransport)
+        if not _is_cached(request):
+            return self._heeded(request, await inner.handle_async_request(request))
+        await request.aread()
+        upstream = _SuspendingUpstream(request, inner)
+        reply = await self._answer(self._works.suspending, request, upstream)
+        return _response(lib, reply, "suspending")
+
+    def close(self) -> None:
+        if self._inner is not None:
+            self._inner.close()
+
+    async def aclose(self) -> None:
+        if self._inner is not None:
+            await self._inner.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        await self.aclose()
+
+    def _to_provider(self, make: Any) -> Any:
+        if self._inner is None:
+            with self._guard:
+                if self._inner is None:
+                    self._inner = make()
+        return self._inner
+
+    def _heeded(self, request: Any, response: Any) -> Any:
+        """A response that is none of the cache's business, unless it invalidates groups."""
+        if INVALIDATION in response.headers and not self._works.closed:
+            origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+            headers = response.headers.multi_items()
+            self._works.blocking.context.apply_cache_groups(origin, request.method, headers)
+        return response
+
+    async def _answer(self, flavor: Flavor, request: Any, upstream: Any) -> Reply:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        namespace = await self._works.identify(flavor.tiers, headers)
+        url = request.url
+        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        path = url.raw_path.decode("ascii")
+        patience = request.extensions.get("timeout", {}).get("read")
+        call = Call(request.method, origin, path, headers, request.content, namespace, patience)
+        try:
+            return await flavor.answering.answer(call, upstream)
+        except PatienceOver as over:
+            raise _library(request).ReadTimeout(str(over), request=request) from over
+
+
+def _is_cached(request: Any) -> bool:
+    """Only these bodies are read; everything else goes on untouched."""
+    return request.method == "POST" and recognize(request.url.path) is not None
+
+
+def _library(request: Any) -> ModuleType:
+    """`httpx` or `httpx2`, whichever the request belongs to."""
+    return sys.modules[type(request).__module__.partition(".")[0]]
+
+
+def _outgoing(request: Any, body: bytes, *, raw: bool) -> Any:
+    """The caller's request with this body; without `raw`, asking for no content encoding."""
+    dropped = {*OWN_HEADERS, "content-length", "transfer-encoding"}
+    headers = [(n, v) for n, v in request.headers.multi_items() if n.lower() not in dropped]
+    if not raw:
+        headers = [(n, v) for n, v in headers if n.lower() != "accept-encoding"]
+        headers.append(("accept-encoding", "identity"))
+    return _library(request).Request(
+        request.method, request.url, headers=headers, content=body, extensions=request.extensions
+    )
+
+
+class _BlockingUpstream:
+    def __init__(self, request: Any, inner: Any) -> None:
+        self._request = request
+        self._inner = inner
+
+    async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
+        response = self._inner.handle_request(_outgoing(self._request, body, raw=raw))
+        return _BlockingArrival(response, response.iter_raw() if raw else response.iter_bytes())
+
+
+class _BlockingArrival:
+    """A provider's answer on its way through a blocking client."""
+
+    def __init__(self, response: Any, pieces: Iterator[bytes]) -> None:
+        self.status: int = response.status_code
+        self.headers: list[tuple[str, str]] = response.headers.multi_items()
+        self._response = response
+        self._pieces = pieces
+
+    async def next(self) -> bytes | None:
+        return next(self._pieces, None)
+
+    async def close(self) -> None:
+        self._response.close()
+
+
+class _SuspendingUpstream:
+    def __init__(self, request: Any, inner: Any) -> None:
+        self._request = request
+        self._inner = inner
+
+    async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
+        outgoing = _outgoing(self._request, body, raw=raw)
+        response = await self._inner.handle_async_request(outgoing)
+        pieces = response.aiter_raw() if raw else response.aiter_bytes()
+        return _SuspendingArrival(response, pieces)
+
+
+class _SuspendingArrival:
+    """A provider's answer on its way through a suspending client."""
+
+    def __init__(self, response: Any, pieces: AsyncIterator[bytes]) -> None:
+        self.status: int = response.status_code
+        self.headers: list[tuple[str, str]] = response.headers.multi_items()
+        self._response = response
+        self._pieces = pieces
+
+    async def next(self) -> bytes | None:
+        return await anext(self._pieces, None)
+
+    async def close(self) -> None:
+        await self._response.aclose()
+
+
+def _response(lib: ModuleType, reply: Reply, flavor: str) -> Any:
+    """The reply as a response of the caller's own library."""
+    # As bytes, because the libraries would encode a text as ASCII.
+    headers = [(name.encode("ascii"), value.encode()) for name, value in reply.headers]
+    if reply.body is not None:
+        return lib.Response(reply.status, headers=headers, content=reply.body)
+    return lib.Response(reply.status, headers=headers, stream=_streams(lib)[flavor](reply))
+
+
+@functools.cache
+def _streams(lib: Any) -> Mapping[str, Any]:
+    """The library's client insists on streams of its own types."""
+
+    class BlockingStream(lib.SyncByteStream):  # type: ignore[misc]
+        def __init__(self, reply: Reply) -> None:
+            self._reply = reply
+
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                while (piece := finish(self._reply.next())) is not None:
+                    yield piece
+            except AnswerCut as cut:
+                raise lib.ReadError(str(cut)) from cut
+            except PatienceOver as over:
+                raise lib.ReadTimeout(str(over)) from over
+
+        def close(self) -> None:
+            finish(self._reply.close())
+
+    class SuspendingStream(lib.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, reply: Reply) -> None:
+            self._reply = reply
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                while (piece := await self._reply.next()) is not None:
+                    yield piece
+            except AnswerCut as cut:
+                raise lib.ReadError(str(cut)) from cut
+            except PatienceOver as over:
+                raise lib.ReadTimeout(str(over)) from over
+
+        async def aclose(self) -> None:
+            await self._reply.close()
+
+    return {"blocking": BlockingStream, "suspending": SuspendingStream}

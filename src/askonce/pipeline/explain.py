@@ -1,0 +1,195 @@
+"""The explanation of why two request bodies do or do not share a key.
+
+Both bodies are read by their format, and what the format calls the question is compared subtree
+by subtree, as the key does. Members that differ in the bodies but not in the key are listed as
+ignored; each of them is tested by giving the first body the second one's value.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from askonce.core.errors import CallMalformed
+from askonce.core.keys import CACHE_MARKERS, Media, Opaque, canonical
+from askonce.core.models import Because
+from askonce.core.wire_format import Format, Question
+
+ABSENT = "(absent)"
+SHORTENED = 60
+
+_ONLY_ANTHROPIC = frozenset(
+    {"system", "stop_sequences", "top_k", "thinking", "mcp_servers", "output_config"}
+)
+_RANDOM_IDS = ("/id", "/tool_call_id", "/tool_use_id")
+
+_absent: Any = object()
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One place where two bodies differ: a JSON pointer and both values, shortened."""
+
+    pointer: str
+    a: str
+    b: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Whether two bodies share a key, and why.
+
+    `matter` points into the question as the format reads it, `ignored` into the bodies.
+    `bypass_a` and `bypass_b` say why a body would not be looked up at all.
+    """
+
+    same: bool
+    format: str
+    matter: list[Difference]
+    ignored: list[Difference]
+    bypass_a: Because | None
+    bypass_b: Because | None
+
+
+def explain(format_: Format, a: Any, b: Any, *, samples: int = 0) -> Explanation:
+    """Compare two parsed bodies of one format. Raises `CallMalformed` where one is not.
+
+    `samples` is the setting `cache.sampling`; 0 bypasses calls with a temperature above 0.
+    """
+    question_a, question_b = format_.read(a), format_.read(b)
+    matter = list(_differences(question_a.asked, question_b.asked, ""))
+    return Explanation(
+        same=canonical(question_a.asked) == canonical(question_b.asked),
+        format=format_.name,
+        matter=[_shown(pointer, x, y) for pointer, x, y in matter],
+        ignored=_ignored(format_, a, b),
+        bypass_a=_bypass(question_a, samples),
+        bypass_b=_bypass(question_b, samples),
+    )
+
+
+def guess_format(body: Any) -> str | None:
+    """The name of the format that a body looks like, or None if it looks like none."""
+    if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+        return None
+    model = body.get("model")
+    tools = body.get("tools")
+    if (
+        not _ONLY_ANTHROPIC.isdisjoint(body)
+        or (isinstance(model, str) and model.startswith("claude"))
+        or (isinstance(tools, list) and any(isinstance(t, dict) and "name" in t for t in tools))
+    ):
+        return "anthropic_messages"
+    return "openai_chat"
+
+
+def _bypass(question: Question, samples: int) -> Because | None:
+    if question.bypass is None and question.sampled and not samples:
+        return Because.SAMPLING
+    return question.bypass
+
+
+_Found = tuple[str, Any, Any]
+
+
+def _differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
+    """The smallest subtrees of two questions whose canonical forms differ."""
+    if type(a) is Opaque and type(b) is Opaque:
+        yield from _raw_differences(a.value, b.value, pointer)
+    elif type(a) is dict and type(b) is dict:
+        for name in _names(a, b):
+            if name not in CACHE_MARKERS:
+                # Absent and null are the same to the key, so null stands for both.
+                yield from _differences(a.get(name), b.get(name), _member(pointer, name))
+    elif type(a) is list and type(b) is list:
+        for index in range(max(len(a), len(b))):
+            x = a[index] if index < len(a) else _absent
+            y = b[index] if index < len(b) else _absent
+            yield from _differences(x, y, f"{pointer}/{index}")
+    elif a is _absent or b is _absent or canonical(a) != canonical(b):
+        yield pointer, a, b
+
+
+def _raw_differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
+    """The smallest subtrees in which two JSON texts differ, nulls and all."""
+    if type(a) is dict and type(b) is dict:
+        for name in _names(a, b):
+            x, y = a.get(name, _absent), b.get(name, _absent)
+            yield from _raw_differences(x, y, _member(pointer, name))
+    elif type(a) is list and type(b) is list:
+        for index in range(max(len(a), len(b))):
+            x = a[index] if index < len(a) else _absent
+            y = b[index] if index < len(b) else _absent
+            yield from _raw_differences(x, y, f"{pointer}/{index}")
+    elif a is _absent or b is _absent or canonical(Opaque(a)) != canonical(Opaque(b)):
+        yield pointer, a, b
+
+
+def _ignored(format_: Format, a: Any, b: Any) -> list[Difference]:
+    """The places where the bodies differ and the key does not care, each of them tried."""
+    found = list(_raw_differences(a, b, ""))
+    ignored = {item[0] for item in found if _is_ignored(format_, a, [item])}
+    # Random ids of tool calls matter one by one (a result must find its call), not together.
+    ids = [item for item in found if item[0].endswith(_RANDOM_IDS) and item[0] not in ignored]
+    if ids and _is_ignored(format_, a, ids):
+        ignored.update(item[0] for item in ids)
+    return [_shown(*item) for item in found if item[0] in ignored]
+
+
+def _is_ignored(format_: Format, body: Any, changes: list[_Found]) -> bool:
+    changed = copy.deepcopy(body)
+    for pointer, _, value in changes:
+        changed = _with(changed, pointer, value)
+    try:
+        return canonical(format_.read(changed).asked) == canonical(format_.read(body).asked)
+    except CallMalformed:
+        return False
+
+
+def _with(body: Any, pointer: str, value: Any) -> Any:
+    """The body with another value at a pointer, or without one."""
+    if not pointer:
+        return value
+    *way, last = [part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/")]
+    place = body
+    for part in way:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    if isinstance(place, list):
+        index = int(last)
+        place[index : index + 1] = [] if value is _absent else [value]
+    elif value is _absent:
+        place.pop(last, None)
+    else:
+        place[last] = value
+    return body
+
+
+def _names(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    return [*a, *(name for name in b if name not in a)]
+
+
+def _member(pointer: str, name: str) -> str:
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+def _shown(pointer: str, a: Any, b: Any) -> Difference:
+    """Both values shortened around the place where they part."""
+    x, y = _text(a), _text(b)
+    start = 0
+    if max(len(x), len(y)) > SHORTENED:
+        parting = next((i for i, (c, d) in enumerate(zip(x, y, strict=False)) if c != d), 0)
+        start = max(0, parting - SHORTENED // 3)
+    return Difference(pointer, _cut(x, start), _cut(y, start))
+
+
+def _cut(text: str, start: int) -> str:
+    cut = text[start : start + SHORTENED]
+    before = "…" if start and cut else ""
+    return f"{before}{cut}{'…' if start + SHORTENED < len(text) else ''}" or "…"
+
+
+def _text(value: Any) -> str:
+    if value is _absent or value is None:
+        return ABSENT if value is _absent else "null"
+    if type(value) is Media:
+        return value.data
+    return canonical(value).decode()

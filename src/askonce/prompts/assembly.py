@@ -1,0 +1,52 @@
+"""The optimizer of prompts, for both flavors: the rules that ship, and the user's patterns.
+
+A composition root, as `semantic_rack.py` is for matching by meaning.
+"""
+
+import functools
+from pathlib import Path
+
+from askonce.core.protocols import Prices
+from askonce.core.rules.re2 import compiled
+from askonce.core.runtime.event_loop import Suspending
+from askonce.core.runtime.threads import Blocking
+from askonce.ledger.ledger import Ledger
+from askonce.prompts.optimizer.optimizer import Optimizer
+from askonce.prompts.prefix_lock import Warming
+from askonce.prompts.provider.rule_files import load_rules
+from askonce.prompts.provider.rules import RuleBook
+from askonce.prompts.settings import Prompts
+from askonce.prompts.upstream import Prompting
+
+
+class PromptRack:
+    """What both flavors share: what was learned, and which prefixes are being written."""
+
+    def __init__(self, prompts: Prompts, runtime: Blocking) -> None:
+        """Raises ConfigError for a pattern that is none, and for a wrong file of rules."""
+        self.prompts = prompts
+        finders = [compiled(pattern) for pattern in prompts.volatile]
+        rules = load_rules(map(Path, prompts.rules)) if prompts.rules else shipped_rules()
+        self.optimizer = Optimizer(rules, prompts.level, finders)
+        self._guard = runtime.guard()
+        self._warming = Warming(runtime.guard())
+
+    def prompting(
+        self, runtime: Blocking | Suspending, ledger: Ledger, prices: Prices | None
+    ) -> Prompting:
+        """The optimizer in one flavor."""
+        return Prompting(
+            self.optimizer,
+            self._warming,
+            self._guard,
+            hold=self.prompts.hold.total_seconds(),
+            runtime=runtime,
+            ledger=ledger,
+            prices=prices,
+        )
+
+
+@functools.cache
+def shipped_rules() -> RuleBook:
+    """The rules of the package, read once in a process."""
+    return load_rules()

@@ -1,0 +1,85 @@
+"""Warming: one of several simultaneous calls writes a long prefix into the provider's cache first.
+
+A provider's entry can be read as soon as the first answer begins, so calls that go out together
+would all pay for writing it. Whoever comes while a prefix of its own is being written waits for
+the first byte of the answer to that call, and no longer than it was told to. Whatever ends that
+call, everybody who waits goes on; one of them writes in its place.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from askonce.core.runtime.interface import Bell, Runtime
+from askonce.prompts.optimizer.reuse_stats import Recent
+
+_Name = tuple[object, bytes]
+
+
+class Warming:
+    """Which prefixes are being written now, and which were written lately; for all flavors."""
+
+    def __init__(self, guard: AbstractContextManager[Any], most: int = 16_384) -> None:
+        self._guard = guard
+        self._writing: dict[_Name, list[Bell]] = {}
+        self._warm: Recent[bytes, float] = Recent(most)
+
+    def __len__(self) -> int:
+        """How many prefixes are being written now."""
+        return len(self._writing)
+
+    async def enter(
+        self, prefixes: Sequence[bytes], runtime: Runtime, *, lifetime: float, hold: float
+    ) -> "Writing":
+        """Wait while another call writes one of these prefixes, then write what is cold.
+
+        The caller has to `leave` what it gets, whatever happens to it.
+        """
+        place = runtime.place()
+        ends = runtime.tick() + hold
+        waited = False
+        while True:
+            bell: Bell | None = None
+            with self._guard:
+                now = runtime.tick()
+                cold = [one for one in prefixes if not self._is_warm(one, now, lifetime)]
+                written = [one for one in cold if (place, one) in self._writing]
+                if not written or now >= ends:
+                    mine = [(place, one) for one in cold if (place, one) not in self._writing]
+                    self._writing.update({name: [] for name in mine})
+                    return Writing(self, mine, runtime, waited=waited)
+                bell = runtime.bell()
+                self._writing[place, written[-1]].append(bell)
+            waited = True
+            await bell.heard(max(ends - now, 0.0))
+
+    def _is_warm(self, prefix: bytes, now: float, lifetime: float) -> bool:
+        written = self._warm.get(prefix)
+        return written is not None and now - written < lifetime
+
+    def _leave(self, names: Sequence[_Name], now: float, *, warm: bool) -> None:
+        with self._guard:
+            waiting = [bell for name in names for bell in self._writing.pop(name, ())]
+            if warm:
+                for _, prefix in names:
+                    self._warm.put(prefix, now)
+        for bell in waiting:
+            bell.ring()
+
+
+class Writing:
+    """One call's turn; `waited` says whether it had to wait for another one's."""
+
+    def __init__(
+        self, warming: Warming, names: Sequence[_Name], runtime: Runtime, *, waited: bool
+    ) -> None:
+        self._warming = warming
+        self._names = names
+        self._runtime = runtime
+        self.waited = waited
+
+    def leave(self, *, warm: bool) -> None:
+        """The answer has begun (`warm`), or will not: whoever waits goes on. Again is nothing."""
+        names, self._names = self._names, ()
+        if names:
+            self._warming._leave(names, self._runtime.tick(), warm=warm)

@@ -1,0 +1,1 @@
+"""The embedders: what turns texts into vectors."""

@@ -1,0 +1,201 @@
+"""The embedder that needs nobody: all-MiniLM-L6-v2 in 8 bits, run by ONNX Runtime in this process.
+
+The model comes with the `askonce-models` distribution; there is no key and no download. It is an
+English model. A text that it cannot read whole has no vector, because two such texts could get the
+same one:
+
+- a text of more than 254 tokens: the model was not trained for more, and a vector of the beginning
+  says nothing about the end. Beyond 5,000 characters nothing is even counted.
+- a text with a token `[UNK]`: a script or sign outside its vocabulary (Thai, emoji, many Han
+  characters), or a word of more than 100 letters. All of those look the same to it.
+- a text without any token, and one with half a character.
+"""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from weakref import WeakValueDictionary
+
+from askonce.core.errors import ConfigError, EmbedderError
+
+TOKENS = 254
+"""How many tokens a text may have, beside the two that the model adds to each."""
+CHARACTERS = 5_000
+"""The longest token of the vocabulary has 18 characters, so no longer text has so few tokens,
+unless it is made of blanks or of what the model cannot read."""
+
+_TOGETHER = 1_024
+"""Tokens that run through the model at once; more are not faster and take more memory."""
+_NEEDS = ("askonce_models", "numpy", "onnxruntime", "tokenizers")
+_UNKNOWN = "[UNK]"
+
+
+class LocalEmbedder:
+    """Vectors of 384 numbers from the model that ships with AskOnce.
+
+    Loaded on first use, or by `load`, which takes some tenths of a second and 90 MB. Any number of
+    threads may use it at once; each call computes in the caller's thread, with `threads` in all.
+    Raises `ConfigError` where the extra is not installed.
+    """
+
+    def __init__(self, *, guard: AbstractContextManager[Any], threads: int = 1) -> None:
+        for library in _NEEDS:
+            if importlib.util.find_spec(library) is None:
+                raise ConfigError(
+                    f"the local embedder needs {library}; run: pip install 'askonce[semantic]'"
+                )
+        import askonce_models
+
+        try:
+            self.name = askonce_models.fingerprint()
+        except askonce_models.DamagedModelError as error:
+            raise ConfigError(_damaged(error)) from error
+        self.dimensions = askonce_models.DIMENSIONS
+        self._guard = guard
+        self._threads = threads
+        self._model: _Model | None = None
+        self._closed = False
+
+    def load(self) -> "_Model":
+        """Read the model into memory unless it is there. Raises `EmbedderError`."""
+        model = self._model
+        if model is not None:
+            return model
+        with self._guard:
+            if self._closed:
+                raise EmbedderError("the local embedder was closed")
+            if self._model is None:
+                self._model = _opened(self._threads)
+            return self._model
+
+    async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
+        """A vector for each text; None for one that the model cannot read whole."""
+        model = self.load()
+        tokens = [model.tokens(text) for text in texts]
+        found: list[bytes | None] = [None] * len(texts)
+        for rows in _batches({row: len(ids) for row, ids in enumerate(tokens) if ids}):
+            vectors = model.vectors([tokens[row] for row in rows])
+            for row, vector in zip(rows, vectors, strict=True):
+                found[row] = vector
+        return found
+
+    def unread(self, text: str) -> list[str]:
+        """The pieces of a text that the model does not know; with any of them it has no vector."""
+        return self.load().unread(text)
+
+    async def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            self._model = None
+
+
+_models: WeakValueDictionary[int, "_Model"] = WeakValueDictionary()
+"""By threads: several caches of one process need the model in memory only once."""
+
+
+def _opened(threads: int) -> "_Model":
+    import askonce_models
+
+    try:
+        askonce_models.verify()
+    except askonce_models.DamagedModelError as error:
+        raise EmbedderError(_damaged(error)) from error
+    # Two that come at once may read it twice; the second one's stays.
+    model = _models.get(threads)
+    if model is None:
+        model = _models[threads] = _Model(threads)
+    return model
+
+
+class _Model:
+    """The tokenizer and the graph, in memory."""
+
+    def __init__(self, threads: int) -> None:
+        import askonce_models
+        import onnxruntime  # type: ignore[import-untyped]  # it has no types
+        from tokenizers import Tokenizer
+
+        self._errors: tuple[type[Exception], ...] = (*_errors_of(onnxruntime), OSError, ValueError)
+        try:
+            # Errors only: it warns of processors and graphics cards that it does not know.
+            onnxruntime.set_default_logger_severity(3)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+            self._session = onnxruntime.InferenceSession(
+                str(askonce_models.EMBEDDER), options, providers=["CPUExecutionProvider"]
+            )
+            self._tokenizer = Tokenizer.from_file(str(askonce_models.TOKENIZER))
+        except self._errors as error:
+            kind = type(error).__name__
+            raise EmbedderError(f"the local embedding model does not load: {kind}") from error
+        # A text that says "[SEP]" means these five characters, not the end of a text.
+        self._tokenizer.encode_special_tokens = True
+        self._unknown = self._tokenizer.token_to_id(_UNKNOWN)
+
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of a text; none where it cannot be read whole."""
+        if len(text) > CHARACTERS or not _is_text(text):
+            return []
+        # One by one: in a batch the library starts threads, which a fork does not survive.
+        ids: list[int] = self._tokenizer.encode(text).ids
+        if not 2 < len(ids) <= TOKENS + 2 or self._unknown in ids:
+            return []
+        return ids
+
+    def unread(self, text: str) -> list[str]:
+        text = text[:CHARACTERS]
+        if not _is_text(text):
+            return []
+        found = self._tokenizer.encode(text)
+        pairs = zip(found.ids, found.offsets, strict=True)
+        return [text[start:end] for token, (start, end) in pairs if token == self._unknown]
+
+    def vectors(self, tokens: Sequence[list[int]]) -> list[bytes]:
+        """The vectors of texts that run through the model together."""
+        import numpy as np
+
+        longest = max(map(len, tokens))
+        ids = np.zeros((len(tokens), longest), np.int64)
+        mask = np.zeros_like(ids)
+        for row, known in enumerate(tokens):
+            ids[row, : len(known)] = known
+            mask[row, : len(known)] = 1
+        try:
+            (found,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        except self._errors as error:
+            kind = type(error).__name__
+            raise EmbedderError(f"the local embedding model does not run: {kind}") from error
+        return [vector.astype("<f4").tobytes() for vector in found]
+
+
+def _batches(lengths: dict[int, int]) -> Iterator[list[int]]:
+    """Rows in batches of about the same length, so that little is padded."""
+    rows: list[int] = []
+    for row in sorted(lengths, key=lengths.__getitem__):
+        if rows and (len(rows) + 1) * lengths[row] > _TOGETHER:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _errors_of(onnxruntime: Any) -> tuple[type[Exception], ...]:
+    """Everything that ONNX Runtime raises; its errors have no common name."""
+    kinds = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
+    own = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*own, RuntimeError)
+
+
+def _damaged(error: Exception) -> str:
+    return f"{error}; run: pip install --force-reinstall askonce-models"

@@ -1,0 +1,86 @@
+"""Open an embedder by its address: `local`, `https://HOST/v1?model=NAME` and more.
+
+Importing this module imports no embedder; opening one imports that one.
+"""
+
+import importlib.util
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from askonce.core.errors import ConfigError
+from askonce.core.protocols import Embedder
+from askonce.stores.context import Ground
+
+ADDRESSES = (
+    "local",
+    "https://HOST/v1?model=NAME",
+    "sentence-transformers:NAME",
+    "fastembed:NAME",
+)
+_OPTIONS = {"model": str, "dimensions": int, "longest": int, "encoding": str}
+
+
+def open_embedder(address: str, ground: Ground, *, key: str | None = None) -> Embedder:
+    """Open the embedder that an address names; nothing is loaded or connected yet.
+
+    `key` is what an endpoint wants to see. An embedder that lives in this process blocks in either
+    flavor (see `is_local`). Raises `ConfigError` for an address that names no embedder, and where
+    the library behind it is not installed.
+    """
+    scheme, _, rest = address.partition(":")
+    if address == "local":
+        from askonce.semantic.embedders.local import LocalEmbedder
+
+        return LocalEmbedder(guard=ground.guard())
+    if scheme in ("sentence-transformers", "fastembed"):
+        from askonce.semantic.embedders.installed import (
+            FastembedEmbedder,
+            SentenceTransformersEmbedder,
+        )
+
+        if not rest:
+            raise ConfigError(f"{scheme}: needs a model's name; write {scheme}:NAME")
+        kind = FastembedEmbedder if scheme == "fastembed" else SentenceTransformersEmbedder
+        return kind(rest, guard=ground.guard())
+    if scheme in ("http", "https"):
+        return _endpoint(address, ground, key)
+    raise ConfigError(f"no embedder has this address; what works is {', '.join(ADDRESSES)}")
+
+
+def is_local(address: str) -> bool:
+    """Does the embedder live in this process, so that it blocks and one serves everybody?"""
+    return not address.startswith(("http://", "https://"))
+
+
+def is_installed(address: str) -> bool:
+    """Is there what an embedder of this process and an index in it need?"""
+    needs = _LOCAL if address == "local" else _INDEX
+    return all(importlib.util.find_spec(library) is not None for library in needs)
+
+
+_INDEX = ("numpy", "re2", "usearch")
+_LOCAL = (*_INDEX, "askonce_models", "onnxruntime", "tokenizers")
+
+
+def _endpoint(address: str, ground: Ground, key: str | None) -> Embedder:
+    from askonce.semantic.embedders.endpoint import EndpointEmbedder
+
+    options: dict[str, Any] = {}
+    try:
+        parts = urlsplit(address)
+        named = parse_qsl(parts.query, strict_parsing=True) if parts.query else []
+        for name, text in named:
+            options[name] = _OPTIONS[name](text)
+    except KeyError as error:
+        raise ConfigError(
+            f"an embeddings endpoint has no option {error}; there are {', '.join(_OPTIONS)}"
+        ) from None
+    except ValueError:
+        raise ConfigError(
+            "an embeddings endpoint's address looks like https://HOST/v1?model=NAME&dimensions=512"
+        ) from None
+    if not options.get("model"):
+        raise ConfigError("an embeddings endpoint needs a model; add ?model=NAME to its address")
+    return EndpointEmbedder(
+        parts._replace(query="", fragment="").geturl(), key=key, ground=ground, **options
+    )

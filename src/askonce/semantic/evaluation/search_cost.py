@@ -1,0 +1,53 @@
+"""What it costs to find the nearest entry: AskOnce's index, and the loop of tutorials."""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from statistics import median
+
+from askonce.core.models import Key
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.semantic.evaluation.plain import SearchCost
+from askonce.semantic.evaluation.text_vectors import Meanings
+from askonce.semantic.index.open_index import open_process_index
+
+MOST_ENTRIES = 5_000
+ASKED = 25
+_SCOPE = b"eval"
+_NEVER = 1e11  # seconds since the epoch
+
+
+def search_cost(
+    meanings: Meanings, entries: Sequence[int], questions: Sequence[int]
+) -> SearchCost | None:
+    """Both searches on the same entries and questions, given by their rows; medians.
+
+    None where no entry or no question has a vector.
+    """
+    known = [row for row in dict.fromkeys(entries) if meanings.vector(row) is not None]
+    known = known[:MOST_ENTRIES]
+    asked = [row for row in dict.fromkeys(questions) if meanings.vector(row) is not None]
+    asked = asked[:: max(1, len(asked) // ASKED)][:ASKED]
+    if not known or not asked:
+        return None
+    runtime = Blocking()
+    embedder = meanings.embedder
+    index = open_process_index(
+        embedder.name, embedder.dimensions, guard=runtime.guard(), clock=runtime.now
+    )
+    for row in known:
+        key = Key(namespace="eval", format="text", digest=sha256(row.to_bytes(8)).digest())
+        finish(index.add(_SCOPE, key, meanings.vector(row) or b"", _NEVER))
+    ours = _median_us(
+        lambda row: finish(index.nearest(_SCOPE, meanings.vector(row) or b"", 1)), asked, runtime
+    )
+    scan = _median_us(lambda row: meanings.matrix.scan(row, known), asked, runtime)
+    return SearchCost(len(known), ours, scan)
+
+
+def _median_us(search: Callable[[int], object], rows: Sequence[int], runtime: Blocking) -> float:
+    times = []
+    for row in rows:
+        began = runtime.tick()
+        search(row)
+        times.append(runtime.tick() - began)
+    return max(median(times) * 1e6, 1e-3)

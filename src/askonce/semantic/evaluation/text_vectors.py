@@ -1,0 +1,93 @@
+"""What texts mean, each computed once: a vector of the embedder, and what the guards read."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+from askonce.core.errors import EmbedderError
+from askonce.core.protocols import Embedder
+from askonce.core.runtime.threads import Blocking, finish
+from askonce.semantic.embedders.open_embedder import is_local, open_embedder
+from askonce.semantic.guards import Text, prepare
+from askonce.semantic.index.matrix import Matrix
+from askonce.stores.context import Ground
+
+_TOGETHER = 256  # texts of one call
+_PATIENCE_S = 60.0  # for one call of an endpoint: nobody waits for an answer here
+
+
+class Meanings:
+    """Texts with their rows in a matrix of vectors; a text that comes again has the same row."""
+
+    def __init__(self, embedder: Embedder, *, workers: int = 1) -> None:
+        self.embedder = embedder
+        self._workers = workers
+        self._rows: dict[str, int] = {}
+        self._vectors: list[bytes | None] = []
+        self._read: dict[str, Text] = {}
+
+    @classmethod
+    def of(cls, address: str) -> "Meanings":
+        """With the embedder of an address. Raises `ConfigError` where that is none."""
+        runtime = Blocking()
+        ground = Ground(
+            runtime.guard, runtime.now, runtime.place, deadline=_PATIENCE_S, tick=runtime.tick
+        )
+        embedder = open_embedder(address, ground, key=os.environ.get("OPENAI_API_KEY"))
+        # In this process a call computes in its own thread, one on each core.
+        return cls(embedder, workers=(os.cpu_count() or 1) if is_local(address) else 1)
+
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """The texts that have no row yet, each once."""
+        return [text for text in dict.fromkeys(texts) if text not in self._rows]
+
+    def take(self, texts: Iterable[str], vectors: Iterable[bytes | None]) -> None:
+        """Give texts their rows. Their vectors are of this embedder."""
+        for text, vector in zip(texts, vectors, strict=True):
+            self._rows[text] = len(self._vectors)
+            self._vectors.append(vector)
+        self.__dict__.pop("matrix", None)
+
+    def embed(self, texts: Iterable[str], tell: Callable[[int], None]) -> None:
+        """Embed what is missing, and tell how many are done. Raises `EmbedderError`."""
+        # Texts of about the same length go together, so that little is padded.
+        wanted = sorted(self.missing(texts), key=len)
+        parts = [wanted[at : at + _TOGETHER] for at in range(0, len(wanted), _TOGETHER)]
+        done = 0
+        with ThreadPoolExecutor(self._workers) as pool:
+            try:
+                for part, vectors in zip(parts, pool.map(self._vectors_of, parts), strict=True):
+                    self.take(part, vectors)
+                    done += len(part)
+                    tell(done)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _vectors_of(self, texts: Sequence[str]) -> list[bytes | None]:
+        vectors = finish(self.embedder.embed(texts))
+        if len(vectors) != len(texts):
+            raise EmbedderError("the embedder answered with another number of vectors")
+        return vectors
+
+    def row(self, text: str) -> int:
+        """The row of a text that was embedded."""
+        return self._rows[text]
+
+    def vector(self, row: int) -> bytes | None:
+        return self._vectors[row]
+
+    def read(self, text: str) -> Text:
+        """What the guards read of a text."""
+        found = self._read.get(text)
+        if found is None:
+            found = self._read[text] = prepare(text)
+        return found
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        return Matrix(self._vectors, self.embedder.dimensions)
+
+    def close(self) -> None:
+        finish(self.embedder.close())

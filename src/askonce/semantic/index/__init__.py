@@ -1,0 +1,1 @@
+"""The index of vectors in this process; shared indexes are in `stores`."""

@@ -1,0 +1,38 @@
+"""What a store needs of the process that opens it, and of what is installed there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple
+
+from askonce.core.errors import ConfigError
+
+DEADLINE = 0.25
+"""Seconds that one call of a store over the network may take."""
+
+
+class Ground(NamedTuple):
+    """What a store needs of the process that opens it.
+
+    `guard` makes a lock, `clock` tells seconds since the Unix epoch, `place` the event loop of a
+    suspending caller (None in a thread). `deadline` is how many seconds one call may take, by
+    `tick`, a clock that never jumps; while that stands still, each of its waits may take so long.
+    """
+
+    guard: Callable[[], AbstractContextManager[Any]]
+    clock: Callable[[], float]
+    place: Callable[[], object] = lambda: None
+    suspending: bool = False
+    deadline: float = DEADLINE
+    tick: Callable[[], float] = lambda: 0.0
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Around imports of what only an extra brings. Raises `ConfigError` where it is missing."""
+    try:
+        yield
+    except ImportError as error:
+        library = (error.name or extra).partition(".")[0]
+        raise ConfigError(
+            f"this address needs {library}; run: pip install 'askonce[{extra}]'"
+        ) from None

@@ -1,0 +1,178 @@
+"""The tables of a PostgreSQL store, and how they come to be.
+
+    meta      one row: format version, the epoch of tags never bumped, pepper, generation
+    counter   one row: the last number given out; its row lock puts all changes in one order
+    epochs    the tags that were bumped, and the number of that change
+    changes   the log of bumps and removals, the newest ten thousand and more
+    entries   sealed envelopes, and what must be known of them without opening them
+    leases    who may ask, until when; kept a while after, for its fence
+    tallies   counters
+
+Every change takes the next number, and numbers follow the server's clock in microseconds. So
+they grow past every number of a schema that was dropped, a backup that was restored or a replica
+that took over while it lagged behind: an epoch is never given out twice, and a mark in the log
+means one change only. Entries and leases are UNLOGGED: PostgreSQL may lose them in a crash, and
+writing them costs no write-ahead log. What decides whether an entry is valid is logged.
+
+Text is kept as UTF-8 in `bytea`, because PostgreSQL's text cannot hold NUL.
+"""
+
+# ruff: noqa: S608  (statements are made of texts of our own; values are always parameters)
+
+from askonce.core.errors import StoreError
+from askonce.core.models import Key
+from askonce.stores.postgres.address import Address
+from askonce.stores.postgres.session import PostgresError, Session
+
+_NO_TABLE, _NO_SCHEMA, _NOT_ALLOWED = "42P01", "3F000", "42501"
+_MIGRATING = 0x41736B4F6E6365  # "AskOnce": the advisory lock of those who migrate
+_PATIENCE = "60s"
+
+_VERSION = "SELECT version FROM {schema}.meta"
+
+_FIRST = """
+CREATE TABLE {schema}.meta (
+    version integer NOT NULL,
+    base bigint NOT NULL,
+    pepper bytea NOT NULL,
+    generation text NOT NULL
+);
+INSERT INTO {schema}.meta VALUES (
+    0,
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+    sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+        || uuid_send(gen_random_uuid())),
+    encode(uuid_send(gen_random_uuid()), 'hex')
+);
+CREATE TABLE {schema}.counter (last bigint NOT NULL);
+INSERT INTO {schema}.counter SELECT base FROM {schema}.meta;
+CREATE TABLE {schema}.epochs (tag bytea PRIMARY KEY, epoch bigint NOT NULL);
+CREATE TABLE {schema}.changes (
+    number bigint PRIMARY KEY,
+    what bytea NOT NULL,
+    made timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+INSERT INTO {schema}.changes SELECT base, '{}' FROM {schema}.meta;
+CREATE UNLOGGED TABLE {schema}.entries (
+    namespace bytea NOT NULL,
+    format bytea NOT NULL,
+    digest bytea NOT NULL,
+    created double precision NOT NULL,
+    expires double precision NOT NULL,
+    usable_until double precision NOT NULL,
+    size integer NOT NULL,
+    tags bytea[] NOT NULL,
+    epochs bigint[] NOT NULL,
+    blob bytea NOT NULL,
+    PRIMARY KEY (namespace, format, digest)
+);
+ALTER TABLE {schema}.entries ALTER blob SET STORAGE EXTERNAL; -- it is compressed already
+CREATE INDEX entries_usable_until ON {schema}.entries (usable_until);
+CREATE TABLE {schema}.tallies (name bytea PRIMARY KEY, value bigint NOT NULL);
+CREATE SEQUENCE {schema}.fences;
+CREATE UNLOGGED TABLE {schema}.leases (
+    namespace bytea NOT NULL,
+    format bytea NOT NULL,
+    digest bytea NOT NULL,
+    fence bigint NOT NULL,
+    until timestamptz NOT NULL,
+    PRIMARY KEY (namespace, format, digest)
+);
+CREATE FUNCTION {schema}.lease_lock(fence bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $lock$
+    SELECT hashtextextended('{schema} lease ' || fence, 0)
+$lock$;
+"""
+
+STEPS: tuple[str, ...] = (_FIRST,)
+"""What makes format 1 of nothing, 2 of 1, and so on. A step that was released never changes."""
+
+
+def raw(text: str) -> bytes:
+    """The text as a column holds it."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # From None: the codec's message quotes the text.
+        raise StoreError("a name holds text that is not valid Unicode") from None
+
+
+def columns(key: Key) -> tuple[bytes, bytes, bytes]:
+    """The key as the columns namespace, format and digest."""
+    return raw(key.namespace), raw(key.format), key.digest
+
+
+async def version_of(session: Session, address: Address) -> int:
+    """The format of the tables that are there; 0 where there are none."""
+    try:
+        rows = await session.rows(address.statement(_VERSION))
+    except PostgresError as error:
+        if error.sqlstate in (_NO_TABLE, _NO_SCHEMA):
+            return 0
+        if error.sqlstate == _NOT_ALLOWED:
+            raise StoreError(
+                f"the PostgreSQL role may not read schema {address.schema}: GRANT it USAGE there,"
+                " and SELECT, INSERT, UPDATE, DELETE on all tables and USAGE on all sequences"
+            ) from None
+        raise
+    if not rows:
+        raise StoreError(f"schema {address.schema} holds other tables than AskOnce's")
+    version: int = rows[0][0]
+    return version
+
+
+async def ensure(session: Session, address: Address) -> tuple[int, int]:
+    """Make or renew the tables, if need be; the format that was found, and the present one.
+
+    Safe for any number of processes at once. One message does it all: once the server has it,
+    the tables come to be even if this end loses its patience.
+    """
+    found = await version_of(session, address)
+    version = found
+    if found < len(STEPS):
+        try:
+            await session.script(_script(address))
+        except PostgresError as error:
+            if error.sqlstate == _NOT_ALLOWED:
+                raise StoreError(
+                    f"the PostgreSQL role may not make schema {address.schema}: run `askonce"
+                    " migrate` as a role that has CREATE on the database, or GRANT it"
+                ) from None
+            raise
+        version = await version_of(session, address)
+    if version > len(STEPS):
+        raise StoreError(
+            f"the tables in schema {address.schema} have format {version}; this AskOnce"
+            f" knows formats up to {len(STEPS)}: upgrade it"
+        )
+    return found, version
+
+
+def _script(address: Address) -> str:
+    steps = "".join(
+        f"IF found < {number} THEN {step} UPDATE {{schema}}.meta SET version = {number}; END IF;"
+        for number, step in enumerate(STEPS, 1)
+    )
+    return address.statement(_FRAME.replace("{steps}", steps))
+
+
+# Under the lock whoever came second finds that there is nothing left to do.
+_FRAME = f"""
+BEGIN;
+SET LOCAL statement_timeout = '{_PATIENCE}';
+DO $migration$
+DECLARE
+    found integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock({_MIGRATING});
+    IF to_regnamespace('{{schema}}') IS NULL THEN
+        CREATE SCHEMA {{schema}};
+    END IF;
+    IF to_regclass('{{schema}}.meta') IS NOT NULL THEN
+        SELECT version INTO found FROM {{schema}}.meta;
+    END IF;
+    {{steps}}
+END
+$migration$;
+COMMIT
+"""

@@ -1,0 +1,299 @@
+"""The Redis store shares entries between machines: one server, a sentinel's or a cluster's.
+
+A hit is one round trip. An entry's tags are checked against the epochs that this process knows,
+and `seq`, which comes along with the entry in one MGET, says whether those are still the latest.
+Only when they are not, or a tag is new here, are the epochs read. In a cluster, entries and books
+may live on different servers, so a hit with tags is two trips there.
+
+Redis may lose anything at any time: by eviction, a flush, a restart from an old snapshot, a
+failover to a replica that was behind. Whatever is lost, `redis_scripts` keeps the promise that an
+entry which was invalidated by a tag stays so. `redis_names` lists the keys.
+
+Works with Redis from 6.2 and with Valkey. A Redis user needs the keys `PREFIX:*` and the commands
+`+@read +@write +@scripting +@connection +time +info`, in a cluster also `+cluster|slots`. Redis
+6.2 counts `+select +wait +asking` apart from those.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from askonce.core.errors import EntryDamaged, StoreError
+from askonce.core.models import Damage, Entry, Key, Lease, News, Selection
+from askonce.stores.base import PlainStore
+from askonce.stores.context import Ground
+from askonce.stores.counters import is_apart
+from askonce.stores.envelope import seal, unseal
+from askonce.stores.redis.address import RedisAddress, Server, parse_address
+from askonce.stores.redis.batched_reads import Lanes
+from askonce.stores.redis.calls import Call, Caller, command, script
+from askonce.stores.redis.connections import Node, pack
+from askonce.stores.redis.epoch_index import Books, encoded
+from askonce.stores.redis.names import Names
+from askonce.stores.redis.routes import Command, route_to, sure
+from askonce.stores.redis.scripts import ADD, LEASE, RELEASE, RENEW, WRITE
+
+_SCANNED = 256
+_AT_ONCE = 64
+_BULK_BYTES = 1 << 20
+_LONGEST_SECONDS = 1e12
+
+
+def open_redis(url: str, ground: Ground) -> "RedisStore":
+    """The store at a Redis address. Raises `ConfigError` for an address that is not right."""
+    return RedisStore(parse_address(url), ground)
+
+
+class RedisStore(PlainStore):
+    """A `Store` in Redis. `damaged` counts entries that failed their own check when read."""
+
+    tells = True
+
+    def __init__(self, address: RedisAddress, ground: Ground) -> None:
+        self.damaged = 0
+        self._clock = ground.clock
+        self._names = names = Names(address.prefix)
+
+        def make(server: Server, address: RedisAddress) -> Node:
+            return Node(server, address, ground, lambda: self._books.greeting())
+
+        self._route = route_to(address, make, names.home)
+        self._caller = Caller(self._route)
+        self._books = Books(names, self._caller)
+        self._lanes: Lanes | None = None
+        if ground.suspending and not self._route.spread:
+            self._lanes = Lanes(self._read_all, ground.place)
+
+    # Entries
+
+    async def read(self, key: Key) -> Entry | None:
+        name = self._names.entry(key)
+        if self._route.spread:
+            packed, label = pack(b"GET", name), None
+            blob = await self._route.one(Command(name, packed), repeatable=True)
+        elif self._lanes is not None:
+            blob, label = await self._lanes.read(name)
+        else:
+            (blob,), label = await self._read_all([name])
+        if blob is None:
+            return None
+        entry = self._unsealed(sure(blob), key)
+        if entry is None or (entry.tags and not await self._books.holds(entry.tags, label)):
+            return None
+        return entry
+
+    async def _read_all(self, names: Sequence[bytes]) -> tuple[list[Any], Any]:
+        """Values of names on one server, and the number of the latest change."""
+        packed = pack(b"MGET", *names, self._names.seq)
+        command = Command(names[0], packed)
+        *values, label = sure(await self._route.one(command, repeatable=True))
+        return values, label
+
+    async def write(self, entry: Entry, *, fence: int = 0) -> bool:
+        return await self._write([entry], fence) == 1
+
+    async def write_all(self, entries: Sequence[Entry]) -> int:
+        return sum([await self._write(bundle, 0) for bundle in _bundles(entries)])
+
+    async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
+        removed = 0
+        async for names in self._pages(selection):
+            if selection.expired_before is not None:
+                found = await self._entries(names, selection)
+                names = [self._names.entry(entry.key) for entry in found]
+            removed += await self._unlink(names)
+        # Told last: who hears of it must not find the entries here any more.
+        if not quiet:
+            await self._books.tell_removed(selection)
+        return removed
+
+    async def scan(self, selection: Selection) -> AsyncIterator[Entry]:
+        async for names in self._pages(selection):
+            for entry in await self._books.valid(await self._entries(names, selection)):
+                yield entry
+
+    # Epochs and news
+
+    async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
+        return await (self._books.bump(tags) if bump else self._books.epochs(tags))
+
+    async def learn(self, epochs: Mapping[str, int]) -> None:
+        await self._books.learn(epochs)
+
+    async def news(self, since: str | None, patience: float) -> News:
+        return await self._books.news(since, patience)
+
+    # Leases
+
+    async def lease(self, key: Key, seconds: float) -> Lease | None:
+        call = script(LEASE, [self._names.lease(key)], round(seconds * 1000))
+        fence = await self._caller.one(call)
+        return None if fence is None else Lease(key, int(fence))
+
+    async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+        ms = round(seconds * 1000)
+        names = [(self._names.lease(lease.key), lease.fence) for lease in leases]
+        await self._caller.many([script(RENEW, [name], ms, fence) for name, fence in names])
+
+    async def release(self, lease: Lease) -> None:
+        await self._caller.one(script(RELEASE, [self._names.lease(lease.key)], lease.fence))
+
+    # The rest
+
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        names = [self._names.tallies, self._names.ledger]
+        asked = 1 + is_apart(under)
+        if add:
+            words: list[tuple[bytes | str | int, ...]] = [
+                (1 + is_apart(word), encoded(word), count) for word, count in add.items()
+            ]
+            flat = await self._caller.one(script(ADD, names, asked, *chain.from_iterable(words)))
+            found = dict(zip(flat[::2], flat[1::2], strict=True))
+        else:
+            found = await self._caller.one(command(b"HGETALL", names[asked - 1]))
+        start = encoded(under)
+        return {word.decode(): int(n) for word, n in found.items() if word.startswith(start)}
+
+    async def check(self, *, fix: bool = False) -> list[Damage]:
+        damages: list[Damage] = []
+        async for names in self._pages(Selection()):
+            values = zip(names, await self._caller.values(names), strict=True)
+            faults = {name: fault for name, value in values if (fault := self._fault(name, value))}
+            damages += [Damage(fault, f"Redis key {name!r}") for name, fault in faults.items()]
+            if fix:
+                await self._unlink(list(faults))
+        return damages
+
+    async def scrub(self) -> int:
+        removed = 0
+        async for names in self._pages(Selection()):
+            readable = await self._books.valid(await self._entries(names, Selection()))
+            kept = {self._names.entry(entry.key) for entry in readable}
+            removed += await self._unlink([name for name in names if name not in kept])
+        return removed
+
+    async def pepper(self) -> bytes:
+        name = self._names.pepper
+        make = command(b"SET", name, os.urandom(32), b"NX")
+        _, pepper = await self._caller.many([make, command(b"GET", name)])
+        if not isinstance(pepper, bytes) or len(pepper) != 32:
+            raise StoreError("Redis does not keep the pepper")
+        return pepper
+
+    async def adopt(self, pepper: bytes) -> bool:
+        if len(pepper) != 32:
+            return False
+        if await self.pepper() != pepper:
+            async for names in self._pages(Selection()):
+                if names:
+                    return False
+            await self._caller.one(command(b"SET", self._names.pepper, pepper))
+        return True
+
+    async def close(self) -> None:
+        await self._route.close()
+
+    # What is read
+
+    def _unsealed(self, blob: bytes, key: Key) -> Entry | None:
+        try:
+            return unseal(blob, key)
+        except EntryDamaged:
+            self.damaged += 1
+            return None
+
+    def _fault(self, name: bytes, value: object) -> str | None:
+        """What is wrong with what is kept under an entry's name; nothing if it went meanwhile."""
+        key = self._names.key(name)
+        if value is None:
+            return None
+        if key is None:
+            return "the name is no key's"
+        if not isinstance(value, bytes):
+            return "the stored value is not bytes"
+        try:
+            unseal(value, key)
+        except EntryDamaged as error:
+            return str(error)
+        return None
+
+    async def _entries(self, names: Sequence[bytes], selection: Selection) -> list[Entry]:
+        """The whole entries of these names that the selection names, their tags not looked at."""
+        entries = []
+        for name, value in zip(names, await self._caller.values(names), strict=True):
+            key = self._names.key(name)
+            if key is None or not isinstance(value, bytes):
+                continue
+            entry = self._unsealed(value, key)
+            before = selection.expired_before
+            if entry is not None and (before is None or entry.expires < before):
+                entries.append(entry)
+        return entries
+
+    async def _pages(self, selection: Selection) -> AsyncIterator[list[bytes]]:
+        """Names of entries, a few at a time: those of the selection, but for its time."""
+        if selection.keys is not None:
+            keys = dict.fromkeys(selection.keys)
+            only = selection.namespace
+            names = [self._names.entry(key) for key in keys if only in (None, key.namespace)]
+            for start in range(0, len(names), _AT_ONCE):
+                yield names[start : start + _AT_ONCE]
+            return
+        pattern = self._names.pattern(selection.namespace)
+        for node in await self._route.masters():
+            cursor = b"0"
+            while True:
+                scan = pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCANNED)
+                (reply,) = await node.exchange((scan,), repeatable=True)
+                cursor, names = sure(reply)
+                for start in range(0, len(names), _AT_ONCE):
+                    yield names[start : start + _AT_ONCE]
+                if cursor == b"0":
+                    break
+
+    # What is written
+
+    async def _write(self, entries: Sequence[Entry], fence: int) -> int:
+        if not self._route.spread:
+            calls = [self._writing(entry, fence, entry.tags) for entry in entries]
+            return sum(map(bool, await self._caller.many(calls)))
+        # In a cluster entries and epochs live apart, so nothing holds for both at once. Readers
+        # compare the epochs anyway; the second look takes away what none of them could use.
+        entries = await self._books.valid(entries)
+        replies = await self._caller.many([self._writing(entry, fence, ()) for entry in entries])
+        stored = [entry for entry, reply in zip(entries, replies, strict=True) if reply]
+        lasting = await self._books.valid(stored)
+        if len(lasting) < len(stored):
+            late = {entry.key for entry in stored} - {entry.key for entry in lasting}
+            await self._unlink([self._names.entry(key) for key in late])
+        return len(lasting)
+
+    def _writing(self, entry: Entry, fence: int, tags: tuple[tuple[str, int], ...]) -> Call:
+        blob = seal(entry)
+        name = self._names.entry(entry.key)
+        life = max(entry.expires, entry.stale_until) - self._clock()
+        life_ms = max(1, round(min(life, _LONGEST_SECONDS) * 1000))
+        if not tags and not fence:
+            return command(b"SET", name, blob, b"PX", life_ms)
+        keys = [name, self._names.lease(entry.key), *([self._names.epochs] if tags else [])]
+        words = [word for tag, epoch in tags for word in (encoded(tag), epoch)]
+        return script(WRITE, keys, blob, life_ms, fence, *words)
+
+    async def _unlink(self, names: Sequence[bytes]) -> int:
+        calls = [command(b"UNLINK", name) for name in names]
+        return sum(await self._caller.many(calls, lasting=True))
+
+
+def _bundles(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """The entries in parts that one pipeline takes at a time."""
+    bundle: list[Entry] = []
+    size = 0
+    for entry in entries:
+        bundle.append(entry)
+        size += len(entry.body)
+        if len(bundle) == _AT_ONCE or size > _BULK_BYTES:
+            yield bundle
+            bundle, size = [], 0
+    if bundle:
+        yield bundle

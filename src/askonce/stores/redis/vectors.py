@@ -1,0 +1,233 @@
+"""An index of vectors that machines share: the vector sets of Redis 8, one for each scope.
+
+    PREFIX:{~v/EMBEDDER/SCOPE}:v   the vector set; an element is a printed key, and has its expiry
+    PREFIX:{~v/EMBEDDER/SCOPE}:x   a sorted set of the same elements by expiry
+    PREFIX:{~v/EMBEDDER/SCOPE}:a   a sorted set of the same elements, the oldest first
+    PREFIX:{~v/EMBEDDER/SCOPE}:n   how many were ever added
+
+EMBEDDER is a digest of the embedder's name and dimensions, SCOPE one of the scope. So embedders
+are kept apart, and in a cluster a scope lives in one slot. A set goes away with the last of its
+elements to expire, whoever forgot it.
+
+The expiry stands beside the vector, so that a search asks for what lives and needs one round trip.
+What has expired is swept by those who add, a few elements at a time.
+"""
+
+import hashlib
+import struct
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Literal
+
+from redis.exceptions import ResponseError
+
+from askonce.core.errors import ConfigError, StoreError
+from askonce.core.models import Key, Near
+from askonce.stores.context import Ground
+from askonce.stores.redis.address import RedisAddress, Server, parse_address
+from askonce.stores.redis.calls import Call, Caller, command, script
+from askonce.stores.redis.connections import Node, pack
+from askonce.stores.redis.routes import Command, route_to, sure
+from askonce.stores.redis.scripts import Script
+from askonce.stores.vector_keys import element_of, key_of
+
+Precision = Literal["Q8", "NOQUANT", "BIN"]
+
+_PING = pack("PING")
+_SCANNED = 256
+_AT_ONCE = 64
+_BREADTH_OF_ADD = 200
+_BREADTH_OF_SEARCH = 250
+_LONGEST_SECONDS = 1e12
+_LONGEST_LIFE_MS = 10**14
+_SWEPT = 32
+
+# After VADD. KEYS: vectors, expiry, age, number. ARGV: element, expires, now, the most elements.
+_BOOK = Script(f"""
+local function forget(elements)
+    for _, element in ipairs(elements) do
+        redis.call('VREM', KEYS[1], element)
+        redis.call('ZREM', KEYS[2], element)
+        redis.call('ZREM', KEYS[3], element)
+    end
+end
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), ARGV[1])
+forget(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[3], 'LIMIT', 0, {_SWEPT}))
+local most = tonumber(ARGV[4])
+local over = redis.call('ZCARD', KEYS[3]) - most
+if most > 0 and over > 0 then
+    forget(redis.call('ZRANGE', KEYS[3], 0, over - 1))
+end
+local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+if last then
+    local left = math.ceil((tonumber(last) - tonumber(ARGV[3])) * 1000)
+    left = string.format('%.0f', math.min(math.max(left, 1), {_LONGEST_LIFE_MS}))
+    for _, name in ipairs(KEYS) do redis.call('PEXPIRE', name, left) end
+end
+return 1
+""")
+
+# KEYS: vectors, expiry, age, number. ARGV: elements.
+_FORGET = Script("""
+for _, element in ipairs(ARGV) do
+    redis.call('VREM', KEYS[1], element)
+    redis.call('ZREM', KEYS[2], element)
+    redis.call('ZREM', KEYS[3], element)
+end
+return 1
+""")
+
+
+def open_redis_vectors(
+    url: str,
+    ground: Ground,
+    *,
+    embedder: str,
+    dimensions: int,
+    max_entries: int | None = None,
+    precision: Precision = "Q8",
+) -> "RedisVectors":
+    """The index at a Redis address, of one embedder's vectors; nothing is connected yet.
+
+    `max_entries` bounds each scope. Raises `ConfigError` for an address that is not right.
+    """
+    return RedisVectors(
+        parse_address(url),
+        ground,
+        embedder=embedder,
+        dimensions=dimensions,
+        max_entries=max_entries,
+        precision=precision,
+    )
+
+
+class RedisVectors:
+    """A `VectorIndex` in Redis 8: on one server, a sentinel's or a cluster's."""
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        ground: Ground,
+        *,
+        embedder: str,
+        dimensions: int,
+        max_entries: int | None,
+        precision: Precision,
+    ) -> None:
+        self.embedder = embedder
+        self.dimensions = dimensions
+        self._clock = ground.clock
+        self._most = max_entries or 0
+        self._precision = precision
+        which = _digest(b"%d/%s" % (dimensions, embedder.encode(errors="surrogatepass")))
+        self._start = f"{address.prefix}:{{~v/{which}/"
+
+        def make(server: Server, address: RedisAddress) -> Node:
+            return Node(server, address, ground, lambda: _PING)
+
+        self._route = route_to(address, make, self._start.encode())
+        self._caller = Caller(self._route)
+
+    async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
+        self._check(vector)
+        names = self._names(scope)
+        element, until = element_of(key), max(min(expires, _LONGEST_SECONDS), -_LONGEST_SECONDS)
+        how = ("CAS", self._precision, "EF", _BREADTH_OF_ADD, "SETATTR", f'{{"x":{until!r}}}')
+        added = command(b"VADD", names[0], b"FP32", vector, element, *how)
+        booked = script(_BOOK, names, element, repr(until), repr(self._clock()), self._most)
+        await self._all([added, booked])
+
+    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[Near]:
+        self._check(vector)
+        if limit < 1:
+            return []
+        lives = f".x > {self._clock()!r}"
+        words = (b"WITHSCORES", b"COUNT", limit, b"EF", max(_BREADTH_OF_SEARCH, limit))
+        name = self._names(scope)[0]
+        search = pack(b"VSIM", name, b"FP32", vector, *words, b"FILTER", lives)
+        reply = _understood(await self._route.one(Command(name, search), repeatable=True))
+        found = []
+        for element, score in _pairs(reply):
+            key = key_of(element)
+            if key is not None:
+                # Redis tells (1 + cosine) / 2.
+                found.append(Near(key, max(-1.0, min(1.0, 2 * float(score) - 1))))
+        return sorted(found, key=lambda near: -near.similarity)
+
+    async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
+        elements = [element_of(key) for key in keys]
+        names = self._names(scope)
+        parts = range(0, len(elements), _AT_ONCE)
+        calls = [script(_FORGET, names, *elements[at : at + _AT_ONCE]) for at in parts]
+        await self._all(calls)
+
+    async def size(self, scope: bytes | None = None) -> int:
+        now = repr(self._clock())
+        if scope is not None:
+            counted = command(b"ZCOUNT", self._names(scope)[1], f"({now}", b"+inf")
+            return int(await self._caller.one(counted))
+        total = 0
+        async for names in self._pages("x"):
+            calls = [command(b"ZCOUNT", name, f"({now}", b"+inf") for name in names]
+            total += sum(await self._caller.many(calls))
+        return total
+
+    async def clear(self) -> None:
+        """Forget everything of this embedder."""
+        for letter in "vxan":
+            async for names in self._pages(letter):
+                await self._caller.many([command(b"UNLINK", name) for name in names])
+
+    async def close(self) -> None:
+        await self._route.close()
+
+    def _names(self, scope: bytes) -> list[bytes]:
+        start = f"{self._start}{_digest(scope)}}}:"
+        return [f"{start}{letter}".encode() for letter in "vxan"]
+
+    def _check(self, vector: bytes) -> None:
+        if len(vector) != 4 * self.dimensions:
+            raise StoreError(f"the vector does not have {self.dimensions} dimensions")
+        floats = struct.unpack(f"<{self.dimensions}f", vector)
+        if not 0 < sum(one * one for one in floats) < float("inf"):
+            raise StoreError("the vector has no direction")
+
+    async def _all(self, calls: list[Call]) -> None:
+        commands = [Command(call.name, call.packed) for call in calls]
+        replies = await self._route.many(commands) if commands else []
+        for call, reply in zip(calls, replies, strict=True):
+            if call.spelled is not None and str(reply).startswith("No matching script"):
+                await self._caller.one(call)
+            else:
+                _understood(reply)
+
+    async def _pages(self, letter: str) -> AsyncIterator[list[bytes]]:
+        """The names of this embedder's keys, a few at a time; some perhaps twice."""
+        pattern = f"{self._start}*}}:{letter}".encode()
+        for node in await self._route.masters():
+            cursor = b"0"
+            while True:
+                scan = pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCANNED)
+                (reply,) = await node.exchange((scan,), repeatable=True)
+                cursor, names = sure(reply)
+                if names:
+                    yield names
+                if cursor == b"0":
+                    break
+
+
+def _understood(reply: Any) -> Any:
+    """A reply that is no refusal. Raises `ConfigError` where the server has no vector sets."""
+    if isinstance(reply, ResponseError) and "unknown command" in str(reply).lower():
+        raise ConfigError("this Redis has no vector sets; an index in Redis needs Redis 8 or later")
+    return sure(reply)
+
+
+def _pairs(reply: Any) -> Iterable[tuple[bytes, Any]]:
+    if isinstance(reply, dict):
+        return reply.items()
+    return zip(reply[::2], reply[1::2], strict=True)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,0 +1,56 @@
+"""The leases of a SQLite store: who may ask which question, and who comes too late with its answer.
+
+A fence is a number of the file's one sequence, so a later lease always has a higher one. A lease
+that ended is remembered for a minute, for the answers that are still on their way. All functions
+run inside the caller's transaction; `now` is seconds since the Unix epoch.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+from askonce.core.models import Key, Lease
+from askonce.stores.sqlite.changes import next_number
+from askonce.stores.sqlite.schema import integer
+
+_REMEMBERED = 60.0
+
+_IS_HELD = """
+    SELECT 1 FROM leases WHERE namespace = ? AND format = ? AND digest = ? AND until > ?"""
+_RENEW = """
+    UPDATE leases SET until = ?
+    WHERE namespace = ? AND format = ? AND digest = ? AND fence = ? AND until > ?"""
+_RELEASE = """
+    UPDATE leases SET until = min(until, ?)
+    WHERE namespace = ? AND format = ? AND digest = ? AND fence = ?"""
+_FENCE = "SELECT fence FROM leases WHERE namespace = ? AND format = ? AND digest = ?"
+
+
+def is_held(db: sqlite3.Connection, key: Key, now: float) -> bool:
+    return db.execute(_IS_HELD, (*key, now)).fetchone() is not None
+
+
+def take(db: sqlite3.Connection, key: Key, now: float, seconds: float) -> Lease | None:
+    """A new lease, unless somebody has one."""
+    if is_held(db, key, now):
+        return None
+    db.execute("DELETE FROM leases WHERE until < ?", (now - _REMEMBERED,))
+    lease = Lease(key, next_number(db))
+    row = (*key, lease.fence, now + seconds)
+    db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", row)
+    return lease
+
+
+def renew(db: sqlite3.Connection, held: Iterable[Lease], now: float, seconds: float) -> None:
+    """Prolong the leases that did not end meanwhile."""
+    until = now + seconds
+    db.executemany(_RENEW, [(until, *lease.key, lease.fence, now) for lease in held])
+
+
+def release(db: sqlite3.Connection, lease: Lease, now: float) -> None:
+    db.execute(_RELEASE, (now, *lease.key, lease.fence))
+
+
+def is_late(db: sqlite3.Connection, key: Key, fence: int) -> bool:
+    """Was a later lease given out for the key?"""
+    row = db.execute(_FENCE, key).fetchone()
+    return row is not None and integer(row[0]) > fence

@@ -1,0 +1,274 @@
+"""The ledger through the whole story: what is counted for which call, on every engine."""
+
+import asyncio
+import contextlib
+import multiprocessing
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from askonce.core.errors import ConfigError, StoreError
+from askonce.core.models import Usage
+from askonce.core.runtime.threads import finish
+from askonce.ledger.daily import BOOK
+from askonce.ledger.savings import Part, Savings
+from askonce.ledger.settings import Bookkeeping
+from askonce.library.cache import AsyncCache, Cache
+from tests.fixtures.common_store import CommonStore
+from tests.fixtures.engines import ENGINES, Engines
+from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
+
+DAY = 86_400.0
+USAGE = {
+    "prompt_tokens": 1_000,
+    "completion_tokens": 100,
+    "prompt_tokens_details": {"cached_tokens": 800, "cache_write_tokens": 100},
+}
+
+
+class Prices:
+    """A dollar for a thousand tokens; half of it for what is read, and a half more for writing."""
+
+    def cost(self, model: str, origin: str, usage: Usage) -> Decimal | None:
+        if model == "unknown":
+            return None
+        tokens = usage.total_tokens * 2 - usage.cache_read_tokens + usage.cache_write_tokens
+        return Decimal(tokens) / 2000
+
+
+COST = Decimal("0.75")  # (2,200 - 800 + 100) / 2,000
+
+
+def provider(model: str = "gpt-4o-mini") -> Scripted:
+    return Scripted(lambda: Script(said(usage=USAGE, model=model)))
+
+
+async def savings(under_test: CacheUnderTest, days: int = 1) -> Savings:
+    found = under_test.cache.savings(days=days)
+    return found if isinstance(found, Savings) else await found
+
+
+async def reopen(under_test: CacheUnderTest, **settings: Any) -> None:
+    await under_test.cache.works.close(under_test.parts)
+    under_test.open(prices=Prices(), **settings)
+
+
+def test_every_kind_of_answer_is_counted_and_outlives_a_restart(
+    under_test: CacheUnderTest, clock: Clock
+) -> None:
+    async def story() -> None:
+        await reopen(under_test, stale_while_revalidate="1h", ttl="1h")
+        await under_test.ask(call(), provider())
+        for _ in range(2):
+            await under_test.ask(call(), provider())
+        await under_test.ask(call(namespace="team-b", model="unknown"), provider("unknown"))
+        await under_test.ask(call(namespace="team-b", model="unknown"), provider())
+        await under_test.ask(call("Something else?", tools=[]), Scripted(lambda: Script(b"{}")))
+        clock.forward(3_700)
+        assert "detail=stale" in (await under_test.ask(call(), provider()))[0]
+        await under_test.settle()  # refreshed behind
+
+        found = await savings(under_test)
+        if under_test.url != "memory:":
+            await reopen(under_test)
+            assert await savings(under_test) == found
+        by = found.by("tenant")
+        mine, theirs = by["team-a"], by["team-b"]
+        assert mine.exact == Part(2, 2_200, 2 * COST)
+        assert mine.stale == Part(1, 1_100, COST)
+        assert mine.upstream == Part(2, 2_200, 2 * COST)
+        assert mine.refresh == Part(1, 1_100, COST)
+        assert mine.read == Part(2, 1_600, Decimal("0.8"))
+        assert mine.write == Part(2, 200, Decimal("0.1"))
+        assert theirs.exact == Part(1, 1_100, Decimal(0), 1, 1_100)
+        assert theirs.read == Part(1, 800, Decimal(0), 1, 800)
+        assert found.total.unread.calls == 1
+        assert found.total.storage_byte_hours > 0
+        assert found.total.storage_usd is None
+        assert set(found.by("route")) == {"", "/v1/chat/completions"}
+        assert set(found.by("model")) == {"", "gpt-4o-mini", "unknown"}
+        assert found.total.net_usd == 3 * COST + Decimal("0.8") - COST - Decimal("0.1")
+
+    under_test.run(story)
+
+
+@pytest.fixture
+def memory_flavor(mode: str, clock: Clock) -> CacheUnderTest:
+    return CacheUnderTest(mode, "memory:", clock)
+
+
+def test_joined_calls_are_counted(memory_flavor: CacheUnderTest) -> None:
+    under_test = memory_flavor
+
+    async def story() -> None:
+        await reopen(under_test)
+        bell = under_test.bell()
+
+        async def wait() -> None:
+            await bell.heard(20)
+
+        asking = Scripted(lambda: Script(wait, said(usage=USAGE)))
+
+        async def ask() -> None:
+            await under_test.ask(call(), asking)
+
+        async def ring() -> None:
+            context = under_test.parts.context
+            await under_test.until(lambda: asking.calls == 1 and len(context.flights) == 1)
+            await under_test.until(lambda: _readers(context) == 3)
+            bell.ring()
+
+        await under_test.together(ask, ask, ask, ring)
+        found = (await savings(under_test)).total
+        # Who comes when all is over hits memory; it is saved all the same.
+        assert (found.joined + found.exact) == Part(2, 2_200, 2 * COST)
+        assert found.joined.calls > 0
+        assert found.upstream == Part(1, 1_100, COST)
+        assert (await savings(under_test)).total == found
+
+    under_test.run(story)
+
+
+def _readers(context: Any) -> int:
+    (recording,) = context.flights._flights.values()
+    return int(recording.joined) + 1
+
+
+def test_texts_and_functions_are_counted_without_a_price(memory_flavor: CacheUnderTest) -> None:
+    under_test = memory_flavor
+
+    async def story() -> None:
+        texts = under_test.parts.texts
+        await texts.put("q", "a", scope="", namespace="local", ttl=3_600.0, tags=())
+        for _ in range(2):
+            assert await texts.get("q", scope="", namespace="local", max_age=None)
+        found = (await savings(under_test)).by("tenant")["local"]
+        assert found.exact == Part(2, 0, Decimal(0), 2, 0)
+        assert found.storage_byte_hours == len("qa")
+
+    under_test.run(story)
+
+
+def test_days_become_months_and_nothing_is_lost(under_test: CacheUnderTest, clock: Clock) -> None:
+    async def story() -> None:
+        await reopen(under_test, bookkeeping=Bookkeeping(keep_days=3, rows=2))
+        for day in range(12):  # the clock begins on 1970-01-12
+            await under_test.ask(call(f"on day {day}"), provider())
+            await under_test.ask(call(f"on day {day}"), provider())
+            clock.forward(DAY)
+            found = await savings(under_test, days=400)
+            assert found.total.exact == Part(day + 1, (day + 1) * 1_100, (day + 1) * COST)
+        await under_test.settle()  # days are folded behind
+        found = await savings(under_test, days=400)
+        assert list(found.by("day")) == ["1970-01", "1970-01-21", "1970-01-22", "1970-01-23"]
+        assert (await savings(under_test, days=2)).since == "1970-01-01"
+        clock.forward(20 * DAY)
+        await savings(under_test)
+        await under_test.settle()
+        found = await savings(under_test, days=400)
+        assert list(found.by("day")) == ["1970-01"]
+        assert found.total.exact == Part(12, 12 * 1_100, 12 * COST)
+        assert set(found.by("model")) == {"gpt-4o-mini"}
+
+    under_test.run(story)
+
+
+class LedgerLess(CommonStore):
+    """A store that can be full: it takes no counts then, and tells none."""
+
+    full = False
+
+    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        if self.full:
+            raise StoreError("full")
+        return await super().tallies(add, under)
+
+
+def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock: Clock) -> None:
+    store = LedgerLess()
+    under_test = CacheUnderTest(mode, "memory:", clock)
+    under_test.url = "memory:"
+
+    async def story() -> None:
+        await under_test.cache.works.close(under_test.parts)
+        make = Cache if mode == "blocking" else AsyncCache
+        under_test.cache = make(layers=[store], clock=clock, prices=Prices())
+        await under_test.ask(call(), provider())
+        store.full = True
+        with pytest.raises(StoreError):
+            await savings(under_test)
+        assert "hit" in (await under_test.ask(call(), provider()))[0]
+        assert under_test.cache.stats().saved_usd == COST
+        store.full = False
+        found = None
+        for _ in range(400):  # until its breaker has closed again
+            with contextlib.suppress(StoreError):
+                await under_test.cache.works.flush(under_test.parts.tiers)
+            found = await savings(under_test)
+            if found.total.exact.calls:
+                break
+            await (asyncio.sleep(0.01) if mode == "suspending" else _wait())
+        assert found is not None
+        assert found.total.exact == Part(1, 1_100, COST)
+        assert found.total.upstream == Part(1, 1_100, COST)
+
+    under_test.run(story)
+
+
+async def _wait() -> None:
+    from threading import Event
+
+    Event().wait(0.01)
+
+
+def _ask_in_a_process(url: str, name: str, hits: int) -> None:
+    with Cache(url, clock=lambda: 1_000_000.0, prices=Prices()) as cache:
+        for _ in range(hits + 1):
+            reply = cache.answer(call("What is it?", namespace=name), provider())
+            finish(reply.close())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_processes_add_up(engines: Engines, engine: str) -> None:
+    url = engines.plain(engine)
+    spawning = multiprocessing.get_context("spawn")
+    processes = [
+        spawning.Process(target=_ask_in_a_process, args=(url, name, hits))
+        for name, hits in (("one", 3), ("two", 5), ("one-too", 7))
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    with Cache(url, clock=lambda: 1_000_000.0 + DAY) as cache:
+        found = cache.savings(days=2)
+        assert {name: sums.exact for name, sums in found.by("tenant").items()} == {
+            "one": Part(3, 3_300, 3 * COST),
+            "one-too": Part(7, 7_700, 7 * COST),
+            "two": Part(5, 5_500, 5 * COST),
+        }
+        assert cache.savings(days=1).total.exact == Part()
+        kept = finish(cache.works.shared.tallies({}, BOOK))  # type: ignore[union-attr]
+        assert all(name.startswith("|day|1970-01-12|") for name in kept)
+
+
+@pytest.mark.parametrize("days", [0, -1, 36_501, True, "7", None])
+def test_days_that_are_none(days: Any) -> None:
+    with Cache() as cache, pytest.raises(ConfigError, match="days is"):
+        cache.savings(days=days)
+
+
+def test_a_library_adds_to_the_books_behind_its_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("askonce.ledger.persistence.EVERY_S", 0.0)
+    with Cache(f"sqlite:{tmp_path / 'a.db'}", prices=Prices()) as cache:
+        finish(cache.answer(call(), provider()).close())
+        finish(cache.works.blocking.tiers.settle())
+        kept = finish(cache.works.shared.tallies({}, BOOK))  # type: ignore[union-attr]
+        assert any(name.endswith("upstream.nano") for name in kept)

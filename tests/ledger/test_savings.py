@@ -1,0 +1,334 @@
+"""The ledger's book: exact sums, whatever the order, the processes, the flushes and the days."""
+
+import contextlib
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from askonce.core.models import SUBDIVIDES, Because, Entry, Key, Outcome, Usage, Verdict
+from askonce.ledger.charges import Charge
+from askonce.ledger.daily import CELLS, SAVED
+from askonce.ledger.ledger import Ledger, stats_of
+from askonce.ledger.savings import Part, Sums, folded, read_savings, savings_of
+
+DAY = 86_400.0
+NOON = 20_000 * DAY + DAY / 2  # 2024-10-04
+TODAY = date(2024, 10, 4)
+
+OUTCOMES = {
+    Outcome.HIT_MEMORY: "exact",
+    Outcome.HIT_SHARED: "exact",
+    Outcome.HIT_SEMANTIC: "semantic",
+    Outcome.STALE: "stale",
+    Outcome.JOINED: "joined",
+}
+
+
+def new_ledger(rows: int = 500) -> Ledger:
+    return Ledger(contextlib.nullcontext(), rows)
+
+
+def entry(
+    tenant: str = "a",
+    model: str = "m",
+    route: str = "/v1/x",
+    usage: Usage | None = Usage(10, 5),  # noqa: B008 - it is frozen
+    cost: str | None = "0.001",
+    status: int = 200,
+) -> Entry:
+    return Entry(
+        key=Key(tenant, "openai_chat", bytes(32)),
+        body=b"x" * 1000,
+        status=status,
+        headers=(),
+        created=NOON,
+        expires=NOON + 3600,
+        stale_until=NOON + 3600,
+        model=model,
+        route=route,
+        usage=usage,
+        cost_usd=None if cost is None else Decimal(cost),
+    )
+
+
+class Books:
+    """Counters that add up, as a store's do."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def add(self, more: Mapping[str, int]) -> None:
+        for name, count in more.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+            if not self.counts[name]:
+                del self.counts[name]
+
+    def flush(self, ledger: Ledger) -> None:
+        for start in ledger.unlearned():
+            ledger.learn(start, [name for name in self.counts if name.startswith(start)])
+        self.add(ledger.take())
+
+    def sums(self, days: int = 36_500, today: date = TODAY + timedelta(40)) -> Sums:
+        return read_savings(self.counts, today, days).total
+
+
+class Hit(NamedTuple):
+    outcome: Outcome
+    tenant: str
+    model: str
+    tokens: int
+    nano: int | None
+    second: int
+    process: int
+    flushes: bool
+
+
+HITS = st.lists(
+    st.builds(
+        Hit,
+        st.sampled_from(sorted(OUTCOMES)),
+        st.sampled_from("abc"),
+        st.sampled_from(["m1", "m|2", "50%"]),
+        st.integers(0, 10**6),
+        st.none() | st.integers(0, 10**12),
+        st.integers(0, 40 * 86_400),
+        st.integers(0, 2),
+        st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(hits=HITS, rows=st.integers(1, 12), folds=st.integers(-1, 45))
+def test_any_order_and_any_split_give_the_same_sums(hits: list[Hit], rows: int, folds: int) -> None:
+    books, processes = Books(), [new_ledger(rows) for _ in range(3)]
+    expected = {word: Part() for word in SAVED}
+    for number, hit in enumerate(hits):
+        cost = None if hit.nano is None else Decimal(hit.nano).scaleb(-9)
+        one = entry(hit.tenant, hit.model, usage=Usage(hit.tokens, 1))
+        one = msgspec.structs.replace(one, cost_usd=cost)
+        processes[hit.process].answered(hit.outcome, Because.OK, one, NOON + hit.second)
+        tokens = hit.tokens + 1
+        unpriced = cost is None
+        expected[OUTCOMES[hit.outcome]] += Part(
+            1, tokens, cost or Decimal(0), unpriced, tokens * unpriced
+        )
+        if hit.flushes:
+            books.flush(processes[hit.process])
+        if number == folds:
+            books.add(folded(books.counts, TODAY + timedelta(folds), rows))
+    for process in processes:
+        books.flush(process)
+    books.add(folded(books.counts, TODAY + timedelta(max(0, folds)), rows))
+    found = books.sums()
+    assert {word: found.part(word) for word in SAVED} == expected
+    plain = stats_of(books.counts)
+    assert plain.saved_usd == found.answers_usd
+    assert plain.saved_tokens == sum(expected[word].tokens for word in SAVED)
+    assert plain.unpriced == sum(expected[word].unpriced for word in SAVED)
+    for day in {name.split("|")[2] for name in books.counts if name.startswith("|")}:
+        start = f"|day|{day}|" if len(day) == 10 else f"|month|{day}|"
+        names = {n[len(start) :].rpartition("|")[0] for n in books.counts if n.startswith(start)}
+        assert len(names - {"other|other|other"}) <= rows
+
+
+def test_what_was_given_back_counts_once() -> None:
+    ledger, books = new_ledger(), Books()
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), NOON)
+    taken = ledger.take()
+    ledger.give_back(taken)
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), NOON)
+    books.flush(ledger)
+    assert books.sums().exact == Part(2, 30, Decimal("0.002"))
+    assert stats_of(books.counts).saved_usd == Decimal("0.002")
+    assert ledger.take() == {}
+
+
+def test_a_clock_over_midnight_and_back() -> None:
+    ledger, books = new_ledger(), Books()
+    midnight = 20_001 * DAY
+    for now in (midnight - 0.001, midnight, midnight - 1, midnight + DAY):
+        ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), now)
+    books.flush(ledger)
+    by = read_savings(books.counts, TODAY + timedelta(2), 30).by("day")
+    assert {day: sums.exact.calls for day, sums in by.items()} == {
+        "2024-10-04": 2,
+        "2024-10-05": 1,
+        "2024-10-06": 1,
+    }
+    assert list(read_savings(books.counts, TODAY + timedelta(1), 1).by("day")) == ["2024-10-05"]
+
+
+@pytest.mark.parametrize("now", [-1e18, -1.0, 1e18])
+def test_a_clock_that_no_calendar_has_fails_nobody(now: float) -> None:
+    ledger, books = new_ledger(), Books()
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), now)
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), now)
+    books.flush(ledger)
+    assert sum(count for name, count in books.counts.items() if name.endswith("exact.calls")) == 2
+
+
+def test_unpriced_is_not_zero() -> None:
+    ledger, books = new_ledger(), Books()
+    ledger.answered(Outcome.HIT_SHARED, Because.OK, entry(cost=None), NOON)
+    ledger.answered(Outcome.HIT_SHARED, Because.OK, entry(cost=None, usage=None), NOON)
+    ledger.paid(entry(cost=None, usage=Usage(100, 1, 80, 10)), NOON, Charge())
+    books.flush(ledger)
+    found = books.sums()
+    assert found.exact == Part(2, 15, Decimal(0), 2, 15)
+    assert found.read == Part(1, 80, Decimal(0), 1, 80)
+    assert found.write == Part(1, 10, Decimal(0), 1, 10)
+    assert found.upstream == Part(1, 101, Decimal(0), 1, 101)
+    assert (found.saved_usd, found.cost_usd) == (0, 0)
+
+
+def test_what_is_paid_is_told_apart() -> None:
+    ledger, books = new_ledger(), Books()
+    charge = Charge(Decimal("0.5"), Decimal("0.2"), Decimal("0.05"))
+    one = entry(usage=Usage(100, 10, 60, 20), cost="0.5")
+    ledger.paid(one, NOON, charge, joined=3)
+    ledger.paid(one, NOON, charge, refreshing=True)
+    ledger.kept(one, NOON)
+    ledger.unread(NOON)
+    ledger.embedded("e", 1_000, 250, Decimal("0.000020"), NOON)
+    ledger.embedded("e", 5, 0, Decimal("0.0000000001"), NOON)
+    ledger.embedded("e", 0, 0, Decimal(0), NOON)
+    books.flush(ledger)
+    found = read_savings(books.counts, TODAY, 1, Decimal("0.10")).total
+    assert found.upstream == Part(2, 220, Decimal("1.0"))
+    assert found.refresh == Part(1, 110, Decimal("0.5"))
+    assert found.joined == Part(3, 330, Decimal("1.5"))
+    assert found.read == Part(2, 120, Decimal("0.4"))
+    assert found.write == Part(2, 40, Decimal("0.10"))
+    assert found.audit == Part(1, 250, Decimal("0.000005"))
+    assert found.embedding == Part(3, 755, Decimal("0.0000150001"), 1, 0)
+    assert found.unread.calls == 1
+    assert found.storage_byte_hours == 1000
+    assert found.storage_usd == (Decimal(1000) / 730 / 10**10).quantize(Decimal("1e-12"))
+    assert found.saved_usd == Decimal("1.9")
+    assert found.net_usd == found.saved_usd - found.cost_usd
+    assert found.cost_usd == Decimal("0.6000200001") + (found.storage_usd or 0)
+
+
+@pytest.mark.parametrize("number", [10**30, -(10**30), -1])
+def test_numbers_that_cannot_be_true_are_no_tokens_and_have_no_price(number: int) -> None:
+    ledger, books = new_ledger(), Books()
+    one = entry(usage=Usage(number, 0, number, number), cost=str(number * 10**7))
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, one, NOON)
+    ledger.paid(one, NOON, Charge(Decimal(number) * 10**7, Decimal("1e40"), Decimal("-1e40")))
+    ledger.kept(msgspec.structs.replace(one, expires=float("inf")), NOON)
+    books.flush(ledger)
+    found = books.sums()
+    unpriced = Part(1, 0, Decimal(0), 1, 0)
+    assert (found.exact, found.upstream, found.read, found.write) == (unpriced,) * 4
+    assert found.storage_byte_hours == 1000 * 24 * 365 * 10
+    assert all(abs(count) < 2**63 for count in books.counts.values())
+
+
+def test_a_day_that_is_full_is_not_looked_at_again() -> None:
+    ledger, books = new_ledger(rows=2), Books()
+    for number in range(5):
+        one = entry(model=f"m{number}")
+        ledger.answered(Outcome.HIT_MEMORY, Because.OK, one, NOON)
+    assert len(ledger.unlearned()) == 1
+    books.flush(ledger)
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(model="m9"), NOON)
+    assert ledger.unlearned() == []
+
+
+def test_the_provider_s_no_saves_nothing() -> None:
+    ledger = new_ledger()
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(status=404, usage=None), NOON)
+    assert ledger.take() == {"outcome:memory": 1}
+    ledger.landed(Verdict(False, Because.STATUS))
+    assert ledger.take() == {"not_stored:status": 1}
+
+
+def test_a_day_has_so_many_rows_and_no_more_in_one_process_and_in_all() -> None:
+    books = Books()
+    for process in range(3):
+        ledger = new_ledger(rows=4)
+        for number in range(10):
+            one = entry(model=f"m{process}-{number}")
+            ledger.answered(Outcome.HIT_MEMORY, Because.OK, one, NOON)
+        books.flush(ledger)
+    by = read_savings(books.counts, TODAY, 1).by("model")
+    assert {name: sums.exact.calls for name, sums in by.items()} == {
+        "m0-0": 1,
+        "m0-1": 1,
+        "m0-2": 1,
+        "m0-3": 1,
+        "other": 26,
+    }
+
+
+def test_names_are_what_they_were_and_cannot_forge_another_row() -> None:
+    books, ledger = Books(), new_ledger()
+    names = ["a|b", "a%7Cb", "line\nbreak", "x" * 500, "half \ud800"]
+    for name in names:
+        ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(model=name), NOON)
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(f"team{SUBDIVIDES}eu"), NOON)
+    books.flush(ledger)
+    found = read_savings(books.counts, TODAY, 1)
+    assert set(found.by("model")) == {"a|b", "a%7Cb", "line?break", "x" * 96, "half ?", "m"}
+    assert set(found.by("tenant")) == {"a", "team"}
+    for name in books.counts:
+        name.encode()
+
+
+def test_a_month_that_was_folded_counts_as_a_whole_and_says_so() -> None:
+    books, ledger = Books(), new_ledger()
+    for days in (0, 1, 30):
+        ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), NOON + days * DAY)
+    books.flush(ledger)
+    books.add(folded(books.counts, date(2024, 11, 1)))
+    assert {name.split("|")[2] for name in books.counts if "exact.calls" in name} == {
+        "2024-10",
+        "2024-11-03",
+    }
+    found = read_savings(books.counts, date(2024, 11, 4), 10)
+    assert (found.since, found.until, found.total.exact.calls) == ("2024-10-01", "2024-11-04", 3)
+    assert read_savings(books.counts, date(2024, 11, 4), 4).total.exact.calls == 1
+    assert folded(books.counts, date(2024, 11, 1)) == {}
+
+
+def test_two_processes_that_fold_at_once_come_to_the_same_in_the_end() -> None:
+    books, ledger = Books(), new_ledger()
+    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), NOON)
+    books.flush(ledger)
+    moves = folded(books.counts, date(2024, 11, 1))
+    books.add(moves)
+    books.add(moves)
+    assert books.sums().exact.calls == 1
+    books.add(folded(books.counts, date(2024, 11, 1)))
+    assert books.sums().exact == Part(1, 15, Decimal("0.001"))
+    assert not any(name.startswith("|day|") for name in books.counts)
+
+
+def test_what_is_no_counter_of_ours_is_left_alone() -> None:
+    strange = {"|": 1, "|day|x": 2, "|day|2024-10-99|a|b|c|exact.calls": 3, "|day|2024-10-04|a": 4}
+    assert read_savings(strange, TODAY, 30).total == Sums()
+    assert folded(strange, TODAY) == {}
+    new = {"|day|2024-10-04|a|b|c|exact.novel": 5, "|day|2024-10-04|a|b|c|exact.calls": 1}
+    assert read_savings(new, TODAY, 30).total.exact.calls == 1
+
+
+def test_every_counter_has_a_name_of_its_own() -> None:
+    assert len(set(CELLS)) == len(CELLS)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'{"since":1}', b"\xff"])
+def test_other_json_is_no_savings(body: bytes) -> None:
+    assert savings_of(body) is None
+
+
+@pytest.mark.parametrize("days", [1, 30, 36_500, 10**7])
+def test_any_number_of_days(days: int) -> None:
+    assert read_savings({}, TODAY, days).total == Sums()

@@ -1,0 +1,89 @@
+"""A real provider on a real port, and every client in both flavors.
+
+An `async def` test that takes `door` or `sdk` is run by it: see `sdks`.
+"""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from holding import HoldingProvider
+from sdks import AnthropicSdk, Door, OpenAISdk, Sdk
+
+from askonce.cli.demo.provider.serving import running
+from askonce.core.models import Usage
+from askonce.ledger.prices import GenaiPrices
+
+
+@pytest.fixture(scope="session", autouse=True)
+def price_tables() -> None:
+    """Loaded once, as the gateway does: whichever test comes first would block its event loop."""
+    GenaiPrices().cost("gpt-4o-mini", "https://api.openai.com", Usage(input_tokens=1))
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[tuple[HoldingProvider, str]]:
+    provider = HoldingProvider()
+    with running(provider) as url:
+        yield provider, url
+
+
+@pytest.fixture
+def provider(served: tuple[HoldingProvider, str]) -> HoldingProvider:
+    served[0].reset()
+    return served[0]
+
+
+FLAVORS = {"blocking": True, "suspending": False}
+
+
+@pytest.fixture(params=list(FLAVORS.values()), ids=list(FLAVORS))
+def blocking(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture(params=[httpx2, httpx], ids=lambda lib: lib.__name__)
+def door(
+    request: pytest.FixtureRequest, served: tuple[HoldingProvider, str], blocking: bool
+) -> Door:
+    """Each HTTP library."""
+    return Door(request.param, blocking, served[1])
+
+
+@pytest.fixture(
+    params=[(OpenAISdk, httpx2), (OpenAISdk, httpx), (AnthropicSdk, httpx2)],
+    ids=["openai-httpx2", "openai-httpx", "anthropic-httpx2"],
+)
+def sdk(request: pytest.FixtureRequest, served: tuple[HoldingProvider, str], blocking: bool) -> Sdk:
+    """Each SDK on each HTTP library that it accepts."""
+    make, lib = request.param
+    sdk: Sdk = make(Door(lib, blocking, served[1]))
+    return sdk
+
+
+@pytest.fixture
+def chat(served: tuple[HoldingProvider, str], blocking: bool) -> OpenAISdk:
+    """The openai SDK alone, for what only Chat Completions has."""
+    return OpenAISdk(Door(httpx2, blocking, served[1]))
+
+
+@pytest.fixture
+def claude(served: tuple[HoldingProvider, str], blocking: bool) -> AnthropicSdk:
+    """The anthropic SDK alone, for what only Messages has."""
+    return AnthropicSdk(Door(httpx2, blocking, served[1]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a story in the flavor of the client that it takes."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    values: dict[str, Any] = pyfuncitem.funcargs
+    arguments = {name: values[name] for name in pyfuncitem._fixtureinfo.argnames}
+    clients = [values[name] for name in ("sdk", "chat", "claude") if name in values]
+    door: Door = clients[0].door if clients else values["door"]
+    door.run(pyfuncitem.obj(**arguments))
+    return True

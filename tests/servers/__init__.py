@@ -1,1 +1,0 @@
-"""Real servers for tests and benchmarks: started on free ports, killed with the process."""
