@@ -3,7 +3,7 @@
 An `async def` test that takes `door` or `sdk` is run by it: see `sdks`.
 """
 
-import asyncio
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,7 +79,7 @@ def claude(served: tuple[HoldingProvider, str], blocking: bool) -> AnthropicSdk:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a story in the flavor of the client that it takes."""
-    if not asyncio.iscoroutinefunction(pyfuncitem.obj):
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     values: dict[str, Any] = pyfuncitem.funcargs
     arguments = {name: values[name] for name in pyfuncitem._fixtureinfo.argnames}
