@@ -9,7 +9,7 @@ from askonce.config.load import ROUTES, Settings
 from askonce.config.show import masked
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.keys import CACHE_MARKERS, HEADERS_THAT_MATTER, key_of
-from askonce.core.models import Because, Outcome
+from askonce.core.models import Outcome, Reason
 from askonce.formats import BY_NAME
 from askonce.gateway.metrics import Latencies, metrics
 from askonce.ledger.ledger import LayerStats, Stats
@@ -25,7 +25,7 @@ def first_words(page: str, heading: str) -> list[str]:
 
 
 def test_every_reason_is_documented_once_and_nothing_else_is() -> None:
-    assert sorted(first_words("docs/reasons.md", "word")) == sorted(Because)
+    assert sorted(first_words("docs/reasons.md", "word")) == sorted(Reason)
 
 
 def test_every_outcome_is_documented_once_and_nothing_else_is() -> None:
@@ -33,7 +33,7 @@ def test_every_outcome_is_documented_once_and_nothing_else_is() -> None:
 
 
 def test_every_guard_is_documented_once_and_nothing_else_is() -> None:
-    assert first_words("docs/semantic.md", "word") == [because.value for because, _ in GUARDS]
+    assert first_words("docs/semantic.md", "word") == [reason.value for reason, _ in GUARDS]
     assert "Nineteen small rules" in read("docs/semantic.md")
     assert len(GUARDS) == 19
 
@@ -47,14 +47,14 @@ def test_the_readme_explains_with_words_that_exist() -> None:
     never_cached = [word for row in rows("README.md", "what") for word in words(row[-1])]
 
     assert len(never_cached) > 10
-    assert set(never_cached) <= set(Because)
+    assert set(never_cached) <= set(Reason)
 
 
 def test_the_readme_shows_details_that_exist() -> None:
     details = set(re.findall(r"detail=([a-z-]+)", read("README.md")))
 
     assert {"memory", "shared", "joined", "stale"} <= details
-    assert details <= {*Because, *Outcome}
+    assert details <= {*Reason, *Outcome}
 
 
 def test_every_setting_is_listed_with_its_default() -> None:

@@ -10,15 +10,15 @@ DEADLINE = 0.25
 """Seconds that one call of a store over the network may take."""
 
 
-class Ground(NamedTuple):
+class StoreContext(NamedTuple):
     """What a store needs of the process that opens it.
 
-    `guard` makes a lock, `clock` tells seconds since the Unix epoch, `place` the event loop of a
+    `lock` makes a lock, `clock` tells seconds since the Unix epoch, `place` the event loop of a
     suspending caller (None in a thread). `deadline` is how many seconds one call may take, by
     `tick`, a clock that never jumps; while that stands still, each of its waits may take so long.
     """
 
-    guard: Callable[[], AbstractContextManager[Any]]
+    lock: Callable[[], AbstractContextManager[Any]]
     clock: Callable[[], float]
     place: Callable[[], object] = lambda: None
     suspending: bool = False

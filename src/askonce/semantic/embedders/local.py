@@ -39,7 +39,7 @@ class LocalEmbedder:
     Raises `ConfigError` where the extra is not installed.
     """
 
-    def __init__(self, *, guard: AbstractContextManager[Any], threads: int = 1) -> None:
+    def __init__(self, *, lock: AbstractContextManager[Any], threads: int = 1) -> None:
         for library in _NEEDS:
             if importlib.util.find_spec(library) is None:
                 raise ConfigError(
@@ -52,7 +52,7 @@ class LocalEmbedder:
         except askonce_models.DamagedModelError as error:
             raise ConfigError(_damaged(error)) from error
         self.dimensions = askonce_models.DIMENSIONS
-        self._guard = guard
+        self._lock = lock
         self._threads = threads
         self._model: _Model | None = None
         self._closed = False
@@ -62,7 +62,7 @@ class LocalEmbedder:
         model = self._model
         if model is not None:
             return model
-        with self._guard:
+        with self._lock:
             if self._closed:
                 raise EmbedderError("the local embedder was closed")
             if self._model is None:
@@ -85,7 +85,7 @@ class LocalEmbedder:
         return self.load().unread(text)
 
     async def close(self) -> None:
-        with self._guard:
+        with self._lock:
             self._closed = True
             self._model = None
 

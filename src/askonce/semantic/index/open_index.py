@@ -16,7 +16,7 @@ def open_process_index(
     embedder: str,
     dimensions: int,
     *,
-    guard: AbstractContextManager[Any],
+    lock: AbstractContextManager[Any],
     clock: Callable[[], float],
     max_entries: int | None = None,
     max_bytes: int | None = None,
@@ -25,7 +25,7 @@ def open_process_index(
 ) -> ProcessIndex:
     """The index of one embedder's vectors, with what its file keeps if there is one.
 
-    `guard` is a lock, `clock` tells seconds since the Unix epoch, `max_entries` bounds each scope
+    `lock` is a lock, `clock` tells seconds since the Unix epoch, `max_entries` bounds each scope
     and `max_bytes` all of it. Without `load` the file is only read when `load` is called. Raises
     `ConfigError` where the libraries are not installed.
     """
@@ -41,7 +41,7 @@ def open_process_index(
         embedder,
         dimensions,
         libraries=libraries,
-        guard=guard,
+        lock=lock,
         clock=clock,
         max_entries=max_entries,
         max_bytes=max_bytes,
