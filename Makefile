@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench bench-peers eval docs pins clean
+.PHONY: help setup run demo test check fix bench bench-peers eval docs dist pins clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,6 +46,12 @@ eval: $(READY) ## measure matching by meaning: tables, JSON and pictures in .ben
 
 docs: $(READY) ## regenerate docs/cli.md and check every link
 	@$(BIN)/python scripts/docs.py
+
+# The public address of the repository, for project URLs; without it, where this clone came from.
+REPOSITORY ?=
+
+dist: $(READY) ## build wheels and source archives of both packages into dist/
+	@$(BIN)/python scripts/dist.py $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 pins: $(READY) ## resolve requirements/dev.txt anew
 	@$(BIN)/python scripts/pin.py

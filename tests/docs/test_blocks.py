@@ -123,6 +123,8 @@ def check_command(parts: list[str]) -> None:
             check_variable(*assignment.partition("=")[::2])
         case ["curl", *_]:
             pass  # asked for real below
+        case ["pip", "install", *requirements]:
+            assert all((ROOT / path).exists() for path in requirements if path.startswith("./"))
         case [program, *paths]:
             # A tool of the virtual environment, and files of the repository.
             assert program.startswith(".venv/bin/"), f"who checks {program!r}?"

@@ -3,7 +3,7 @@
 An `async def` test that takes `door` or `sdk` is run by it: see `sdks`.
 """
 
-import asyncio
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +11,7 @@ import httpx
 import httpx2
 import pytest
 
+from askonce import Cache
 from askonce.cli.demo.provider.serving import running
 from askonce.core.models import Usage
 from askonce.ledger.prices import GenaiPrices
@@ -19,9 +20,12 @@ from tests.library.sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 
 @pytest.fixture(scope="session", autouse=True)
-def price_tables() -> None:
-    """Loaded once, as the gateway does: whichever test comes first would block its event loop."""
+def first_uses() -> None:
+    """Do what blocks at its first use, as reading tables, before a test in an event loop does."""
     GenaiPrices().cost("gpt-4o-mini", "https://api.openai.com", Usage(input_tokens=1))
+    Cache().close()
+    httpx.HTTPTransport().close()
+    httpx2.HTTPTransport().close()
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +83,7 @@ def claude(served: tuple[HoldingProvider, str], blocking: bool) -> AnthropicSdk:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a story in the flavor of the client that it takes."""
-    if not asyncio.iscoroutinefunction(pyfuncitem.obj):
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     values: dict[str, Any] = pyfuncitem.funcargs
     arguments = {name: values[name] for name in pyfuncitem._fixtureinfo.argnames}
