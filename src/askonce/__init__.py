@@ -7,6 +7,7 @@ with Cache("sqlite:answers.db") as cache:
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -101,3 +102,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _MovedModules:
+    """The last finder of imports: raises an `ImportError` with the new path of a moved module."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Find nothing; Python asks only for modules that no other finder has found."""
+        if name.startswith("askonce."):
+            new = importlib.import_module("askonce.core.moved").new_name(name)
+            if new is not None:
+                raise ImportError(f"{name} has moved; import {new} instead", name=name)
+
+
+sys.meta_path.append(_MovedModules)
