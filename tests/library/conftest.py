@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
-from holding import HoldingProvider
-from sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 from askonce.cli.demo.provider.serving import running
 from askonce.core.models import Usage
 from askonce.ledger.prices import GenaiPrices
+from tests.library.holding_provider import HoldingProvider
+from tests.library.sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 
 @pytest.fixture(scope="session", autouse=True)
