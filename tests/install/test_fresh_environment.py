@@ -50,7 +50,7 @@ def test_the_first_example_of_the_library_and_of_matching_by_meaning_runs(
     assert re.fullmatch("".join(f"{line}\n" for line in EXPECTED[example]), done.stdout)
 
 
-def test_what_runs_is_what_the_wheels_brought(
+def test_imports_come_from_the_wheels(
     environment: Environment, libraries: Path, tmp_path: Path
 ) -> None:
     code = "import askonce, askonce_models; print(askonce.__file__, askonce_models.EMBEDDER)"
