@@ -53,7 +53,7 @@ REPOSITORY ?=
 dist: $(READY) ## build wheels and source archives of both packages into dist/
 	@$(BIN)/python scripts/dist.py $(if $(REPOSITORY),--repository $(REPOSITORY))
 
-pins: $(READY) ## resolve requirements/dev.txt anew
+pins: $(READY) ## resolve requirements/dev.txt again
 	@$(BIN)/python scripts/pin.py
 
 clean: ## remove what make made

@@ -1,6 +1,6 @@
 """Regenerates requirements/dev.txt: every package of development and demo, pinned with hashes.
 
-    .venv/bin/python scripts/pin.py            resolve anew, write, check
+    .venv/bin/python scripts/pin.py            resolve again, write, check
     .venv/bin/python scripts/pin.py --check    only check what is there
 
 The resolver lives in a virtual environment of its own that goes away afterwards. The file names

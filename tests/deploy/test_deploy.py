@@ -82,7 +82,7 @@ def test_the_image_has_every_store_and_runs_as_nobody_in_particular() -> None:
     assert all((ROOT / path).exists() for path in copied if not path.startswith(("--", "/")))
 
 
-def test_what_the_image_copies_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
+def test_the_image_copies_enough_to_build_the_wheel(tmp_path: Path) -> None:
     for line in dockerfile()["COPY"]:
         *sources, target = line.split()
         if not line.startswith("--"):

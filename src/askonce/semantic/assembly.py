@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from askonce.core.breaker import CircuitBreaker
-from askonce.core.errors import ConfigError
+from askonce.core.errors import ConfigError, missing_library
 from askonce.core.fail_open import FailOpen
 from askonce.core.guarded import GuardedBackend
 from askonce.core.models import Entry, Key
@@ -84,6 +84,7 @@ class SemanticAssembly:
         self._breaker_guard = leaf_lock()
         self.missed = False
         """Was there anything removed that could not be taken out of the index?"""
+        self._check_libraries()
         self._actions = [compiled(pattern) for pattern, _ in PACKS["side-effects"]]
         self.embedding = self._new_embedding(SyncRuntime(**times))
         self._check()
@@ -242,16 +243,17 @@ class SemanticAssembly:
                 await indexed.vectors.close()
         await self.embedding.close()
 
+    def _check_libraries(self) -> None:
+        """Name the one extra that brings all of them. Raises `ConfigError`."""
+        for library in ("numpy", "re2", "usearch") if self._near else ("re2",):
+            if importlib.util.find_spec(library) is None:
+                raise missing_library("matching by meaning", library, "semantic")
+
     def _check(self) -> None:
         """Say now what would only be a counted fault later. Raises `ConfigError`."""
         if not self._near:
             self._far(self.embedding.dimensions or 1, suspends=False)
             return
-        for library in ("numpy", "usearch"):
-            if importlib.util.find_spec(library) is None:
-                raise ConfigError(
-                    f"an index of vectors needs {library}; run: pip install 'askonce[semantic]'"
-                )
         if self._file is not None and not self._file.absolute().parent.is_dir():
             raise ConfigError(f"semantic: index {self._file}: there is no such folder; make it")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
-from askonce.core.errors import ConfigError
+from askonce.core.errors import missing_library
 
 DEADLINE = 0.25
 """Seconds that one call of a store over the network may take."""
@@ -33,6 +33,4 @@ def needing(extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         library = (error.name or extra).partition(".")[0]
-        raise ConfigError(
-            f"this address needs {library}; run: pip install 'askonce[{extra}]'"
-        ) from None
+        raise missing_library("this address", library, extra) from None

@@ -3,9 +3,8 @@
 Opening one by its address imports that one's client, and connects nothing yet.
 """
 
-from askonce.core.errors import ConfigError
 from askonce.core.protocols import EventReader
-from askonce.stores.context import StoreContext
+from askonce.stores.context import StoreContext, needing
 
 
 def open_source(
@@ -16,17 +15,11 @@ def open_source(
     Raises `ConfigError` for an address that is not right, or where its client is not installed.
     """
     if url.startswith("redis"):
-        try:
+        with needing("redis"):
             from askonce.stores.redis.events import open_stream
-        except ImportError:
-            raise ConfigError(
-                "a redis: source needs its client: pip install 'askonce[redis]'"
-            ) from None
+
         return open_stream(url, context, name=name, stream=stream)
-    try:
+    with needing("postgres"):
         from askonce.stores.postgres.events import open_table
-    except ImportError:
-        raise ConfigError(
-            "a postgresql: source needs its client: pip install 'askonce[postgres]'"
-        ) from None
+
     return open_table(url, context, name=name, table=channel)

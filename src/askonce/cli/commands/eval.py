@@ -9,7 +9,7 @@ from typing import Any
 from askonce.cli.output.columns import plain, show_json
 from askonce.cli.output.eval_tables import show
 from askonce.cli.output.meter import Meter
-from askonce.core.errors import ConfigError
+from askonce.core.errors import ConfigError, missing_library
 from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet, measure
 from askonce.semantic.evaluation.question_files import Complaint, read_pair_set, read_stream_set
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
@@ -146,7 +146,7 @@ def _plots(folder: str | None) -> Any:
 
         from askonce.cli.output import eval_plots
     except ImportError:
-        raise ConfigError("--plots needs matplotlib; run: pip install 'askonce[eval]'") from None
+        raise missing_library("--plots", "matplotlib", "eval") from None
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:

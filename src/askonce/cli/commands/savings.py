@@ -14,7 +14,7 @@ from askonce.cli.access.configured import gateway_url, open_existing, read_setti
 from askonce.cli.output.columns import columns, plain, show_json
 from askonce.config.load import Settings
 from askonce.config.show import masked_url
-from askonce.core.errors import ConfigError, StoreError
+from askonce.core.errors import ConfigError, StoreError, missing_library
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.ledger.daily import COSTS, SAVED
@@ -224,7 +224,7 @@ def _plots(path: str | None) -> Any:
 
         from askonce.cli.output import savings_plot
     except ImportError:
-        raise ConfigError("--plot needs matplotlib; run: pip install 'askonce[eval]'") from None
+        raise missing_library("--plot", "matplotlib", "eval") from None
     if Path(path).suffix.lower() != ".png":
         raise ConfigError("--plot writes a PNG; give it a name that ends in .png")
     if not Path(path).absolute().parent.is_dir():

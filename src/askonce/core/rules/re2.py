@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
-from askonce.core.errors import ConfigError
+from askonce.core.errors import ConfigError, missing_library
 
 LONGEST = 1_000
 """Characters of a pattern; RE2 bounds what it compiles to by itself."""
@@ -43,7 +43,7 @@ def compiled(pattern: str) -> Re2Pattern:
     try:
         import re2  # type: ignore[import-untyped]  # the only user of an extra
     except ImportError:
-        raise ConfigError("patterns need RE2; run: pip install 'askonce[rules]'") from None
+        raise missing_library("a pattern", "RE2", "rules") from None
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False

@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from askonce.core.errors import ConfigError, EmbedderError
+from askonce.core.errors import ConfigError, EmbedderError, missing_library
 from askonce.stores.context import StoreContext
 
 LONGEST = 8_000
@@ -78,9 +78,7 @@ class EndpointEmbedder:
         try:
             import httpx2
         except ImportError:
-            raise ConfigError(
-                "an embeddings endpoint needs httpx2; run: pip install 'askonce[semantic]'"
-            ) from None
+            raise missing_library("an embeddings endpoint", "httpx2", "semantic") from None
         self._library: Any = httpx2
         self._url = _endpoint(base_url)
         if key and not (key.isascii() and key.isprintable()):

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from weakref import WeakValueDictionary
 
-from askonce.core.errors import ConfigError, EmbedderError
+from askonce.core.errors import ConfigError, EmbedderError, missing_library
 
 TOKENS = 254
 """How many tokens a text may have, beside the two that the model adds to each."""
@@ -42,9 +42,7 @@ class LocalEmbedder:
     def __init__(self, *, lock: AbstractContextManager[Any], threads: int = 1) -> None:
         for library in _NEEDS:
             if importlib.util.find_spec(library) is None:
-                raise ConfigError(
-                    f"the local embedder needs {library}; run: pip install 'askonce[semantic]'"
-                )
+                raise missing_library("the local embedder", library, "semantic")
         import askonce_models
 
         try:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from askonce.core.errors import ConfigError
+from askonce.core.errors import missing_library
 from askonce.semantic.index.process import ProcessIndex
 
 
@@ -32,10 +32,8 @@ def open_process_index(
     try:
         import numpy
         import usearch.index
-    except ImportError:
-        raise ConfigError(
-            "an index of vectors needs its libraries; run: pip install 'askonce[semantic]'"
-        ) from None
+    except ImportError as error:
+        raise missing_library("an index of vectors", str(error.name), "semantic") from None
     libraries = (numpy, usearch.index)
     index = ProcessIndex(
         embedder,
