@@ -87,7 +87,7 @@ def _alone(sets: list[dict[str, Any]]) -> str:
 def _guards(sets: list[dict[str, Any]]) -> str:
     rows = []
     for one in sets:
-        each = {lock["guard"]: lock for lock in one["guards"]}
+        each = {guard["guard"]: guard for guard in one["guards"]}
         together = each.pop("all")
         most = sorted(each.values(), key=lambda lock: -lock["different_vetoed"])
         named = [lock for lock in most if lock["different_vetoed"]]

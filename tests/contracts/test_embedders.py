@@ -234,8 +234,8 @@ def test_without_the_extra_it_says_what_to_install(
 def test_opening_imports_nothing_heavy() -> None:
     code = (
         "import sys, threading; from askonce.semantic.embedders.open_embedder import open_embedder;"
-        "from askonce.stores.context import Ground;"
-        "open_embedder('local', Ground(threading.Lock, lambda: 0.0));"
+        "from askonce.stores.context import StoreContext;"
+        "open_embedder('local', StoreContext(threading.Lock, lambda: 0.0));"
         "print(*{'numpy', 'onnxruntime', 'tokenizers', 'huggingface_hub'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -246,11 +246,11 @@ def test_a_forked_child_embeds(local: LocalEmbedder) -> None:
     """What a pre-forking server does; a thread of a library would not be there in the child."""
     code = (
         "import os, threading; from askonce.semantic.embedders.local import LocalEmbedder;"
-        "from askonce.core.runtime.threads import finish;"
-        "e = LocalEmbedder(guard=threading.Lock());"
-        "before = finish(e.embed(['one', 'two two']));"
+        "from askonce.core.runtime.threads import run_sync;"
+        "e = LocalEmbedder(lock=threading.Lock());"
+        "before = run_sync(e.embed(['one', 'two two']));"
         "child = os.fork();"
-        "child or os._exit(0 if finish(e.embed(['one', 'two two'])) == before else 7);"
+        "child or os._exit(0 if run_sync(e.embed(['one', 'two two'])) == before else 7);"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     done = subprocess.run(

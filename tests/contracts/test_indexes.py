@@ -613,12 +613,12 @@ ORDER = """
 from threading import Lock
 
 from askonce.semantic.embedders.local import LocalEmbedder
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.semantic.index.open_index import open_process_index
 
-index = open_process_index("mini", 384, guard=Lock(), clock=lambda: 0.0)
-(vector,) = finish(LocalEmbedder(guard=Lock()).embed(["Is the branch open on Sundays?"]))
-finish(index.nearest(b"s", vector, 1))
+index = open_process_index("mini", 384, lock=Lock(), clock=lambda: 0.0)
+(vector,) = run_sync(LocalEmbedder(lock=Lock()).embed(["Is the branch open on Sundays?"]))
+run_sync(index.nearest(b"s", vector, 1))
 """
 
 

@@ -325,7 +325,7 @@ def test_shadow_indexes_all_and_compares_what_serving_would_have_looked_up(near:
         refused = {"headers": {"cache-control": "no-cache"}}
         await ask(under_test, upstream, AGAIN, **refused)
         assert "shadow:agrees" not in what(under_test)
-        neighbors = under_test.parts.answering._neighbors
+        neighbors = under_test.parts.answering._lookup
         neighbors._pace = Pace(0.0, 0.0)  # too many for now
         await ask(under_test, upstream, OTHER)
         assert what(under_test)["skipped"] == 1

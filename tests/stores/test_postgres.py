@@ -81,15 +81,15 @@ def numbered(number: int) -> Key:
 
 FIRST_USE = """
 import sys, threading, time
-from askonce.core.runtime.threads import finish
-from askonce.stores.context import Ground
+from askonce.core.runtime.threads import run_sync
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
-store = open_store(sys.argv[1], Ground(threading.Lock, time.time, deadline=20.0))
+store = open_store(sys.argv[1], StoreContext(threading.Lock, time.time, deadline=20.0))
 print("ready", flush=True)
 sys.stdin.readline()
-print(finish(store.pepper()).hex(), finish(store.epochs(["a"], bump=True))["a"])
-finish(store.close())
+print(run_sync(store.pepper()).hex(), run_sync(store.epochs(["a"], bump=True))["a"])
+run_sync(store.close())
 """
 
 
@@ -309,12 +309,12 @@ def test_a_change_that_a_later_version_wrote_is_lost(new_store: Open, sql: Sql) 
 HOLDER = """
 import sys, threading, time
 from askonce.core.models import Key
-from askonce.core.runtime.threads import finish
-from askonce.stores.context import Ground
+from askonce.core.runtime.threads import run_sync
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
-store = open_store(sys.argv[1], Ground(threading.Lock, time.time, deadline=20.0))
-print(finish(store.lease(Key("team-a", "openai_chat", b"q" * 32), 600)).fence, flush=True)
+store = open_store(sys.argv[1], StoreContext(threading.Lock, time.time, deadline=20.0))
+print(run_sync(store.lease(Key("team-a", "openai_chat", b"q" * 32), 600)).fence, flush=True)
 sys.stdin.readline()
 """
 

@@ -265,30 +265,30 @@ def test_cancelling_takes_no_time_even_if_the_server_is_frozen(
 FORKING = """
 import os, sys, threading, time
 from askonce.core.models import Entry, Key
-from askonce.core.runtime.threads import finish
-from askonce.stores.context import Ground
+from askonce.core.runtime.threads import run_sync
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
 key = Key("team-a", "openai_chat", b"f" * 32)
 now = time.time()
-store = open_store(sys.argv[1], Ground(threading.Lock, time.time, deadline=20.0))
-finish(store.write(Entry(key, b"parent", 200, (), now, now + 60, now + 60)))
-lease = finish(store.lease(key, 60))
-mark = finish(store.news(None, 0)).mark
+store = open_store(sys.argv[1], StoreContext(threading.Lock, time.time, deadline=20.0))
+run_sync(store.write(Entry(key, b"parent", 200, (), now, now + 60, now + 60)))
+lease = run_sync(store.lease(key, 60))
+mark = run_sync(store.news(None, 0)).mark
 child = os.fork()
 if not child:
-    assert finish(store.read(key)).body == b"parent"
-    assert finish(store.lease(key, 60)) is None  # it is the parent's
-    finish(store.epochs(["a"], bump=True))
-    finish(store.close())
+    assert run_sync(store.read(key)).body == b"parent"
+    assert run_sync(store.lease(key, 60)) is None  # it is the parent's
+    run_sync(store.epochs(["a"], bump=True))
+    run_sync(store.close())
     os._exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 # The child's end has not ended the parent's sessions.
-finish(store.renew([lease], 60))
-assert finish(store.lease(key, 60)) is None
-assert list(finish(store.news(mark, 0)).epochs) == ["a"]
-assert finish(store.read(key)).body == b"parent"
-finish(store.close())
+run_sync(store.renew([lease], 60))
+assert run_sync(store.lease(key, 60)) is None
+assert list(run_sync(store.news(mark, 0)).epochs) == ["a"]
+assert run_sync(store.read(key)).body == b"parent"
+run_sync(store.close())
 """
 
 

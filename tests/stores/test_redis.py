@@ -430,7 +430,7 @@ def test_a_server_that_is_gone_is_an_error_and_comes_back(
 FORKING = """
 import os, sys, threading
 from askonce.core.models import Entry, Key
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
 def run(story):
@@ -439,7 +439,7 @@ def run(story):
     except StopIteration as end:
         return end.value
 
-store = open_store(sys.argv[1], Ground(threading.Lock, lambda: 0.0, deadline=5.0))
+store = open_store(sys.argv[1], StoreContext(threading.Lock, lambda: 0.0, deadline=5.0))
 entries = [Entry(Key("n", "f", bytes([n]) * 32), bytes([n]) * 5000, 200, (), 1.0, 9e9, 9e9)
            for n in range(2)]
 for entry in entries:

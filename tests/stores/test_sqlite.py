@@ -77,7 +77,7 @@ def open_store() -> Iterator[Callable[..., SqliteStore]]:
     opened: list[SqliteStore] = []
 
     def open_(path: Path | str, **settings: Any) -> SqliteStore:
-        settings = {"clock": lambda: NOW, "guard": threading.Lock(), **settings}
+        settings = {"clock": lambda: NOW, "lock": threading.Lock(), **settings}
         opened.append(SqliteStore(path, **settings))
         return opened[-1]
 

@@ -6,6 +6,10 @@ finder in `askonce/__init__.py` stay for one release, the first that has them.
 """
 
 MOVED = {
+    "Because": "Reason",
+    "Bookkeeping": "LedgerSettings",
+    "Happened": "EventResult",
+    "Source": "EventSource",
     "accounting": "ledger.ledger",
     "admin": "config.admin",
     "agreeing": "semantic.agreement",
