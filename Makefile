@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench bench-peers eval docs pins clean
+.PHONY: help setup run demo test check fix bench bench-peers eval docs dist pins clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,12 @@ docs: $(VENV)/.docs-ready ## build the documentation site into site/, with stric
 	@$(BIN)/python scripts/docs.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "Open site/index.html"
+
+# The public address of the repository, for project URLs; without it, where this clone came from.
+REPOSITORY ?=
+
+dist: $(READY) ## build wheels and source archives of both packages into dist/
+	@$(BIN)/python scripts/dist.py $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 pins: $(READY) ## resolve requirements/*.txt again
 	@$(BIN)/python scripts/pin.py

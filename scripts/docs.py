@@ -22,7 +22,7 @@ LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 MENTION = re.compile(r"\bdocs/[\w./-]+\.md\b")
 EXAMPLE = "docs/terms.md"
 """A user's own file in an example of the help."""
-MENTIONING = ("src", "packages", "tests", "bench", "examples", "deploy", "scripts")
+MENTIONING = ("src", "packages", "bench", "examples", "deploy", "scripts")
 
 
 def main() -> int:

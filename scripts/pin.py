@@ -32,7 +32,7 @@ TARGETS = {
     "Linux aarch64": ["manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"],
     "macOS arm64": ["macosx_14_0_arm64", "macosx_11_0_arm64"],
 }
-PYTHONS = ["3.11", "3.13"]
+PYTHONS = ["3.11", "3.13", "3.14"]
 NO_WHEEL = ["forbiddenfruit"]  # pure Python, published as a source archive only
 
 

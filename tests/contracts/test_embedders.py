@@ -1,6 +1,5 @@
 """The embedders of this process: the local model, and the libraries that a user has installed."""
 
-import asyncio
 import math
 import shutil
 import struct
@@ -13,11 +12,9 @@ from pathlib import Path
 
 import askonce_models
 import pytest
-from askonce.semantic.embedders.threaded import ThreadedEmbedder
 
 from askonce.core.errors import ConfigError, EmbedderError
 from askonce.core.protocols import Embedder
-from askonce.core.runtime.event_loop import InThread
 from askonce.semantic.embedders.local import CHARACTERS, TOKENS, LocalEmbedder
 from askonce.semantic.embedders.open_embedder import is_local, open_embedder
 from askonce.stores.context import Ground
@@ -180,21 +177,6 @@ def test_threads_embed_at_once() -> None:
     assert found == [embed(shared, text)[0] for text in texts]
 
 
-def test_an_event_loop_goes_on_while_a_text_is_embedded(local: LocalEmbedder) -> None:
-    async def story() -> None:
-        embedder: Embedder = ThreadedEmbedder(local, InThread("test"))
-        assert (embedder.name, embedder.dimensions) == (local.name, local.dimensions)
-        working = asyncio.create_task(embedder.embed([QUESTION] * 200))
-        turns = 0
-        while not working.done():
-            await asyncio.sleep(0)
-            turns += 1
-        assert turns > 100
-        assert set(await working) == set(embed(local, *[QUESTION] * 200))
-
-    asyncio.run(story())
-
-
 def test_a_closed_embedder_says_so() -> None:
     embedder = LocalEmbedder(guard=threading.Lock())
     run_blocking(embedder.close())
@@ -251,8 +233,8 @@ def test_without_the_extra_it_says_what_to_install(
 
 def test_opening_imports_nothing_heavy() -> None:
     code = (
-        "import sys, threading; from askonce.embedders import open_embedder;"
-        "from askonce.stores import Ground;"
+        "import sys, threading; from askonce.semantic.embedders.open_embedder import open_embedder;"
+        "from askonce.stores.context import Ground;"
         "open_embedder('local', Ground(threading.Lock, lambda: 0.0));"
         "print(*{'numpy', 'onnxruntime', 'tokenizers', 'huggingface_hub'} & set(sys.modules))"
     )
@@ -263,8 +245,8 @@ def test_opening_imports_nothing_heavy() -> None:
 def test_a_forked_child_embeds(local: LocalEmbedder) -> None:
     """What a pre-forking server does; a thread of a library would not be there in the child."""
     code = (
-        "import os, threading; from askonce.embedders.local import LocalEmbedder;"
-        "from askonce.runtimes import finish;"
+        "import os, threading; from askonce.semantic.embedders.local import LocalEmbedder;"
+        "from askonce.core.runtime.threads import finish;"
         "e = LocalEmbedder(guard=threading.Lock());"
         "before = finish(e.embed(['one', 'two two']));"
         "child = os.fork();"

@@ -82,6 +82,20 @@ def test_the_image_has_every_store_and_runs_as_nobody_in_particular() -> None:
     assert all((ROOT / path).exists() for path in copied if not path.startswith(("--", "/")))
 
 
+def test_what_the_image_copies_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
+    for line in dockerfile()["COPY"]:
+        *sources, target = line.split()
+        if not line.startswith("--"):
+            for source in sources:
+                copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+                copy(ROOT / source, tmp_path / target)
+
+    command = [sys.executable, "-m", "hatchling", "build", "--target=wheel"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_settings_of_compose_name_its_redis_and_its_port(compose: Any) -> None:
     loaded = load.load(text_of("askonce.toml"), {})
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from askonce.prompts.usage_stream import UsageFolding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -238,101 +237,6 @@ def test_a_whole_float_is_a_count() -> None:
     assert usage_of({"usage": {"prompt_tokens": 5.0}}).input_total == 5
 
 
-def folded(api: str, *events: Any, provider: str = "") -> ReportedUsage | None:
-    folding = UsageFolding(api, provider)
-    for event in events:
-        folding.add(event)
-    return folding.usage
-
-
-MESSAGE_START = {
-    "type": "message_start",
-    "message": {
-        "model": "claude-opus-5",
-        "usage": {**ANTHROPIC["usage"], "output_tokens": 1},  # type: ignore[dict-item]
-    },
-}
-TEXT = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x" * 360}}
-MESSAGE_DELTA = {
-    "type": "message_delta",
-    "delta": {"stop_reason": "end_turn"},
-    "usage": {"output_tokens": 200, "input_tokens": 13, "cache_read_input_tokens": None},
-}
-
-
-def test_a_message_stream_overwrites_and_keeps_the_split() -> None:
-    usage = folded("messages", MESSAGE_START, TEXT, MESSAGE_DELTA, {"type": "message_stop"})
-    assert usage is not None
-    assert numbers(usage) == (10513, 9000, {"5m": 500, "1h": 1000}, 200, 80)
-    assert usage.is_complete
-    assert usage.model == "claude-opus-5"
-
-
-def test_a_cut_message_stream_knows_its_input_and_estimates_its_output() -> None:
-    usage = folded("messages", MESSAGE_START, TEXT)
-    assert usage is not None
-    assert (usage.input_total, usage.output_total) == (10512, 100)
-    assert not usage.is_complete
-    assert usage.is_estimated
-
-
-def chunk(text: str | None = None, **more: Any) -> dict[str, Any]:
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-    return {"model": "m", "choices": [choice], "usage": None} | more
-
-
-def test_a_chat_stream() -> None:
-    end = chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
-    told = chunk(choices=[], usage=OPENAI_CHAT["usage"])
-    whole = folded("chat", chunk("Hi"), end, told)
-    assert whole is not None
-    assert whole.is_complete
-    assert numbers(whole)[:2] == (3210, 2700)
-    untold = folded("chat", chunk("x" * 36), end)
-    assert untold is not None
-    assert (untold.input_total, untold.output_total) == (None, 10)
-    assert untold.is_estimated
-    assert untold.is_complete
-    cut = folded("chat", chunk("x" * 36))
-    assert cut is not None
-    assert not cut.is_complete
-
-
-def test_a_responses_stream() -> None:
-    delta = {"type": "response.output_text.delta", "delta": "Hi"}
-    for end in ("response.completed", "response.incomplete", "response.failed"):
-        usage = folded("responses", delta, {"type": end, "response": RESPONSES})
-        assert usage is not None
-        assert usage.is_complete
-        assert usage.writes == {"30m": 1000, "12h": 2000}
-
-
-def test_a_gemini_stream_says_its_usage_in_the_last_chunk() -> None:
-    first = {"candidates": [{"content": {"parts": [{"text": "Hi"}]}}]}
-    early = first | {"usageMetadata": {"promptTokenCount": 6000}}
-    last = GEMINI | {"candidates": [{"finishReason": "STOP"}]}
-    usage = folded("gemini", early, last)
-    assert usage is not None
-    assert numbers(usage) == (6040, 4096, None, 350, 300)
-    assert usage.is_complete
-
-
-def test_converse_and_ollama_streams() -> None:
-    usage = folded(
-        "converse", {"contentBlockDelta": {"delta": {"text": "x"}}}, {"metadata": CONVERSE}
-    )
-    assert usage is not None
-    assert usage.input_total == 1520
-    usage = folded("ollama", {"message": {"content": "x"}, "done": False}, OLLAMA)
-    assert usage is not None
-    assert numbers(usage)[0] == 26
-
-
-def test_a_stream_that_told_nothing() -> None:
-    assert folded("chat") is None
-    assert folded("messages", {"type": "ping"}, None, 7, "x") is None
-
-
 WORDS = """type message_start message usage message_delta content_block_delta delta text choices
 finish_reason prompt_tokens cached_tokens prompt_tokens_details response response.completed
 usageMetadata candidates content parts cacheDetails ttl inputTokens metadata input_tokens model
@@ -352,8 +256,8 @@ JSON = st.recursive(
     provider=st.sampled_from(["", "xai", "openrouter"]),
 )
 def test_nothing_raises_and_the_parts_fit(events: list[Any], api: str, provider: str) -> None:
-    found = [read_usage(event, api, provider) for event in events]
-    for usage in (*found, folded(api, *events, provider=provider)):
+    for event in events:
+        usage = read_usage(event, api, provider)
         if usage is not None:
             assert usage.input_total is None or (usage.input_uncached or 0) >= 0
             assert (usage.kept.input_tokens) >= usage.kept.cache_read_tokens

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from stage import PATIENCE_S, Caller, Puppet, gateway
 
 from askonce.cli.demo.provider.provider import PracticeProvider
 from askonce.cli.demo.provider.serving import running
+from tests.gateway.stage import PATIENCE_S, Caller, Puppet, gateway
 
 
 @pytest.fixture(scope="session")

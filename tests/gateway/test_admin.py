@@ -13,12 +13,21 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from stage import CHAT, PATIENCE_S, Caller, Exchange, Puppet, chat_body, gateway, outcome_of
 
 from askonce.cli import main
 from askonce.cli.access.gateways import started_gateway
 from askonce.invalidation.webhooks import sign
 from tests.fixtures.engines import Engines
+from tests.gateway.stage import (
+    CHAT,
+    PATIENCE_S,
+    Caller,
+    Exchange,
+    Puppet,
+    chat_body,
+    gateway,
+    outcome_of,
+)
 
 TOKEN = "an-admin-token-of-a-test"
 SECRET = b"0123456789abcdef01234567"

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from stage import (
+
+from tests.gateway.stage import (
     PATIENCE_S,
     Caller,
     Puppet,

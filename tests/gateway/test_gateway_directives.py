@@ -5,9 +5,18 @@ from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
-from stage import CHAT, Caller, Clock, chat_body, gateway, is_answer, outcome_of, status_of
 
 from askonce.cli.demo.provider.provider import PracticeProvider
+from tests.gateway.stage import (
+    CHAT,
+    Caller,
+    Clock,
+    chat_body,
+    gateway,
+    is_answer,
+    outcome_of,
+    status_of,
+)
 
 DAY = 86_400
 

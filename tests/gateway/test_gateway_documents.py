@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from stage import Caller, gateway, status_of
 
 from askonce.cli import main
+from tests.gateway.stage import Caller, gateway, status_of
 
 FIELDS = """
     [documents]

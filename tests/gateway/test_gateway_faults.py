@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
-from stage import (
+
+from askonce.cli.demo.provider.provider import PracticeProvider
+from tests.gateway.stage import (
     PATIENCE_S,
     Caller,
     Clock,
@@ -17,8 +19,6 @@ from stage import (
     outcome_of,
     status_of,
 )
-
-from askonce.cli.demo.provider.provider import PracticeProvider
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens on the discard port
 BRISK = {"ASKONCE_GATEWAY__READ_TIMEOUT": "300ms"}

@@ -4,7 +4,18 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from stage import CHAT, Caller, Clock, Exchange, Puppet, chat_body, gateway, outcome_of, status_of
+
+from tests.gateway.stage import (
+    CHAT,
+    Caller,
+    Clock,
+    Exchange,
+    Puppet,
+    chat_body,
+    gateway,
+    outcome_of,
+    status_of,
+)
 
 ERROR = b'{"error": {"message": "no such model", "code": "model_not_found"}}'
 GROUPS = '"prices", "a b"'

@@ -6,11 +6,20 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import CHAT, Caller, Puppet, chat_body, gateway, is_answer, outcome_of, status_of
 
 from askonce.cli.demo.provider.provider import PracticeProvider
 from askonce.core.directives import parse
 from askonce.core.identity import CREDENTIALS, Identity
+from tests.gateway.stage import (
+    CHAT,
+    Caller,
+    Puppet,
+    chat_body,
+    gateway,
+    is_answer,
+    outcome_of,
+    status_of,
+)
 
 TENANTS = """
     [tenants.acme]

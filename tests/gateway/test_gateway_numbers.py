@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from stage import Caller, gateway, plain_request
 
 import askonce
+from tests.gateway.stage import Caller, gateway, plain_request
 
 _SAMPLE = re.compile(
     r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)"

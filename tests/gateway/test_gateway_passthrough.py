@@ -5,7 +5,8 @@ import random
 
 import httpx2
 import pytest
-from stage import (
+
+from tests.gateway.stage import (
     CHAT,
     Caller,
     Exchange,

@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from stage import (
+
+from askonce.cli.demo.provider.answers import answer_to
+from tests.gateway.stage import (
     CHAT,
     PATIENCE_S,
     Caller,
@@ -31,8 +33,6 @@ from stage import (
     outcome_of,
     text_of_stream,
 )
-
-from askonce.cli.demo.provider.answers import answer_to
 
 WRITES, KILLS, CALLERS = 10_000, 5, 8
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from stage import PATIENCE_S, Caller, Clock, Exchange, Puppet, gateway
 
 from askonce.core.errors import ConfigError
+from tests.gateway.stage import PATIENCE_S, Caller, Clock, Exchange, Puppet, gateway
 
 LONG = "You answer for a bank. Never promise what the terms do not say. " * 300
 MARK = '[prompts]\nlevel = "mark"'

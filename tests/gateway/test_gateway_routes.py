@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from stage import (
+
+from askonce.gateway.routes import has_dot_segments
+from tests.gateway.stage import (
     CHAT,
     MESSAGES,
     Caller,
@@ -16,8 +18,6 @@ from stage import (
     outcome_of,
     plain_request,
 )
-
-from askonce.gateway.routes import has_dot_segments
 
 KEY = {"authorization": "Bearer sk-routes"}
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from stage import Caller, Clock, gateway
-from test_gateway_numbers import read_exposition
 
 from askonce.ledger.savings import savings_of
+from tests.gateway.stage import Caller, Clock, gateway
+from tests.gateway.test_gateway_numbers import read_exposition
 
 TOKEN = "an-admin-token-of-a-test"
 ADMIN = {"authorization": f"Bearer {TOKEN}"}

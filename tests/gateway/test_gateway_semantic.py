@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 from openai import OpenAI
-from stage import PATIENCE_S, Caller, gateway, outcome_of, status_of
 
 from askonce.semantic.agreement import Agreement
+from tests.gateway.stage import PATIENCE_S, Caller, gateway, outcome_of, status_of
 
 SERVE = """
     [semantic]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import httpx2
 import redis
-from stage import PATIENCE_S, Caller, gateway, outcome_of
+
+from tests.gateway.stage import PATIENCE_S, Caller, gateway, outcome_of
 
 
 def until(true: Callable[[], bool]) -> None:

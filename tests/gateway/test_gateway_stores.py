@@ -6,7 +6,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from stage import (
+
+from askonce.cli.demo.provider.provider import PracticeProvider
+from tests.gateway.stage import (
     Caller,
     Clock,
     gateway,
@@ -14,8 +16,6 @@ from stage import (
     outcome_of,
     status_of,
 )
-
-from askonce.cli.demo.provider.provider import PracticeProvider
 
 
 @pytest.fixture

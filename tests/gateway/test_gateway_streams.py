@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from stage import (
+
+from tests.gateway.stage import (
     PATIENCE_S,
     Caller,
     Exchange,

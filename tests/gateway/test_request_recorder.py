@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from stage import PATIENCE_S, Caller, Exchange, Puppet, gateway, plain_request
 
 from askonce.cli import main
 from askonce.gateway.request_recorder import api_of
+from tests.gateway.stage import PATIENCE_S, Caller, Exchange, Puppet, gateway, plain_request
 
 RESPONSES = "/v1/responses"
 

@@ -3,19 +3,19 @@
 An `async def` test that takes `door` or `sdk` is run by it: see `sdks`.
 """
 
-import asyncio
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import httpx2
 import pytest
-from holding import HoldingProvider
-from sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 from askonce.cli.demo.provider.serving import running
 from askonce.core.models import Usage
 from askonce.ledger.prices import GenaiPrices
+from tests.library.holding_provider import HoldingProvider
+from tests.library.sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,7 +79,7 @@ def claude(served: tuple[HoldingProvider, str], blocking: bool) -> AnthropicSdk:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a story in the flavor of the client that it takes."""
-    if not asyncio.iscoroutinefunction(pyfuncitem.obj):
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     values: dict[str, Any] = pyfuncitem.funcargs
     arguments = {name: values[name] for name in pyfuncitem._fixtureinfo.argnames}

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from holding import HoldingProvider
 from pydantic import BaseModel
-from sdks import QUESTION, AnthropicSdk, OpenAISdk, Sdk, each, entered, ready, said
 
 from askonce.cli.demo.provider.answers import answer_to, thoughts_on
+from tests.library.holding_provider import HoldingProvider
+from tests.library.sdks import QUESTION, AnthropicSdk, OpenAISdk, Sdk, each, entered, ready, said
 
 ANSWER = answer_to(QUESTION)
 PARAMETERS: dict[str, Any] = {"type": "object", "properties": {"what": {"type": "string"}}}

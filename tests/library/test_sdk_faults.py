@@ -8,10 +8,10 @@ import threading
 from typing import Any, NamedTuple
 
 import pytest
-from holding import HoldingProvider
-from sdks import QUESTION, Sdk, each, ready, said
 
 from askonce.cli.demo.provider.answers import answer_to
+from tests.library.holding_provider import HoldingProvider
+from tests.library.sdks import QUESTION, Sdk, each, ready, said
 
 ANSWER = answer_to(QUESTION)
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from holding import HoldingProvider
-from sdks import QUESTION, Door, OpenAISdk, Sdk, each, ready, said
 
 from askonce import CacheClosed, CachingTransport
 from askonce.cli.demo.provider.answers import answer_to
+from tests.library.holding_provider import HoldingProvider
+from tests.library.sdks import QUESTION, Door, OpenAISdk, Sdk, each, ready, said
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": QUESTION}]}

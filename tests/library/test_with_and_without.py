@@ -5,12 +5,12 @@ import re
 import ssl
 from typing import Any
 
-from holding import HoldingProvider
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sdks import Door, ready
 
 from askonce import CachingTransport
+from tests.library.holding_provider import HoldingProvider
+from tests.library.sdks import Door, ready
 
 TOOL: dict[str, Any] = {
     "type": "function",

@@ -162,7 +162,7 @@ def start(path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start_(role: str, number: int = 0) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "tests.contracts.test_sqlite_processes"]
+        command = [sys.executable, "-m", "tests.stores.test_sqlite_processes"]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             [*command, role, str(path), str(number)],

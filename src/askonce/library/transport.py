@@ -10,7 +10,7 @@ import functools
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.errors import AnswerCut, PatienceOver
@@ -24,27 +24,68 @@ from askonce.pipeline.present import Reply
 from askonce.pipeline.services import Flavor
 
 if TYPE_CHECKING:
-    # Type checkers take it for a transport of either library, in either flavor.
-    from typing import Any as _Transport
+    # A client accepts only a subclass of its own library's transport. Type checkers see a subclass
+    # of all four; where one library is not installed, its classes are `Any` to them.
+    import httpx
+    import httpx2
+
+    class _Transport(  # type: ignore[misc]  # the requests differ; the overloads below take both
+        httpx2.BaseTransport,
+        httpx2.AsyncBaseTransport,
+        httpx.BaseTransport,
+        httpx.AsyncBaseTransport,
+    ):
+        """A transport of both libraries, for blocking and for asynchronous clients."""
+
+    AnyTransport = (
+        httpx2.BaseTransport
+        | httpx2.AsyncBaseTransport
+        | httpx.BaseTransport
+        | httpx.AsyncBaseTransport
+    )
 else:
+    # The clients call methods and check no types, so neither library is imported.
     _Transport = object
 
 
-class CachingTransport(_Transport):  # type: ignore[misc]
+class CachingTransport(_Transport):
     """A transport that answers from a cache what it can, and sends on what it cannot.
 
-    `inner` is the transport that reaches the provider; without one, the library's own default is
-    made on first use. Closing the transport closes `inner`, never the cache.
+    One transport serves `httpx2.Client`, `httpx2.AsyncClient` and their namesakes of `httpx`.
+    Closing it closes `inner`, never the cache.
+
+    Args:
+        cache: The cache to answer from. A `Cache` serves asynchronous clients too, and an
+            `AsyncCache` serves blocking ones.
+        inner: The transport that reaches the provider, of the client's library and mode. By
+            default the library's own (`HTTPTransport` or `AsyncHTTPTransport`), made at the first
+            request.
     """
 
-    def __init__(self, cache: Cache | AsyncCache, inner: Any = None) -> None:
+    def __init__(self, cache: Cache | AsyncCache, inner: "AnyTransport | None" = None) -> None:
         self._works = cache.works
-        self._inner = inner
+        self._inner: Any = inner
         self._guard = self._works.blocking_runtime.guard()
 
     # What `httpx` and `httpx2` call.
 
+    @overload
+    def handle_request(self, request: "httpx2.Request") -> "httpx2.Response": ...
+    @overload
+    def handle_request(self, request: "httpx.Request") -> "httpx.Response": ...
     def handle_request(self, request: Any) -> Any:
+        """Answer a request of a blocking client, from the cache or through `inner`.
+
+        Args:
+            request: A request of either library; its body is read if it may be cached.
+
+        Returns:
+            A response of the request's library.
+
+        Raises:
+            Exception: What `inner` raises, unchanged.
+            ReadTimeout: A joined call did not go on within the request's read timeout.
+        """
         lib = _library(request)
         inner = self._to_provider(lib.HTTPTransport)
         if not _is_cached(request):
@@ -55,7 +96,12 @@ class CachingTransport(_Transport):  # type: ignore[misc]
         )
         return _response(lib, reply, "blocking")
 
+    @overload
+    async def handle_async_request(self, request: "httpx2.Request") -> "httpx2.Response": ...
+    @overload
+    async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response": ...
     async def handle_async_request(self, request: Any) -> Any:
+        """Answer a request of an asynchronous client; see `handle_request`."""
         lib = _library(request)
         inner = self._to_provider(lib.AsyncHTTPTransport)
         if not _is_cached(request):
@@ -66,10 +112,12 @@ class CachingTransport(_Transport):  # type: ignore[misc]
         return _response(lib, reply, "suspending")
 
     def close(self) -> None:
+        """Close `inner`, if there is one; the cache stays open."""
         if self._inner is not None:
             self._inner.close()
 
     async def aclose(self) -> None:
+        """Close an asynchronous `inner`, if there is one; the cache stays open."""
         if self._inner is not None:
             await self._inner.aclose()
 
