@@ -136,6 +136,19 @@ def test_every_exported_name_is_in_the_api_reference() -> None:
     assert sorted(re.findall(r"^::: askonce\.(\w+)$", page, re.MULTILINE)) == askonce.__all__
 
 
+def test_the_messages_to_look_for_are_those_of_the_code() -> None:
+    page = "docs/guides/troubleshooting.md"
+    cells = [row[0] for heading in ("symptom", "message") for row in rows(page, heading)]
+    messages = [word for cell in cells for word in words(cell) if word.count(" ") > 2]
+    joined = re.compile(r"\"\s*\n\s*f?\"")
+    source = "".join(joined.sub("", path.read_text("utf-8")) for path in SOURCE.rglob("*.py"))
+    source = re.sub(r"\{[^{}]*\}|%s", "…", source)
+
+    parts = [part.strip() for message in messages for part in message.split("…")]
+    assert len(messages) > 5
+    assert [part for part in parts if part not in source] == []
+
+
 def test_commands_page_and_links_are_in_order() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "docs.py", "--check"],
