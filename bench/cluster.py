@@ -19,17 +19,17 @@ import httpx2
 from tests.fixtures.redis_servers import RedisCluster, RedisServer
 
 from askonce import AsyncCache, CachingTransport
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.core.models import Call, Key
-from askonce.stores.redis.names import Names
+from askonce.stores.redis.names import RedisNames
 from bench import figures
 from bench.figures import Figure
 from bench.questions import HEADERS, PATH, chat
 from bench.steady import POPULAR, TIMEOUT_S, Told, p99, steadily
 
 _NAMESPACE = "bench"
-_NAMES = Names("askonce")
+_NAMES = RedisNames("askonce")
 _SETTLED_S = 0.5
 """An answer this old has been written: the cache writes behind its callers."""
 
@@ -50,7 +50,7 @@ class Failover(NamedTuple):
 
 
 def measure(seconds: float = 30.0) -> list[Figure]:
-    provider = PracticeProvider(first_byte_ms=(80, 120), word_ms=0)
+    provider = DemoProvider(first_byte_ms=(80, 120), word_ms=0)
     with running(provider) as url, closing(RedisCluster()) as cluster:
         cluster.start()
         return _figures(asyncio.run(_fail_over(cluster, url, seconds)))
@@ -68,7 +68,7 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
         await asyncio.to_thread(master.kill)
         killed = time.perf_counter()
         calls = await calling
-        await cache.works.suspending.tiers.settle()
+        await cache.assembly.suspending.tiers.settle()
         stored = {call.asked for call in calls if call.fine and call.ended < killed - _SETTLED_S}
         later = {call.asked for call in calls if call.fine} - stored
         missing = await _missing(cache, url, stored)
@@ -78,7 +78,7 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
 
 async def _missing(cache: AsyncCache, url: str, asked: Iterable[str]) -> set[str]:
     """The questions that the store has no answer to."""
-    authority = cache.works.suspending.tiers.authority
+    authority = cache.assembly.suspending.tiers.authority
     assert authority is not None
     store = authority.store
     return {each for each in asked if await store.read(_key(cache, url, each)) is None}
@@ -90,7 +90,7 @@ def _served_by(cluster: RedisCluster, cache: AsyncCache, url: str, asked: str) -
 
 def _key(cache: AsyncCache, url: str, asked: str) -> Key:
     call = Call("POST", url, PATH, HEADERS, chat(asked), _NAMESPACE)
-    found = cache.works.recognition.recognize(call, _NAMESPACE)
+    found = cache.assembly.recognition.recognize(call, _NAMESPACE)
     key: Key = found.key  # type: ignore[union-attr]
     return key
 

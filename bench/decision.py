@@ -25,11 +25,11 @@ import numpy
 
 from askonce.cli.demo.traffic import questions as practiced
 from askonce.core.models import Key
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.semantic.embedders.local import LocalEmbedder
 from askonce.semantic.guards import CANDIDATES, THRESHOLD, judge
 from askonce.semantic.index.open_index import open_process_index
-from askonce.semantic.lookup import Prepared
+from askonce.semantic.lookup import PreparedTexts
 from bench import figures
 from bench.figures import Figure
 from bench.vectors import DIMENSIONS, unit
@@ -76,13 +76,13 @@ def here(entries: int) -> dict[str, float]:
     """Fill an index, and decide on every question of twelve words, several times over."""
     _stay_on_one_core()
     asked, held = _texts()
-    embedder = LocalEmbedder(guard=threading.Lock())
-    index = open_process_index("bench", DIMENSIONS, guard=threading.Lock(), clock=time.time)
+    embedder = LocalEmbedder(lock=threading.Lock())
+    index = open_process_index("bench", DIMENSIONS, lock=threading.Lock(), clock=time.time)
     for number, vector in enumerate(_vectors(embedder, held, entries)):
-        finish(index.add(b"scope", _key(number), vector.tobytes(), _NEVER))
+        run_sync(index.add(b"scope", _key(number), vector.tobytes(), _NEVER))
     passes = []
     for _ in range(_PASSES):
-        prepared = Prepared(
+        prepared = PreparedTexts(
             threading.Lock()
         )  # anew in each pass, as if nobody had come near these entries
         decided = [_decided(text, embedder, index, prepared, held) for text in asked]
@@ -101,13 +101,13 @@ def here(entries: int) -> dict[str, float]:
 
 
 def _decided(
-    text: str, embedder: LocalEmbedder, index: Any, prepared: Prepared, held: list[str]
+    text: str, embedder: LocalEmbedder, index: Any, prepared: PreparedTexts, held: list[str]
 ) -> tuple[list[float], bool]:
     """What each step took, in ms, and whether an entry may answer."""
     times = [time.perf_counter()]
-    (vector,) = finish(embedder.embed([text]))
+    (vector,) = run_sync(embedder.embed([text]))
     times.append(time.perf_counter())
-    near = finish(index.nearest(b"scope", vector, CANDIDATES))
+    near = run_sync(index.nearest(b"scope", vector, CANDIDATES))
     times.append(time.perf_counter())
     question, served = prepared.read(text), False
     for one in near:
@@ -129,7 +129,7 @@ def _texts() -> tuple[list[str], list[str]]:
 
 def _vectors(embedder: LocalEmbedder, held: list[str], entries: int) -> Iterator[Any]:
     """Entry n has the text n modulo the number of texts."""
-    found = finish(embedder.embed(held))
+    found = run_sync(embedder.embed(held))
     exact = numpy.stack([numpy.frombuffer(vector or b"", "<f4") for vector in found])
     yield from exact[:entries]
     for turn in range(1, entries // len(held) + 1):

@@ -27,7 +27,7 @@ from askonce.semantic.evaluation.pairs import Pair
 from askonce.semantic.evaluation.question_files import lines_of, read_pair_set, read_stream_set
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
 from askonce.semantic.evaluation.streams import mixed_in, zipf_arrivals
-from askonce.semantic.evaluation.text_vectors import Meanings
+from askonce.semantic.evaluation.text_vectors import TextVectors
 from askonce.semantic.guards import THRESHOLD
 
 OUT = Path(".bench/eval")
@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
     options = parser.parse_args()
     sets = [cut(one, options.limit) for one in (*shipped_sets(), *development(options.data))]
-    meanings = Meanings.of("local")
+    meanings = TextVectors.of("local")
     embed(sets, meanings)
     options.out.mkdir(parents=True, exist_ok=True)
     told = [saved(one, meanings, options.out) for one in sets]
@@ -83,7 +83,7 @@ def development(folder: Path | None) -> Iterator[Set]:
             yield make(name, *map(str, paths))
 
 
-def saved(one: Set, meanings: Meanings, out: Path) -> dict[str, Any]:
+def saved(one: Set, meanings: TextVectors, out: Path) -> dict[str, Any]:
     print(f"measuring: {one.name} ...", file=sys.stderr, flush=True)
     told = measure(one, meanings, threshold=THRESHOLD)
     write(out / f"{one.name}.json", report([told], meanings.embedder.name, THRESHOLD))

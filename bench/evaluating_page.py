@@ -87,10 +87,10 @@ def _alone(sets: list[dict[str, Any]]) -> str:
 def _guards(sets: list[dict[str, Any]]) -> str:
     rows = []
     for one in sets:
-        each = {guard["guard"]: guard for guard in one["guards"]}
+        each = {lock["guard"]: lock for lock in one["guards"]}
         together = each.pop("all")
-        most = sorted(each.values(), key=lambda guard: -guard["different_vetoed"])
-        named = [guard for guard in most if guard["different_vetoed"]]
+        most = sorted(each.values(), key=lambda lock: -lock["different_vetoed"])
+        named = [lock for lock in most if lock["different_vetoed"]]
         rows.append(
             (
                 one["name"],
@@ -143,8 +143,8 @@ def _compared(sets: list[dict[str, Any]], which: str, *, repeats: bool) -> str:
     )
 
 
-def _of(guard: dict[str, Any], which: str) -> str:
-    part, whole = guard[f"{which}_vetoed"], guard[f"{which}_proposed"]
+def _of(lock: dict[str, Any], which: str) -> str:
+    part, whole = lock[f"{which}_vetoed"], lock[f"{which}_proposed"]
     return f"{_share(part / whole if whole else None)} ({part:,} of {whole:,})"
 
 

@@ -30,12 +30,12 @@ from tests.fixtures.scripted import Script, said
 
 from askonce import AsyncCache, Layer
 from askonce.core.errors import StoreError
-from askonce.core.models import Call, Entry, Key, Lease, News, Selection
+from askonce.core.models import Call, ChangeBatch, Entry, Key, Lease, Selection
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking
+from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.target import Invalidation
-from askonce.stores.base import PlainStore
-from askonce.stores.context import Ground
+from askonce.stores.base import BaseStore
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from bench import figures
 from bench.figures import Figure
@@ -58,13 +58,13 @@ class Told(msgspec.Struct):
     stale_stores: int = 0
 
 
-class Mortal(PlainStore):
+class Mortal(BaseStore):
     """One process's way to the common store, which ends with the process."""
 
     def __init__(self, store: Store) -> None:
         self.dead = False
         self._store = store
-        self.tells = store.tells
+        self.pushes_changes = store.pushes_changes
         self.leases_travel = store.leases_travel
 
     def _alive(self) -> Store:
@@ -95,7 +95,7 @@ class Mortal(PlainStore):
     async def learn(self, epochs: Mapping[str, int]) -> None:
         await self._alive().learn(epochs)
 
-    async def news(self, since: str | None, patience: float) -> News:
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
         return await self._alive().news(since, patience)
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
@@ -107,8 +107,8 @@ class Mortal(PlainStore):
     async def release(self, lease: Lease) -> None:
         await self._alive().release(lease)
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        return await self._alive().tallies(add, under)
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        return await self._alive().counters(add, under)
 
     async def pepper(self) -> bytes:
         return await self._alive().pepper()
@@ -133,9 +133,9 @@ class Process:
 
     async def hear(self, versions: Mapping[str, int]) -> None:
         """Wait until it has heard of everything that was confirmed before now."""
-        coherence = self.cache.works._coherence
+        coherence = self.cache.assembly._coherence
         assert coherence is not None
-        self.cache.works.suspending  # noqa: B018 - starts it
+        self.cache.assembly.suspending  # noqa: B018 - starts it
         began = coherence._tick()
         while coherence._synced < began:  # noqa: ASYNC110 - it happens in a thread
             await asyncio.sleep(0.002)
@@ -148,7 +148,7 @@ class Process:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        coherence = self.cache.works._coherence
+        coherence = self.cache.assembly._coherence
         if coherence is not None:
             coherence.stop()
 
@@ -185,7 +185,7 @@ class History:
         for process in self._processes:
             await asyncio.gather(*process.tasks, return_exceptions=True)
             await process.hear(self._confirmed)
-            await process.cache.works.suspending.tiers.settle()
+            await process.cache.assembly.suspending.tiers.settle()
         for process in self._processes:
             await process.cache.aclose()
         await self._audit()
@@ -228,7 +228,7 @@ class History:
                 Invalidation(tags=(question,), match="cost"),
             ]
         )
-        await process.cache.works.invalidate_in_thread(wanted, who="history")
+        await process.cache.assembly.invalidate_in_thread(wanted, who="history")
         self._told.invalidations += 1
         self._confirmed[question] = max(self._confirmed[question], version)
         if wanted.by_tags_alone:
@@ -320,8 +320,10 @@ async def _all(histories: int, seed: int, store: str) -> Told:
 def _common(store: str, path: Path) -> tuple[Store, bool]:
     if store == "memory":
         return CommonStore(), False
-    runtime = Blocking()
-    ground = Ground(runtime.guard, runtime.now, runtime.place, deadline=10.0, tick=runtime.tick)
+    runtime = SyncRuntime()
+    ground = StoreContext(
+        runtime.lock, runtime.now, runtime.place, deadline=10.0, tick=runtime.tick
+    )
     return open_store(f"sqlite:{path}", ground), True
 
 

@@ -24,9 +24,9 @@ from tests.fixtures.redis_servers import RedisServer
 
 from askonce.core.models import Call, Entry, Key
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.library.cache import Cache
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from bench import figures
 from bench.figures import Figure
@@ -85,14 +85,14 @@ def _filled_file(path: Path, entries: int) -> str:
     """A SQLite store in which so many texts carry one tag."""
     url = f"sqlite:{path}"
     with Cache(url) as cache:
-        key = cache.works.blocking.texts.key
+        key = cache.assembly.blocking.texts.key
         store = _opened(url)
-        (epoch,) = finish(store.epochs(["all"])).values()
+        (epoch,) = run_sync(store.epochs(["all"])).values()
         now = time.time()
         body = b"answer"
         for start in range(0, entries, 10_000):
             some = range(start, min(start + 10_000, entries))
-            finish(
+            run_sync(
                 store.write_all(
                     [
                         Entry(
@@ -103,7 +103,7 @@ def _filled_file(path: Path, entries: int) -> str:
                     ]
                 )
             )  # fmt: skip
-        finish(store.close())
+        run_sync(store.close())
     return url
 
 
@@ -116,12 +116,14 @@ def _round_trips(name: str, url: str) -> Figure:
         credentials, at, _ = parts.netloc.rpartition("@")
         netloc = f"{credentials}{at}127.0.0.1:{turns.port}"
         store = _opened(urlunsplit(parts._replace(netloc=netloc)))
-        finish(store.epochs(["a"], bump=True))  # the connection, and what comes with the first call
+        run_sync(
+            store.epochs(["a"], bump=True)
+        )  # the connection, and what comes with the first call
         before = turns.count
         for _ in range(_TIMES):
-            finish(store.epochs(["all"], bump=True))
+            run_sync(store.epochs(["all"], bump=True))
         trips = (turns.count - before) / _TIMES
-        finish(store.close())
+        run_sync(store.close())
     return Figure(
         name=f"invalidation: round trips for a tag, {name}", value=trips, unit="", at_most=1
     )
@@ -134,7 +136,7 @@ def _hits_with_tags() -> list[Figure]:
     with Cache("memory:") as cache:
         plain, carrying, silent = _call("plain"), _call("carrying", tags=True), _call("carrying")
         for call in (plain, carrying):
-            finish(cache.answer(call, Once()).close())
+            run_sync(cache.answer(call, Once()).close())
         over = Once(asked=True)
 
         def asking(call: Call) -> Callable[[], None]:
@@ -172,23 +174,23 @@ def _store_figure(name: str, url: str) -> Figure:
     store = _opened(url)
     now = time.time()
     body = completion("Open the app, choose Cards, then PIN. " * 12)
-    epochs = finish(store.epochs(_TAGS))
+    epochs = run_sync(store.epochs(_TAGS))
 
     def stored(tags: Sequence[tuple[str, int]]) -> Key:
         key = Key("bench", "openai_chat", hashlib.sha256(str(tags).encode()).digest())
         life = now + 86_400
-        finish(store.write(Entry(key, body, 200, (), now, life, life, tags=tuple(tags))))
+        run_sync(store.write(Entry(key, body, 200, (), now, life, life, tags=tuple(tags))))
         return key
 
     def reading(key: Key) -> Callable[[], None]:
         def read() -> None:
             for _ in range(_BATCH // 10):
-                assert finish(_read(store, key)) is not None
+                assert run_sync(_read(store, key)) is not None
 
         return read
 
     without, carrying = _in_turns(reading(stored(())), reading(stored([*epochs.items()])))
-    finish(store.close())
+    run_sync(store.close())
     return Figure(
         name=f"tags: {name}'s read of an answer with three, of one without",
         value=carrying / without,
@@ -202,11 +204,11 @@ async def _read(store: Store, key: Key) -> Entry | None:
     return await store.read(key)
 
 
-def _in_turns(*works: Callable[[], None]) -> list[float]:
+def _in_turns(*assembly: Callable[[], None]) -> list[float]:
     """The median time of each work, in seconds; in turns, so that all meet the same noise."""
-    took: list[list[float]] = [[] for _ in works]
+    took: list[list[float]] = [[] for _ in assembly]
     for _ in range(_BATCHES):
-        for times, work in zip(took, works, strict=True):
+        for times, work in zip(took, assembly, strict=True):
             began = time.perf_counter()
             work()
             times.append(time.perf_counter() - began)
@@ -214,8 +216,10 @@ def _in_turns(*works: Callable[[], None]) -> list[float]:
 
 
 def _opened(url: str) -> Store:
-    runtime = Blocking()
-    ground = Ground(runtime.guard, runtime.now, runtime.place, deadline=10.0, tick=runtime.tick)
+    runtime = SyncRuntime()
+    ground = StoreContext(
+        runtime.lock, runtime.now, runtime.place, deadline=10.0, tick=runtime.tick
+    )
     return open_store(url, ground)
 
 

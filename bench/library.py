@@ -20,7 +20,7 @@ from pathlib import Path
 
 from askonce.core.models import Call, Outcome, Selection
 from askonce.core.protocols import Response
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.library.cache import AsyncCache, Cache
 from askonce.pipeline.present import Reply
 from bench import figures
@@ -99,7 +99,7 @@ def _filled(cache: Cache) -> Once:
     upstream = Once()
     reply = cache.answer(_call(chat(_QUESTION)), upstream)
     _expect(reply, Outcome.MISS)
-    finish(reply.close())
+    run_sync(reply.close())
     return upstream
 
 
@@ -150,7 +150,7 @@ def _sqlite_us() -> float:
         every = Selection()
         took = []
         for _ in range(5_000):
-            finish(cache.works.memory.remove(every))
+            run_sync(cache.assembly.memory.remove(every))
             began = time.perf_counter_ns()
             reply = cache.answer(call, upstream)
             took.append((time.perf_counter_ns() - began) / 1000)

@@ -58,7 +58,7 @@ def measure(puts: int, size_bytes: int, eviction: Eviction) -> dict[str, object]
     rng = random.Random(1)
     before = resident_bytes("VmRSS")
     started = time.perf_counter()
-    store = MemoryStore(size_bytes, guard=threading.Lock(), eviction=eviction)
+    store = MemoryStore(size_bytes, lock=threading.Lock(), eviction=eviction)
     asked_again: list[Key] = []
     for number in range(puts):
         entry = answer(number, rng)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from askonce.core.models import Entry, Key, Usage
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.library.cache import Cache
 from bench import figures, servers
 from bench.figures import Figure
@@ -104,13 +104,13 @@ def _fill(path: Path, count: int) -> None:
     rng = random.Random(count)
     now = time.time()
     with Cache(f"sqlite:{path}") as cache:
-        store = cache.works.shared
+        store = cache.assembly.shared
         assert store is not None
-        epochs = finish(store.epochs([f"product:{product}" for product in range(_PRODUCTS)]))
+        epochs = run_sync(store.epochs([f"product:{product}" for product in range(_PRODUCTS)]))
         tags: list[Tags] = [((tag, epoch),) for tag, epoch in epochs.items()]
         for start in range(0, count, _CHUNK):
             numbers = range(start, min(start + _CHUNK, count))
-            finish(store.write_all(list(_answers(numbers, rng, now, tags))))
+            run_sync(store.write_all(list(_answers(numbers, rng, now, tags))))
 
 
 def _answers(numbers: range, rng: random.Random, now: float, tags: list[Tags]) -> Iterator[Entry]:

@@ -21,7 +21,7 @@ from tests.fixtures.proxy import FaultProxy
 from tests.fixtures.redis_servers import RedisServer
 
 from askonce import AsyncCache, CachingTransport, Layer
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from bench import figures
 from bench.figures import Figure
@@ -45,7 +45,7 @@ class Fault(NamedTuple):
 
 def measure(seconds: float = 60.0) -> list[Figure]:
     """`seconds` is how long the store is away."""
-    provider = PracticeProvider(first_byte_ms=(80, 120), word_ms=0)
+    provider = DemoProvider(first_byte_ms=(80, 120), word_ms=0)
     told: list[Figure] = []
     with running(provider) as url, closing(RedisServer().start()) as redis:
         proxy = FaultProxy("127.0.0.1", redis.port)

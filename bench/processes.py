@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.library.cache import AsyncCache, Cache
 from askonce.library.transport import CachingTransport
@@ -72,7 +72,7 @@ def upstream_calls(
     address: str, rounds: int, processes: int = PROCESSES, callers: int = CALLERS
 ) -> list[int]:
     """How many upstream calls each round made."""
-    provider = PracticeProvider(first_byte_ms=(50, 50), word_ms=0)
+    provider = DemoProvider(first_byte_ms=(50, 50), word_ms=0)
     calls = []
     with running(provider) as url, _asking(address, url + PATH, processes, callers) as askers:
         for number in range(rounds):

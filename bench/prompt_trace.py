@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 from askonce.prompts.assembly import shipped_rules
 from askonce.prompts.optimizer.breakpoints import choose
-from askonce.prompts.optimizer.reuse_stats import Sightings
-from askonce.prompts.provider.rules import Lifetime, Rule
-from askonce.prompts.requests.request_parts import Boundary
-from askonce.prompts.simulator import Ask, Block, Mark, Simulator
+from askonce.prompts.optimizer.reuse_stats import ReuseStats
+from askonce.prompts.provider.rules import Lifetime, ProviderRule
+from askonce.prompts.requests.request_parts import PartBoundary
+from askonce.prompts.simulator import Mark, SimulatedBlock, SimulatedRequest, Simulator
 
 _BLOCK = 512
 _BYTES_PER_TOKEN = 4
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
     at: float
     tokens: int
-    blocks: list[Block]
+    blocks: list[SimulatedBlock]
 
     @property
     def end(self) -> int:
@@ -60,20 +60,20 @@ def _row(line: Mapping[str, Any]) -> Row:
         # What follows a block that is not full is never the same again.
         digest = (name, last and tokens % _BLOCK > 0)
         ends = min((at + 1) * _BLOCK, tokens)
-        blocks.append(Block(digest, ends, at, is_endpoint=not last or len(names) == 1))
+        blocks.append(SimulatedBlock(digest, ends, at, is_endpoint=not last or len(names) == 1))
     return Row(line["timestamp"] / 1000, tokens, blocks)
 
 
-def saved(rows: Sequence[Row], rule: Rule, strategy: Strategy) -> float:
+def saved(rows: Sequence[Row], rule: ProviderRule, strategy: Strategy) -> float:
     """The share of the input's price that a strategy saves under a rule."""
     simulator, cost = Simulator(rule), Decimal(0)
     for row in rows:
         marks, implicit = strategy(row)
-        cost += simulator.ask(Ask(row.at, row.blocks, marks, implicit)).cost(rule)
+        cost += simulator.ask(SimulatedRequest(row.at, row.blocks, marks, implicit)).cost(rule)
     return 1 - float(cost) / sum(row.tokens for row in rows)
 
 
-def strategies(rule: Rule) -> dict[str, Strategy]:
+def strategies(rule: ProviderRule) -> dict[str, Strategy]:
     own = None if rule.automatic in ("always", "default") else False
     explicit = False if rule.max_writes else None
     by_itself = rule.automatic == "default"
@@ -90,9 +90,9 @@ def strategies(rule: Rule) -> dict[str, Strategy]:
     return {"system prompt": system, "every turn": turns, "automatic": automatic}
 
 
-def chosen(rule: Rule) -> Strategy:
+def chosen(rule: ProviderRule) -> Strategy:
     """The optimizer, which sees the trace for the first time."""
-    sightings = Sightings()
+    sightings = ReuseStats()
     route = sightings.route("trace")
     implicit = rule.automatic == "default"
     ttls = _lifetimes(rule)
@@ -120,18 +120,18 @@ def chosen(rule: Rule) -> Strategy:
     return choice
 
 
-def _lifetimes(rule: Rule) -> dict[str, Lifetime]:
+def _lifetimes(rule: ProviderRule) -> dict[str, Lifetime]:
     """Those that a marker can ask for; OpenAI's is one for the whole request."""
     if rule.automatic == "default":
         return {rule.default_ttl: rule.ttls[rule.default_ttl]}
     return dict(rule.ttls)
 
 
-def _boundaries(row: Row) -> Iterator[Boundary]:
+def _boundaries(row: Row) -> Iterator[PartBoundary]:
     for at, block in enumerate(row.blocks[: row.end + 1]):
         kind = "system" if at == 0 else "end" if at == row.end else "turn"
         name = repr(block.digest).encode()
-        yield Boundary(kind, str(at), block.tokens * _BYTES_PER_TOKEN, name, at)  # type: ignore[arg-type]
+        yield PartBoundary(kind, str(at), block.tokens * _BYTES_PER_TOKEN, name, at)  # type: ignore[arg-type]
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import redis.asyncio
 from tests.fixtures.redis_servers import RedisServer
 
 from askonce.core.models import Call, Outcome
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.library.cache import AsyncCache, Cache
 from bench import figures
 from bench.figures import Figure
@@ -38,9 +38,9 @@ def measure() -> list[Figure]:
         ]
 
 
-def _figure(flavor: str, at_most: float, hit_us: float, store_us: float, bare_us: float) -> Figure:
+def _figure(mode: str, at_most: float, hit_us: float, store_us: float, bare_us: float) -> Figure:
     return Figure(
-        name=f"redis: a hit, of a bare GET, {flavor}",
+        name=f"redis: a hit, of a bare GET, {mode}",
         value=hit_us / bare_us,
         unit="x",
         at_most=at_most,
@@ -65,9 +65,9 @@ def _blocking(address: str, port: int) -> tuple[float, float, float]:
     with Cache(address, namespace="team") as cache:
         call = _call()
         cache.answer(call, Once())
-        finish(cache.works.blocking.tiers.settle())
+        run_sync(cache.assembly.blocking.tiers.settle())
         name = _entry_name(cast("list[bytes]", client.keys("askonce:*")))
-        memory, store = cache.works.memory, cache.works.shared
+        memory, store = cache.assembly.memory, cache.assembly.shared
         assert store is not None
         key = _key(cache, call)
 
@@ -79,7 +79,7 @@ def _blocking(address: str, port: int) -> tuple[float, float, float]:
         hits, reads, bares = [], [], []
         for _ in range(_BATCHES):
             hits.append(_timed(hit))
-            reads.append(_timed(lambda: finish(store.read(key))))
+            reads.append(_timed(lambda: run_sync(store.read(key))))
             bares.append(_timed(lambda: client.get(name)))
     client.close()
     return _per_call(hits), _per_call(reads), _per_call(bares)
@@ -97,10 +97,10 @@ async def _suspending(address: str, port: int) -> tuple[float, float, float]:
     async with AsyncCache(address, namespace="team") as cache:
         call = _call()
         await cache.answer(call, Once())
-        tiers = cache.works.suspending.tiers
+        tiers = cache.assembly.suspending.tiers
         await tiers.settle()
         name = _entry_name(cast("list[bytes]", await client.keys("askonce:*")))
-        memory = cache.works.memory
+        memory = cache.assembly.memory
         assert tiers.authority is not None
         store, key = tiers.authority.store, _key(cache, call)
 
@@ -126,7 +126,7 @@ async def _timed_async(work: Callable[[], Any]) -> float:
 
 
 def _key(cache: Cache | AsyncCache, call: Call) -> Any:
-    found = cache.works.recognition.recognize(call, "team")
+    found = cache.assembly.recognition.recognize(call, "team")
     return found.key  # type: ignore[union-attr]
 
 

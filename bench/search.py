@@ -29,11 +29,11 @@ import numpy
 import redis
 from tests.fixtures.redis_servers import RedisServer
 
-from askonce.core.models import Key, Near
+from askonce.core.models import Key, NearestKey
 from askonce.core.protocols import VectorIndex
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.semantic.index.open_index import open_process_index
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from bench import figures
 from bench.figures import Figure
 from bench.vectors import CHUNK, DIMENSIONS, QUESTIONS, Vectors
@@ -94,7 +94,7 @@ def here(size: int) -> dict[str, float]:
         pass  # what numpy takes for itself is there before the count begins
     questions = made.questions()
     best, nearest = numpy.full(QUESTIONS, -2.0), numpy.zeros(QUESTIONS, int)
-    index = open_process_index("bench", DIMENSIONS, guard=threading.Lock(), clock=time.time)
+    index = open_process_index("bench", DIMENSIONS, lock=threading.Lock(), clock=time.time)
     before, spent, at = _resident(), 0.0, 0
     for chunk in made.chunks(size):
         cosines = questions @ chunk.T
@@ -104,7 +104,7 @@ def here(size: int) -> dict[str, float]:
         rows = [(_key(at + row), vector.tobytes()) for row, vector in enumerate(chunk)]
         began = time.perf_counter()
         for key, vector in rows:
-            finish(index.add(b"scope", key, vector, _NEVER))
+            run_sync(index.add(b"scope", key, vector, _NEVER))
         spent += time.perf_counter() - began
         at += len(chunk)
     del rows, cosines, chunk
@@ -122,13 +122,13 @@ def here(size: int) -> dict[str, float]:
     }
 
 
-def _asked(index: VectorIndex, questions: Any) -> tuple[list[float], list[Near]]:
+def _asked(index: VectorIndex, questions: Any) -> tuple[list[float], list[NearestKey]]:
     """How long each took, in ms, and the nearest of each."""
     times, found = [], []
     for question in questions:
         vector = question.tobytes()
         began = time.perf_counter()
-        (near,) = finish(index.nearest(b"scope", vector, 1))
+        (near,) = run_sync(index.nearest(b"scope", vector, 1))
         times.append((time.perf_counter() - began) * 1e3)
         found.append(near)
     return times, found
@@ -182,7 +182,7 @@ def _vector_sets(server: RedisServer) -> Figure:
     """The same in a vector set of Redis 8."""
     from askonce.stores.redis.vectors import open_redis_vectors
 
-    ground = Ground(threading.Lock, time.time, deadline=5.0)
+    ground = StoreContext(threading.Lock, time.time, deadline=5.0)
     made, at = Vectors(), 0
     index = open_redis_vectors(server.url, ground, embedder="bench", dimensions=DIMENSIONS)
     best = numpy.full(QUESTIONS, -2.0)
@@ -190,11 +190,11 @@ def _vector_sets(server: RedisServer) -> Figure:
     for chunk in made.chunks(_TUTORIAL):
         best = numpy.maximum(best, (questions @ chunk.T).max(axis=1))
         for vector in chunk:
-            finish(index.add(b"scope", _key(at), vector.tobytes(), _NEVER))
+            run_sync(index.add(b"scope", _key(at), vector.tobytes(), _NEVER))
             at += 1
     times, found = _asked(index, questions)
     close = sum(near.similarity > cosine - 0.002 for near, cosine in zip(found, best, strict=True))
-    finish(index.close())
+    run_sync(index.close())
     return Figure(
         name=f"search: in a vector set of Redis 8, {_TUTORIAL:,} entries",
         value=statistics.median(times),

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.library.cache import AsyncCache, Cache
 from askonce.library.transport import CachingTransport
@@ -29,7 +29,7 @@ _TIMEOUT_S = 60.0
 
 
 def measure(rounds: int = 100) -> list[Figure]:
-    provider = PracticeProvider(first_byte_ms=(20, 20), word_ms=0)
+    provider = DemoProvider(first_byte_ms=(20, 20), word_ms=0)
     with running(provider) as url:
         return [
             _figure("threads", rounds, _in_threads(provider, url + PATH, rounds)),
@@ -56,7 +56,7 @@ def _bodies(name: str, number: int) -> list[bytes]:
     return [shapes[caller % 2] for caller in range(CALLERS)]
 
 
-def _in_threads(provider: PracticeProvider, url: str, rounds: int) -> list[int]:
+def _in_threads(provider: DemoProvider, url: str, rounds: int) -> list[int]:
     calls = []
     gate = threading.Barrier(CALLERS)
     with (
@@ -76,7 +76,7 @@ def _in_threads(provider: PracticeProvider, url: str, rounds: int) -> list[int]:
     return calls
 
 
-async def _in_tasks(provider: PracticeProvider, url: str, rounds: int) -> list[int]:
+async def _in_tasks(provider: DemoProvider, url: str, rounds: int) -> list[int]:
     calls = []
     async with (
         AsyncCache() as cache,

@@ -11,7 +11,7 @@ from openai import OpenAI
 
 from askonce import Cache, CachingTransport, document_tags
 from askonce.cli import main
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 DOCUMENTS = {"returns": "Returns are free for 30 days.", "hours": "We open at 9."}
@@ -41,7 +41,7 @@ def sync(folder: Path) -> None:
 
 
 # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.
-with tempfile.TemporaryDirectory() as name, running(PracticeProvider()) as provider:
+with tempfile.TemporaryDirectory() as name, running(DemoProvider()) as provider:
     store = os.environ["ASKONCE_STORE__URL"] = f"sqlite:{name}/answers.db"
     ask_all(provider, store)
     sync(Path(name))

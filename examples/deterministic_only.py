@@ -6,7 +6,7 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 MESSAGES: Any = [{"role": "user", "content": "Suggest a name for my savings account."}]
@@ -21,7 +21,7 @@ def ask(client: OpenAI, temperature: float) -> None:
 
 
 # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.
-with running(PracticeProvider(first_byte_ms=(50, 50))) as provider:
+with running(DemoProvider(first_byte_ms=(50, 50))) as provider:
     for sampling, temperatures in {"bypass": [0, 0, 0.8, 0.8], "pool:3": [0.8] * 6}.items():
         print(f'Cache(sampling="{sampling}")')
         with Cache(sampling=sampling) as cache:

@@ -6,7 +6,7 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport, Rules
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 RULES = (
@@ -18,7 +18,7 @@ RULES = (
 QUESTIONS = ("Where is order 7?", "Where is order 8?", "What does shipping cost?", "Are you open?")
 
 # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.
-with running(PracticeProvider(first_byte_ms=(50, 50))) as url, Cache(rules=RULES) as cache:
+with running(DemoProvider(first_byte_ms=(50, 50))) as url, Cache(rules=RULES) as cache:
 
     @cache.on_event("holiday_announced")
     def holiday(data: dict[str, Any]) -> list[str]:

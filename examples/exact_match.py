@@ -8,7 +8,7 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 QUESTIONS = ["How do I change my PIN?", "My card has not arrived yet.", "How do I change my PIN?"]
@@ -24,7 +24,7 @@ def ask(client: OpenAI, question: str, **options: Any) -> None:
 
 
 # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.
-with running(PracticeProvider()) as provider, Cache(ttl=timedelta(hours=1)) as cache:
+with running(DemoProvider()) as provider, Cache(ttl=timedelta(hours=1)) as cache:
     http_client = httpx2.Client(transport=CachingTransport(cache))
     with OpenAI(api_key="sk-1", base_url=f"{provider}/v1", http_client=http_client) as client:
         for question in QUESTIONS:

@@ -4,7 +4,7 @@ from typing import Any
 
 from openai import OpenAI
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.config.load import load
 from askonce.gateway.server import build
@@ -26,7 +26,7 @@ upstream_key = "sk-paid-by-globex"
 """
 MESSAGES: Any = [{"role": "user", "content": "What does the premium plan cost?"}]
 
-provider = PracticeProvider(first_byte_ms=(50, 50))
+provider = DemoProvider(first_byte_ms=(50, 50))
 with running(provider) as url:
     gateway = build(load(CONFIG.format(provider=url), {}))
     with running(gateway, lifespan="on") as gateway_url:

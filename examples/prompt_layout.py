@@ -4,7 +4,7 @@ import httpx2
 from anthropic import Anthropic
 
 from askonce import Cache, CachingTransport, PromptLayout
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 TERMS = "You answer for a bank. Never promise what the terms do not say. " * 120
@@ -22,7 +22,7 @@ for prompt in prompts:
 print("  the same front:", prompts[0].prefix == prompts[1].prefix)
 
 print("On the way, without a change of the code:")
-with running(PracticeProvider()) as url, Cache(prompts="mark") as cache:
+with running(DemoProvider()) as url, Cache(prompts="mark") as cache:
     http = httpx2.Client(transport=CachingTransport(cache))
     with Anthropic(api_key="sk-1", base_url=url, http_client=http) as client:
         for question in ("Are you open?", "Where are you?", "Who are you?"):

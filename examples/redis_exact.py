@@ -9,7 +9,7 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 REDIS = os.environ.get("ASKONCE_EXAMPLE_REDIS", "redis://localhost:6379/0")
@@ -33,6 +33,6 @@ def program(name: str, base_url: str, *, pauses: tuple[float, ...]) -> None:
 
 
 # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.
-with running(PracticeProvider(first_byte_ms=(50, 50))) as provider:
+with running(DemoProvider(first_byte_ms=(50, 50))) as provider:
     program("One program", f"{provider}/v1", pauses=(0,))
     program("The next one", f"{provider}/v1", pauses=(0, 0, 3.5))

@@ -8,7 +8,7 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport, Semantic
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 REDIS = os.environ.get("ASKONCE_EXAMPLE_REDIS", "redis://localhost:6379/0")
@@ -30,7 +30,7 @@ def program(name: str, base_url: str, *questions: str, **headers: str) -> None:
 
 
 # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.
-with running(PracticeProvider(first_byte_ms=(50, 50))) as provider:
+with running(DemoProvider(first_byte_ms=(50, 50))) as provider:
     url = f"{provider}/v1"
     program("The first program asks", url, "Which currencies can I hold?")
     program(

@@ -8,7 +8,7 @@ import httpx2
 from openai import AsyncOpenAI
 
 from askonce import AsyncCache, CachingTransport
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 MESSAGES: Any = [{"role": "user", "content": "Why was my card declined?"}]
@@ -35,5 +35,5 @@ async def main(base_url: str) -> None:
 
 
 # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.
-with running(PracticeProvider(word_ms=30)) as provider:
+with running(DemoProvider(word_ms=30)) as provider:
     asyncio.run(main(f"{provider}/v1"))

@@ -7,7 +7,7 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport, Rules
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 RULES = (
@@ -36,7 +36,7 @@ QUESTIONS = [
 ]
 
 # For the real thing, drop `running`, `base_url` and `clock`.
-with running(PracticeProvider()) as provider, Cache(rules=RULES, clock=lambda: clock) as cache:
+with running(DemoProvider()) as provider, Cache(rules=RULES, clock=lambda: clock) as cache:
     http_client = httpx2.Client(transport=CachingTransport(cache))
     with OpenAI(api_key="sk-1", base_url=f"{provider}/v1", http_client=http_client) as client:
         for title, seconds in (("Now:", 0), ("A minute later:", 60), ("Ten minutes later:", 600)):

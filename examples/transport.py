@@ -9,7 +9,7 @@ from anthropic import Anthropic
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 MESSAGES: Any = [{"role": "user", "content": "How long does a transfer take?"}]
@@ -32,7 +32,7 @@ def ask_both(url: str, file: Path) -> None:
         print(f"  {cache.stats().upstream} calls to the models, {cache.stats().hits} hits")
 
 
-with running(PracticeProvider()) as provider, tempfile.TemporaryDirectory() as folder:
+with running(DemoProvider()) as provider, tempfile.TemporaryDirectory() as folder:
     for program in ("first", "second"):
         print(f"The {program} program that opens the file:")
         ask_both(provider, Path(folder, "answers.db"))

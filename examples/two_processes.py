@@ -10,7 +10,7 @@ import httpx2
 from openai import OpenAI
 
 from askonce import Cache, CachingTransport
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 REDIS = os.environ.get("ASKONCE_EXAMPLE_REDIS", "redis://localhost:6379/0")
@@ -33,7 +33,7 @@ def process(url: str, run: str, orders: Any) -> None:
 
 if __name__ == "__main__":
     # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.
-    with running(PracticeProvider(first_byte_ms=(50, 50))) as url:
+    with running(DemoProvider(first_byte_ms=(50, 50))) as url:
         context, run, ends = multiprocessing.get_context("spawn"), uuid.uuid4().hex, {}
         for name in "AB":
             ends[name], theirs = context.Pipe()

@@ -14,12 +14,12 @@ from tests.fixtures.redis_servers import (
     redis_tls,
 )
 from tests.fixtures.scripted import clock, under_test
-from tests.fixtures.stores import ground, mode, new_store, run, store
+from tests.fixtures.stores import context, mode, new_store, run, store
 
 __all__ = [
     "clock",
+    "context",
     "engines",
-    "ground",
     "mode",
     "new_store",
     "postgres_server",

@@ -7,19 +7,21 @@ with Cache("sqlite:answers.db") as cache:
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from askonce.core.document_tags import document_tags
     from askonce.core.errors import AskOnceError, CacheClosed, ConfigError, StoreError
-    from askonce.core.models import Because, Entry, Key, Outcome, Usage
+    from askonce.core.models import Entry, Key, Outcome, Reason, Usage
     from askonce.core.rules.rules import Rules
-    from askonce.invalidation.events import Happened
-    from askonce.invalidation.sources import Source
+    from askonce.invalidation.events import EventResult
+    from askonce.invalidation.sources import EventSource
+    from askonce.invalidation.sweep import InvalidationResult
     from askonce.invalidation.target import Invalidation
     from askonce.ledger.ledger import Stats
     from askonce.ledger.savings import Savings
-    from askonce.ledger.settings import Bookkeeping
+    from askonce.ledger.settings import LedgerSettings
     from askonce.library.cache import AsyncCache, Cache
     from askonce.library.transport import CachingTransport
     from askonce.pipeline.texts import Answer
@@ -34,24 +36,25 @@ __all__ = [
     "Answer",
     "AskOnceError",
     "AsyncCache",
-    "Because",
-    "Bookkeeping",
     "Cache",
     "CacheClosed",
     "CachingTransport",
     "ConfigError",
     "Entry",
-    "Happened",
+    "EventResult",
+    "EventSource",
     "Invalidation",
+    "InvalidationResult",
     "Key",
     "Layer",
+    "LedgerSettings",
     "Outcome",
     "PromptLayout",
     "Prompts",
+    "Reason",
     "Rules",
     "Savings",
     "Semantic",
-    "Source",
     "Stats",
     "StoreError",
     "Usage",
@@ -62,15 +65,16 @@ _WHERE = {
     "Answer": "pipeline.texts",
     "AskOnceError": "core.errors",
     "AsyncCache": "library.cache",
-    "Because": "core.models",
-    "Bookkeeping": "ledger.settings",
+    "Reason": "core.models",
+    "LedgerSettings": "ledger.settings",
     "Cache": "library.cache",
     "CacheClosed": "core.errors",
     "CachingTransport": "library.transport",
     "ConfigError": "core.errors",
     "Entry": "core.models",
-    "Happened": "invalidation.events",
+    "EventResult": "invalidation.events",
     "Invalidation": "invalidation.target",
+    "InvalidationResult": "invalidation.sweep",
     "Key": "core.models",
     "Layer": "stores.tiered.layers",
     "Outcome": "core.models",
@@ -79,7 +83,7 @@ _WHERE = {
     "Rules": "core.rules.rules",
     "Savings": "ledger.savings",
     "Semantic": "semantic.settings",
-    "Source": "invalidation.sources",
+    "EventSource": "invalidation.sources",
     "Stats": "ledger.ledger",
     "StoreError": "core.errors",
     "Usage": "core.models",
@@ -98,3 +102,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _MovedModules:
+    """The last finder of imports: raises an `ImportError` with the new path of a moved module."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Find nothing; Python asks only for modules that no other finder has found."""
+        if name.startswith("askonce."):
+            new = importlib.import_module("askonce.core.moved").new_name(name)
+            if new is not None:
+                raise ImportError(f"{name} has moved; import {new} instead", name=name)
+
+
+sys.meta_path.append(_MovedModules)

@@ -19,10 +19,10 @@ from askonce import __version__
 from askonce.cli import main
 from askonce.cli.grammar.parser import new_parser
 from askonce.core.models import Entry, Key
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.gateway.metrics import plain_stats
 from askonce.ledger.ledger import stats_of
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
@@ -84,16 +84,16 @@ def run(here: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-def make_store(**tallies: int) -> None:
-    runtime = Blocking()
-    store = open_store("sqlite:askonce.db", Ground(runtime.guard, runtime.now))
-    finish(store.tallies(tallies))
-    finish(store.close())
+def make_store(**counters: int) -> None:
+    runtime = SyncRuntime()
+    store = open_store("sqlite:askonce.db", StoreContext(runtime.lock, runtime.now))
+    run_sync(store.counters(counters))
+    run_sync(store.close())
 
 
 def make_damaged_store() -> None:
-    runtime = Blocking()
-    store = open_store("sqlite:askonce.db", Ground(runtime.guard, runtime.now))
+    runtime = SyncRuntime()
+    store = open_store("sqlite:askonce.db", StoreContext(runtime.lock, runtime.now))
     entry = Entry(
         key=Key("me", "openai_chat", bytes(32)),
         body=b"{}",
@@ -103,8 +103,8 @@ def make_damaged_store() -> None:
         expires=4e9,
         stale_until=4e9,
     )
-    finish(store.write(entry))
-    finish(store.close())
+    run_sync(store.write(entry))
+    run_sync(store.close())
     with contextlib.closing(sqlite3.connect("askonce.db")) as db, db:
         db.execute("UPDATE entries SET blob = zeroblob(length(blob))")
 

@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from askonce.cli.demo.provider.answers import answer_to, pieces
-from askonce.cli.demo.provider.faults import REFUSAL, Fault
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.faults import REFUSAL, ProviderFault
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 QUESTION = "How do I change my PIN?"
@@ -25,12 +25,12 @@ CALL_THE_TOOL: Any = [{"role": "user", "content": "Please call the tool about my
 
 
 @pytest.fixture(scope="module")
-def provider() -> PracticeProvider:
-    return PracticeProvider(first_byte_ms=(0, 0), word_ms=0)
+def provider() -> DemoProvider:
+    return DemoProvider(first_byte_ms=(0, 0), word_ms=0)
 
 
 @pytest.fixture(scope="module")
-def url(provider: PracticeProvider) -> Iterator[str]:
+def url(provider: DemoProvider) -> Iterator[str]:
     with running(provider) as base_url:
         yield base_url
 
@@ -230,34 +230,36 @@ class TestFaults:
         self, chat: openai.OpenAI, claude: anthropic.Anthropic, stream: bool
     ) -> None:
         with pytest.raises(openai.RateLimitError) as refused:
-            ask(chat, Fault.TOO_MANY, stream=stream)
+            ask(chat, ProviderFault.TOO_MANY, stream=stream)
         with pytest.raises(anthropic.RateLimitError):
-            ask_claude(claude, Fault.TOO_MANY, stream=stream)
+            ask_claude(claude, ProviderFault.TOO_MANY, stream=stream)
 
         assert refused.value.response.headers["retry-after"] == "7"
 
     def test_500(self, chat: openai.OpenAI, claude: anthropic.Anthropic) -> None:
         with pytest.raises(openai.InternalServerError):
-            ask(chat, Fault.BROKEN)
+            ask(chat, ProviderFault.BROKEN)
         with pytest.raises(anthropic.InternalServerError):
-            ask_claude(claude, Fault.BROKEN)
+            ask_claude(claude, ProviderFault.BROKEN)
 
     def test_503_passes_after_the_first_call(
-        self, provider: PracticeProvider, chat: openai.OpenAI
+        self, provider: DemoProvider, chat: openai.OpenAI
     ) -> None:
         provider.reset()
         patient = chat.with_options(max_retries=1)
 
-        assert ask(patient, Fault.BUSY_ONCE).choices[0].message.content == answer_to(QUESTION)
+        assert ask(patient, ProviderFault.BUSY_ONCE).choices[0].message.content == answer_to(
+            QUESTION
+        )
         assert provider.calls.total == 2
 
     @pytest.mark.parametrize("stream", [True, False])
     def test_slow(self, chat: openai.OpenAI, stream: bool) -> None:
         with pytest.raises(openai.APITimeoutError):
-            ask(chat, Fault.SLOW, stream=stream, timeout=0.1)
+            ask(chat, ProviderFault.SLOW, stream=stream, timeout=0.1)
 
     def test_stall_sends_a_head_and_nothing_else(self, url: str) -> None:
-        body = {"model": Fault.STALL, "messages": ASKED}
+        body = {"model": ProviderFault.STALL, "messages": ASKED}
         for stream in (True, False):
             request: Any = {"json": {**body, "stream": stream}, "timeout": 0.2}
             with httpx2.stream("POST", f"{url}/v1/chat/completions", **request) as response:
@@ -269,10 +271,10 @@ class TestFaults:
         self, chat: openai.OpenAI, claude: anthropic.Anthropic
     ) -> None:
         with pytest.raises(openai.APIConnectionError):
-            ask(chat, Fault.CUT)
+            ask(chat, ProviderFault.CUT)
         with pytest.raises(anthropic.APIConnectionError):
-            ask_claude(claude, Fault.CUT)
-        chunks = ask(chat, Fault.CUT, stream=True)
+            ask_claude(claude, ProviderFault.CUT)
+        chunks = ask(chat, ProviderFault.CUT, stream=True)
         said = next(chunks).choices[0].delta.content + next(chunks).choices[0].delta.content
         with pytest.raises(openai.APIConnectionError):
             list(chunks)
@@ -283,15 +285,20 @@ class TestFaults:
         self, chat: openai.OpenAI, claude: anthropic.Anthropic
     ) -> None:
         for said in (
-            streamed_text(ask(chat, Fault.CUT_QUIET, stream=True)),
-            claude_streamed_text(ask_claude(claude, Fault.CUT_QUIET, stream=True)),
+            streamed_text(ask(chat, ProviderFault.CUT_QUIET, stream=True)),
+            claude_streamed_text(ask_claude(claude, ProviderFault.CUT_QUIET, stream=True)),
         ):
             assert 0 < len(said) < len(answer_to(QUESTION))
 
     @pytest.mark.parametrize("stream", [True, False])
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
     def test_garbage_is_not_json(self, url: str, path: str, stream: bool) -> None:
-        body = {"model": Fault.GARBAGE, "messages": ASKED, "max_tokens": 9, "stream": stream}
+        body = {
+            "model": ProviderFault.GARBAGE,
+            "messages": ASKED,
+            "max_tokens": 9,
+            "stream": stream,
+        }
         response = httpx2.post(url + path, json=body)
 
         assert response.status_code == 200
@@ -302,50 +309,57 @@ class TestFaults:
         self, chat: openai.OpenAI, claude: anthropic.Anthropic
     ) -> None:
         with pytest.raises(openai.APIError, match="stopped in the middle"):
-            list(ask(chat, Fault.STREAM_ERROR, stream=True))
+            list(ask(chat, ProviderFault.STREAM_ERROR, stream=True))
         with pytest.raises(anthropic.APIStatusError, match="Overloaded"):
-            list(ask_claude(claude, Fault.STREAM_ERROR, stream=True))
+            list(ask_claude(claude, ProviderFault.STREAM_ERROR, stream=True))
 
-        assert ask(chat, Fault.STREAM_ERROR).choices[0].message.content == answer_to(QUESTION)
+        assert ask(chat, ProviderFault.STREAM_ERROR).choices[0].message.content == answer_to(
+            QUESTION
+        )
 
     @pytest.mark.parametrize(
         ("fault", "finish", "stop"),
         [
-            (Fault.LENGTH, "length", "max_tokens"),
-            (Fault.FILTER, "content_filter", "refusal"),
-            (Fault.REFUSAL, "stop", "refusal"),
-            (Fault.EMPTY, "stop", "end_turn"),
+            (ProviderFault.LENGTH, "length", "max_tokens"),
+            (ProviderFault.FILTER, "content_filter", "refusal"),
+            (ProviderFault.REFUSAL, "stop", "refusal"),
+            (ProviderFault.EMPTY, "stop", "end_turn"),
         ],
     )
     def test_an_answer_ends_for_another_reason(
-        self, chat: openai.OpenAI, claude: anthropic.Anthropic, fault: Fault, finish: str, stop: str
+        self,
+        chat: openai.OpenAI,
+        claude: anthropic.Anthropic,
+        fault: ProviderFault,
+        run_sync: str,
+        stop: str,
     ) -> None:
         choice = ask(chat, fault).choices[0]
         chunks = list(ask(chat, fault, stream=True))
         message = ask_claude(claude, fault)
         *_, delta, _ = ask_claude(claude, fault, stream=True)
 
-        assert choice.finish_reason == chunks[-1].choices[0].finish_reason == finish
+        assert choice.finish_reason == chunks[-1].choices[0].finish_reason == run_sync
         assert (choice.message.content or "") == streamed_text(chunks)
         assert (choice.message.content or "") != answer_to(QUESTION)
-        assert choice.message.refusal == (REFUSAL if fault is Fault.REFUSAL else None)
+        assert choice.message.refusal == (REFUSAL if fault is ProviderFault.REFUSAL else None)
         assert message.stop_reason == delta.delta.stop_reason == stop
-        assert bool(message.content) == (fault is not Fault.EMPTY)
+        assert bool(message.content) == (fault is not ProviderFault.EMPTY)
 
     @pytest.mark.parametrize("stream", [True, False])
     def test_gzip(self, url: str, chat: openai.OpenAI, stream: bool) -> None:
-        body = {"model": Fault.GZIP, "messages": ASKED, "stream": stream}
+        body = {"model": ProviderFault.GZIP, "messages": ASKED, "stream": stream}
         response = httpx2.post(f"{url}/v1/chat/completions", json=body)
 
         assert response.headers["content-encoding"] == "gzip"
-        assert ask(chat, Fault.GZIP).choices[0].message.content == answer_to(QUESTION)
-        assert streamed_text(ask(chat, Fault.GZIP, stream=True)) == answer_to(QUESTION)
+        assert ask(chat, ProviderFault.GZIP).choices[0].message.content == answer_to(QUESTION)
+        assert streamed_text(ask(chat, ProviderFault.GZIP, stream=True)) == answer_to(QUESTION)
 
     def test_every_fault_is_a_model(self, chat: openai.OpenAI) -> None:
         listed = {model.id for model in chat.models.list()}
 
-        assert listed >= set(Fault) | {"gpt-4o-mini"}
-        assert Fault.named("gpt-4o-mini") is None
+        assert listed >= set(ProviderFault) | {"gpt-4o-mini"}
+        assert ProviderFault.named("gpt-4o-mini") is None
 
 
 class TestCounting:
@@ -361,7 +375,7 @@ class TestCounting:
         assert httpx2.post(f"{url}/practice/reset").json()["total"] == 0
 
     def test_the_last_call_s_headers_are_kept(
-        self, provider: PracticeProvider, chat: openai.OpenAI
+        self, provider: DemoProvider, chat: openai.OpenAI
     ) -> None:
         ask(chat)
 

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from askonce.cli.demo import demo
 from askonce.cli.demo.demo import run_demo
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
-from askonce.cli.demo.report import Answered, CacheStatus, Report, Savings, percentile
-from askonce.cli.demo.traffic import Ask
+from askonce.cli.demo.report import Answered, CacheStatus, DemoSavings, Report, percentile
+from askonce.cli.demo.traffic import TrafficCall
 
 
 class PretendGateway:
@@ -29,7 +29,7 @@ class PretendGateway:
     """
 
     def __init__(self, *, confused: bool = False, hits: bool = False, down: bool = False) -> None:
-        self.provider = PracticeProvider(first_byte_ms=(0, 0), word_ms=0)
+        self.provider = DemoProvider(first_byte_ms=(0, 0), word_ms=0)
         self.confused = confused
         self.hits = hits
         self.down = down
@@ -77,7 +77,7 @@ def demo_through(gateway: PretendGateway, *, requests: int = 100) -> Report:
 
 
 def answered(outcome: str, took_ms: float, **more: Any) -> Answered:
-    return Answered(Ask("How do I pay?", "pay", False, "openai"), outcome, took_ms, **more)
+    return Answered(TrafficCall("How do I pay?", "pay", False, "openai"), outcome, took_ms, **more)
 
 
 def rendered(report: Report, *, encoding: str = "utf-8", terminal: bool = False) -> str:
@@ -93,7 +93,7 @@ def report() -> Report:
     hits = [answered("hit", float(ms)) for ms in range(1, 61)]
     joined = [answered("joined", 250.0)] * 4
     misses = [answered("miss", float(ms)) for ms in range(301, 337)]
-    return Report((*hits, *joined, *misses), 12.34, 36, Savings(Decimal("0.0321"), 51_234))
+    return Report((*hits, *joined, *misses), 12.34, 36, DemoSavings(Decimal("0.0321"), 51_234))
 
 
 class TestRunning:
@@ -103,7 +103,7 @@ class TestRunning:
         assert len(report.calls) == report.upstream_calls == len(report.where("miss")) == 100
         assert report.all_right
         assert report.hit_rate == 0
-        assert report.savings == Savings()
+        assert report.savings == DemoSavings()
         assert sum(call.first_text_ms is not None for call in report.calls) == 20
         assert {call.ask.sdk for call in report.calls} == {"openai", "anthropic"}
 
@@ -112,7 +112,7 @@ class TestRunning:
 
         assert len(report.where("hit")) == 100
         assert report.hit_rate == 1
-        assert report.savings == Savings(Decimal("0.0100"), 10_000)
+        assert report.savings == DemoSavings(Decimal("0.0100"), 10_000)
 
     def test_a_gateway_that_mixes_up_questions_is_found_out(self) -> None:
         report = demo_through(PretendGateway(confused=True))
@@ -226,7 +226,7 @@ class TestRendering:
         assert max(map(len, text.splitlines())) <= 100
 
     def test_ascii_is_enough(self, report: Report) -> None:
-        ask = Ask("Is £5 the fee — or “free”? " * 9, "fee", False, "openai")
+        ask = TrafficCall("Is £5 the fee — or “free”? " * 9, "fee", False, "openai")
         report = msgspec.structs.replace(report, calls=(*report.calls, Answered(ask, "hit", 1.0)))
 
         assert "##########" in rendered(report, encoding="ascii")

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from askonce.cli.demo.provider.answers import answer_to, pieces
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 QUESTION = "How do I change my PIN?"
@@ -17,7 +17,7 @@ ASKED: Any = [{"role": "user", "content": QUESTION}]
 
 class TestTime:
     def test_the_first_byte_takes_its_time(self) -> None:
-        with running(PracticeProvider(first_byte_ms=(40, 40), word_ms=0)) as base_url:
+        with running(DemoProvider(first_byte_ms=(40, 40), word_ms=0)) as base_url:
             body = {"model": "m", "messages": ASKED}
             started = time.perf_counter()
             response = httpx2.post(f"{base_url}/v1/chat/completions", json=body)
@@ -26,7 +26,7 @@ class TestTime:
         assert int(response.headers["openai-processing-ms"]) >= 39
 
     def test_a_stream_comes_a_few_words_at_a_time(self) -> None:
-        with running(PracticeProvider(first_byte_ms=(0, 0), word_ms=3)) as base_url:
+        with running(DemoProvider(first_byte_ms=(0, 0), word_ms=3)) as base_url:
             body = {"model": "m", "messages": ASKED, "stream": True}
             request = httpx2.stream("POST", f"{base_url}/v1/chat/completions", json=body)
             with request as response:
@@ -43,7 +43,7 @@ class TestTime:
 
         # Two questions whose hashes end in 00 and in ff.
         quick, slow = "question 269", "question 280"
-        with running(PracticeProvider(first_byte_ms=(0, 200), word_ms=0)) as base_url:
+        with running(DemoProvider(first_byte_ms=(0, 200), word_ms=0)) as base_url:
             assert took(slow) >= 190
             assert took(quick) < took(slow)
 
@@ -51,7 +51,7 @@ class TestTime:
 class TestRunning:
     def test_the_thread_and_the_port_are_gone_afterwards(self) -> None:
         threads = set(threading.enumerate())
-        with running(PracticeProvider()) as base_url:
+        with running(DemoProvider()) as base_url:
             assert httpx2.get(f"{base_url}/v1/models").status_code == 200
 
         assert set(threading.enumerate()) <= threads
@@ -59,8 +59,8 @@ class TestRunning:
             httpx2.get(f"{base_url}/v1/models")
 
     def test_a_taken_port_is_an_error(self) -> None:
-        with running(PracticeProvider()) as base_url:
-            again = running(PracticeProvider(), port=int(base_url.rpartition(":")[2]))
+        with running(DemoProvider()) as base_url:
+            again = running(DemoProvider(), port=int(base_url.rpartition(":")[2]))
             with pytest.raises(OSError, match="in use"), again:
                 pass
 

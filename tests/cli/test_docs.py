@@ -16,9 +16,9 @@ from askonce import Cache, document_tags
 from askonce.cli import main
 from askonce.core.models import Selection
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking, finish
-from askonce.invalidation.document_sync import Syncing
-from askonce.stores.context import Ground
+from askonce.core.runtime.threads import SyncRuntime, run_sync
+from askonce.invalidation.document_sync import DocumentSync
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from askonce.stores.tiered.layers import Layer
 from tests.fixtures.engines import Engines
@@ -67,7 +67,7 @@ def opened(url: str) -> Iterator[Cache]:
     with Cache(url, consistency="strong") as cache:
         yield cache
         until = time.monotonic() + PATIENCE_S
-        while not cache.works.coherent:
+        while not cache.assembly.is_coherent:
             assert time.monotonic() < until
             time.sleep(0.01)
 
@@ -83,8 +83,8 @@ def ask(cache: Cache, question: str, *documents: Any, tags: tuple[str, ...] = ()
 
 def questions(url: str) -> set[str]:
     """What a process that knows nothing yet finds in the store."""
-    runtime = Blocking()
-    store = open_store(url, Ground(runtime.guard, runtime.now, runtime.place))
+    runtime = SyncRuntime()
+    store = open_store(url, StoreContext(runtime.lock, runtime.now, runtime.place))
 
     async def found() -> set[str]:
         try:
@@ -96,7 +96,7 @@ def questions(url: str) -> set[str]:
         finally:
             await store.close()
 
-    return finish(found())
+    return run_sync(found())
 
 
 def test_exactly_what_depends_on_changed_documents_goes(url: str, run: Run) -> None:
@@ -161,7 +161,7 @@ def test_a_running_cache_hears_of_it(url: str, run: Run) -> None:
 def test_an_answer_under_way_from_the_old_version_is_refused(url: str, run: Run) -> None:
     with opened(url) as cache:
         ask(cache, "first")
-        finish(cache.works.blocking.tiers.settle())
+        run_sync(cache.assembly.blocking.tiers.settle())
         assert run(manifest({"terms": "v1"}))[0] == 0
 
         @cache.remember(tags=document_tags([("terms", "v1")]))
@@ -170,7 +170,7 @@ def test_an_answer_under_way_from_the_old_version_is_refused(url: str, run: Run)
             return "30 days"
 
         assert answer() == "30 days"
-        finish(cache.works.blocking.tiers.settle())
+        run_sync(cache.assembly.blocking.tiers.settle())
         assert questions(url) == {"first"}
 
 
@@ -205,14 +205,14 @@ def test_an_interrupted_sync_is_done_by_the_next(
     ask(sqlite, "why?", ("terms", "v1"))
     sqlite.close()
     run(manifest({"terms": "v1"}))
-    bump = Syncing._invalidate
+    bump = DocumentSync._invalidate
 
-    async def interrupted(self: Syncing, *args: Any) -> None:
+    async def interrupted(self: DocumentSync, *args: Any) -> None:
         await bump(self, *args)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Syncing, "_invalidate", interrupted)
+        patch.setattr(DocumentSync, "_invalidate", interrupted)
         status, _, err = run(manifest({"terms": "v2"}))
     assert (status, err) == (130, "askonce: stopped; run it again to do all of it\n")
 
@@ -224,8 +224,8 @@ def test_an_entry_that_says_nothing_of_the_version_goes_alone(sqlite: Cache, run
     ask(sqlite, "known", ("terms", "v2"))
     sqlite.close()
     url = os.environ["ASKONCE_STORE__URL"]
-    runtime = Blocking()
-    store: Store = open_store(url, Ground(runtime.guard, runtime.now, runtime.place))
+    runtime = SyncRuntime()
+    store: Store = open_store(url, StoreContext(runtime.lock, runtime.now, runtime.place))
 
     async def strip() -> None:
         (known,) = [entry async for entry in store.scan(Selection(namespace="local"))]
@@ -238,7 +238,7 @@ def test_an_entry_that_says_nothing_of_the_version_goes_alone(sqlite: Cache, run
         assert await store.write(bare)
         await store.close()
 
-    finish(strip())
+    run_sync(strip())
     assert questions(url) == {"known", "bare"}
 
     assert json.loads(run(manifest({"terms": "v2"}), "--json")[1])["entries"] == 1

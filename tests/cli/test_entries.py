@@ -17,8 +17,8 @@ from askonce.cli import main
 from askonce.cli.output.columns import columns, fitted, plain, show_span, width
 from askonce.core.models import Entry, Key, Selection, Usage
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking, finish
-from askonce.stores.context import Ground
+from askonce.core.runtime.threads import SyncRuntime, run_sync
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
@@ -45,7 +45,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def entry(digest: str, **changes: Any) -> Entry:
-    now = Blocking().now()
+    now = SyncRuntime().now()
     plain_entry = Entry(
         Key("team-a", "openai_chat", bytes.fromhex(digest.ljust(64, "0"))),
         b'{"answer":"30 days"}',
@@ -66,16 +66,16 @@ def entry(digest: str, **changes: Any) -> Entry:
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    opened = open_store("sqlite:askonce.db", Ground(Blocking().guard, Blocking().now))
-    tags = tuple(finish(opened.epochs(["product:7"])).items())
+    opened = open_store("sqlite:askonce.db", StoreContext(SyncRuntime().lock, SyncRuntime().now))
+    tags = tuple(run_sync(opened.epochs(["product:7"])).items())
     entries = [
         entry("3f9c51aa01"),
         entry("3f9c51aa02", model="gpt-5-mini", tags=tags),
         entry("77d01b2e", key=Key("team-b", "text", bytes.fromhex("77d01b2e".ljust(64, "0")))),
     ]
-    finish(opened.write_all(entries))
+    run_sync(opened.write_all(entries))
     yield opened
-    finish(opened.close())
+    run_sync(opened.close())
 
 
 # list
@@ -124,7 +124,7 @@ def test_an_empty_list_and_one_that_goes_on(run: Run, store: Store) -> None:
 
 def test_a_question_cannot_steer_the_terminal(run: Run, store: Store) -> None:
     evil = "\x1b[31m\x07\nred\u202e"
-    finish(store.write(entry("ee", question=evil, body=evil.encode())))
+    run_sync(store.write(entry("ee", question=evil, body=evil.encode())))
     for out in (run("list")[1], run("show", "ee000000")[1]):
         assert "\x1b" not in out
         assert "\x07" not in out
@@ -196,7 +196,7 @@ def test_an_entry_for_programs(run: Run, store: Store) -> None:
     assert answer["usage"]["input_tokens"] == 12
     assert answer["cost_usd"] == "0.00012"
     assert 7_300 <= answer["age"] < 7_400
-    finish(store.write(entry("bb", body=b"\xff\xfe")))
+    run_sync(store.write(entry("bb", body=b"\xff\xfe")))
     assert json.loads(run("show", "bb000000", "--json")[1])["body_base64"] == "//4="
     assert run("show", "bb000000")[1].endswith("(the answer is not text; --json has its bytes)\n")
 
@@ -208,16 +208,16 @@ def count(store: Store) -> int:
     async def counted() -> int:
         return len([None async for _ in store.scan(Selection())])
 
-    return finish(counted())
+    return run_sync(counted())
 
 
 def test_what_is_named_goes_and_others_hear_of_it(run: Run, store: Store) -> None:
-    mark = finish(store.news(None, 0)).mark
+    mark = run_sync(store.news(None, 0)).mark
     assert run("remove", "3f9c51aa01", "--dry-run") == (0, "would remove 1 entry\n", "")
     assert count(store) == 3
     assert run("remove", "3f9c51aa01", "77d01b2e") == (0, "removed 2 entries\n", "")
     assert count(store) == 1
-    (removed,) = finish(store.news(mark, 0)).removed
+    (removed,) = run_sync(store.news(mark, 0)).removed
     assert len(removed.keys or ()) == 2
 
 

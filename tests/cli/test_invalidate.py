@@ -15,9 +15,9 @@ from askonce import Cache, Layer
 from askonce.cli import main
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.invalidation.target import OWN_NAMESPACE
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from tests.fixtures.engines import ENGINES, Engines
 
@@ -50,11 +50,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def opened(url: str) -> Store:
-    return open_store(url, Ground(Blocking().guard, Blocking().now, deadline=5.0))
+    return open_store(url, StoreContext(SyncRuntime().lock, SyncRuntime().now, deadline=5.0))
 
 
 def entry(digest: str, question: str, **changes: Any) -> Entry:
-    now = Blocking().now()
+    now = SyncRuntime().now()
     plain = Entry(
         Key("team-a", "openai_chat", bytes.fromhex(digest.ljust(64, "0"))),
         f"the answer to {question}".encode(),
@@ -72,24 +72,24 @@ def entry(digest: str, question: str, **changes: Any) -> Entry:
 
 def filled(url: str) -> None:
     store = opened(url)
-    epochs = finish(store.epochs(["product:7", "user:42"]))
+    epochs = run_sync(store.epochs(["product:7", "user:42"]))
 
     def tags(*names: str) -> tuple[tuple[str, int], ...]:
         return tuple((name, epochs[name]) for name in names)
 
     other = Key("team-b~user:42", "text", bytes.fromhex("cc".ljust(64, "0")))
-    finish(
+    run_sync(
         store.write_all(
             [
                 entry("aaaaaaaa01", "What is your return policy?"),
                 entry("aaaaaaaa02", "What does it cost?", tags=tags("product:7")),
                 entry("bb", "Who am I?", tags=tags("product:7", "user:42"), model="gpt-5"),
                 entry("cc", "Where do I live?", key=other, route="", model=""),
-                entry("dd", "Hello", created=Blocking().now() - 10),
+                entry("dd", "Hello", created=SyncRuntime().now() - 10),
             ]
         )
     )
-    finish(store.close())
+    run_sync(store.close())
 
 
 def left(url: str) -> set[str]:
@@ -102,9 +102,9 @@ def left(url: str) -> set[str]:
 
     store = opened(url)
     try:
-        return finish(digests())
+        return run_sync(digests())
     finally:
-        finish(store.close())
+        run_sync(store.close())
 
 
 ALL = {"aaaaaaaa01", "aaaaaaaa02", "bb", "cc", "dd"}
@@ -247,16 +247,16 @@ def test_it_waits_for_what_is_being_written(
     monkeypatch.setattr(SOON, 1.5)
     late = entry("ee", "Too late?")
     written: list[bool] = []
-    pause = Blocking.pause
+    pause = SyncRuntime.pause
 
-    async def meanwhile(self: Blocking, seconds: float) -> None:
+    async def meanwhile(self: SyncRuntime, seconds: float) -> None:
         if seconds > 0.5 and not written:
             store = opened(url)
             written.append(await store.write(late))
             await store.close()
         await pause(self, seconds)
 
-    monkeypatch.setattr(Blocking, "pause", meanwhile)
+    monkeypatch.setattr(SyncRuntime, "pause", meanwhile)
 
     done = run("invalidate", "--namespace", "team-a")
 
@@ -372,8 +372,8 @@ def test_a_gateway_that_does_not_say_is_no_proof(run: Run, url: str) -> None:
 def test_json_has_nothing_that_a_terminal_obeys(run: Run, url: str) -> None:
     question = "\x9b31m \u202e \x7f \U000e0001 退货 \x1b[2J"
     store = opened(url)
-    finish(store.write(entry("ee", question)))
-    finish(store.close())
+    run_sync(store.write(entry("ee", question)))
+    run_sync(store.close())
     _, out, _ = run("invalidate", "--match", "退货", "--dry-run", "--json")
     assert all(char.isprintable() or char == "\n" for char in out)
     assert "退货" in out

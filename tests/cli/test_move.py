@@ -20,9 +20,9 @@ from askonce.cli.transfer import checkpoints, transfer
 from askonce.cli.transfer.transfer import Copy, Export, Import
 from askonce.core.models import Entry, Key, Selection, Usage
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.stores import archive
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
@@ -56,20 +56,20 @@ def opened() -> Iterator[Callable[[str], Store]]:
     stores: list[Store] = []
 
     def open_(name: str = "askonce.db") -> Store:
-        clock = Blocking().now
-        stores.append(open_store(f"sqlite:{name}", Ground(Blocking().guard, clock)))
+        clock = SyncRuntime().now
+        stores.append(open_store(f"sqlite:{name}", StoreContext(SyncRuntime().lock, clock)))
         return stores[-1]
 
     yield open_
     for store in stores:
-        finish(store.close())
+        run_sync(store.close())
 
 
 Open = Callable[..., Store]
 
 
 def entry(number: int, *, namespace: str = "team-a", tags: Any = (), **changes: Any) -> Entry:
-    now = Blocking().now()
+    now = SyncRuntime().now()
     fields: dict[str, Any] = {"expires": now + 3_600, "stale_until": now + 3_600} | changes
     return Entry(
         Key(namespace, "openai_chat", hashlib.sha256(b"%d" % number).digest()),
@@ -87,7 +87,7 @@ def entry(number: int, *, namespace: str = "team-a", tags: Any = (), **changes: 
 
 def fill(store: Store, count: int, **fields: Any) -> list[Entry]:
     entries = [entry(number, **fields) for number in range(count)]
-    assert finish(store.write_all(entries)) == count
+    assert run_sync(store.write_all(entries)) == count
     return entries
 
 
@@ -95,7 +95,7 @@ def content(store: Store, namespace: str | None = None) -> set[Entry]:
     async def collect() -> set[Entry]:
         return {found async for found in store.scan(Selection(namespace=namespace))}
 
-    return finish(collect())
+    return run_sync(collect())
 
 
 def replace_tags(entries: list[Entry], epochs: dict[str, int]) -> set[Entry]:
@@ -179,16 +179,16 @@ def test_only_a_namespace(run: Run, opened: Open) -> None:
 
 def test_what_expired_stays_behind(run: Run, opened: Open) -> None:
     store = opened()
-    now = Blocking().now()
+    now = SyncRuntime().now()
     stale = entry(2, expires=now + 5, stale_until=now + 600)
     over = entry(3, expires=now + 5, stale_until=now + 5)
-    finish(store.write_all([entry(1), stale, over]))
+    run_sync(store.write_all([entry(1), stale, over]))
     export = Export(store, "a", source="it", namespace=None, clock=lambda: now + 10)
-    finish(export.run(deaf))
+    run_sync(export.run(deaf))
     assert (export.moved.moved, export.moved.expired) == (2, 1)
     with open("a", "rb") as file:
         later = Import(opened("b.db"), file, "a", target="b", clock=lambda: now + 700)
-        finish(later.run(deaf))
+        run_sync(later.run(deaf))
     assert (later.moved.moved, later.moved.expired) == (1, 1)
     assert "imported 2 entries" in run("import", "a", store="sqlite:c.db")[1]
 
@@ -198,15 +198,15 @@ def test_what_expired_stays_behind(run: Run, opened: Open) -> None:
 
 def test_an_entry_takes_the_epochs_of_where_it_arrives(run: Run, opened: Open) -> None:
     store, target = opened(), opened("b.db")
-    tags = tuple(finish(store.epochs(["policy"], bump=True)).items())
+    tags = tuple(run_sync(store.epochs(["policy"], bump=True)).items())
     entries = fill(store, 3, tags=tags)
     outdated = entry(9, tags=(("policy", tags[0][1] - 1),))
-    assert not finish(store.write(outdated))
-    there = finish(target.epochs(["policy"], bump=True))
+    assert not run_sync(store.write(outdated))
+    there = run_sync(target.epochs(["policy"], bump=True))
     run("export", "a")
     run("import", "a", store="sqlite:b.db")
     assert content(target) == replace_tags(entries, there)
-    finish(target.epochs(["policy"], bump=True))
+    run_sync(target.epochs(["policy"], bump=True))
     assert content(target) == set()
 
 
@@ -229,11 +229,11 @@ class Busy:
 
 def invalidated(store: Store) -> tuple[Any, set[Entry]]:
     """A busy store of 30 entries, of which 10 are left when it was scanned."""
-    tags = tuple(finish(store.epochs(["a", "b"])).items())
+    tags = tuple(run_sync(store.epochs(["a", "b"])).items())
     plain = [entry(number) for number in range(10)]
     tagged = [entry(number, tags=tags) for number in range(10, 20)]
     others = [entry(number, namespace="team-b") for number in range(20, 30)]
-    finish(store.write_all([*plain, *tagged, *others]))
+    run_sync(store.write_all([*plain, *tagged, *others]))
 
     async def happens() -> None:
         await store.epochs(["b"], bump=True)
@@ -245,13 +245,13 @@ def invalidated(store: Store) -> tuple[Any, set[Entry]]:
 def test_what_is_invalidated_during_an_export_is_not_imported(opened: Open) -> None:
     store, target = opened(), opened("b.db")
     busy, left = invalidated(store)
-    clock = Blocking().now
+    clock = SyncRuntime().now
     export = Export(busy, "a", source="it", namespace=None, clock=clock)
-    finish(export.run(deaf))
+    run_sync(export.run(deaf))
     assert export.moved.moved == 30
     with open("a", "rb") as file:
         arriving = Import(target, file, "a", target="there", clock=clock)
-        finish(arriving.run(deaf))
+        run_sync(arriving.run(deaf))
     assert (arriving.moved.moved, arriving.moved.invalid) == (10, 20)
     assert content(target) == left
 
@@ -259,8 +259,8 @@ def test_what_is_invalidated_during_an_export_is_not_imported(opened: Open) -> N
 def test_what_is_invalidated_during_a_copy_is_invalidated_there(opened: Open) -> None:
     store, target = opened(), opened("b.db")
     busy, left = invalidated(store)
-    copy = Copy(busy, target, "progress", of="it", namespace=None, clock=Blocking().now)
-    finish(copy.run(deaf))
+    copy = Copy(busy, target, "progress", of="it", namespace=None, clock=SyncRuntime().now)
+    run_sync(copy.run(deaf))
     assert content(target) == left
     assert not list(Path().glob("progress*"))
 
@@ -274,21 +274,21 @@ def test_callers_find_their_answers_in_an_empty_store(run: Run, opened: Open) ->
     run("export", "a")
     out = run("import", "a", store="sqlite:b.db")[1]
     assert "credentials" not in out
-    assert finish(opened("b.db").pepper()) == finish(store.pepper())
+    assert run_sync(opened("b.db").pepper()) == run_sync(store.pepper())
     run("copy", "--to", "sqlite:c.db")
-    assert finish(opened("c.db").pepper()) == finish(store.pepper())
+    assert run_sync(opened("c.db").pepper()) == run_sync(store.pepper())
 
 
 def test_a_store_in_use_keeps_its_secret_and_says_who_is_lost(run: Run, opened: Open) -> None:
     fill(opened(), 3, namespace="key:0123456789abcdef")
     target = opened("b.db")
     fill(target, 1)
-    secret = finish(target.pepper())
+    secret = run_sync(target.pepper())
     run("export", "a")
     assert (
         "3 of callers known by their credentials only" in run("import", "a", store="sqlite:b.db")[1]
     )
-    assert finish(target.pepper()) == secret
+    assert run_sync(target.pepper()) == secret
 
 
 # Stopping and going on
@@ -312,11 +312,11 @@ def test_an_export_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(archive, "_BLOCK_BYTES", 50_000)
     entries = fill(opened(), 1_000)
-    clock = Blocking().now
+    clock = SyncRuntime().now
     for count in (200, 600):
         export = Export(opened(), name, source="sqlite:askonce.db", namespace=None, clock=clock)
         with pytest.raises(Stopped):
-            finish(export.run(stop_after(count)))
+            run_sync(export.run(stop_after(count)))
         assert not Path(name).exists()
     with open(f"{name}.partial", "ab") as file:
         file.write(b"half a block")  # as after `kill -9`
@@ -336,16 +336,16 @@ def test_an_import_goes_on_where_it_was(
     entries = fill(opened(), 1_000)
     run("export", "a")
     with open("a", "rb") as file:
-        arriving = Import(opened("b.db"), file, "a", target="sqlite:b.db", clock=Blocking().now)
+        arriving = Import(opened("b.db"), file, "a", target="sqlite:b.db", clock=SyncRuntime().now)
         with pytest.raises(Stopped):
-            finish(arriving.run(stop_after(500)))
+            run_sync(arriving.run(stop_after(500)))
     assert len(content(opened("b.db"))) == 500
     # Another archive of the same name, and another store, have nothing to do with it.
     assert "earlier" not in run("import", "a", store="sqlite:c.db")[1]
     with open("a", "rb") as file:
-        arriving = Import(opened("d.db"), file, "a", target="sqlite:d.db", clock=Blocking().now)
+        arriving = Import(opened("d.db"), file, "a", target="sqlite:d.db", clock=SyncRuntime().now)
         with pytest.raises(Stopped):
-            finish(arriving.run(stop_after(300)))
+            run_sync(arriving.run(stop_after(300)))
     assert "300 of them in an earlier run" in run("import", "a", store="sqlite:d.db")[1]
     assert content(opened("d.db")) == set(entries)
 
@@ -355,15 +355,15 @@ def test_a_copy_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(transfer, "_CHUNK", 100)
     entries = fill(opened(), 1_000)
-    clock = Blocking().now
+    clock = SyncRuntime().now
     for count in (300, 600):
         copy = Copy(opened(), opened("b.db"), "p", of="it", namespace=None, clock=clock)
         with pytest.raises(Stopped):
-            finish(copy.run(stop_after(count)))
+            run_sync(copy.run(stop_after(count)))
     with open("p.keys", "ab") as file:
         file.write(b"cut")  # as after `kill -9`
     copy = Copy(opened(), opened("b.db"), "p", of="it", namespace=None, clock=clock)
-    finish(copy.run(deaf))
+    run_sync(copy.run(deaf))
     assert (copy.moved.resumed, copy.moved.moved) == (600, 400)
     assert content(opened("b.db")) == set(entries)
     assert not list(Path().glob("p*"))
@@ -372,9 +372,11 @@ def test_a_copy_goes_on_where_it_was(
 def test_restart_begins_anew(opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "_BLOCK_BYTES", 10_000)
     fill(opened(), 300)
-    export = Export(opened(), "a", source="sqlite:askonce.db", namespace=None, clock=Blocking().now)
+    export = Export(
+        opened(), "a", source="sqlite:askonce.db", namespace=None, clock=SyncRuntime().now
+    )
     with pytest.raises(Stopped):
-        finish(export.run(stop_after(100)))
+        run_sync(export.run(stop_after(100)))
     Path("a.partial").write_bytes(b"something else")
     status, _, err = run("export", "a")
     assert status == 1
@@ -493,15 +495,15 @@ def test_a_full_disk_is_one_line(run: Run, opened: Open) -> None:
 def test_moving_takes_memory_that_does_not_grow_with_the_store(opened: Open) -> None:
     """20,000 entries are 9 MB of envelopes; a resumed copy keeps 8 bytes of each."""
     for first in range(0, 20_000, 2_000):
-        finish(opened().write_all([entry(number) for number in range(first, first + 2_000)]))
-    clock = Blocking().now
+        run_sync(opened().write_all([entry(number) for number in range(first, first + 2_000)]))
+    clock = SyncRuntime().now
     tracemalloc.start()
     try:
         export = Export(opened(), "a", source="it", namespace=None, clock=clock)
-        finish(export.run(deaf))
+        run_sync(export.run(deaf))
         with open("a", "rb") as file:
             arriving = Import(opened("b.db"), file, "a", target="b", clock=clock)
-            finish(arriving.run(deaf))
+            run_sync(arriving.run(deaf))
         assert tracemalloc.get_traced_memory()[1] < 24 << 20
     finally:
         tracemalloc.stop()

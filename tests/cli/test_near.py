@@ -12,7 +12,7 @@ import pytest
 
 from askonce import Cache, Semantic
 from askonce.cli import main
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.semantic.embedders.local import LocalEmbedder
 from askonce.semantic.index.open_index import open_process_index
 from tests.fixtures.engines import Engines
@@ -171,11 +171,11 @@ def test_forgetting_a_thousand_conversations_leaves_no_vector(run: Run, here: Pa
     index = open_process_index(
         askonce_models.fingerprint(),
         384,
-        guard=threading.Lock(),
+        lock=threading.Lock(),
         clock=lambda: 0.0,
         path=here / "askonce.db-vectors",
     )
-    assert finish(index.size()) == 1
+    assert run_sync(index.size()) == 1
 
 
 def test_forgetting_says_where_the_index_cannot_be_reached(
@@ -190,8 +190,8 @@ def test_forgetting_says_where_the_index_cannot_be_reached(
 
 def test_forgetting_somebody_leaves_no_vector(run: Run, here: Path) -> None:
     fill()
-    embedder = LocalEmbedder(guard=threading.Lock())
-    (vector,) = finish(embedder.embed([ASKED]))
+    embedder = LocalEmbedder(lock=threading.Lock())
+    (vector,) = run_sync(embedder.embed([ASKED]))
     floats = numpy.frombuffer(vector, "<f4")
     kept = numpy.rint(floats * (127 / abs(floats).max())).astype(numpy.int8).tobytes()
     file = here / "askonce.db-vectors"

@@ -162,7 +162,7 @@ def test_without_re2_it_says_what_to_install(folder: Path) -> None:
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert "rule 1: patterns need RE2; run: pip install 'askonce[rules]'" in done.stderr
+    assert "rule 1: a pattern needs RE2; run: pip install 'askonce[rules]'" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

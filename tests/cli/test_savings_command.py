@@ -17,9 +17,9 @@ import msgspec
 import pytest
 
 from askonce.cli import main
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.ledger.savings import plain_savings, read_savings
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
 Run = Callable[..., tuple[int, str, str]]
@@ -27,7 +27,7 @@ TOKEN = "an-admin-token-of-a-test"
 
 
 def today() -> str:
-    return date.fromordinal(719_163 + int(Blocking().now() // 86_400)).isoformat()
+    return date.fromordinal(719_163 + int(SyncRuntime().now() // 86_400)).isoformat()
 
 
 def counts() -> dict[str, int]:
@@ -76,10 +76,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def store() -> None:
-    runtime = Blocking()
-    made = open_store("sqlite:askonce.db", Ground(runtime.guard, runtime.now))
-    finish(made.tallies(counts()))
-    finish(made.close())
+    runtime = SyncRuntime()
+    made = open_store("sqlite:askonce.db", StoreContext(runtime.lock, runtime.now))
+    run_sync(made.counters(counts()))
+    run_sync(made.close())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from askonce import Cache
 from askonce.cli import main
 from askonce.cli.commands.demo import start_gateway
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 Run = Callable[..., tuple[int, str, str]]
@@ -168,12 +168,12 @@ QUESTION = {
 
 
 @pytest.fixture
-def provider() -> PracticeProvider:
-    return PracticeProvider(first_byte_ms=(0, 0), word_ms=0, slow_s=0)
+def provider() -> DemoProvider:
+    return DemoProvider(first_byte_ms=(0, 0), word_ms=0, slow_s=0)
 
 
 @pytest.fixture
-def provider_url(provider: PracticeProvider) -> Iterator[str]:
+def provider_url(provider: DemoProvider) -> Iterator[str]:
     with running(provider) as url:
         yield url
 
@@ -184,7 +184,7 @@ def another(content: str) -> dict[str, object]:
 
 
 def test_questions_are_asked_of_a_running_gateway_once(
-    run: Run, provider: PracticeProvider, provider_url: str
+    run: Run, provider: DemoProvider, provider_url: str
 ) -> None:
     with start_gateway(provider_url) as url:
         name = lines(QUESTION, another("How long does delivery take?"))
@@ -195,7 +195,7 @@ def test_questions_are_asked_of_a_running_gateway_once(
 
 
 def test_without_a_gateway_one_is_started_for_the_while(
-    run: Run, provider: PracticeProvider, provider_url: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, provider: DemoProvider, provider_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASKONCE_PROVIDERS__OPENAI__BASE_URL", provider_url)
     monkeypatch.setenv("ASKONCE_GATEWAY__PORT", "9")

@@ -20,7 +20,7 @@ from askonce.config.show import (
     show_size,
 )
 from askonce.core.errors import ConfigError
-from askonce.core.models import Because
+from askonce.core.models import Reason
 from askonce.core.values import duration, fraction, size
 
 CONTRACT = """
@@ -73,14 +73,14 @@ def test_every_section_is_read_into_precise_values() -> None:
     assert (settings.memory.size, settings.memory.eviction) == (64_000_000, "gdsf")
     assert settings.cache.ttl == timedelta(minutes=90)
     assert settings.cache.stale_if_error == timedelta(hours=2)
-    assert settings.cache.also_store == {Because.LENGTH}
+    assert settings.cache.also_store == {Reason.LENGTH}
     assert settings.tenants["acme"].keys == ("sk-acme-0123456789-abcdef", "sk-acme-2")
 
 
 def test_the_request_path_gets_the_same_limits() -> None:
     limits = load(CONTRACT, {}).cache.limits
     assert (limits.ttl, limits.stale_while_revalidate, limits.stale_if_error) == (5400, 300, 7200)
-    assert (limits.pool, limits.also_store) == (3, frozenset({Because.LENGTH}))
+    assert (limits.pool, limits.also_store) == (3, frozenset({Reason.LENGTH}))
 
 
 @pytest.mark.parametrize(("word", "samples"), [("bypass", 0), ("reuse", 1), ("pool:12", 12)])
@@ -148,7 +148,7 @@ def test_the_environment_overrides_the_file() -> None:
     }
     settings = load(CONTRACT, environ)
     assert settings.gateway.port == 5000
-    assert settings.cache.also_store == {Because.LENGTH, Because.REFUSAL}
+    assert settings.cache.also_store == {Reason.LENGTH, Reason.REFUSAL}
     assert settings.tenants["acme"].keys == ("a", "b")
     assert settings.providers["new"].format == "anthropic"
     assert settings.origins["gateway.port"] == "ASKONCE_GATEWAY__PORT"

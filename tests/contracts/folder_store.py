@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from askonce.core.models import Entry, Key, Selection
-from askonce.stores.base import PlainStore
+from askonce.stores.base import BaseStore
 from askonce.stores.envelope import seal, unseal
 
 
-class FolderStore(PlainStore):
+class FolderStore(BaseStore):
     """Sealed entries in files; epochs in one more. Right for one process at a time."""
 
     def __init__(self, folder: Path) -> None:

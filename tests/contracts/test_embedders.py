@@ -17,7 +17,7 @@ from askonce.core.errors import ConfigError, EmbedderError
 from askonce.core.protocols import Embedder
 from askonce.semantic.embedders.local import CHARACTERS, TOKENS, LocalEmbedder
 from askonce.semantic.embedders.open_embedder import is_local, open_embedder
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from tests.fixtures.stores import run_blocking
 
 QUESTION = "how do i reset my password on the company laptop today please"
@@ -48,12 +48,12 @@ PASSWORD = {
     "Thai": "ฉันจะรีเซ็ตรหัสผ่านได้อย่างไร",
 }
 UNREAD = ("Arabic", "Chinese", "Korean", "Thai")
-GROUND = Ground(threading.Lock, lambda: 0.0)
+GROUND = StoreContext(threading.Lock, lambda: 0.0)
 
 
 @pytest.fixture(scope="module")
 def local() -> LocalEmbedder:
-    return LocalEmbedder(guard=threading.Lock())
+    return LocalEmbedder(lock=threading.Lock())
 
 
 def embed(embedder: Embedder, *texts: str) -> list[bytes | None]:
@@ -169,7 +169,7 @@ def test_a_hundred_thousand_words_cost_next_to_nothing(local: LocalEmbedder) -> 
 
 
 def test_threads_embed_at_once() -> None:
-    shared = LocalEmbedder(guard=threading.Lock())
+    shared = LocalEmbedder(lock=threading.Lock())
     texts = [f"{QUESTION} number {number}" for number in range(64)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda text: embed(shared, text)[0], texts))
@@ -178,7 +178,7 @@ def test_threads_embed_at_once() -> None:
 
 
 def test_a_closed_embedder_says_so() -> None:
-    embedder = LocalEmbedder(guard=threading.Lock())
+    embedder = LocalEmbedder(lock=threading.Lock())
     run_blocking(embedder.close())
 
     with pytest.raises(EmbedderError, match="closed"):
@@ -203,7 +203,7 @@ def test_a_damaged_or_missing_model_is_one_clear_error(copied: Path, name: str) 
     data = bytearray((copied / name).read_bytes())
     data[len(data) // 2] ^= 1
     (copied / name).write_bytes(data)
-    damaged = LocalEmbedder(guard=threading.Lock())
+    damaged = LocalEmbedder(lock=threading.Lock())
     with pytest.raises(EmbedderError, match=f"^{name} has SHA-256 .*; run: pip install") as told:
         embed(damaged, QUESTION)
     assert "\n" not in str(told.value)
@@ -218,7 +218,7 @@ def test_damaged_checksums_are_a_wrong_installation(copied: Path, sums: str) -> 
     (copied / "checksums.json").write_text(sums)
 
     with pytest.raises(ConfigError, match=r"^checksums.json cannot be read; run: pip install"):
-        LocalEmbedder(guard=threading.Lock())
+        LocalEmbedder(lock=threading.Lock())
 
 
 @pytest.mark.parametrize("library", ["askonce_models", "numpy", "onnxruntime", "tokenizers"])

@@ -11,10 +11,10 @@ import pytest
 import redis
 
 from askonce.core.errors import ConfigError, StoreError
-from askonce.core.models import Arrival
-from askonce.core.protocols import EventSource
-from askonce.core.runtime.threads import Blocking
-from askonce.stores.context import Ground
+from askonce.core.models import EventMessage
+from askonce.core.protocols import EventReader
+from askonce.core.runtime.threads import SyncRuntime
+from askonce.stores.context import StoreContext
 from askonce.stores.event_source import open_source
 from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.redis_servers import RedisServer
@@ -23,18 +23,22 @@ from tests.fixtures.stores import run_blocking
 REDIS = ["redis7_url", "redis8_url", "redis_cluster_url"]
 
 
-def opened(url: str, *, stream: str = "s", channel: str = "askonce_events") -> EventSource:
-    runtime = Blocking()
-    ground = Ground(runtime.guard, runtime.now, runtime.place, deadline=2.0, tick=runtime.tick)
-    return open_source(url, ground, name="src", stream=stream, channel=channel)
+def opened(url: str, *, stream: str = "s", channel: str = "askonce_events") -> EventReader:
+    runtime = SyncRuntime()
+    context = StoreContext(
+        runtime.lock, runtime.now, runtime.place, deadline=2.0, tick=runtime.tick
+    )
+    return open_source(url, context, name="src", stream=stream, channel=channel)
 
 
-def read(source: EventSource, since: str | None = None, patience: float = 0.0) -> list[Arrival]:
-    found: list[Arrival] = run_blocking(source.read(since, patience))
+def read(
+    source: EventReader, since: str | None = None, patience: float = 0.0
+) -> list[EventMessage]:
+    found: list[EventMessage] = run_blocking(source.read(since, patience))
     return found
 
 
-def events(arrivals: list[Arrival]) -> list[tuple[str, Any]]:
+def events(arrivals: list[EventMessage]) -> list[tuple[str, Any]]:
     return [(arrival.event, arrival.data) for arrival in arrivals]
 
 
@@ -51,7 +55,7 @@ class Stream:
     def add(self, place: str = "*", **fields: str) -> str:
         return str(self.client.xadd(self.name, fields, id=place).decode())
 
-    def source(self) -> EventSource:
+    def source(self) -> EventReader:
         return opened(self.url, stream=self.name)
 
 
@@ -66,7 +70,7 @@ def test_a_stream_is_read_from_its_beginning_and_then_on(stream: Stream) -> None
     first = stream.add(event="a", data='{"n": 1}')
     source = stream.source()
     (got,) = read(source)
-    assert got == Arrival(first, f"src:{first}", "a", {"n": 1})
+    assert got == EventMessage(first, f"src:{first}", "a", {"n": 1})
     assert read(source, got.mark) == []
     stream.add(event="b", id="own")
     (second,) = read(source, got.mark, 5.0)
@@ -159,7 +163,7 @@ class Table:
         self.schema = f"e{uuid.uuid4().hex[:12]}"
         self.url = f"{url}?schema={self.schema}"
 
-    def source(self) -> EventSource:
+    def source(self) -> EventReader:
         return opened(self.url)
 
     def connect(self) -> "psycopg.Connection[Any]":
@@ -279,7 +283,7 @@ def test_a_plain_notification_is_an_event_now(table: Table) -> None:
     assert read(source) == []
     with closing(table.connect()) as db:
         db.execute("""NOTIFY askonce_events, '{"event": "a", "data": {"n": 1}, "id": "i"}'""")
-        assert read(source, None, 5.0) == [Arrival(None, "i", "a", {"n": 1})]
+        assert read(source, None, 5.0) == [EventMessage(None, "i", "a", {"n": 1})]
         db.execute("NOTIFY askonce_events, 'what?'")
         (bad,) = read(source, None, 5.0)
         assert bad.error is not None
@@ -294,7 +298,7 @@ def test_a_storm_of_notifications_loses_none_or_says_so(table: Table) -> None:
         with closing(table.connect()) as db:
             many = "SELECT pg_notify('askonce_events', '{\"event\": \"' || n || '\"}')"
             db.execute(f"{many} FROM generate_series(1, {count}) AS n")  # type: ignore[arg-type]
-        got: list[Arrival] = []
+        got: list[EventMessage] = []
         while arrivals := read(source, None, 0.2):
             got += arrivals
         assert len([one for one in got if one.error is not None]) == lost

@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from askonce.core.errors import ConfigError, StoreError
-from askonce.core.models import Key, Near
+from askonce.core.models import Key, NearestKey
 from askonce.core.protocols import VectorIndex
 from askonce.semantic.index import field as fields
 from askonce.semantic.index.open_index import open_process_index
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from tests.fixtures.stores import Run, run_blocking
 
 DIMENSIONS = 384
@@ -36,24 +36,24 @@ class Place:
     """Where a test's indexes are: one that is opened again with the same arguments is the same."""
 
     request: pytest.FixtureRequest
-    ground: Ground
+    context: StoreContext
     prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex}")
 
     def redis(self, fixture: str, **how: Any) -> VectorIndex:
         from askonce.stores.redis.vectors import open_redis_vectors
 
         url = f"{self.request.getfixturevalue(fixture)}?prefix={self.prefix}"
-        return open_redis_vectors(url, self.ground, **how)
+        return open_redis_vectors(url, self.context, **how)
 
     def postgres(self, **how: Any) -> VectorIndex:
         from askonce.stores.postgres.vectors import open_postgres_vectors
 
         url = f"{self.request.getfixturevalue('postgres_url')}?schema={self.prefix}"
-        return open_postgres_vectors(url, self.ground, **how)
+        return open_postgres_vectors(url, self.context, **how)
 
     def process(self, **how: Any) -> VectorIndex:
-        guard, clock = self.ground.guard(), self.ground.clock
-        return open_process_index(guard=guard, clock=clock, **how)
+        lock, clock = self.context.lock(), self.context.clock
+        return open_process_index(lock=lock, clock=clock, **how)
 
 
 def graph(at: Place, how: dict[str, Any]) -> VectorIndex:
@@ -89,10 +89,10 @@ def clock() -> Clock:
 
 @pytest.fixture(params=list(INDEXES))
 def opened(
-    request: pytest.FixtureRequest, run: Run, ground: Ground, clock: Clock
+    request: pytest.FixtureRequest, run: Run, context: StoreContext, clock: Clock
 ) -> Iterator[Callable[..., VectorIndex]]:
     """Opens an index in one place; all are closed after the test."""
-    place = Place(request, ground._replace(clock=clock))
+    place = Place(request, context._replace(clock=clock))
     made: list[VectorIndex] = []
 
     def open_(**how: Any) -> VectorIndex:
@@ -339,10 +339,12 @@ def test_the_nearest_is_found_again_and_again(opened: Any, run: Run) -> None:
     assert run(story()) >= 99
 
 
-def test_redis_7_is_refused_with_one_clear_line(redis7_url: str, run: Run, ground: Ground) -> None:
+def test_redis_7_is_refused_with_one_clear_line(
+    redis7_url: str, run: Run, context: StoreContext
+) -> None:
     from askonce.stores.redis.vectors import open_redis_vectors
 
-    index = open_redis_vectors(redis7_url, ground, embedder="mini", dimensions=DIMENSIONS)
+    index = open_redis_vectors(redis7_url, context, embedder="mini", dimensions=DIMENSIONS)
     (vector,) = vectors(1)
     with pytest.raises(ConfigError, match="needs Redis 8"):
         run(index.nearest(b"s", vector.tobytes(), 1))
@@ -375,7 +377,7 @@ def test_an_index_is_a_dict_and_the_cosine(
 ) -> None:
     monkeypatch.setattr(fields, "EXACT_ENTRIES", exact)
     clock, made = Clock(), vectors(30, seed=5, dimensions=SMALL)
-    index = open_process_index("mini", SMALL, guard=Lock(), clock=clock, max_entries=most)
+    index = open_process_index("mini", SMALL, lock=Lock(), clock=clock, max_entries=most)
     model: dict[bytes, dict[Key, tuple[Any, float]]] = {b"0": {}, b"1": {}}
 
     async def step(verb: str, which: int, where: int, number: int) -> None:
@@ -410,7 +412,7 @@ def test_an_index_is_a_dict_and_the_cosine(
 
 def test_a_scope_that_nobody_asks_for_does_not_stay_in_memory() -> None:
     clock, made = Clock(), vectors(1)
-    index = open_process_index("mini", DIMENSIONS, guard=Lock(), clock=clock)
+    index = open_process_index("mini", DIMENSIONS, lock=Lock(), clock=clock)
     for number in range(50):
         run_blocking(index.add(b"%d" % number, key("a"), made[0].tobytes(), 1001.0))
     clock.now = 1002.0
@@ -422,7 +424,7 @@ def test_a_scope_that_nobody_asks_for_does_not_stay_in_memory() -> None:
 def test_threads_may_share_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fields, "EXACT_ENTRIES", 50)
     made = vectors(400)
-    index = open_process_index("mini", DIMENSIONS, guard=Lock(), clock=Clock(), max_entries=150)
+    index = open_process_index("mini", DIMENSIONS, lock=Lock(), clock=Clock(), max_entries=150)
 
     def work(part: int) -> None:
         for number in range(part, 400, 4):
@@ -440,7 +442,7 @@ def test_threads_may_share_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
 # A graph of thousands, beside the exact search
 
 
-def told(index: Any, questions: Any) -> list[Near]:
+def told(index: Any, questions: Any) -> list[NearestKey]:
     return [run_blocking(index.nearest(b"s", one.tobytes(), 1))[0] for one in questions]
 
 
@@ -461,8 +463,8 @@ def test_a_graph_finds_what_the_exact_search_finds(
     path = tmp_path / "index"
 
     def opened() -> Any:
-        guard = Lock()
-        return open_process_index("mini", DIMENSIONS, guard=guard, clock=Clock(), path=path)
+        lock = Lock()
+        return open_process_index("mini", DIMENSIONS, lock=lock, clock=Clock(), path=path)
 
     index = opened()
     run_blocking(fill(index, b"s", made))
@@ -496,7 +498,7 @@ def near_to(made: Any) -> Any:
 
 def at_path(path: Path, embedder: str = "mini", dimensions: int = DIMENSIONS) -> Any:
     return open_process_index(
-        embedder, dimensions, guard=Lock(), clock=lambda: 1000.0, path=path, max_entries=30
+        embedder, dimensions, lock=Lock(), clock=lambda: 1000.0, path=path, max_entries=30
     )
 
 
@@ -604,7 +606,7 @@ def test_a_full_disk_is_a_store_error_and_the_index_goes_on(
 def test_without_its_libraries_there_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     with pytest.raises(ConfigError, match=r"run: pip install 'askonce\[semantic\]'"):
-        open_process_index("mini", DIMENSIONS, guard=Lock(), clock=lambda: 0.0)
+        open_process_index("mini", DIMENSIONS, lock=Lock(), clock=lambda: 0.0)
 
 
 ORDER = """

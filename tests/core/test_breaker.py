@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.core.breaker import Breaker, State
+from askonce.core.breaker import BreakerState, CircuitBreaker
 
 
-def opened(now: float = 0.0) -> Breaker:
-    breaker = Breaker(slow=0.2)
+def opened(now: float = 0.0) -> CircuitBreaker:
+    breaker = CircuitBreaker(slow=0.2)
     for _ in range(5):
         breaker.failed(now)
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
     return breaker
 
 
 def test_a_run_of_failures_opens_it_and_a_success_breaks_the_run() -> None:
-    breaker = Breaker(slow=0.2)
+    breaker = CircuitBreaker(slow=0.2)
     for _ in range(3):
         for _ in range(4):
             breaker.failed(0)
@@ -27,24 +27,24 @@ def test_a_run_of_failures_opens_it_and_a_success_breaks_the_run() -> None:
     for _ in range(5):
         assert breaker.closed
         breaker.failed(0)
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
     assert breaker.opened == 1
 
 
 def test_half_of_the_latest_calls_failing_opens_it() -> None:
-    breaker = Breaker(slow=0.2)
+    breaker = CircuitBreaker(slow=0.2)
     for _ in range(9):
         breaker.failed(0)
         breaker.succeeded(0, 0.01)
     breaker.failed(0)
     assert breaker.closed
     breaker.failed(0)
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
 
 
 @pytest.mark.parametrize("took", [0.19, 0.21])
 def test_a_call_that_is_too_slow_counts_as_failed(took: float) -> None:
-    breaker = Breaker(slow=0.2)
+    breaker = CircuitBreaker(slow=0.2)
     for _ in range(5):
         breaker.succeeded(0, took)
     assert breaker.closed is (took < 0.2)
@@ -54,7 +54,7 @@ def test_one_probe_goes_through_after_the_pause_and_closes_it() -> None:
     breaker = opened(now=100.0)
     assert not breaker.probe_due(100.2)
     assert breaker.probe_due(100.25)
-    assert breaker.state is State.PROBING
+    assert breaker.state is BreakerState.PROBING
     assert not breaker.probe_due(100.26)
     breaker.succeeded(100.3, 0.01)
     assert breaker.closed
@@ -71,7 +71,7 @@ def test_failed_and_slow_probes_double_the_pause_up_to_two_seconds() -> None:
             now += 0.01
         pauses.append(round(now - began, 1))
         breaker.failed(now) if number % 2 else breaker.succeeded(now, 5.0)
-        assert breaker.state is State.OPEN
+        assert breaker.state is BreakerState.OPEN
     assert pauses == [0.3, 0.5, 1.0, 2.0, 2.0, 2.0]
     assert breaker.opened == 1
 
@@ -84,7 +84,7 @@ def test_a_probe_that_never_comes_back_is_replaced() -> None:
 
 
 def test_calls_that_hang_hold_back_new_ones_until_one_of_them_ends() -> None:
-    breaker = Breaker(slow=0.2, stall=0.05)
+    breaker = CircuitBreaker(slow=0.2, stall=0.05)
     assert all(breaker.enter(10.0) for _ in range(5))
     assert breaker.enter(10.04)
     assert not breaker.enter(10.06)
@@ -96,7 +96,7 @@ def test_calls_that_hang_hold_back_new_ones_until_one_of_them_ends() -> None:
 
 
 def test_calls_given_up_by_their_callers_say_nothing_about_the_store() -> None:
-    breaker = Breaker(slow=0.2)
+    breaker = CircuitBreaker(slow=0.2)
     for _ in range(50):
         assert breaker.enter(0)
         breaker.leave(0, 9.0, fine=None)
@@ -109,12 +109,12 @@ def test_calls_given_up_by_their_callers_say_nothing_about_the_store() -> None:
     )
 )
 def test_a_store_that_is_well_again_is_always_found_so(steps: list[tuple[str, float]]) -> None:
-    breaker, now = Breaker(slow=0.2), 0.0
+    breaker, now = CircuitBreaker(slow=0.2), 0.0
     for what, passes in steps:
         now += passes
         if what == "probe":
             breaker.probe_due(now)
-        elif breaker.closed or breaker.state is State.PROBING:
+        elif breaker.closed or breaker.state is BreakerState.PROBING:
             breaker.failed(now) if what == "fail" else breaker.succeeded(now, float(what == "slow"))
     if not breaker.closed:
         assert breaker.probe_due(now + 4.1)

@@ -46,17 +46,17 @@ def test_what_is_understood(headers: dict[str, str], expected: Directives) -> No
 def test_what_is_not_understood_is_ignored_and_reported(
     headers: dict[str, str], ignored: str
 ) -> None:
-    wishes = parse(headers)
-    assert wishes.ignored == (ignored,)
-    assert (wishes.max_age, wishes.ttl) == (None, None)
-    assert wishes.tags_in_doubt == (ignored == "askonce-tags")
+    directives = parse(headers)
+    assert directives.ignored == (ignored,)
+    assert (directives.max_age, directives.ttl) == (None, None)
+    assert directives.tags_in_doubt == (ignored == "askonce-tags")
 
 
 @pytest.mark.parametrize("text", ["", "a/b", "a~b", "a b", "\u00e9", "x" * 129, "a\nb"])
 def test_a_namespace_in_doubt_is_never_guessed(text: str) -> None:
-    wishes = parse({"askonce-namespace": text})
-    assert wishes.identity_in_doubt
-    assert wishes.subdivision == ""
+    directives = parse({"askonce-namespace": text})
+    assert directives.identity_in_doubt
+    assert directives.subdivision == ""
 
 
 @given(
@@ -66,6 +66,6 @@ def test_a_namespace_in_doubt_is_never_guessed(text: str) -> None:
     )
 )
 def test_nothing_a_caller_writes_is_an_error(headers: dict[str, str]) -> None:
-    wishes = parse(headers)
-    assert wishes.ttl is None or wishes.ttl >= 0
-    assert len(wishes.tags) <= MAX_TAGS
+    directives = parse(headers)
+    assert directives.ttl is None or directives.ttl >= 0
+    assert len(directives.tags) <= MAX_TAGS

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.core.directives import NONE, Directives
-from askonce.core.models import Because, Entry, Key
+from askonce.core.models import Entry, Key, Reason
 from askonce.core.policy import (
     MAX_REFUSAL,
     REFUSALS,
@@ -98,25 +98,25 @@ def test_a_wish_is_taken_at_its_word() -> None:
 @pytest.mark.parametrize(
     ("status", "answer", "size", "wishes", "because"),
     [
-        *[(status, ERROR, 100, NONE, Because.OK) for status in sorted(REFUSALS)],
-        *[(s, ERROR, 100, NONE, Because.STATUS) for s in (401, 402, 403, 408, 409, 425, 429)],
-        *[(status, ERROR, 100, NONE, Because.STATUS) for status in (301, 500, 503, 529)],
-        (404, {"detail": "not found"}, 100, NONE, Because.STATUS),
-        (404, {"error": None}, 100, NONE, Because.STATUS),
-        (404, [], 100, NONE, Because.STATUS),
-        (404, None, 100, NONE, Because.STATUS),
-        (404, ERROR, MAX_REFUSAL + 1, NONE, Because.OVER_SIZE),
-        (404, ERROR, 100, Directives(ttl=0), Because.TTL_ZERO),
-        (404, ERROR, 100, Directives(tags_in_doubt=True), Because.BAD_TAGS),
+        *[(status, ERROR, 100, NONE, Reason.OK) for status in sorted(REFUSALS)],
+        *[(s, ERROR, 100, NONE, Reason.STATUS) for s in (401, 402, 403, 408, 409, 425, 429)],
+        *[(status, ERROR, 100, NONE, Reason.STATUS) for status in (301, 500, 503, 529)],
+        (404, {"detail": "not found"}, 100, NONE, Reason.STATUS),
+        (404, {"error": None}, 100, NONE, Reason.STATUS),
+        (404, [], 100, NONE, Reason.STATUS),
+        (404, None, 100, NONE, Reason.STATUS),
+        (404, ERROR, MAX_REFUSAL + 1, NONE, Reason.OVER_SIZE),
+        (404, ERROR, 100, Directives(ttl=0), Reason.TTL_ZERO),
+        (404, ERROR, 100, Directives(tags_in_doubt=True), Reason.BAD_TAGS),
     ],
 )
 def test_refusals(
-    status: int, answer: object, size: int, wishes: Directives, because: Because
+    status: int, answer: object, size: int, directives: Directives, reason: Reason
 ) -> None:
     on = Limits(negative_ttl=30)
-    verdict = may_store_refusal(status, answer, size, wishes, on)
-    assert verdict == (because is Because.OK, because)
-    assert not may_store_refusal(status, answer, size, wishes, Limits()).yes
+    verdict = may_store_refusal(status, answer, size, directives, on)
+    assert verdict == (reason is Reason.OK, reason)
+    assert not may_store_refusal(status, answer, size, directives, Limits()).yes
 
 
 def test_a_refusal_lives_no_longer_than_an_answer_would() -> None:

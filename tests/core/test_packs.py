@@ -2,7 +2,7 @@
 
 import pytest
 
-from askonce.core.models import Because
+from askonce.core.models import Reason
 from askonce.core.rules.packs import PACKS, REASONS
 from askonce.core.rules.re2 import compiled
 from askonce.core.rules.rules import Rules, Ruleset
@@ -162,6 +162,6 @@ def test_what_only_looks_like_it_is_left_alone(ruleset: Ruleset, question: str) 
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_every_pack_has_a_word_and_each_pattern_a_why(pack: str) -> None:
-    assert isinstance(REASONS[pack], Because)
+    assert isinstance(REASONS[pack], Reason)
     assert TAKEN[pack]
     assert all(packed.why and len(packed.pattern) <= 1_000 for packed in PACKS[pack])

@@ -3,13 +3,13 @@
 import pytest
 
 from askonce.core.directives import NONE, Directives
-from askonce.core.models import Because, Entry, Key, Shape
+from askonce.core.models import Entry, Key, Reason, Shape
 from askonce.core.policy import Life, Limits, is_passing_failure, life_of, may_ask, may_store
-from askonce.core.wire_format import Question
+from askonce.core.wire_format import ParsedQuestion
 
 
-def question(*, sampled: bool = False, bypass: Because | None = None) -> Question:
-    return Question("m", Shape(), {}, "text", sampled, False, bypass)
+def question(*, sampled: bool = False, bypass: Reason | None = None) -> ParsedQuestion:
+    return ParsedQuestion("m", Shape(), {}, "text", sampled, False, bypass)
 
 
 def entry(created: float, ttl: float) -> Entry:
@@ -20,20 +20,22 @@ def entry(created: float, ttl: float) -> Entry:
 @pytest.mark.parametrize(
     ("asked", "wishes", "limits", "because"),
     [
-        (question(), NONE, Limits(), Because.OK),
-        (question(), Directives(no_cache=True), Limits(), Because.OK),
-        (question(), Directives(no_store=True), Limits(), Because.NO_STORE),
-        (question(), Directives(identity_in_doubt=True), Limits(), Because.NO_IDENTITY),
-        (question(bypass=Because.AUDIO), NONE, Limits(), Because.AUDIO),
-        (question(sampled=True), NONE, Limits(), Because.SAMPLING),
-        (question(sampled=True), NONE, Limits(pool=1), Because.OK),
-        (question(sampled=True), NONE, Limits(pool=3), Because.OK),
+        (question(), NONE, Limits(), Reason.OK),
+        (question(), Directives(no_cache=True), Limits(), Reason.OK),
+        (question(), Directives(no_store=True), Limits(), Reason.NO_STORE),
+        (question(), Directives(identity_in_doubt=True), Limits(), Reason.NO_IDENTITY),
+        (question(bypass=Reason.AUDIO), NONE, Limits(), Reason.AUDIO),
+        (question(sampled=True), NONE, Limits(), Reason.SAMPLING),
+        (question(sampled=True), NONE, Limits(pool=1), Reason.OK),
+        (question(sampled=True), NONE, Limits(pool=3), Reason.OK),
     ],
 )
-def test_may_ask(asked: Question, wishes: Directives, limits: Limits, because: Because) -> None:
-    verdict = may_ask(asked, wishes, limits)
-    assert verdict.because is because
-    assert verdict.yes == (because is Because.OK)
+def test_may_ask(
+    asked: ParsedQuestion, directives: Directives, limits: Limits, reason: Reason
+) -> None:
+    verdict = may_ask(asked, directives, limits)
+    assert verdict.reason is reason
+    assert verdict.yes == (reason is Reason.OK)
 
 
 @pytest.mark.parametrize(
@@ -55,38 +57,38 @@ def test_may_ask(asked: Question, wishes: Directives, limits: Limits, because: B
         (-50, NONE, Limits(), Life.FRESH),
     ],
 )
-def test_life(age: float, wishes: Directives, limits: Limits, life: Life) -> None:
-    assert life_of(entry(1_000, 60), wishes, limits, 1_000 + age) is life
+def test_life(age: float, directives: Directives, limits: Limits, life: Life) -> None:
+    assert life_of(entry(1_000, 60), directives, limits, 1_000 + age) is life
     assert entry(1_000, 60).age(1_000 + age) == pytest.approx(max(0, age))
 
 
 @pytest.mark.parametrize(
     ("status", "judged", "size", "wishes", "limits", "because"),
     [
-        (200, None, 10, NONE, Limits(), Because.OK),
-        (201, None, 10, NONE, Limits(), Because.OK),
-        (304, None, 10, NONE, Limits(), Because.STATUS),
-        (500, Because.GARBAGE, 10, NONE, Limits(), Because.STATUS),
-        (200, Because.LENGTH, 10, NONE, Limits(), Because.LENGTH),
-        (200, Because.LENGTH, 10, NONE, Limits(also_store=frozenset({Because.LENGTH})), Because.OK),
-        (200, None, 11, NONE, Limits(max_entry=10), Because.OVER_SIZE),
-        (200, None, 10, Directives(ttl=0), Limits(), Because.TTL_ZERO),
-        (200, None, 10, Directives(ttl=5), Limits(ttl=0), Because.OK),
-        (200, None, 10, NONE, Limits(ttl=0), Because.TTL_ZERO),
-        (200, None, 10, Directives(tags_in_doubt=True), Limits(), Because.BAD_TAGS),
+        (200, None, 10, NONE, Limits(), Reason.OK),
+        (201, None, 10, NONE, Limits(), Reason.OK),
+        (304, None, 10, NONE, Limits(), Reason.STATUS),
+        (500, Reason.GARBAGE, 10, NONE, Limits(), Reason.STATUS),
+        (200, Reason.LENGTH, 10, NONE, Limits(), Reason.LENGTH),
+        (200, Reason.LENGTH, 10, NONE, Limits(also_store=frozenset({Reason.LENGTH})), Reason.OK),
+        (200, None, 11, NONE, Limits(max_entry=10), Reason.OVER_SIZE),
+        (200, None, 10, Directives(ttl=0), Limits(), Reason.TTL_ZERO),
+        (200, None, 10, Directives(ttl=5), Limits(ttl=0), Reason.OK),
+        (200, None, 10, NONE, Limits(ttl=0), Reason.TTL_ZERO),
+        (200, None, 10, Directives(tags_in_doubt=True), Limits(), Reason.BAD_TAGS),
     ],
 )
 def test_may_store(
     status: int,
-    judged: Because | None,
+    judged: Reason | None,
     size: int,
-    wishes: Directives,
+    directives: Directives,
     limits: Limits,
-    because: Because,
+    reason: Reason,
 ) -> None:
-    verdict = may_store(status, judged, size, wishes, limits)
-    assert verdict.because is because
-    assert verdict.yes == (because is Because.OK)
+    verdict = may_store(status, judged, size, directives, limits)
+    assert verdict.reason is reason
+    assert verdict.yes == (reason is Reason.OK)
 
 
 def test_passing_failures() -> None:

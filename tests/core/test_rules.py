@@ -10,11 +10,11 @@ from askonce.config.load import load
 from askonce.config.show import show
 from askonce.core.directives import MAX_TAGS, NONE, Directives
 from askonce.core.errors import ConfigError
-from askonce.core.models import Because, Entry, Key, Shape
+from askonce.core.models import Entry, Key, Reason, Shape
 from askonce.core.policy import Life, Limits, life_of, may_ask, ruled, time_to_live, united
 from askonce.core.rules.re2 import compiled
 from askonce.core.rules.rules import LONGEST_QUESTION, NO_RULING, EventRule, Rule, Rules, Ruleset
-from askonce.core.wire_format import Question
+from askonce.core.wire_format import ParsedQuestion
 
 SHOP = (
     Rules()
@@ -43,7 +43,7 @@ def shop() -> Ruleset:
         ("Who are you?", "gpt-4o", 3_600, (), None, (3,)),
         ("order 12", "", None, ("order:12", "orders"), None, (4,)),
         ("Order AB-12", "", None, ("order:AB-12", "order:ab-12", "orders"), None, (4,)),
-        ("the secret price", "", 300, (), Because.RULE, (1, 6)),
+        ("the secret price", "", 300, (), Reason.RULE, (1, 6)),
     ],
 )
 def test_never_then_the_first_ttl_and_all_tags(
@@ -52,11 +52,11 @@ def test_never_then_the_first_ttl_and_all_tags(
     model: str,
     ttl: float | None,
     tags: tuple[str, ...],
-    because: Because | None,
+    reason: Reason | None,
     matched: tuple[int, ...],
 ) -> None:
     ruling = shop.ruling(asked, model=model)
-    assert (ruling.ttl, ruling.tags, ruling.because) == (ttl, tags, because)
+    assert (ruling.ttl, ruling.tags, ruling.reason) == (ttl, tags, reason)
     assert ruling.matched == matched
 
 
@@ -64,7 +64,7 @@ def test_a_route_is_a_path_or_the_name_of_a_format(shop: Ruleset) -> None:
     asked = "What is my account balance?"
     assert shop.ruling(asked) is NO_RULING
     on_path = shop.ruling(asked, route="/v1/chat/completions", format="openai_chat")
-    assert (on_path.because, on_path.won) == (Because.PERSONAL, (("never", 7),))
+    assert (on_path.reason, on_path.won) == (Reason.PERSONAL, (("never", 7),))
     named = Ruleset(Rules().tag(None, "texts", route="text"), compiled)
     assert named.ruling("x", route="/v1/x", format="text").tags == ("texts",)
 
@@ -116,7 +116,7 @@ def shop_tag() -> Any:
 def test_a_question_too_long_for_the_patterns_is_not_asked_of_the_cache() -> None:
     rules = Ruleset(Rules().tag("x", "t", model="m"), compiled)
     long = "x" * (LONGEST_QUESTION + 1)
-    assert rules.ruling(long, model="m").because is Because.TOO_LARGE
+    assert rules.ruling(long, model="m").reason is Reason.TOO_LARGE
     assert rules.ruling(long[1:], model="m").tags == ("t",)
     assert rules.ruling(long, model="other") is NO_RULING
     assert Ruleset(Rules().tag(None, "t", model="m"), compiled).ruling(long, model="m").tags
@@ -296,9 +296,9 @@ def test_a_rule_bounds_and_a_caller_may_only_shorten() -> None:
 
 
 def test_a_never_is_a_bypass_with_its_word() -> None:
-    wishes = ruled(NONE, Ruleset(SHOP, compiled).ruling("the secret"))
-    asked = Question("m", Shape(), {}, "the secret", False, False, None)
-    assert may_ask(asked, wishes, Limits()) == (False, Because.RULE)
+    directives = ruled(NONE, Ruleset(SHOP, compiled).ruling("the secret"))
+    asked = ParsedQuestion("m", Shape(), {}, "the secret", False, False, None)
+    assert may_ask(asked, directives, Limits()) == (False, Reason.RULE)
 
 
 def entry(*tags: str, created: float = 1_000, ttl: float = 600) -> Entry:
@@ -324,16 +324,16 @@ def entry(*tags: str, created: float = 1_000, ttl: float = 600) -> Entry:
     ],
 )
 def test_what_a_stored_entry_is_good_for(
-    age: float, wishes: Directives, limits: Limits, life: Life
+    age: float, directives: Directives, limits: Limits, life: Life
 ) -> None:
-    assert life_of(entry("a", "b"), wishes, limits, 1_000 + age) is life
+    assert life_of(entry("a", "b"), directives, limits, 1_000 + age) is life
 
 
 def test_a_new_answer_carries_the_tags_of_both() -> None:
-    wishes = Directives(tags=("b", "doc:7", "doc:7@v2"))
+    directives = Directives(tags=("b", "doc:7", "doc:7@v2"))
     other = entry("a", "b", "doc:7", "doc:7@v1", "doc:8", "doc:8@v1")
-    assert united(wishes, None) == wishes.tags
-    assert united(wishes, other) == ("a", "b", "doc:7", "doc:7@v2", "doc:8", "doc:8@v1")
+    assert united(directives, None) == directives.tags
+    assert united(directives, other) == ("a", "b", "doc:7", "doc:7@v2", "doc:8", "doc:8@v1")
     full = Directives(tags=tuple(f"t{n:03}" for n in range(MAX_TAGS)))
     assert united(full, other) == full.tags
 

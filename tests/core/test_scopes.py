@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.core.keys import Place
+from askonce.core.keys import KeyContext
 from askonce.core.scopes import Incomparable, Scoped, Scoping, compared_by, scope_of_text, scoped
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
 from askonce.formats.openai_chat import OPENAI_CHAT
 
-PLACE = Place("team", "openai_chat", origin="https://api.openai.com", path="/v1/chat/completions")
+PLACE = KeyContext(
+    "team", "openai_chat", origin="https://api.openai.com", path="/v1/chat/completions"
+)
 CHAT: dict[str, Any] = {
     "model": "gpt-4o-mini",
     "temperature": 0,
@@ -35,7 +37,7 @@ def of(
     body: dict[str, Any],
     scoping: Scoping | None = None,
     *,
-    place: Place = PLACE,
+    place: KeyContext = PLACE,
     embedder: str = "local",
 ) -> Scoped | Incomparable:
     read = ANTHROPIC_MESSAGES if "max_tokens" in body and "system" in body else OPENAI_CHAT
@@ -93,9 +95,9 @@ def test_anything_else_is_another_scope(other: dict[str, Any]) -> None:
 
 def test_namespace_place_and_embedder_are_in_it() -> None:
     here = scope(CHAT)
-    assert scope(CHAT, place=Place("other", "openai_chat")) != here
+    assert scope(CHAT, place=KeyContext("other", "openai_chat")) != here
     assert scope(CHAT, embedder="local@2") != here
-    elsewhere = Place("team", "openai_chat", origin="https://api.openai.com", path="/other")
+    elsewhere = KeyContext("team", "openai_chat", origin="https://api.openai.com", path="/other")
     assert scope(CHAT, place=elsewhere) != here
 
 
@@ -128,8 +130,8 @@ TOOL = {"type": "function", "function": {"name": "order", "parameters": {}}}
         (changed(CHAT, messages=[]), Incomparable.NOT_TEXT),
     ],
 )
-def test_what_cannot_be_compared(body: dict[str, Any], because: Incomparable) -> None:
-    assert of(body) is because
+def test_what_cannot_be_compared(body: dict[str, Any], reason: Incomparable) -> None:
+    assert of(body) is reason
 
 
 def test_tools_may_be_allowed_and_then_they_count() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from askonce import __version__
 from askonce.config import load
-from askonce.core.models import Because, Outcome
+from askonce.core.models import Outcome, Reason
 from askonce.gateway.metrics import Latencies, metrics
 from askonce.ledger.ledger import LayerStats, Stats
 from tests.deploy.plain_yaml import documents
@@ -82,7 +82,7 @@ def test_the_image_has_every_store_and_runs_as_nobody_in_particular() -> None:
     assert all((ROOT / path).exists() for path in copied if not path.startswith(("--", "/")))
 
 
-def test_what_the_image_copies_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
+def test_the_image_copies_enough_to_build_the_wheel(tmp_path: Path) -> None:
     for line in dockerfile()["COPY"]:
         *sources, target = line.split()
         if not line.startswith("--"):
@@ -187,8 +187,8 @@ def exposed() -> set[str]:
     latencies.add(Outcome.MISS, 1.0)
     gauges = {"memory_bytes": ("", 0), "flights": ("", 0)}
     stats = Stats(
-        reasons={Because.NOT_FOUND: 1},
-        not_stored={Because.LENGTH: 1},
+        reasons={Reason.NOT_FOUND: 1},
+        not_stored={Reason.LENGTH: 1},
         layers={"redis": LayerStats(1, 1, 1, "closed")},
     )
     exposition = metrics(stats, latencies, gauges, {"shop": "following"})
@@ -198,7 +198,7 @@ def exposed() -> set[str]:
 def test_rules_ask_for_metrics_and_words_that_exist(rules: list[Any]) -> None:
     recorded = {rule["record"] for rule in rules if "record" in rule}
     samples = {name.decode() for name in exposed()} | recorded | {"up"}
-    known = {"outcome": set(Outcome), "because": set(Because), "job": {"askonce"}}
+    known = {"outcome": set(Outcome), "because": set(Reason), "job": {"askonce"}}
 
     for rule in rules:
         expression = rule["expr"]

@@ -16,8 +16,8 @@ import redis
 
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import finish
-from askonce.stores.context import Ground
+from askonce.core.runtime.threads import run_sync
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from tests.docs.pages import ROOT, blocks
 from tests.fixtures.postgres_server import PostgresServer
@@ -50,11 +50,11 @@ def stored(number: int, *tags: tuple[str, int], size: int = 100) -> Entry:
 
 @contextlib.contextmanager
 def opened(url: str) -> Iterator[Store]:
-    store = open_store(url, Ground(threading.Lock, time.time, deadline=5.0))
+    store = open_store(url, StoreContext(threading.Lock, time.time, deadline=5.0))
     try:
         yield store
     finally:
-        finish(store.close())
+        run_sync(store.close())
 
 
 async def does_everything(store: Store) -> None:
@@ -77,7 +77,7 @@ async def does_everything(store: Store) -> None:
     assert news.epochs["a"] == raised["a"]
     assert len([found async for found in store.scan(Selection(namespace="team"))]) == 2
     assert await store.remove(Selection(keys=(stored(2).key,))) == 1
-    assert (await store.tallies({"calls": 2}))["calls"] >= 2
+    assert (await store.counters({"calls": 2}))["calls"] >= 2
     assert await store.check(fix=True) == []
     assert len(await store.pepper()) == 32
 
@@ -103,7 +103,7 @@ def test_the_redis_user_of_the_page_may_do_all_that_askonce_does(guarded: RedisS
     url = guarded.url.replace("://", "://askonce:PASSWORD@")
 
     with opened(url) as store:
-        finish(does_everything(store))
+        run_sync(does_everything(store))
 
 
 @pytest.mark.parametrize(
@@ -120,21 +120,21 @@ def test_the_redis_user_of_the_page_may_do_nothing_else(guarded: RedisServer, co
 def test_under_pressure_the_configured_redis_drops_answers_alone() -> None:
     server = ConfiguredRedis(8, "--maxmemory", "8mb")
     with contextlib.closing(server), opened(server.start().url) as store:
-        pepper = finish(store.pepper())
-        first = finish(store.epochs(["a"]))
+        pepper = run_sync(store.pepper())
+        first = run_sync(store.epochs(["a"]))
         old = stored(0, *first.items())
-        assert finish(store.write(old))
-        raised = finish(store.epochs(["a"], bump=True))
+        assert run_sync(store.write(old))
+        raised = run_sync(store.epochs(["a"], bump=True))
 
         for start in range(1, 12_001, 1_000):
-            finish(store.write_all([stored(n, size=1_500) for n in range(start, start + 1_000)]))
+            run_sync(store.write_all([stored(n, size=1_500) for n in range(start, start + 1_000)]))
 
         with server.client() as client:
             assert client.info("stats")["evicted_keys"] > 1_000
-        assert finish(store.epochs(["a"])) == raised
-        assert finish(store.pepper()) == pepper
-        assert finish(store.read(old.key)) is None
-        assert finish(store.write(msgspec.structs.replace(old, tags=tuple(raised.items()))))
+        assert run_sync(store.epochs(["a"])) == raised
+        assert run_sync(store.pepper()) == pepper
+        assert run_sync(store.read(old.key)) is None
+        assert run_sync(store.write(msgspec.structs.replace(old, tags=tuple(raised.items()))))
 
 
 # PostgreSQL
@@ -160,7 +160,7 @@ def test_the_postgresql_roles_of_the_page_are_enough(granted: str, tmp_path: Pat
 
     url = f"postgresql://askonce:PASSWORD@{granted}"
     with opened(url) as store:
-        finish(does_everything(store))
+        run_sync(does_everything(store))
     with (
         psycopg.connect(url) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),

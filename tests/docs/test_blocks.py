@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.cli.grammar.parser import new_parser
 from askonce.config import load
@@ -39,7 +39,7 @@ UNTESTED = {"console", "http", "json", "sql", "text"}
 
 @pytest.fixture(scope="module")
 def provider_url() -> Iterator[str]:
-    with running(PracticeProvider(first_byte_ms=(0, 0), word_ms=0)) as url:
+    with running(DemoProvider(first_byte_ms=(0, 0), word_ms=0)) as url:
         yield url
 
 

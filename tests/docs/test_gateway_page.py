@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.config import load
 from askonce.gateway.server import build
@@ -26,7 +26,7 @@ def gateway_url() -> Iterator[str]:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody can be reached there
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        with running(PracticeProvider(first_byte_ms=(0, 0), word_ms=0)) as provider_url:
+        with running(DemoProvider(first_byte_ms=(0, 0), word_ms=0)) as provider_url:
             file = f"""
                 store.url = "memory:"
                 gateway = {{ max_body = "1 kB", read_timeout = "100ms" }}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.config import load
 from askonce.config.admin import READERS
@@ -30,7 +30,7 @@ def gateway_url() -> Iterator[str]:
     (admin,) = (block.text for block in blocks(PAGE, "toml"))
     kept = "\n".join(line for line in admin.splitlines() if not line.startswith("audit"))
     rules = '[[rules]]\non = "product_updated"\ntags = ["product:{product_id}"]\n'
-    with running(PracticeProvider(first_byte_ms=(0, 0), word_ms=0)) as provider:
+    with running(DemoProvider(first_byte_ms=(0, 0), word_ms=0)) as provider:
         file = f'{kept}\n[store]\nurl = "memory:"\n[providers.openai]\nbase_url = "{provider}"\n'
         with running(build(load.load(file + rules, {})), lifespan="on") as url:
             yield url

@@ -10,13 +10,13 @@ from askonce.config.load import ROUTES, Settings
 from askonce.config.show import masked
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.keys import CACHE_MARKERS, HEADERS_THAT_MATTER, key_of
-from askonce.core.models import Because, Outcome
+from askonce.core.models import Outcome, Reason
 from askonce.formats import BY_NAME
 from askonce.gateway.metrics import Latencies, metrics
 from askonce.ledger.ledger import LayerStats, Stats
 from askonce.prompts.analyzer.causes import FIXES, Cause
 from askonce.semantic.guards import GUARDS
-from tests.docs.pages import ROOT, read, rows, words
+from tests.docs.pages import PAGES, ROOT, read, rows, words
 
 SOURCE = ROOT / "src" / "askonce"
 
@@ -26,7 +26,7 @@ def first_words(page: str, heading: str) -> list[str]:
 
 
 def test_every_reason_is_documented_once_and_nothing_else_is() -> None:
-    assert sorted(first_words("docs/reference/reasons.md", "word")) == sorted(Because)
+    assert sorted(first_words("docs/reference/reasons.md", "word")) == sorted(Reason)
 
 
 def test_every_outcome_is_documented_once_and_nothing_else_is() -> None:
@@ -34,9 +34,7 @@ def test_every_outcome_is_documented_once_and_nothing_else_is() -> None:
 
 
 def test_every_guard_is_documented_once_and_nothing_else_is() -> None:
-    assert first_words("docs/guides/semantic.md", "word") == [
-        because.value for because, _ in GUARDS
-    ]
+    assert first_words("docs/guides/semantic.md", "word") == [reason.value for reason, _ in GUARDS]
     assert "Nineteen small rules" in read("docs/guides/semantic.md")
     assert len(GUARDS) == 19
 
@@ -50,14 +48,14 @@ def test_the_readme_explains_with_words_that_exist() -> None:
     never_cached = [word for row in rows("README.md", "what") for word in words(row[-1])]
 
     assert len(never_cached) > 10
-    assert set(never_cached) <= set(Because)
+    assert set(never_cached) <= set(Reason)
 
 
 def test_the_readme_shows_details_that_exist() -> None:
     details = set(re.findall(r"detail=([a-z-]+)", read("README.md")))
 
     assert {"memory", "shared", "joined", "stale"} <= details
-    assert details <= {*Because, *Outcome}
+    assert details <= {*Reason, *Outcome}
 
 
 def test_every_setting_is_listed_with_its_default() -> None:
@@ -128,6 +126,22 @@ def test_every_source_file_is_on_the_map() -> None:
     names = [path.relative_to(SOURCE).as_posix() for path in modules]
     names += [f"{path.relative_to(SOURCE).as_posix()}/" for path in folders]
     assert sorted(listed) == sorted(names)
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    shape = re.compile(r"\w[\w.-]*(?:/[\w.-]+)+(?:\.\w+|/)")
+    named = {
+        word
+        for page in PAGES
+        if page.name != "CHANGELOG.md"
+        for word in words(page.read_text(encoding="utf-8"))
+        if shape.fullmatch(word)
+    }
+
+    places = (SOURCE, ROOT, ROOT / "packages" / "askonce-models" / "src")
+    missing = [name for name in named if not any((place / name).exists() for place in places)]
+    assert len(named) > 100
+    assert missing == []
 
 
 def test_every_exported_name_is_in_the_api_reference() -> None:

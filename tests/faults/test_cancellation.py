@@ -17,8 +17,8 @@ import pytest
 from askonce import AsyncCache
 from askonce.core.errors import StoreError
 from askonce.core.models import Entry, Key
-from askonce.core.runtime.event_loop import Suspending
-from askonce.stores.context import Ground
+from askonce.core.runtime.event_loop import AsyncRuntime
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from tests.faults.conftest import FUZZ_SECONDS
 from tests.fixtures.engines import Engines
@@ -95,8 +95,8 @@ def _entry(number: int) -> Entry:
 @pytest.mark.timeout(FUZZ_SECONDS * 4 + 60)
 @pytest.mark.parametrize("engine", ["redis7", "redis8", "redis-cluster", "postgres"])
 def test_a_store_never_answers_with_another_calls_reply(engines: Engines, engine: str) -> None:
-    runtime = Suspending()
-    ground = Ground(threading.Lock, lambda: 2.0, runtime.place, True, 5.0)
+    runtime = AsyncRuntime()
+    ground = StoreContext(threading.Lock, lambda: 2.0, runtime.place, True, 5.0)
     choose = random.Random(1)
     counts = {"cancelled": 0, "whole": 0, "wrong": 0}
     deepest: dict[str, int] = {}
@@ -152,7 +152,7 @@ def test_no_caller_gets_another_callers_answer(engines: Engines, engine: str) ->
     async def story() -> None:
         provider = Echo()
         async with AsyncCache(engines.plain(engine), memory=30_000) as cache:
-            answering = cache.works.suspending.answering
+            answering = cache.assembly.suspending.answering
             until = time.perf_counter() + FUZZ_SECONDS
 
             async def ask(asked: Any) -> bytes:
@@ -183,7 +183,7 @@ def test_no_caller_gets_another_callers_answer(engines: Engines, engine: str) ->
                     assert text_of(body) == Echo.answer(asked)
 
             await asyncio.gather(*[caller() for _ in range(CONCURRENT)])
-            assert len(cache.works.suspending.context.flights) == 0
+            assert len(cache.assembly.suspending.context.flights) == 0
 
     asyncio.run(story())
     assert counts["cancelled"] > 100 * FUZZ_SECONDS / 10

@@ -37,7 +37,7 @@ async def ask(
 ) -> str:
     """The Cache-Status; the answer is checked and must not take long."""
     headers = {"x-question": question} | ({"askonce-tags": "t"} if tagged else {})
-    under_test.cache.works.memory.forget_all()  # so that every call asks the store
+    under_test.cache.assembly.memory.forget_all()  # so that every call asks the store
     began = time.perf_counter()
     status, body = await under_test.ask(call(question, headers=headers), echo)
     assert time.perf_counter() - began < WITHIN
@@ -129,21 +129,21 @@ async def in_thread(work: Callable[[], Any]) -> None:
 def test_callers_keep_their_namespace_when_redis_has_lost_everything(mode: str) -> None:
     server = RedisServer().start()
     under_test = opened(mode, server.url)
-    works = under_test.cache.works
+    assembly = under_test.cache.assembly
 
     async def identified() -> str:
         headers = {"authorization": "Bearer sk-one"}
-        namespace = await works.identify(under_test.parts.tiers, headers)
+        namespace = await assembly.identify(under_test.parts.tiers, headers)
         assert namespace is not None
         return namespace
 
     async def story() -> None:
         before = await identified()
-        known = works.identity
+        known = assembly.identity
         with server.client() as client:
             client.flushall()
         until = time.perf_counter() + 10
-        while works.identity is known:  # until the news say that all is lost
+        while assembly.identity is known:  # until the news say that all is lost
             assert time.perf_counter() < until
             await under_test.parts.context.runtime.pause(0.01)
         assert await identified() == before

@@ -182,7 +182,7 @@ def test_a_forked_child_has_a_cache_of_its_own_on_the_same_store(
                     call("asked by the child", headers={"askonce-tags": "t"}),
                     Scripted(lambda: Script(said("from the child"))),
                 )
-                cache.works.memory.forget_all()
+                cache.assembly.memory.forget_all()
                 again = _until_shared(cache)
                 texts = [text_of(r.body or b"") for r in (reply, fresh, again)]
                 code = int(texts != ["from the parent", "from the child", "from the child"])

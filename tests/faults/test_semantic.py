@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from askonce.cli.demo.provider.serving import running
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.semantic.settings import Semantic
 from tests.fixtures.engines import Engines
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
@@ -113,8 +113,8 @@ def test_an_embedder_that_is_down_is_soon_not_asked_any_more(
     async def story() -> None:
         for number in range(20):
             await ask(under_test, upstream, f"Question {number}")
-        works = under_test.cache.works
-        assert works.semantic.states["embedder"] != "closed"
+        assembly = under_test.cache.assembly
+        assert assembly.semantic.states["embedder"] != "closed"
         failed = under_test.cache.stats().semantic["embedder-failed"]
         assert failed < 20
 
@@ -136,7 +136,7 @@ def test_another_embedder_never_meets_the_vectors_of_the_first(
     second = opened(mode, url, clock, **other)
 
     async def after() -> None:
-        indexing = second.cache.works.semantic.indexing
+        indexing = second.cache.assembly.semantic.indexing
         indexing.start()
         await second.until(lambda: indexing.ready)
         assert second.cache.stats().semantic["reindexed"] == 1
@@ -167,14 +167,14 @@ def test_two_processes_share_what_lies_near(
         await second.until(lambda: epoch_of(second, "returns") > before)
         assert "fwd=miss" in await ask(second, upstream, AGAIN, **tagged)
         assert upstream.calls == 4
-        await second.cache.works.close(second.parts)
+        await second.cache.assembly.close(second.parts)
 
     first.run(story)
 
 
 def epoch_of(under_test: CacheUnderTest, tag: str) -> int:
     """As far as this process has heard."""
-    found: dict[str, int] = finish(under_test.cache.works.memory.epochs([tag]))
+    found: dict[str, int] = run_sync(under_test.cache.assembly.memory.epochs([tag]))
     return found[tag]
 
 
@@ -188,7 +188,9 @@ def test_what_is_swept_leaves_the_shared_index_at_once(
     async def story() -> None:
         await ask(under_test, upstream, ASKED)
         await ask(under_test, upstream, "Which colors does the lamp come in?")
-        vectors = under_test.cache.works.semantic.index(384, suspends=mode == "suspending").vectors
+        vectors = under_test.cache.assembly.semantic.index(
+            384, suspends=mode == "suspending"
+        ).vectors
         assert await vectors.size() == 2
         swept = under_test.cache.invalidate(match="return policy")
         swept = await swept if mode == "suspending" else swept
@@ -212,7 +214,7 @@ def test_an_empty_shared_index_is_filled_from_the_entries(
     second = opened(mode, store, clock, index=engines.plain(engine))
 
     async def after() -> None:
-        indexing = second.cache.works.semantic.indexing
+        indexing = second.cache.assembly.semantic.indexing
         indexing.start()
         await second.until(lambda: indexing.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
@@ -271,7 +273,7 @@ def test_threads_and_questions_at_once(clock: Clock) -> None:
     def one(number: int) -> None:
         color = colors[number % 4]
         for way in (f"Where is the {color} lamp?", f"Where's the {color} lamp?"):
-            _, body = finish(under_test.ask(call(way), upstreams[color]))
+            _, body = run_sync(under_test.ask(call(way), upstreams[color]))
             if color.encode() not in body:
                 wrong.append(way)
 

@@ -16,7 +16,7 @@ import pytest
 from askonce import Cache, Semantic
 from askonce.core.errors import ConfigError
 from askonce.core.models import Entry, Key
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.semantic.index.open_index import open_process_index
 from askonce.stores.tiered.layers import Layer
 from tests.fixtures.common_store import CommonStore
@@ -32,24 +32,24 @@ def test_threads_that_come_at_once_open_one_index(tmp_path: Path) -> None:
         for number in range(30):
             cache.put(f"Where is shelf number {number}?", "There.", scope=f"s{number}")
     with Cache(url, semantic=PATIENT) as cache:
-        rack = cache.works.semantic
-        assert rack is not None
+        pair = cache.assembly.semantic
+        assert pair is not None
         found: list[object] = []
         gate = threading.Barrier(8)
 
         def open_it() -> None:
             gate.wait()
-            found.append(rack.index(384, suspends=False).vectors)
+            found.append(pair.index(384, suspends=False).vectors)
 
         threads = [threading.Thread(target=open_it) for _ in range(8)]
         for thread in threads:
             thread.start()
-        rack.indexing.start()
+        pair.indexing.start()
         for thread in threads:
             thread.join(30)
         assert len({id(one) for one in found}) == 1
         for _ in range(2_000):
-            if rack.indexing.ready:
+            if pair.indexing.ready:
                 break
             time.sleep(0.01)
         answer = cache.get("Where's shelf number 7?", scope="s7")
@@ -80,7 +80,7 @@ def test_a_layer_that_hangs_costs_a_question_no_more_than_a_few_reads() -> None:
     with Cache(layers=[Layer("memory:", size=20_000), Layer(store)], semantic=semantic) as cache:
         for number in range(6):
             cache.put(f"{ASKED} {'Please. ' * number}", "x" * 30_000, scope="shop")
-        finish(cache.works.blocking.tiers.settle())
+        run_sync(cache.assembly.blocking.tiers.settle())
         store.hangs = True
         began = time.perf_counter()
         cache.get("Would you tell me what isn't your return policy?", scope="shop")
@@ -119,8 +119,8 @@ def _child(cache: Cache) -> int:
     signal.alarm(30)  # a child that hangs is killed
     try:
         answer = cache.get(ASKED, scope="shop", semantic="off")
-        index = cache.works.semantic.index(384, suspends=False).vectors  # type: ignore[union-attr]
-        size = finish(index.size())
+        index = cache.assembly.semantic.index(384, suspends=False).vectors  # type: ignore[union-attr]
+        size = run_sync(index.size())
         os._exit(0 if answer is not None and size == 1 else 3)
     except BaseException:  # noqa: BLE001 - the child's own end
         os._exit(4)
@@ -137,7 +137,7 @@ def test_a_worker_that_is_killed_wedges_nobody() -> None:
 
     with Cache(semantic=Semantic(mode="serve", deadline="2s")) as cache:
         cache.put(ASKED, "Thirty days.", scope="shop")
-        embedding: Any = cache.works.semantic.embedding  # type: ignore[union-attr]
+        embedding: Any = cache.assembly.semantic.embedding  # type: ignore[union-attr]
         embed = embedding._embedder.embed
         deadly = [True]
 
@@ -192,10 +192,10 @@ def test_one_entry_before_the_file_is_read_costs_no_other_and_nothing_comes_back
     tmp_path: Path,
 ) -> None:
     def opened(*, load: bool) -> Any:
-        now = Blocking().now
+        now = SyncRuntime().now
         path = tmp_path / "index"
         return open_process_index(
-            "e", 4, guard=threading.Lock(), clock=now, path=path, load=load
+            "e", 4, lock=threading.Lock(), clock=now, path=path, load=load
         )  # fmt: skip
 
     def key(number: int) -> Key:
@@ -206,21 +206,21 @@ def test_one_entry_before_the_file_is_read_costs_no_other_and_nothing_comes_back
 
     first = opened(load=True)
     for number in range(60):
-        finish(first.add(b"s", key(number), vector(number), 1e11))
-    finish(first.close())
+        run_sync(first.add(b"s", key(number), vector(number), 1e11))
+    run_sync(first.close())
     second = opened(load=False)
-    finish(second.add(b"s", key(60), vector(60), 1e11))
-    finish(second.add(b"s", key(7), vector(7), 2e11))
-    finish(second.remove(b"s", [key(3)]))
+    run_sync(second.add(b"s", key(60), vector(60), 1e11))
+    run_sync(second.add(b"s", key(7), vector(7), 2e11))
+    run_sync(second.remove(b"s", [key(3)]))
     second.load()
-    assert finish(second.size(b"s")) == 60
+    assert run_sync(second.size(b"s")) == 60
     assert not second.has(b"s", key(3), 1e11)
     assert second.has(b"s", key(4), 1e11)
     assert second.has(b"s", key(7), 2e11)
-    finish(second.close())
+    run_sync(second.close())
     third = opened(load=True)
-    assert finish(third.size()) == 60
-    assert {near.key for near in finish(third.nearest(b"s", vector(60), 1))} == {key(60)}
+    assert run_sync(third.size()) == 60
+    assert {near.key for near in run_sync(third.nearest(b"s", vector(60), 1))} == {key(60)}
 
 
 @pytest.mark.parametrize("where", ["store", "index"])

@@ -5,7 +5,7 @@ import pytest
 
 from askonce.core.errors import CallMalformed
 from askonce.core.keys import canonical
-from askonce.core.models import Because, Shape, Usage
+from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import parse
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
 
@@ -250,19 +250,19 @@ def test_shape_model_and_upstream_bytes():
         ({"tools": [{"type": "computer_20251124", "name": "computer"}]}, None),
         ({"tools": [{"type": "memory_20250818", "name": "memory"}]}, None),
         ({"tools": None, "mcp_servers": [], "container": None, "thread": None}, None),
-        ({"tools": [{"type": "web_search_20250305"}]}, Because.HOSTED_TOOL),
-        ({"tools": [*BODY["tools"], {"type": "code_execution_20250825"}]}, Because.HOSTED_TOOL),
-        ({"tools": [{"type": "mcp_toolset"}]}, Because.HOSTED_TOOL),
-        ({"tools": [{"type": "from_the_future"}]}, Because.HOSTED_TOOL),
-        ({"mcp_servers": [{"type": "url"}]}, Because.HOSTED_TOOL),
-        ({"container": "container_1"}, Because.HOSTED_TOOL),
-        ({"max_tokens": 0}, Because.SERVER_STATE),
-        ({"thread": {"id": "thread_1"}}, Because.SERVER_STATE),
-        ({"thread_id": "thread_1"}, Because.SERVER_STATE),
+        ({"tools": [{"type": "web_search_20250305"}]}, Reason.HOSTED_TOOL),
+        ({"tools": [*BODY["tools"], {"type": "code_execution_20250825"}]}, Reason.HOSTED_TOOL),
+        ({"tools": [{"type": "mcp_toolset"}]}, Reason.HOSTED_TOOL),
+        ({"tools": [{"type": "from_the_future"}]}, Reason.HOSTED_TOOL),
+        ({"mcp_servers": [{"type": "url"}]}, Reason.HOSTED_TOOL),
+        ({"container": "container_1"}, Reason.HOSTED_TOOL),
+        ({"max_tokens": 0}, Reason.SERVER_STATE),
+        ({"thread": {"id": "thread_1"}}, Reason.SERVER_STATE),
+        ({"thread_id": "thread_1"}, Reason.SERVER_STATE),
     ],
 )
-def test_what_the_provider_does_or_remembers_is_not_cached(member, because):
-    assert ANTHROPIC_MESSAGES.read({**BODY, **member}).bypass is because
+def test_what_the_provider_does_or_remembers_is_not_cached(member, reason):
+    assert ANTHROPIC_MESSAGES.read({**BODY, **member}).bypass is reason
 
 
 @pytest.mark.parametrize(
@@ -372,40 +372,40 @@ def message(*content, stop_reason="end_turn", **members):
         (message(CALL, stop_reason="tool_use"), None),
         (message({"type": "thinking", "thinking": "", "signature": "s"}, TEXT), None),
         (message({"type": "from_the_future", "x": 1}, TEXT), None),
-        (message(TEXT, stop_reason="max_tokens"), Because.LENGTH),
-        (message(TEXT, stop_reason="model_context_window_exceeded"), Because.LENGTH),
-        (message(stop_reason="refusal"), Because.REFUSAL),
-        (message(TEXT, stop_reason="pause_turn"), Because.PAUSED),
-        (message(TEXT, stop_reason=None), Because.CUT_SHORT),
-        (message(TEXT, stop_reason="from_the_future"), Because.UNKNOWN_FINISH),
-        (message(), Because.EMPTY),
-        (message({"type": "text", "text": " \n"}), Because.EMPTY),
-        (message({"type": "thinking", "thinking": "Hm.", "signature": "s"}), Because.EMPTY),
-        (message(TEXT, stop_reason="tool_use"), Because.BAD_TOOL_CALL),
-        (message({**CALL, "input": "Rome"}, stop_reason="tool_use"), Because.BAD_TOOL_CALL),
-        (message({**CALL, "input": None}, stop_reason="tool_use"), Because.BAD_TOOL_CALL),
-        (message({**CALL, "id": None}, stop_reason="tool_use"), Because.BAD_TOOL_CALL),
-        (message({**CALL, "name": 5}, stop_reason="tool_use"), Because.BAD_TOOL_CALL),
-        ({"type": "error", "error": {"type": "overloaded_error"}}, Because.STREAM_ERROR),
-        (None, Because.GARBAGE),
-        ([], Because.GARBAGE),
-        ({}, Because.GARBAGE),
-        (message(TEXT, type="completion"), Because.GARBAGE),
-        (message(TEXT, content="hi"), Because.GARBAGE),
-        (message("hi"), Because.GARBAGE),
-        (message({"text": "hi"}), Because.GARBAGE),
-        (message({"type": ["text"]}), Because.GARBAGE),
-        (message({"type": "text", "text": None}), Because.GARBAGE),
-        (message({**TEXT, "citations": "no"}), Because.GARBAGE),
-        (message({"type": "thinking", "thinking": "", "signature": 5}, TEXT), Because.GARBAGE),
-        (message({"type": "redacted_thinking"}, TEXT), Because.GARBAGE),
-        (message(TEXT, usage=[]), Because.GARBAGE),
-        (message(TEXT, usage="none"), Because.GARBAGE),
-        (message(TEXT, stop_reason=["end_turn"]), Because.GARBAGE),
+        (message(TEXT, stop_reason="max_tokens"), Reason.LENGTH),
+        (message(TEXT, stop_reason="model_context_window_exceeded"), Reason.LENGTH),
+        (message(stop_reason="refusal"), Reason.REFUSAL),
+        (message(TEXT, stop_reason="pause_turn"), Reason.PAUSED),
+        (message(TEXT, stop_reason=None), Reason.CUT_SHORT),
+        (message(TEXT, stop_reason="from_the_future"), Reason.UNKNOWN_FINISH),
+        (message(), Reason.EMPTY),
+        (message({"type": "text", "text": " \n"}), Reason.EMPTY),
+        (message({"type": "thinking", "thinking": "Hm.", "signature": "s"}), Reason.EMPTY),
+        (message(TEXT, stop_reason="tool_use"), Reason.BAD_TOOL_CALL),
+        (message({**CALL, "input": "Rome"}, stop_reason="tool_use"), Reason.BAD_TOOL_CALL),
+        (message({**CALL, "input": None}, stop_reason="tool_use"), Reason.BAD_TOOL_CALL),
+        (message({**CALL, "id": None}, stop_reason="tool_use"), Reason.BAD_TOOL_CALL),
+        (message({**CALL, "name": 5}, stop_reason="tool_use"), Reason.BAD_TOOL_CALL),
+        ({"type": "error", "error": {"type": "overloaded_error"}}, Reason.STREAM_ERROR),
+        (None, Reason.GARBAGE),
+        ([], Reason.GARBAGE),
+        ({}, Reason.GARBAGE),
+        (message(TEXT, type="completion"), Reason.GARBAGE),
+        (message(TEXT, content="hi"), Reason.GARBAGE),
+        (message("hi"), Reason.GARBAGE),
+        (message({"text": "hi"}), Reason.GARBAGE),
+        (message({"type": ["text"]}), Reason.GARBAGE),
+        (message({"type": "text", "text": None}), Reason.GARBAGE),
+        (message({**TEXT, "citations": "no"}), Reason.GARBAGE),
+        (message({"type": "thinking", "thinking": "", "signature": 5}, TEXT), Reason.GARBAGE),
+        (message({"type": "redacted_thinking"}, TEXT), Reason.GARBAGE),
+        (message(TEXT, usage=[]), Reason.GARBAGE),
+        (message(TEXT, usage="none"), Reason.GARBAGE),
+        (message(TEXT, stop_reason=["end_turn"]), Reason.GARBAGE),
     ],
 )
-def test_what_must_not_be_stored_and_why(answer, because):
-    assert ANTHROPIC_MESSAGES.judge(answer, wants_json=False) is because
+def test_what_must_not_be_stored_and_why(answer, reason):
+    assert ANTHROPIC_MESSAGES.judge(answer, wants_json=False) is reason
 
 
 @pytest.mark.parametrize(
@@ -413,14 +413,14 @@ def test_what_must_not_be_stored_and_why(answer, because):
     [
         (message({"type": "text", "text": '{"city": "Rome"}'}), None),
         (message({"type": "text", "text": '{"a"'}, {"type": "text", "text": ": 1}"}), None),
-        (message(TEXT), Because.NOT_JSON),
-        (message({"type": "text", "text": '{"city": '}), Because.NOT_JSON),
+        (message(TEXT), Reason.NOT_JSON),
+        (message({"type": "text", "text": '{"city": '}), Reason.NOT_JSON),
         (message(TEXT, CALL, stop_reason="tool_use"), None),
-        (message({"type": "text", "text": "[" * 100_000}), Because.NOT_JSON),
+        (message({"type": "text", "text": "[" * 100_000}), Reason.NOT_JSON),
     ],
 )
-def test_what_was_asked_for_as_json_must_be_json(answer, because):
-    assert ANTHROPIC_MESSAGES.judge(answer, wants_json=True) is because
+def test_what_was_asked_for_as_json_must_be_json(answer, reason):
+    assert ANTHROPIC_MESSAGES.judge(answer, wants_json=True) is reason
 
 
 def test_usage_counts_the_whole_prompt():

@@ -8,9 +8,9 @@ import pytest
 
 from askonce.core.errors import CallMalformed
 from askonce.core.keys import canonical, key_of
-from askonce.core.models import Because, Key, Shape, Usage
+from askonce.core.models import Key, Reason, Shape, Usage
 from askonce.core.sse import parse
-from askonce.core.wire_format import Question
+from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.openai_chat import OPENAI_CHAT
 
 BODY: dict[str, Any] = {
@@ -23,7 +23,7 @@ BODY: dict[str, Any] = {
 FIND = {"type": "object", "properties": {"q": {"type": "string"}}}
 
 
-def read(**members: Any) -> Question:
+def read(**members: Any) -> ParsedQuestion:
     return OPENAI_CHAT.read(copy.deepcopy({**BODY, **members}))
 
 
@@ -322,15 +322,15 @@ def test_shape(members: dict[str, Any], shape: Shape) -> None:
         ({"tools": [{"type": "custom", "custom": {"name": "run"}}]}, None),
         ({"modalities": ["text"]}, None),
         ({"audio": None, "web_search_options": None, "modalities": None}, None),
-        ({"web_search_options": {}}, Because.HOSTED_TOOL),
-        ({"tools": [{"type": "web_search"}]}, Because.HOSTED_TOOL),
-        ({"modalities": ["text", "audio"]}, Because.AUDIO),
-        ({"audio": {"voice": "alloy"}}, Because.AUDIO),
+        ({"web_search_options": {}}, Reason.HOSTED_TOOL),
+        ({"tools": [{"type": "web_search"}]}, Reason.HOSTED_TOOL),
+        ({"modalities": ["text", "audio"]}, Reason.AUDIO),
+        ({"audio": {"voice": "alloy"}}, Reason.AUDIO),
     ],
     ids=str,
 )
-def test_bypass(members: dict[str, Any], because: Because | None) -> None:
-    assert read(**members).bypass is because
+def test_bypass(members: dict[str, Any], reason: Reason | None) -> None:
+    assert read(**members).bypass is reason
 
 
 @pytest.mark.parametrize(
@@ -509,9 +509,9 @@ def typed(text: Any) -> dict[str, Any]:
     return {"id": "a", "type": "custom", "custom": {"name": "run", "input": text}}
 
 
-def answer(finish: Any = "stop", **message: Any) -> dict[str, Any]:
+def answer(run_sync: Any = "stop", **message: Any) -> dict[str, Any]:
     message = {"role": "assistant", "content": None, "refusal": None, **message}
-    choice = {"index": 0, "message": message, "finish_reason": finish}
+    choice = {"index": 0, "message": message, "finish_reason": run_sync}
     return {"id": "c", "object": "chat.completion", "model": "gpt-5", "choices": [choice]}
 
 
@@ -529,71 +529,71 @@ def but(**members: Any) -> dict[str, Any]:
         (answer("tool_calls", tool_calls=[typed("ls")]), None),
         (answer("stop", tool_calls=[called("{}")]), None),
         (answer("function_call", function_call={"name": "f", "arguments": "{}"}), None),
-        (answer("content_filter", content="x"), Because.FILTERED),
-        (answer(content="x", refusal="No."), Because.REFUSAL),
+        (answer("content_filter", content="x"), Reason.FILTERED),
+        (answer(content="x", refusal="No."), Reason.REFUSAL),
         (answer(content="x", refusal=""), None),
-        (answer("length", content="x"), Because.LENGTH),
-        (answer(), Because.EMPTY),
-        (answer(content="", tool_calls=[]), Because.EMPTY),
-        (answer(content=None, reasoning="so"), Because.EMPTY),
-        ({"object": "chat.completion", "choices": []}, Because.EMPTY),
-        ({}, Because.EMPTY),
-        (answer(None, content="x"), Because.CUT_SHORT),
-        (answer("error", content="x"), Because.UNKNOWN_FINISH),
-        (answer("tool_calls", tool_calls=[called('{"q":')]), Because.BAD_TOOL_CALL),
-        (answer("tool_calls", tool_calls=[called("")]), Because.BAD_TOOL_CALL),
-        (answer("tool_calls", tool_calls=[called("[" * 5000)]), Because.BAD_TOOL_CALL),
+        (answer("length", content="x"), Reason.LENGTH),
+        (answer(), Reason.EMPTY),
+        (answer(content="", tool_calls=[]), Reason.EMPTY),
+        (answer(content=None, reasoning="so"), Reason.EMPTY),
+        ({"object": "chat.completion", "choices": []}, Reason.EMPTY),
+        ({}, Reason.EMPTY),
+        (answer(None, content="x"), Reason.CUT_SHORT),
+        (answer("error", content="x"), Reason.UNKNOWN_FINISH),
+        (answer("tool_calls", tool_calls=[called('{"q":')]), Reason.BAD_TOOL_CALL),
+        (answer("tool_calls", tool_calls=[called("")]), Reason.BAD_TOOL_CALL),
+        (answer("tool_calls", tool_calls=[called("[" * 5000)]), Reason.BAD_TOOL_CALL),
         (
             answer("function_call", function_call={"name": "f", "arguments": "{"}),
-            Because.BAD_TOOL_CALL,
+            Reason.BAD_TOOL_CALL,
         ),
-        ({"error": {"message": "x"}}, Because.STREAM_ERROR),
-        ({"object": "error", "message": "x"}, Because.STREAM_ERROR),
+        ({"error": {"message": "x"}}, Reason.STREAM_ERROR),
+        ({"object": "error", "message": "x"}, Reason.STREAM_ERROR),
         ({**answer(content="x"), "error": None}, None),
-        ({"choices": {}}, Because.GARBAGE),
-        ({"choices": [7]}, Because.GARBAGE),
-        ({"choices": [{"message": 7}]}, Because.GARBAGE),
-        (but(index="0"), Because.GARBAGE),
-        (but(finish_reason=7), Because.GARBAGE),
-        (but(logprobs=[]), Because.GARBAGE),
-        (but(logprobs={"content": {}}), Because.GARBAGE),
-        (but(message=None), Because.GARBAGE),
-        (answer(content=7), Because.GARBAGE),
-        (answer(content=["x"]), Because.GARBAGE),
-        (answer(content="x", refusal=7), Because.GARBAGE),
-        (answer(content="x", tool_calls={}), Because.GARBAGE),
-        (answer(tool_calls=[called({})]), Because.GARBAGE),
-        (answer(tool_calls=[typed(7)]), Because.GARBAGE),
-        (answer(tool_calls=[{**called("{}"), "id": 7}]), Because.GARBAGE),
-        (answer(tool_calls=[{**called("{}"), "type": "new"}]), Because.GARBAGE),
-        (answer(content="x", function_call="f"), Because.GARBAGE),
-        ({**answer(content="x"), "usage": []}, Because.GARBAGE),
-        ({**answer(content="x"), "model": 7}, Because.GARBAGE),
+        ({"choices": {}}, Reason.GARBAGE),
+        ({"choices": [7]}, Reason.GARBAGE),
+        ({"choices": [{"message": 7}]}, Reason.GARBAGE),
+        (but(index="0"), Reason.GARBAGE),
+        (but(finish_reason=7), Reason.GARBAGE),
+        (but(logprobs=[]), Reason.GARBAGE),
+        (but(logprobs={"content": {}}), Reason.GARBAGE),
+        (but(message=None), Reason.GARBAGE),
+        (answer(content=7), Reason.GARBAGE),
+        (answer(content=["x"]), Reason.GARBAGE),
+        (answer(content="x", refusal=7), Reason.GARBAGE),
+        (answer(content="x", tool_calls={}), Reason.GARBAGE),
+        (answer(tool_calls=[called({})]), Reason.GARBAGE),
+        (answer(tool_calls=[typed(7)]), Reason.GARBAGE),
+        (answer(tool_calls=[{**called("{}"), "id": 7}]), Reason.GARBAGE),
+        (answer(tool_calls=[{**called("{}"), "type": "new"}]), Reason.GARBAGE),
+        (answer(content="x", function_call="f"), Reason.GARBAGE),
+        ({**answer(content="x"), "usage": []}, Reason.GARBAGE),
+        ({**answer(content="x"), "model": 7}, Reason.GARBAGE),
     ],
     ids=str,
 )
-def test_judge(given: dict[str, Any], because: Because | None) -> None:
-    assert OPENAI_CHAT.judge(given, wants_json=False) is because
+def test_judge(given: dict[str, Any], reason: Reason | None) -> None:
+    assert OPENAI_CHAT.judge(given, wants_json=False) is reason
 
 
 def test_one_bad_choice_is_enough() -> None:
     whole = answer(content="x")
     whole["choices"] += answer("length", content="x")["choices"]
-    assert OPENAI_CHAT.judge(whole, wants_json=False) is Because.LENGTH
+    assert OPENAI_CHAT.judge(whole, wants_json=False) is Reason.LENGTH
 
 
 @pytest.mark.parametrize(
     ("given", "because"),
     [
         (answer(content='{"a": 1}'), None),
-        (answer(content="Sure: {}"), Because.NOT_JSON),
-        (answer(content='{"a": '), Because.NOT_JSON),
+        (answer(content="Sure: {}"), Reason.NOT_JSON),
+        (answer(content='{"a": '), Reason.NOT_JSON),
         (answer("tool_calls", tool_calls=[called("{}")]), None),
     ],
     ids=str,
 )
-def test_judge_where_json_was_asked(given: dict[str, Any], because: Because | None) -> None:
-    assert OPENAI_CHAT.judge(given, wants_json=True) is because
+def test_judge_where_json_was_asked(given: dict[str, Any], reason: Reason | None) -> None:
+    assert OPENAI_CHAT.judge(given, wants_json=True) is reason
 
 
 # --- Model, usage, errors -------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from tests.gateway.stage import PATIENCE_S, Caller, Puppet, gateway
 
@@ -18,12 +18,12 @@ def http() -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture(scope="module")
-def provider() -> PracticeProvider:
-    return PracticeProvider(first_byte_ms=(0, 0), word_ms=0)
+def provider() -> DemoProvider:
+    return DemoProvider(first_byte_ms=(0, 0), word_ms=0)
 
 
 @pytest.fixture(scope="module")
-def provider_url(provider: PracticeProvider) -> Iterator[str]:
+def provider_url(provider: DemoProvider) -> Iterator[str]:
     with running(provider) as url:
         yield url
 

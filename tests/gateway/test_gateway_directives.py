@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import httpx2
 import pytest
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from tests.gateway.stage import (
     CHAT,
     Caller,
@@ -81,7 +81,7 @@ class TestCacheStatus:
 
 class TestCacheControl:
     def test_no_cache_asks_anew_and_stores(
-        self, caller: Caller, clock: Clock, provider: PracticeProvider
+        self, caller: Caller, clock: Clock, provider: DemoProvider
     ) -> None:
         question = "Really?"
         caller.chat(question)
@@ -95,7 +95,7 @@ class TestCacheControl:
         assert after.headers["age"] == "5"
 
     def test_no_store_neither_reads_nor_writes(
-        self, caller: Caller, provider: PracticeProvider
+        self, caller: Caller, provider: DemoProvider
     ) -> None:
         question = "Between us?"
         for _ in range(2):
@@ -116,7 +116,7 @@ class TestCacheControl:
 
     @pytest.mark.parametrize("ask", [Caller.chat, Caller.claude], ids=["openai", "anthropic"])
     def test_only_if_cached(
-        self, caller: Caller, provider: PracticeProvider, ask: Callable[..., httpx2.Response]
+        self, caller: Caller, provider: DemoProvider, ask: Callable[..., httpx2.Response]
     ) -> None:
         question = f"Only if you know, {ask.__name__}?"
         only = {"cache-control": "only-if-cached"}

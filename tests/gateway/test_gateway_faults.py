@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import httpx2
 import pytest
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from tests.gateway.stage import (
     PATIENCE_S,
     Caller,
@@ -78,15 +78,11 @@ class TestTooSlow:
     def test_a_body_that_never_comes_is_504(self, brisk: Caller) -> None:
         assert brisk.chat("Stalled?", model="practice-stall").status_code == 504
 
-    def test_a_stream_that_stalls_breaks_off(
-        self, brisk: Caller, provider: PracticeProvider
-    ) -> None:
+    def test_a_stream_that_stalls_breaks_off(self, brisk: Caller, provider: DemoProvider) -> None:
         with pytest.raises(httpx2.RemoteProtocolError):
             brisk.chat("Stalled stream?", model="practice-stall", stream=True)
 
-    def test_everyone_who_joined_hears_of_it(
-        self, brisk: Caller, provider: PracticeProvider
-    ) -> None:
+    def test_everyone_who_joined_hears_of_it(self, brisk: Caller, provider: DemoProvider) -> None:
         statuses: list[int] = []
 
         def ask() -> None:
@@ -103,7 +99,7 @@ class TestTooSlow:
 
 class TestBrokenAnswers:
     def test_a_stream_that_is_cut_breaks_off_and_is_not_stored(
-        self, caller: Caller, provider: PracticeProvider
+        self, caller: Caller, provider: DemoProvider
     ) -> None:
         question = "Cut?"
         before = caller.stats()
@@ -118,7 +114,7 @@ class TestBrokenAnswers:
         assert caller.stats()["stored"] == before["stored"]
 
     def test_a_body_that_is_cut_breaks_off_and_is_not_stored(
-        self, caller: Caller, provider: PracticeProvider
+        self, caller: Caller, provider: DemoProvider
     ) -> None:
         for _ in range(2):
             with pytest.raises(httpx2.RemoteProtocolError):
@@ -138,36 +134,36 @@ class TestBrokenAnswers:
         ],
     )
     def test_what_must_not_be_stored_is_relayed_and_not_stored(
-        self, caller: Caller, provider: PracticeProvider, stream: bool, model: str, because: str
+        self, caller: Caller, provider: DemoProvider, stream: bool, model: str, reason: str
     ) -> None:
         question = f"{model}, {stream}?"
-        before = caller.stats()["not_stored"].get(because, 0)
+        before = caller.stats()["not_stored"].get(reason, 0)
         answers = [caller.chat(question, model=model, stream=stream) for _ in range(2)]
 
         assert [answer.status_code for answer in answers] == [200, 200]
         assert [outcome_of(answer) for answer in answers] == ["miss", "miss"]
         assert provider.calls.questions[question] == 2
-        assert caller.stats()["not_stored"][because] == before + 2
-        if not stream and because != "garbage":  # where the end is not in sight, the head goes out
-            assert status_of(answers[0]) == f"askonce; fwd=miss; detail={because}"
+        assert caller.stats()["not_stored"][reason] == before + 2
+        if not stream and reason != "garbage":  # where the end is not in sight, the head goes out
+            assert status_of(answers[0]) == f"askonce; fwd=miss; detail={reason}"
 
     @pytest.mark.parametrize(
         ("model", "because"),
         [("practice-cut-quiet", "cut-short"), ("practice-stream-error", "stream-error")],
     )
     def test_a_stream_that_fails_politely_is_relayed_and_not_stored(
-        self, caller: Caller, provider: PracticeProvider, model: str, because: str
+        self, caller: Caller, provider: DemoProvider, model: str, reason: str
     ) -> None:
-        before = caller.stats()["not_stored"].get(because, 0)
+        before = caller.stats()["not_stored"].get(reason, 0)
         for _ in range(2):
             answer = caller.chat(f"{model}?", model=model, stream=True)
             assert "[DONE]" not in answer.text
 
         assert provider.calls.questions[f"{model}?"] == 2
-        assert caller.stats()["not_stored"][because] == before + 2
+        assert caller.stats()["not_stored"][reason] == before + 2
 
     def test_a_429_and_its_retry_after_are_passed_on(
-        self, caller: Caller, provider: PracticeProvider
+        self, caller: Caller, provider: DemoProvider
     ) -> None:
         for _ in range(2):
             answer = caller.chat("Too fast?", model="practice-429")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.core.directives import parse
 from askonce.core.identity import CREDENTIALS, Identity
 from tests.gateway.stage import (
@@ -127,7 +127,7 @@ class TestTenants:
         assert "sk-acme-1" not in repr(puppet.last)
 
     def test_a_tenant_without_one_keeps_its_own_key(
-        self, caller: Caller, provider: PracticeProvider
+        self, caller: Caller, provider: DemoProvider
     ) -> None:
         caller.with_key("sk-globex-1").chat("Whose key goes up?")
 
@@ -189,11 +189,11 @@ NAMES = st.one_of(st.none(), st.text("ab~-:.", max_size=4))
 
 def whole_namespace(headers: dict[str, str], name: str | None) -> str | None:
     """The namespace as the request path makes it out of a caller and its subdivision."""
-    wishes = parse({} if name is None else {"askonce-namespace": name})
+    directives = parse({} if name is None else {"askonce-namespace": name})
     namespace = Identity(b"p" * 32, KEYS_OF).namespace(headers)
-    if namespace is None or wishes.identity_in_doubt:
+    if namespace is None or directives.identity_in_doubt:
         return None
-    return f"{namespace}~{wishes.subdivision}" if wishes.subdivision else namespace
+    return f"{namespace}~{directives.subdivision}" if directives.subdivision else namespace
 
 
 def who(headers: dict[str, str]) -> object:

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from tests.gateway.stage import (
     Caller,
     Clock,
@@ -62,7 +62,7 @@ class TestShared:
         self,
         http: httpx2.Client,
         provider_url: str,
-        provider: PracticeProvider,
+        provider: DemoProvider,
         file: Path,
         stream: bool,
     ) -> None:

@@ -21,8 +21,8 @@ from tests.gateway.stage import (
 SSE = "text/event-stream"
 
 
-def chunk(text: str = "", finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+def chunk(text: str = "", run_sync: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": run_sync}
     head = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     return b"data: " + json.dumps({**head, "choices": [choice]}).encode() + b"\n\n"
 

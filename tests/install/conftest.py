@@ -1,5 +1,7 @@
 """Wheels and source archives of this tree, and one fresh environment with the wheels in it."""
 
+import fcntl
+import os
 import subprocess
 import sys
 from email.message import Message
@@ -36,6 +38,9 @@ class Distributions(NamedTuple):
             (file,) = (name for name in packed.namelist() if name.endswith("/METADATA"))
             return Parser().parsestr(packed.read(file).decode("utf-8"))
 
+    def extras(self) -> list[str]:
+        return self.metadata("askonce").get_all("Provides-Extra", [])
+
     def archive(self, name: str) -> dict[str, int]:
         """The files of a source archive, without its outer folder, with their sizes in bytes."""
         with open_archive(self._path(name, ".tar.gz")) as packed:
@@ -46,25 +51,49 @@ class Distributions(NamedTuple):
             }
 
 
-@pytest.fixture(scope="module")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
-    folder = tmp_path_factory.mktemp("dist")
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run share; one at a time fills it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "install"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fill(folder)
+    return folder
+
+
+def fill(folder: Path) -> None:
+    """Build the distributions and install them with every extra, unless another worker has."""
+    if (folder / "done").exists():
+        return
     command = [sys.executable, str(ROOT / "scripts" / "dist.py")]
-    command += [f"--folder={folder}", f"--repository={REPOSITORY}"]
+    command += [f"--folder={folder / 'dist'}", f"--repository={REPOSITORY}"]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return Distributions(folder)
-
-
-@pytest.fixture(scope="module")
-def environment(
-    distributions: Distributions, tmp_path_factory: pytest.TempPathFactory
-) -> Environment:
-    """A fresh environment outside the clone, with both wheels and every extra."""
-    folder = tmp_path_factory.mktemp("fresh")
-    fresh = Environment(folder / "venv", link(installed(), folder / "libraries"))
-    extras = ",".join(distributions.metadata("askonce").get_all("Provides-Extra", []))
-    said = fresh.pip(
-        "install", f"--find-links={distributions.folder}", f"askonce[{extras}]", cwd=folder
+    wheels = Distributions(folder / "dist")
+    libraries = link(installed(), folder / "libraries")
+    wanted = f"askonce[{','.join(wheels.extras())}]"
+    options = [f"--find-links={wheels.folder}"]
+    said = Environment(folder / "venv").pip(
+        "install", *options, wanted, cwd=folder, libraries=libraries
     )
-    assert "Successfully installed askonce-" in said
-    return fresh
+    # No more and no less: what the extras require was there.
+    assert said.splitlines()[-1].startswith("Successfully installed askonce-")
+    (folder / "done").touch()
+
+
+@pytest.fixture(scope="session")
+def distributions(shared: Path) -> Distributions:
+    return Distributions(shared / "dist")
+
+
+@pytest.fixture(scope="session")
+def environment(shared: Path) -> Environment:
+    """A fresh environment outside the clone, with both wheels, installed with every extra."""
+    return Environment(shared / "venv")
+
+
+@pytest.fixture(scope="session")
+def libraries(shared: Path) -> Path:
+    """Every third-party library of the development environment."""
+    return shared / "libraries"

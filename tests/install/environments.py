@@ -55,19 +55,15 @@ def link(libraries: Iterable[Distribution], folder: Path) -> Path:
 
 
 class Environment:
-    """A virtual environment of its own in `folder` that also sees the libraries in `site`."""
+    """A virtual environment of its own in `folder`, with the libraries that each call names."""
 
-    def __init__(self, folder: Path, site: Path) -> None:
-        venv.create(folder)
+    def __init__(self, folder: Path) -> None:
         self.bin = folder / "bin"
+        if not folder.exists():
+            venv.create(folder)
         (self.packages,) = folder.glob("lib/python*/site-packages")
-        self.see(site)
 
-    def see(self, site: Path) -> None:
-        """Take third-party libraries from this folder from now on."""
-        (self.packages / "libraries.pth").write_text(f"{site}\n", encoding="utf-8")
-
-    def pip(self, *arguments: str, cwd: Path) -> str:
+    def pip(self, *arguments: str, cwd: Path, libraries: Path) -> str:
         """Run pip on this environment, with no index and no settings of the user's."""
         done = _run(
             [sys.executable, "-m", "pip", f"--python={self.bin / 'python'}", *arguments],
@@ -75,14 +71,17 @@ class Environment:
             PIP_CONFIG_FILE=os.devnull,
             PIP_DISABLE_PIP_VERSION_CHECK="1",
             PIP_NO_BUILD_ISOLATION="0",  # pip reads a false value as "no isolation"
+            PIP_NO_COMPILE="1",
             PIP_NO_INDEX="1",
+            PYTHONPATH=str(libraries),
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def run(self, program: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-        """Run a program that the environment has, `python` for one, in a clean environment."""
-        return _run([str(self.bin / program), *arguments], cwd)
+    def run(self, *command: str, cwd: Path, libraries: Path) -> "subprocess.CompletedProcess[str]":
+        """Run a program of the environment, with these libraries and no variables of the user's."""
+        program, *arguments = command
+        return _run([str(self.bin / program), *arguments], cwd, PYTHONPATH=str(libraries))
 
 
 def _run(command: list[str], cwd: Path, **extra: str) -> "subprocess.CompletedProcess[str]":

@@ -16,8 +16,8 @@ import redis
 
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.rules.rules import Rules
-from askonce.core.runtime.threads import finish
-from askonce.invalidation.sources import Source, sources_of
+from askonce.core.runtime.threads import run_sync
+from askonce.invalidation.sources import EventSource, sources_of
 from askonce.library.cache import AsyncCache, Cache
 from tests.fixtures.engines import Engines
 from tests.fixtures.redis_servers import RedisServer
@@ -40,7 +40,7 @@ class Sender:
         self.name = f"e{uuid.uuid4().hex[:12]}"
         self._kind = kind
         self._url = url
-        self.source = Source(url, "shop", stream=self.name, channel=self.name)
+        self.source = EventSource(url, "shop", stream=self.name, channel=self.name)
 
     def send(self, event: str = "product_updated", id_: str | None = None, **data: str) -> None:
         told = json.dumps(data)
@@ -63,8 +63,8 @@ def sender(request: pytest.FixtureRequest) -> Sender:
     if request.param == "postgres":
         # As `askonce migrate` would: somebody may send before anybody follows.
         with Cache(sources=[made.source]) as cache:
-            (following,) = cache.works._followings
-            finish(following.reader.migrate())
+            (following,) = cache.assembly._followings
+            run_sync(following.reader.migrate())
     return made
 
 
@@ -88,13 +88,13 @@ def test_an_event_that_was_sent_invalidates(kind: Any, sender: Sender, engines: 
         with Cache(url) as other:
             put(other, "1")
             put(other, "2")
-            cache.works.blocking if kind is Cache else cache.works.suspending  # noqa: B018
-            until(lambda: cache.works.sources() == {"shop": "following"}, "it follows")
+            cache.assembly.blocking if kind is Cache else cache.assembly.suspending  # noqa: B018
+            until(lambda: cache.assembly.sources() == {"shop": "following"}, "it follows")
             sender.send(product_id="1")
             until(lambda: gone(other, "1"), "the event arrives")
             assert not gone(other, "2")
     finally:
-        finish(cache.works.close(cache.works.blocking))
+        run_sync(cache.assembly.close(cache.assembly.blocking))
 
 
 def test_an_event_counts_that_was_sent_while_nobody_listened(
@@ -126,7 +126,7 @@ def test_what_nobody_can_take_is_counted_and_passed_over(
         sender.send("product_updated")  # lacks its member
         sender.send(product_id="1")
         until(lambda: gone(cache, "1"), "the good one arrives")
-        assert cache.works.ledger.tallies()["fault:event"] == 3
+        assert cache.assembly.ledger.counters()["fault:event"] == 3
     told = [r.getMessage() for r in caplog.records if r.name == "askonce.events"]
     assert len(told) == 2
     assert "product_updated" in told[0]
@@ -165,19 +165,19 @@ def test_the_same_id_twice_is_one_event(sender: Sender, engines: Engines) -> Non
         assert not gone(cache, "1")
 
 
-def _killed_before_the_mark(url: str, source: Source) -> None:
+def _killed_before_the_mark(url: str, source: EventSource) -> None:
     """A process that ends between the effect of an event and its mark."""
     import os
 
-    from askonce.invalidation.consumer import Following
+    from askonce.invalidation.consumer import EventConsumer
 
-    async def die(self: Following) -> None:
+    async def die(self: EventConsumer) -> None:
         if self._mark is not None:
             os._exit(9)
 
-    Following._keep_mark = die  # type: ignore[method-assign]
+    EventConsumer._keep_mark = die  # type: ignore[method-assign]
     cache = Cache(url, rules=RULES, sources=[source])
-    cache.works.blocking  # noqa: B018
+    cache.assembly.blocking  # noqa: B018
     threading.Event().wait(PATIENCE_S)
 
 
@@ -209,15 +209,15 @@ def test_a_source_that_is_down_harms_no_call_and_comes_back(engines: Engines) ->
     try:
         with opened(engines.plain("sqlite"), sender) as cache:
             put(cache, "1")
-            until(lambda: cache.works.sources()["shop"] == "following", "it follows")
+            until(lambda: cache.assembly.sources()["shop"] == "following", "it follows")
             server.stop()
-            until(lambda: cache.works.sources()["shop"] == "down", "it is seen to be down")
+            until(lambda: cache.assembly.sources()["shop"] == "down", "it is seen to be down")
             assert not gone(cache, "1")
-            assert cache.works.ledger.tallies()["fault:source"] > 0
+            assert cache.assembly.ledger.counters()["fault:source"] > 0
             server.start()
             sender.send(product_id="1")
             until(lambda: gone(cache, "1"), "it follows again")
-            assert cache.works.sources() == {"shop": "following"}
+            assert cache.assembly.sources() == {"shop": "following"}
     finally:
         server.close()
 
@@ -229,22 +229,22 @@ def test_the_caches_own_store_may_be_down_meanwhile(redis8_url: str) -> None:
     try:
         with opened(server.url, sender, memory="1 MiB") as cache:
             cache.put("warm?", "1")
-            until(lambda: cache.works.sources()["shop"] == "following", "it follows")
+            until(lambda: cache.assembly.sources()["shop"] == "following", "it follows")
             server.kill()
             sender.send(product_id="1")
-            until(lambda: cache.works.ledger.tallies().get("fault:source", 0) > 0, "it fails")
+            until(lambda: cache.assembly.ledger.counters().get("fault:source", 0) > 0, "it fails")
             server.start()
             place = sender.source.key
-            store = cache.works.shared
+            store = cache.assembly.shared
             assert store is not None
 
             def taken() -> bool:
                 with contextlib.suppress(StoreError):
-                    return finish(store.read(place)) is not None
+                    return run_sync(store.read(place)) is not None
                 return False
 
             until(taken, "the event is taken at last")
-            assert finish(store.epochs(["product:1"]))["product:1"] > 0
+            assert run_sync(store.epochs(["product:1"]))["product:1"] > 0
     finally:
         server.close()
 
@@ -253,11 +253,11 @@ def test_the_caches_own_store_may_be_down_meanwhile(redis8_url: str) -> None:
     "wrong",
     [
         ["sqlite:x.db"],
-        [Source("redis://h", "a b")],
-        [Source("redis://h", "a"), Source("redis://i", "a")],
+        [EventSource("redis://h", "a b")],
+        [EventSource("redis://h", "a"), EventSource("redis://i", "a")],
         ["redis://h", "redis://i"],
-        [Source("redis://h", stream="a b")],
-        [Source("postgresql://h/d", channel='x"; DROP')],
+        [EventSource("redis://h", stream="a b")],
+        [EventSource("postgresql://h/d", channel='x"; DROP')],
     ],
 )
 def test_sources_that_cannot_be_are_refused(wrong: Any) -> None:
@@ -266,7 +266,7 @@ def test_sources_that_cannot_be_are_refused(wrong: Any) -> None:
 
 
 def test_a_mark_is_of_a_place_and_not_of_a_password() -> None:
-    one = Source("redis://u:p@h:1/0", "a")
-    assert one.key == Source("redis://u:q@h:1/0", "a").key
-    assert one.key != Source("redis://u:p@h:1/1", "a").key
-    assert one.key != Source("redis://u:p@h:1/0", "a", stream="t").key
+    one = EventSource("redis://u:p@h:1/0", "a")
+    assert one.key == EventSource("redis://u:q@h:1/0", "a").key
+    assert one.key != EventSource("redis://u:p@h:1/1", "a").key
+    assert one.key != EventSource("redis://u:p@h:1/0", "a", stream="t").key

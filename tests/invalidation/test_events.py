@@ -10,8 +10,8 @@ import pytest
 
 from askonce.core.errors import ConfigError
 from askonce.core.rules.rules import Rules
-from askonce.core.runtime.threads import finish
-from askonce.invalidation.events import Happened
+from askonce.core.runtime.threads import run_sync
+from askonce.invalidation.events import EventResult
 from askonce.invalidation.target import Invalidation
 from askonce.library.cache import Cache
 from tests.fixtures.engines import Engines
@@ -24,7 +24,7 @@ RULES = (
 )
 
 
-async def emit(under_test: CacheUnderTest, event: str, *data: Any, **members: Any) -> Happened:
+async def emit(under_test: CacheUnderTest, event: str, *data: Any, **members: Any) -> EventResult:
     cache: Any = under_test.cache
     happened = cache.emit(event, *data, **members)
     return happened if under_test.name == "blocking" else await happened
@@ -68,7 +68,7 @@ def test_an_id_counts_once(under_test: CacheUnderTest, clock: Clock) -> None:
         assert (first.tags, first.repeated, first.id) == (("order:9",), False, "evt-1")
         await ask(under_test, upstream, "Where is it?", "order:9")
         again = await emit(under_test, "order_shipped", {"id": "9"}, event_id="evt-1")
-        assert again == Happened(event="order_shipped", id="evt-1", repeated=True)
+        assert again == EventResult(event="order_shipped", id="evt-1", repeated=True)
         assert await ask(under_test, upstream, "Where is it?", "order:9") == "hit"
         other = await emit(under_test, "order_shipped", {"id": "9"}, event_id="evt-2")
         assert not other.repeated
@@ -252,10 +252,10 @@ def test_events_that_arrive_together_share_a_sweep() -> None:
         cache.put("Which headphones are good?", "These")
         swept: set[Invalidation] = set()
 
-        def take(number: int) -> Happened:
-            events = cache.works.events
+        def take(number: int) -> EventResult:
+            events = cache.assembly.events
             data = {"product_id": number}
-            return finish(events.take("product_updated", data, who="me", swept=swept))
+            return run_sync(events.take("product_updated", data, who="me", swept=swept))
 
         assert (take(1).entries, take(2).entries) == (1, None)
         assert take(2).tags == ("product:2",)

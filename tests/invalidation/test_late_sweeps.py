@@ -7,7 +7,7 @@ import pytest
 
 from askonce import Layer
 from askonce.core.errors import StoreError
-from askonce.core.models import Entry, News, Selection
+from askonce.core.models import ChangeBatch, Entry, Selection
 from askonce.invalidation.target import Invalidation, read
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
@@ -41,7 +41,7 @@ class Watched(CommonStore):
         async for entry in self.inside.scan(selection):
             yield entry
 
-    async def news(self, since: str | None, patience: float) -> News:
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
         if self.news_held is not None:
             assert self.news_held.wait(20)
         return await super().news(since, patience)
@@ -164,7 +164,7 @@ def test_two_sweeps_have_a_second_look_each_in_its_own_time(
     under_test.open(layers=[Layer(CommonStore(), "store")])
 
     async def story() -> None:
-        sweeping = under_test.cache.works._sweeping
+        sweeping = under_test.cache.assembly._sweeping
         runtime = sweeping._runtime
         looked: list[tuple[float, list[Invalidation]]] = []
 
@@ -253,7 +253,7 @@ def test_an_announcement_that_failed_after_it_was_made_empties_memory(
             await invalidate(mine, Invalidation(match="cost"))
         common.bumping = None
         (stored,) = entries(common)
-        assert mine.cache.works.memory.find(stored.key) is None
+        assert mine.cache.assembly.memory.find(stored.key) is None
         await close(other)
 
     mine.run(story)
@@ -349,7 +349,7 @@ def test_what_outlived_an_earlier_sweep_is_kept_by_nearer_layers(mode: str, cloc
         assert status.endswith("layer=far")
         await second.settle()
         assert await outcome(second, question=POLICY) == "memory"
-        second.cache.works.memory.forget_all()
+        second.cache.assembly.memory.forget_all()
         status, _ = await second.ask(call(POLICY), whole())
         assert status.endswith("layer=near")
         await close(second)

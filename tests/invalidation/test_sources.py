@@ -7,7 +7,7 @@ import pytest
 from askonce.config.load import load
 from askonce.config.show import show
 from askonce.core.errors import ConfigError
-from askonce.invalidation.sources import CHANNEL, STREAM, Source, sources_of
+from askonce.invalidation.sources import CHANNEL, STREAM, EventSource, sources_of
 
 FILE = """
 [sources.shop]
@@ -20,8 +20,8 @@ url = "postgresql://h/d"
 
 def test_tables_are_sources_in_the_order_of_the_file() -> None:
     shop, db = load(FILE, {}).sources
-    assert shop == Source("redis://me:hunter2-hunter2@h/0", "shop", "shop:events", CHANNEL)
-    assert db == Source("postgresql://h/d", "db", STREAM, CHANNEL)
+    assert shop == EventSource("redis://me:hunter2-hunter2@h/0", "shop", "shop:events", CHANNEL)
+    assert db == EventSource("postgresql://h/d", "db", STREAM, CHANNEL)
 
 
 def test_what_is_shown_means_the_same_without_the_password() -> None:
@@ -55,11 +55,11 @@ def test_what_is_wrong_is_said_in_one_line(table: str, said: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", ["redis://[::1", "postgresql://[x/y", 5, Source(5)])  # type: ignore[arg-type]
+@pytest.mark.parametrize("wrong", ["redis://[::1", "postgresql://[x/y", 5, EventSource(5)])  # type: ignore[arg-type]
 def test_what_is_no_address_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError):
         sources_of([wrong])
 
 
 def test_a_source_shows_no_password() -> None:
-    assert "hunter2" not in repr(Source("redis://me:hunter2@h/0", name="shop"))
+    assert "hunter2" not in repr(EventSource("redis://me:hunter2@h/0", name="shop"))

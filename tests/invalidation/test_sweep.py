@@ -9,7 +9,7 @@ import pytest
 
 from askonce import Layer
 from askonce.core.errors import ConfigError
-from askonce.invalidation.sweep import Swept
+from askonce.invalidation.sweep import InvalidationResult
 from askonce.invalidation.target import Invalidation
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.engines import ENGINES, Engines
@@ -23,11 +23,11 @@ POLICY = "How long can I return it?"
 
 async def invalidate(
     under_test: CacheUnderTest, wanted: Invalidation, *, dry_run: bool = False
-) -> Swept:
-    works = under_test.cache.works
+) -> InvalidationResult:
+    assembly = under_test.cache.assembly
     if under_test.name == "suspending":
-        return await works.invalidate_in_thread(wanted, who="test", dry_run=dry_run)
-    return await works.invalidate(wanted, who="test", dry_run=dry_run)
+        return await assembly.invalidate_in_thread(wanted, who="test", dry_run=dry_run)
+    return await assembly.invalidate(wanted, who="test", dry_run=dry_run)
 
 
 async def outcome(under_test: CacheUnderTest, **asked: Any) -> str:
@@ -88,7 +88,7 @@ def test_a_selection_names_what_all_its_fields_name(
             assert await outcome(under_test, **asked) in ("memory", "shared")
 
         await invalidate(under_test, wanted)
-        under_test.cache.works.memory.heed({})
+        under_test.cache.assembly.memory.apply_epochs({})
         gone = {
             name for name, asked in ASKED.items() if await outcome(under_test, **asked) != "memory"
         }
@@ -112,7 +112,7 @@ def test_every_store_is_swept_and_says_how_much(
         assert looked.layers == {"memory": 12, under_test.layer: 12}
         swept = await invalidate(under_test, Invalidation(match=r"number \d+ cost"))
         assert swept.layers == looked.layers
-        under_test.cache.works.memory.forget_all()
+        under_test.cache.assembly.memory.forget_all()
         status, _ = await under_test.ask(call("Who made number 3?"), whole())
         assert "detail=shared" in status
         status, _ = await under_test.ask(call("What does number 3 cost?"), whole())
@@ -135,7 +135,7 @@ class Held:
     """A provider that holds its answer until it is let go."""
 
     def __init__(self, under_test: CacheUnderTest, text: str) -> None:
-        self.asked, self.go = threading.Event(), under_test.bell()
+        self.asked, self.go = threading.Event(), under_test.event()
         self._provider = Scripted(lambda: Script(self._heard, said(text)))
 
     async def _heard(self) -> None:
@@ -174,7 +174,7 @@ def test_an_answer_under_way_is_not_kept_if_it_is_named(under_test: CacheUnderTe
         assert await under_way(under_test, PRICES, sweep) == "from before"
         assert under_test.cache.stats().not_stored == {"invalidated": 1}
         await under_test.settle()
-        under_test.cache.works.memory.forget_all()
+        under_test.cache.assembly.memory.forget_all()
         status, body = await under_test.ask(call(PRICES), whole("from after"))
         assert ("fwd=miss" in status, text_of(body)) == (True, "from after")
 
@@ -229,7 +229,7 @@ async def heard(under_test: CacheUnderTest) -> None:
 
 
 async def close(under_test: CacheUnderTest) -> None:
-    await under_test.cache.works.close(under_test.parts)
+    await under_test.cache.assembly.close(under_test.parts)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

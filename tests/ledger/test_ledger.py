@@ -12,10 +12,10 @@ import pytest
 
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.models import Usage
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.ledger.daily import BOOK
-from askonce.ledger.savings import Part, Savings
-from askonce.ledger.settings import Bookkeeping
+from askonce.ledger.savings import Savings, SavingsPart
+from askonce.ledger.settings import LedgerSettings
 from askonce.library.cache import AsyncCache, Cache
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.engines import ENGINES, Engines
@@ -52,7 +52,7 @@ async def savings(under_test: CacheUnderTest, days: int = 1) -> Savings:
 
 
 async def reopen(under_test: CacheUnderTest, **settings: Any) -> None:
-    await under_test.cache.works.close(under_test.parts)
+    await under_test.cache.assembly.close(under_test.parts)
     under_test.open(prices=Prices(), **settings)
 
 
@@ -77,14 +77,14 @@ def test_every_kind_of_answer_is_counted_and_outlives_a_restart(
             assert await savings(under_test) == found
         by = found.by("tenant")
         mine, theirs = by["team-a"], by["team-b"]
-        assert mine.exact == Part(2, 2_200, 2 * COST)
-        assert mine.stale == Part(1, 1_100, COST)
-        assert mine.upstream == Part(2, 2_200, 2 * COST)
-        assert mine.refresh == Part(1, 1_100, COST)
-        assert mine.read == Part(2, 1_600, Decimal("0.8"))
-        assert mine.write == Part(2, 200, Decimal("0.1"))
-        assert theirs.exact == Part(1, 1_100, Decimal(0), 1, 1_100)
-        assert theirs.read == Part(1, 800, Decimal(0), 1, 800)
+        assert mine.exact == SavingsPart(2, 2_200, 2 * COST)
+        assert mine.stale == SavingsPart(1, 1_100, COST)
+        assert mine.upstream == SavingsPart(2, 2_200, 2 * COST)
+        assert mine.refresh == SavingsPart(1, 1_100, COST)
+        assert mine.read == SavingsPart(2, 1_600, Decimal("0.8"))
+        assert mine.write == SavingsPart(2, 200, Decimal("0.1"))
+        assert theirs.exact == SavingsPart(1, 1_100, Decimal(0), 1, 1_100)
+        assert theirs.read == SavingsPart(1, 800, Decimal(0), 1, 800)
         assert found.total.unread.calls == 1
         assert found.total.storage_byte_hours > 0
         assert found.total.storage_usd is None
@@ -105,10 +105,10 @@ def test_joined_calls_are_counted(memory_flavor: CacheUnderTest) -> None:
 
     async def story() -> None:
         await reopen(under_test)
-        bell = under_test.bell()
+        event = under_test.event()
 
         async def wait() -> None:
-            await bell.heard(20)
+            await event.heard(20)
 
         asking = Scripted(lambda: Script(wait, said(usage=USAGE)))
 
@@ -119,14 +119,14 @@ def test_joined_calls_are_counted(memory_flavor: CacheUnderTest) -> None:
             context = under_test.parts.context
             await under_test.until(lambda: asking.calls == 1 and len(context.flights) == 1)
             await under_test.until(lambda: _readers(context) == 3)
-            bell.ring()
+            event.ring()
 
         await under_test.together(ask, ask, ask, ring)
         found = (await savings(under_test)).total
         # Who comes when all is over hits memory; it is saved all the same.
-        assert (found.joined + found.exact) == Part(2, 2_200, 2 * COST)
+        assert (found.joined + found.exact) == SavingsPart(2, 2_200, 2 * COST)
         assert found.joined.calls > 0
-        assert found.upstream == Part(1, 1_100, COST)
+        assert found.upstream == SavingsPart(1, 1_100, COST)
         assert (await savings(under_test)).total == found
 
     under_test.run(story)
@@ -146,7 +146,7 @@ def test_texts_and_functions_are_counted_without_a_price(memory_flavor: CacheUnd
         for _ in range(2):
             assert await texts.get("q", scope="", namespace="local", max_age=None)
         found = (await savings(under_test)).by("tenant")["local"]
-        assert found.exact == Part(2, 0, Decimal(0), 2, 0)
+        assert found.exact == SavingsPart(2, 0, Decimal(0), 2, 0)
         assert found.storage_byte_hours == len("qa")
 
     under_test.run(story)
@@ -154,13 +154,13 @@ def test_texts_and_functions_are_counted_without_a_price(memory_flavor: CacheUnd
 
 def test_days_become_months_and_nothing_is_lost(under_test: CacheUnderTest, clock: Clock) -> None:
     async def story() -> None:
-        await reopen(under_test, bookkeeping=Bookkeeping(keep_days=3, rows=2))
+        await reopen(under_test, bookkeeping=LedgerSettings(keep_days=3, rows=2))
         for day in range(12):  # the clock begins on 1970-01-12
             await under_test.ask(call(f"on day {day}"), provider())
             await under_test.ask(call(f"on day {day}"), provider())
             clock.forward(DAY)
             found = await savings(under_test, days=400)
-            assert found.total.exact == Part(day + 1, (day + 1) * 1_100, (day + 1) * COST)
+            assert found.total.exact == SavingsPart(day + 1, (day + 1) * 1_100, (day + 1) * COST)
         await under_test.settle()  # days are folded behind
         found = await savings(under_test, days=400)
         assert list(found.by("day")) == ["1970-01", "1970-01-21", "1970-01-22", "1970-01-23"]
@@ -170,7 +170,7 @@ def test_days_become_months_and_nothing_is_lost(under_test: CacheUnderTest, cloc
         await under_test.settle()
         found = await savings(under_test, days=400)
         assert list(found.by("day")) == ["1970-01"]
-        assert found.total.exact == Part(12, 12 * 1_100, 12 * COST)
+        assert found.total.exact == SavingsPart(12, 12 * 1_100, 12 * COST)
         assert set(found.by("model")) == {"gpt-4o-mini"}
 
     under_test.run(story)
@@ -181,10 +181,10 @@ class LedgerLess(CommonStore):
 
     full = False
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
         if self.full:
             raise StoreError("full")
-        return await super().tallies(add, under)
+        return await super().counters(add, under)
 
 
 def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock: Clock) -> None:
@@ -193,7 +193,7 @@ def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock:
     under_test.url = "memory:"
 
     async def story() -> None:
-        await under_test.cache.works.close(under_test.parts)
+        await under_test.cache.assembly.close(under_test.parts)
         make = Cache if mode == "blocking" else AsyncCache
         under_test.cache = make(layers=[store], clock=clock, prices=Prices())
         await under_test.ask(call(), provider())
@@ -206,14 +206,14 @@ def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock:
         found = None
         for _ in range(400):  # until its breaker has closed again
             with contextlib.suppress(StoreError):
-                await under_test.cache.works.flush(under_test.parts.tiers)
+                await under_test.cache.assembly.flush(under_test.parts.tiers)
             found = await savings(under_test)
             if found.total.exact.calls:
                 break
             await (asyncio.sleep(0.01) if mode == "suspending" else _wait())
         assert found is not None
-        assert found.total.exact == Part(1, 1_100, COST)
-        assert found.total.upstream == Part(1, 1_100, COST)
+        assert found.total.exact == SavingsPart(1, 1_100, COST)
+        assert found.total.upstream == SavingsPart(1, 1_100, COST)
 
     under_test.run(story)
 
@@ -228,7 +228,7 @@ def _ask_in_a_process(url: str, name: str, hits: int) -> None:
     with Cache(url, clock=lambda: 1_000_000.0, prices=Prices()) as cache:
         for _ in range(hits + 1):
             reply = cache.answer(call("What is it?", namespace=name), provider())
-            finish(reply.close())
+            run_sync(reply.close())
 
 
 @pytest.mark.timeout(120)
@@ -248,12 +248,12 @@ def test_processes_add_up(engines: Engines, engine: str) -> None:
     with Cache(url, clock=lambda: 1_000_000.0 + DAY) as cache:
         found = cache.savings(days=2)
         assert {name: sums.exact for name, sums in found.by("tenant").items()} == {
-            "one": Part(3, 3_300, 3 * COST),
-            "one-too": Part(7, 7_700, 7 * COST),
-            "two": Part(5, 5_500, 5 * COST),
+            "one": SavingsPart(3, 3_300, 3 * COST),
+            "one-too": SavingsPart(7, 7_700, 7 * COST),
+            "two": SavingsPart(5, 5_500, 5 * COST),
         }
-        assert cache.savings(days=1).total.exact == Part()
-        kept = finish(cache.works.shared.tallies({}, BOOK))  # type: ignore[union-attr]
+        assert cache.savings(days=1).total.exact == SavingsPart()
+        kept = run_sync(cache.assembly.shared.counters({}, BOOK))  # type: ignore[union-attr]
         assert all(name.startswith("|day|1970-01-12|") for name in kept)
 
 
@@ -268,7 +268,7 @@ def test_a_library_adds_to_the_books_behind_its_callers(
 ) -> None:
     monkeypatch.setattr("askonce.ledger.persistence.EVERY_S", 0.0)
     with Cache(f"sqlite:{tmp_path / 'a.db'}", prices=Prices()) as cache:
-        finish(cache.answer(call(), provider()).close())
-        finish(cache.works.blocking.tiers.settle())
-        kept = finish(cache.works.shared.tallies({}, BOOK))  # type: ignore[union-attr]
+        run_sync(cache.answer(call(), provider()).close())
+        run_sync(cache.assembly.blocking.tiers.settle())
+        kept = run_sync(cache.assembly.shared.counters({}, BOOK))  # type: ignore[union-attr]
         assert any(name.endswith("upstream.nano") for name in kept)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askonce.core.models import SUBDIVIDES, Because, Entry, Key, Outcome, Usage, Verdict
+from askonce.core.models import SUBDIVIDES, Entry, Key, Outcome, Reason, Usage, Verdict
 from askonce.ledger.charges import Charge
 from askonce.ledger.daily import CELLS, SAVED
 from askonce.ledger.ledger import Ledger, stats_of
-from askonce.ledger.savings import Part, Sums, folded, read_savings, savings_of
+from askonce.ledger.savings import SavingsPart, Sums, folded, read_savings, savings_of
 
 DAY = 86_400.0
 NOON = 20_000 * DAY + DAY / 2  # 2024-10-04
@@ -108,89 +108,96 @@ HITS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(hits=HITS, rows=st.integers(1, 12), folds=st.integers(-1, 45))
 def test_any_order_and_any_split_give_the_same_sums(hits: list[Hit], rows: int, folds: int) -> None:
-    books, processes = Books(), [new_ledger(rows) for _ in range(3)]
-    expected = {word: Part() for word in SAVED}
+    ledger_store, processes = Books(), [new_ledger(rows) for _ in range(3)]
+    expected = {word: SavingsPart() for word in SAVED}
     for number, hit in enumerate(hits):
         cost = None if hit.nano is None else Decimal(hit.nano).scaleb(-9)
         one = entry(hit.tenant, hit.model, usage=Usage(hit.tokens, 1))
         one = msgspec.structs.replace(one, cost_usd=cost)
-        processes[hit.process].answered(hit.outcome, Because.OK, one, NOON + hit.second)
+        processes[hit.process].answered(hit.outcome, Reason.OK, one, NOON + hit.second)
         tokens = hit.tokens + 1
         unpriced = cost is None
-        expected[OUTCOMES[hit.outcome]] += Part(
+        expected[OUTCOMES[hit.outcome]] += SavingsPart(
             1, tokens, cost or Decimal(0), unpriced, tokens * unpriced
         )
         if hit.flushes:
-            books.flush(processes[hit.process])
+            ledger_store.flush(processes[hit.process])
         if number == folds:
-            books.add(folded(books.counts, TODAY + timedelta(folds), rows))
+            ledger_store.add(folded(ledger_store.counts, TODAY + timedelta(folds), rows))
     for process in processes:
-        books.flush(process)
-    books.add(folded(books.counts, TODAY + timedelta(max(0, folds)), rows))
-    found = books.sums()
+        ledger_store.flush(process)
+    ledger_store.add(folded(ledger_store.counts, TODAY + timedelta(max(0, folds)), rows))
+    found = ledger_store.sums()
     assert {word: found.part(word) for word in SAVED} == expected
-    plain = stats_of(books.counts)
+    plain = stats_of(ledger_store.counts)
     assert plain.saved_usd == found.answers_usd
     assert plain.saved_tokens == sum(expected[word].tokens for word in SAVED)
     assert plain.unpriced == sum(expected[word].unpriced for word in SAVED)
-    for day in {name.split("|")[2] for name in books.counts if name.startswith("|")}:
+    for day in {name.split("|")[2] for name in ledger_store.counts if name.startswith("|")}:
         start = f"|day|{day}|" if len(day) == 10 else f"|month|{day}|"
-        names = {n[len(start) :].rpartition("|")[0] for n in books.counts if n.startswith(start)}
+        names = {
+            n[len(start) :].rpartition("|")[0] for n in ledger_store.counts if n.startswith(start)
+        }
         assert len(names - {"other|other|other"}) <= rows
 
 
 def test_what_was_given_back_counts_once() -> None:
-    ledger, books = new_ledger(), Books()
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), NOON)
+    ledger, ledger_store = new_ledger(), Books()
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(), NOON)
     taken = ledger.take()
     ledger.give_back(taken)
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), NOON)
-    books.flush(ledger)
-    assert books.sums().exact == Part(2, 30, Decimal("0.002"))
-    assert stats_of(books.counts).saved_usd == Decimal("0.002")
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(), NOON)
+    ledger_store.flush(ledger)
+    assert ledger_store.sums().exact == SavingsPart(2, 30, Decimal("0.002"))
+    assert stats_of(ledger_store.counts).saved_usd == Decimal("0.002")
     assert ledger.take() == {}
 
 
 def test_a_clock_over_midnight_and_back() -> None:
-    ledger, books = new_ledger(), Books()
+    ledger, ledger_store = new_ledger(), Books()
     midnight = 20_001 * DAY
     for now in (midnight - 0.001, midnight, midnight - 1, midnight + DAY):
-        ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), now)
-    books.flush(ledger)
-    by = read_savings(books.counts, TODAY + timedelta(2), 30).by("day")
+        ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(), now)
+    ledger_store.flush(ledger)
+    by = read_savings(ledger_store.counts, TODAY + timedelta(2), 30).by("day")
     assert {day: sums.exact.calls for day, sums in by.items()} == {
         "2024-10-04": 2,
         "2024-10-05": 1,
         "2024-10-06": 1,
     }
-    assert list(read_savings(books.counts, TODAY + timedelta(1), 1).by("day")) == ["2024-10-05"]
+    assert list(read_savings(ledger_store.counts, TODAY + timedelta(1), 1).by("day")) == [
+        "2024-10-05"
+    ]
 
 
 @pytest.mark.parametrize("now", [-1e18, -1.0, 1e18])
 def test_a_clock_that_no_calendar_has_fails_nobody(now: float) -> None:
-    ledger, books = new_ledger(), Books()
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), now)
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), now)
-    books.flush(ledger)
-    assert sum(count for name, count in books.counts.items() if name.endswith("exact.calls")) == 2
+    ledger, ledger_store = new_ledger(), Books()
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(), now)
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(), now)
+    ledger_store.flush(ledger)
+    assert (
+        sum(count for name, count in ledger_store.counts.items() if name.endswith("exact.calls"))
+        == 2
+    )
 
 
 def test_unpriced_is_not_zero() -> None:
-    ledger, books = new_ledger(), Books()
-    ledger.answered(Outcome.HIT_SHARED, Because.OK, entry(cost=None), NOON)
-    ledger.answered(Outcome.HIT_SHARED, Because.OK, entry(cost=None, usage=None), NOON)
+    ledger, ledger_store = new_ledger(), Books()
+    ledger.answered(Outcome.HIT_SHARED, Reason.OK, entry(cost=None), NOON)
+    ledger.answered(Outcome.HIT_SHARED, Reason.OK, entry(cost=None, usage=None), NOON)
     ledger.paid(entry(cost=None, usage=Usage(100, 1, 80, 10)), NOON, Charge())
-    books.flush(ledger)
-    found = books.sums()
-    assert found.exact == Part(2, 15, Decimal(0), 2, 15)
-    assert found.read == Part(1, 80, Decimal(0), 1, 80)
-    assert found.write == Part(1, 10, Decimal(0), 1, 10)
-    assert found.upstream == Part(1, 101, Decimal(0), 1, 101)
+    ledger_store.flush(ledger)
+    found = ledger_store.sums()
+    assert found.exact == SavingsPart(2, 15, Decimal(0), 2, 15)
+    assert found.read == SavingsPart(1, 80, Decimal(0), 1, 80)
+    assert found.write == SavingsPart(1, 10, Decimal(0), 1, 10)
+    assert found.upstream == SavingsPart(1, 101, Decimal(0), 1, 101)
     assert (found.saved_usd, found.cost_usd) == (0, 0)
 
 
 def test_what_is_paid_is_told_apart() -> None:
-    ledger, books = new_ledger(), Books()
+    ledger, ledger_store = new_ledger(), Books()
     charge = Charge(Decimal("0.5"), Decimal("0.2"), Decimal("0.05"))
     one = entry(usage=Usage(100, 10, 60, 20), cost="0.5")
     ledger.paid(one, NOON, charge, joined=3)
@@ -200,15 +207,15 @@ def test_what_is_paid_is_told_apart() -> None:
     ledger.embedded("e", 1_000, 250, Decimal("0.000020"), NOON)
     ledger.embedded("e", 5, 0, Decimal("0.0000000001"), NOON)
     ledger.embedded("e", 0, 0, Decimal(0), NOON)
-    books.flush(ledger)
-    found = read_savings(books.counts, TODAY, 1, Decimal("0.10")).total
-    assert found.upstream == Part(2, 220, Decimal("1.0"))
-    assert found.refresh == Part(1, 110, Decimal("0.5"))
-    assert found.joined == Part(3, 330, Decimal("1.5"))
-    assert found.read == Part(2, 120, Decimal("0.4"))
-    assert found.write == Part(2, 40, Decimal("0.10"))
-    assert found.audit == Part(1, 250, Decimal("0.000005"))
-    assert found.embedding == Part(3, 755, Decimal("0.0000150001"), 1, 0)
+    ledger_store.flush(ledger)
+    found = read_savings(ledger_store.counts, TODAY, 1, Decimal("0.10")).total
+    assert found.upstream == SavingsPart(2, 220, Decimal("1.0"))
+    assert found.refresh == SavingsPart(1, 110, Decimal("0.5"))
+    assert found.joined == SavingsPart(3, 330, Decimal("1.5"))
+    assert found.read == SavingsPart(2, 120, Decimal("0.4"))
+    assert found.write == SavingsPart(2, 40, Decimal("0.10"))
+    assert found.audit == SavingsPart(1, 250, Decimal("0.000005"))
+    assert found.embedding == SavingsPart(3, 755, Decimal("0.0000150001"), 1, 0)
     assert found.unread.calls == 1
     assert found.storage_byte_hours == 1000
     assert found.storage_usd == (Decimal(1000) / 730 / 10**10).quantize(Decimal("1e-12"))
@@ -219,47 +226,47 @@ def test_what_is_paid_is_told_apart() -> None:
 
 @pytest.mark.parametrize("number", [10**30, -(10**30), -1])
 def test_numbers_that_cannot_be_true_are_no_tokens_and_have_no_price(number: int) -> None:
-    ledger, books = new_ledger(), Books()
+    ledger, ledger_store = new_ledger(), Books()
     one = entry(usage=Usage(number, 0, number, number), cost=str(number * 10**7))
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, one, NOON)
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, one, NOON)
     ledger.paid(one, NOON, Charge(Decimal(number) * 10**7, Decimal("1e40"), Decimal("-1e40")))
     ledger.kept(msgspec.structs.replace(one, expires=float("inf")), NOON)
-    books.flush(ledger)
-    found = books.sums()
-    unpriced = Part(1, 0, Decimal(0), 1, 0)
+    ledger_store.flush(ledger)
+    found = ledger_store.sums()
+    unpriced = SavingsPart(1, 0, Decimal(0), 1, 0)
     assert (found.exact, found.upstream, found.read, found.write) == (unpriced,) * 4
     assert found.storage_byte_hours == 1000 * 24 * 365 * 10
-    assert all(abs(count) < 2**63 for count in books.counts.values())
+    assert all(abs(count) < 2**63 for count in ledger_store.counts.values())
 
 
 def test_a_day_that_is_full_is_not_looked_at_again() -> None:
-    ledger, books = new_ledger(rows=2), Books()
+    ledger, ledger_store = new_ledger(rows=2), Books()
     for number in range(5):
         one = entry(model=f"m{number}")
-        ledger.answered(Outcome.HIT_MEMORY, Because.OK, one, NOON)
+        ledger.answered(Outcome.HIT_MEMORY, Reason.OK, one, NOON)
     assert len(ledger.unlearned()) == 1
-    books.flush(ledger)
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(model="m9"), NOON)
+    ledger_store.flush(ledger)
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(model="m9"), NOON)
     assert ledger.unlearned() == []
 
 
 def test_the_provider_s_no_saves_nothing() -> None:
     ledger = new_ledger()
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(status=404, usage=None), NOON)
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(status=404, usage=None), NOON)
     assert ledger.take() == {"outcome:memory": 1}
-    ledger.landed(Verdict(False, Because.STATUS))
+    ledger.landed(Verdict(False, Reason.STATUS))
     assert ledger.take() == {"not_stored:status": 1}
 
 
 def test_a_day_has_so_many_rows_and_no_more_in_one_process_and_in_all() -> None:
-    books = Books()
+    ledger_store = Books()
     for process in range(3):
         ledger = new_ledger(rows=4)
         for number in range(10):
             one = entry(model=f"m{process}-{number}")
-            ledger.answered(Outcome.HIT_MEMORY, Because.OK, one, NOON)
-        books.flush(ledger)
-    by = read_savings(books.counts, TODAY, 1).by("model")
+            ledger.answered(Outcome.HIT_MEMORY, Reason.OK, one, NOON)
+        ledger_store.flush(ledger)
+    by = read_savings(ledger_store.counts, TODAY, 1).by("model")
     assert {name: sums.exact.calls for name, sums in by.items()} == {
         "m0-0": 1,
         "m0-1": 1,
@@ -270,46 +277,46 @@ def test_a_day_has_so_many_rows_and_no_more_in_one_process_and_in_all() -> None:
 
 
 def test_names_are_what_they_were_and_cannot_forge_another_row() -> None:
-    books, ledger = Books(), new_ledger()
+    ledger_store, ledger = Books(), new_ledger()
     names = ["a|b", "a%7Cb", "line\nbreak", "x" * 500, "half \ud800"]
     for name in names:
-        ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(model=name), NOON)
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(f"team{SUBDIVIDES}eu"), NOON)
-    books.flush(ledger)
-    found = read_savings(books.counts, TODAY, 1)
+        ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(model=name), NOON)
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(f"team{SUBDIVIDES}eu"), NOON)
+    ledger_store.flush(ledger)
+    found = read_savings(ledger_store.counts, TODAY, 1)
     assert set(found.by("model")) == {"a|b", "a%7Cb", "line?break", "x" * 96, "half ?", "m"}
     assert set(found.by("tenant")) == {"a", "team"}
-    for name in books.counts:
+    for name in ledger_store.counts:
         name.encode()
 
 
 def test_a_month_that_was_folded_counts_as_a_whole_and_says_so() -> None:
-    books, ledger = Books(), new_ledger()
+    ledger_store, ledger = Books(), new_ledger()
     for days in (0, 1, 30):
-        ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), NOON + days * DAY)
-    books.flush(ledger)
-    books.add(folded(books.counts, date(2024, 11, 1)))
-    assert {name.split("|")[2] for name in books.counts if "exact.calls" in name} == {
+        ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(), NOON + days * DAY)
+    ledger_store.flush(ledger)
+    ledger_store.add(folded(ledger_store.counts, date(2024, 11, 1)))
+    assert {name.split("|")[2] for name in ledger_store.counts if "exact.calls" in name} == {
         "2024-10",
         "2024-11-03",
     }
-    found = read_savings(books.counts, date(2024, 11, 4), 10)
+    found = read_savings(ledger_store.counts, date(2024, 11, 4), 10)
     assert (found.since, found.until, found.total.exact.calls) == ("2024-10-01", "2024-11-04", 3)
-    assert read_savings(books.counts, date(2024, 11, 4), 4).total.exact.calls == 1
-    assert folded(books.counts, date(2024, 11, 1)) == {}
+    assert read_savings(ledger_store.counts, date(2024, 11, 4), 4).total.exact.calls == 1
+    assert folded(ledger_store.counts, date(2024, 11, 1)) == {}
 
 
 def test_two_processes_that_fold_at_once_come_to_the_same_in_the_end() -> None:
-    books, ledger = Books(), new_ledger()
-    ledger.answered(Outcome.HIT_MEMORY, Because.OK, entry(), NOON)
-    books.flush(ledger)
-    moves = folded(books.counts, date(2024, 11, 1))
-    books.add(moves)
-    books.add(moves)
-    assert books.sums().exact.calls == 1
-    books.add(folded(books.counts, date(2024, 11, 1)))
-    assert books.sums().exact == Part(1, 15, Decimal("0.001"))
-    assert not any(name.startswith("|day|") for name in books.counts)
+    ledger_store, ledger = Books(), new_ledger()
+    ledger.answered(Outcome.HIT_MEMORY, Reason.OK, entry(), NOON)
+    ledger_store.flush(ledger)
+    moves = folded(ledger_store.counts, date(2024, 11, 1))
+    ledger_store.add(moves)
+    ledger_store.add(moves)
+    assert ledger_store.sums().exact.calls == 1
+    ledger_store.add(folded(ledger_store.counts, date(2024, 11, 1)))
+    assert ledger_store.sums().exact == SavingsPart(1, 15, Decimal("0.001"))
+    assert not any(name.startswith("|day|") for name in ledger_store.counts)
 
 
 def test_what_is_no_counter_of_ours_is_left_alone() -> None:

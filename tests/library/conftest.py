@@ -11,6 +11,7 @@ import httpx
 import httpx2
 import pytest
 
+from askonce import Cache
 from askonce.cli.demo.provider.serving import running
 from askonce.core.models import Usage
 from askonce.ledger.prices import GenaiPrices
@@ -19,9 +20,12 @@ from tests.library.sdks import AnthropicSdk, Door, OpenAISdk, Sdk
 
 
 @pytest.fixture(scope="session", autouse=True)
-def price_tables() -> None:
-    """Loaded once, as the gateway does: whichever test comes first would block its event loop."""
+def first_uses() -> None:
+    """Do what blocks at its first use, as reading tables, before a test in an event loop does."""
     GenaiPrices().cost("gpt-4o-mini", "https://api.openai.com", Usage(input_tokens=1))
+    Cache().close()
+    httpx.HTTPTransport().close()
+    httpx2.HTTPTransport().close()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from askonce.cli.demo.provider.provider import Message, PracticeProvider, Receive, Scope, Send
+from askonce.cli.demo.provider.provider import DemoProvider, Message, Receive, Scope, Send
 
 
 class Hold:
@@ -54,7 +54,7 @@ class Hold:
         gone.cancel()
 
 
-class HoldingProvider(PracticeProvider):
+class HoldingProvider(DemoProvider):
     """The practice provider, which can be made to stop at a point of its response."""
 
     def __init__(self) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from askonce import Bookkeeping, Cache, Savings, Semantic
+from askonce import Cache, LedgerSettings, Savings, Semantic
 from askonce.cli.demo.provider.serving import running
 from askonce.core.models import Usage
-from askonce.core.runtime.threads import finish
-from askonce.ledger.savings import Part
+from askonce.core.runtime.threads import run_sync
+from askonce.ledger.savings import SavingsPart
 
 TOKENS = 7
 """Of every text, says the endpoint below."""
@@ -71,14 +71,14 @@ def asked(url: str, mode: Any, **settings: Any) -> Savings:
     semantic = Semantic(mode=mode, embedder=url, threshold=0.9, deadline=timedelta(seconds=20))
     with Cache(semantic=semantic, **{"prices": Prices(), **settings}) as cache:
         cache.put("How do I pay?", "By card.")
-        finish(cache.works.blocking.tiers.settle())
+        run_sync(cache.assembly.blocking.tiers.settle())
         cache.put("How may I pay?", "By card.")
-        finish(cache.works.blocking.tiers.settle())
+        run_sync(cache.assembly.blocking.tiers.settle())
         cache.get("How can I pay?")
-        finish(cache.works.blocking.tiers.settle())
-        assert cache.works.semantic is not None
+        run_sync(cache.assembly.blocking.tiers.settle())
+        assert cache.assembly.semantic is not None
         for _ in range(400):  # the index asks too, beside everybody
-            if cache.works.semantic.indexing.ready:
+            if cache.assembly.semantic.indexing.ready:
                 break
             threading.Event().wait(0.05)
         return cache.savings(days=1)
@@ -88,15 +88,15 @@ def test_questions_are_paid_for(endpoint: Endpoint, url: str) -> None:
     found = asked(url, "serve")
     tokens = TOKENS * endpoint.texts
     assert endpoint.texts >= 3  # the index asks how many numbers a vector has
-    assert found.total.embedding == Part(endpoint.requests, tokens, Decimal(tokens) / 10**6)
-    assert found.total.audit == Part()
+    assert found.total.embedding == SavingsPart(endpoint.requests, tokens, Decimal(tokens) / 10**6)
+    assert found.total.audit == SavingsPart()
     assert found.total.cost_usd == found.total.embedding.usd
     (line,) = [line for line in found.lines if line.model]
     assert (line.tenant, line.model, line.route) == ("", "text-embedding-x", "")
 
 
 def test_the_settings_price_goes_before_the_tables(endpoint: Endpoint, url: str) -> None:
-    terms = Bookkeeping(embedding_price=Decimal("0.02"))
+    terms = LedgerSettings(embedding_price=Decimal("0.02"))
     found = asked(url, "serve", bookkeeping=terms)
     assert found.total.embedding.usd == Decimal("0.00000014") * endpoint.texts
 
@@ -118,7 +118,7 @@ class NoPrices:
 def test_without_a_price_it_is_unpriced(endpoint: Endpoint, url: str) -> None:
     found = asked(url, "serve", prices=NoPrices()).total.embedding
     tokens = TOKENS * endpoint.texts
-    assert found == Part(
+    assert found == SavingsPart(
         endpoint.requests, tokens, Decimal(0), endpoint.requests, unpriced_tokens=tokens
     )
 
@@ -129,4 +129,4 @@ def test_an_endpoint_that_does_not_say_is_unpriced(
 ) -> None:
     endpoint.usage = usage
     found = asked(url, "serve").total.embedding
-    assert found == Part(endpoint.requests, 0, Decimal(0), endpoint.requests, 0)
+    assert found == SavingsPart(endpoint.requests, 0, Decimal(0), endpoint.requests, 0)

@@ -64,7 +64,7 @@ async def ending(sdk: Sdk, client: Any, model: str, *, stream: bool) -> Ending:
     ],
 )
 async def test_a_fault_looks_the_same_with_and_without_the_cache(
-    sdk: Sdk, provider: HoldingProvider, model: str, because: str, stream: bool
+    sdk: Sdk, provider: HoldingProvider, model: str, reason: str, stream: bool
 ) -> None:
     # A stall is noticed by the client's patience, a moment after the head of the response came.
     options: dict[str, Any] = {"timeout": 0.3 if model == "practice-stall" else 10}
@@ -75,7 +75,7 @@ async def test_a_fault_looks_the_same_with_and_without_the_cache(
         assert await ending(sdk, client, model, stream=stream) == expected
         stats = cache.stats()
         assert (stats.stored, stats.errors) == (0, 0)
-        assert stats.not_stored in ([{why: 1} for why in because.split(" or ") if why] or [{}])
+        assert stats.not_stored in ([{why: 1} for why in reason.split(" or ") if why] or [{}])
 
         await ending(sdk, client, model, stream=stream)
         assert provider.calls.total == 2, "the second call has to ask again"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.core.errors import CallMalformed
-from askonce.core.models import Because
+from askonce.core.models import Reason
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
 from askonce.formats.openai_chat import OPENAI_CHAT
 from askonce.pipeline.explain import ABSENT, SHORTENED, Explanation, explain, guess_format
@@ -94,7 +94,7 @@ def test_long_values_are_shown_where_they_part() -> None:
 
 
 def test_a_bypass_is_told_with_its_reason() -> None:
-    assert compare(temperature=0.7).bypass_b is Because.SAMPLING
+    assert compare(temperature=0.7).bypass_b is Reason.SAMPLING
     assert compare(temperature=0.7).bypass_a is None
     warm = {**ASKED, "temperature": 0.7}
     assert explain(OPENAI_CHAT, warm, warm, samples=1).bypass_a is None

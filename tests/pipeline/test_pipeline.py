@@ -100,7 +100,7 @@ def test_a_backfilled_answer_lives_no_longer(under_test: CacheUnderTest, clock: 
         await under_test.ask(call(headers={"askonce-ttl": "60s"}), provider)
         await under_test.settle()
         clock.forward(50)
-        await under_test.cache.works.memory.remove(_everything())
+        await under_test.cache.assembly.memory.remove(_everything())
         status, _ = await under_test.ask(call(), provider)
         assert status == f"askonce; hit; ttl=10; detail=shared; layer={under_test.layer}"
         status, _ = await under_test.ask(call(), provider)
@@ -138,14 +138,14 @@ def test_namespaces_never_share(under_test: CacheUnderTest) -> None:
     ],
 )
 def test_bypassed_calls_read_nothing_and_store_nothing(
-    under_test: CacheUnderTest, because: str, changed: dict[str, Any]
+    under_test: CacheUnderTest, reason: str, changed: dict[str, Any]
 ) -> None:
     async def story() -> None:
         provider = whole()
         for _ in range(2):
             asked = call(**changed)
             status, body = await under_test.ask(asked, provider)
-            assert status == f"askonce; fwd=bypass; detail={because}"
+            assert status == f"askonce; fwd=bypass; detail={reason}"
             assert body == said()
         assert provider.calls == 2
         assert provider.bodies == [asked.body] * 2
@@ -290,9 +290,9 @@ def test_upstream_is_always_asked_for_usage_and_each_client_sees_what_it_asked(
         asked = msgspec.json.decode(provider.bodies[0])
         assert asked["stream_options"] == {"include_usage": True}
         assert b"usage" not in plain
-        wishes = {"include_usage": True}
+        directives = {"include_usage": True}
         for _ in range(2):
-            _, body = await under_test.ask(call(stream=True, stream_options=wishes), provider)
+            _, body = await under_test.ask(call(stream=True, stream_options=directives), provider)
             assert b'"total_tokens":16' in body
         _, body = await under_test.ask(call(stream=True), provider)
         assert b"usage" not in body
@@ -352,8 +352,8 @@ def test_unknown_events_comments_and_odd_pieces_are_relayed_as_they_came(
         sent = b": keep alive\r\n\r\n" + b"".join(streamed("caf\u00e9 \u2028"))
         pieces = [sent[i : i + 7] for i in range(0, len(sent), 7)]
         provider = Scripted(lambda: Script(*pieces, headers=SSE_HEADERS))
-        wishes = {"include_usage": True}
-        asked = call(stream=True, stream_options=wishes)
+        directives = {"include_usage": True}
+        asked = call(stream=True, stream_options=directives)
         assert (await under_test.ask(asked, provider))[1] == sent
         assert text_of((await under_test.ask(call(), provider))[1]) == "caf\u00e9 \u2028"
 
@@ -388,7 +388,7 @@ def test_unknown_events_comments_and_odd_pieces_are_relayed_as_they_came(
     ],
 )
 def test_what_must_not_be_stored_is_relayed_and_forgotten(
-    under_test: CacheUnderTest, because: str, script: Any
+    under_test: CacheUnderTest, reason: str, script: Any
 ) -> None:
     async def story() -> None:
         provider = Scripted(script)
@@ -400,7 +400,7 @@ def test_what_must_not_be_stored_is_relayed_and_forgotten(
             assert body == sent
         assert provider.calls == 2
         stats = under_test.cache.stats()
-        assert stats.not_stored == {because: 2}
+        assert stats.not_stored == {reason: 2}
         assert stats.stored == 0
 
     under_test.run(story)

@@ -37,11 +37,11 @@ def another(under_test: CacheUnderTest, **settings: Any) -> CacheUnderTest:
 
 
 async def close(under_test: CacheUnderTest) -> None:
-    await under_test.cache.works.close(under_test.parts)
+    await under_test.cache.assembly.close(under_test.parts)
 
 
 def forget(under_test: CacheUnderTest) -> None:
-    under_test.cache.works.memory.forget_all()
+    under_test.cache.assembly.memory.forget_all()
 
 
 # Refresh ahead
@@ -199,7 +199,7 @@ def test_of_two_processes_one_refreshes(
     other = another(under_test, ttl="60s", **settings)
 
     async def story() -> None:
-        held = under_test.bell()
+        held = under_test.event()
 
         async def until_rung() -> None:
             assert await held.heard(20)
@@ -368,14 +368,14 @@ def test_a_no_is_kept_for_a_short_while_and_in_every_shape(
     ],
     ids=["401", "429", "500", "text", "no-error", "long"],
 )
-def test_other_noes_are_not_kept(mode: str, clock: Clock, provider: Any, because: str) -> None:
+def test_other_noes_are_not_kept(mode: str, clock: Clock, provider: Any, reason: str) -> None:
     under_test = CacheUnderTest(mode, "memory:", clock)
     under_test.open(negative_ttl="30s")
 
     async def story() -> None:
         for _ in range(2):
             status, _ = await under_test.ask(call(), provider)
-            assert status == f"askonce; fwd=miss; detail={because}"
+            assert status == f"askonce; fwd=miss; detail={reason}"
 
     under_test.run(story)
 

@@ -9,7 +9,7 @@ import pytest
 
 from askonce.core.errors import PatienceOver
 from askonce.core.models import Call
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from tests.fixtures.scripted import (
     SSE_HEADERS,
     CacheUnderTest,
@@ -317,7 +317,7 @@ def test_restricting_directives_do_not_join_others(under_test: CacheUnderTest) -
         async def one(headers: dict[str, str]) -> tuple[str, bytes]:
             return await under_test.ask(call(headers=headers), provider)
 
-        wishes: list[dict[str, str]] = [
+        directives: list[dict[str, str]] = [
             {},
             {"cache-control": "no-cache"},
             {"cache-control": "max-age=5"},
@@ -326,12 +326,12 @@ def test_restricting_directives_do_not_join_others(under_test: CacheUnderTest) -
         ]
 
         async def opening() -> None:
-            await under_test.until(lambda: gate.reached == len(wishes))
+            await under_test.until(lambda: gate.reached == len(directives))
             gate.open = True
 
-        stories: list[Any] = [lambda h=h: one(h) for h in wishes]
+        stories: list[Any] = [lambda h=h: one(h) for h in directives]
         await under_test.together(*stories, opening)
-        assert provider.calls == len(wishes)
+        assert provider.calls == len(directives)
 
     under_test.run(story)
 
@@ -395,7 +395,7 @@ def test_finish_refuses_a_story_that_suspends() -> None:
         await asyncio.sleep(0)
 
     with pytest.raises(RuntimeError, match="suspends"):
-        finish(suspends())
+        run_sync(suspends())
 
 
 def test_a_follower_waits_no_longer_than_its_own_client_would(under_test: CacheUnderTest) -> None:

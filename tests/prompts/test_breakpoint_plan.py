@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.prompts.optimizer.breakpoint_plan import (
-    Plan,
+    BreakpointPlan,
     breaks_even,
     expected_cost,
     padding_pays_from,
@@ -18,13 +18,13 @@ from askonce.prompts.optimizer.breakpoint_plan import (
     prolonging_pays_above,
 )
 from askonce.prompts.provider.rule_files import load_rules
-from askonce.prompts.provider.rules import Rule
+from askonce.prompts.provider.rules import ProviderRule
 from askonce.prompts.simulator import Mark
 
 BOOK = load_rules()
 
 
-def rule_of(provider: str, model: str) -> Rule:
+def rule_of(provider: str, model: str) -> ProviderRule:
     found = BOOK.rule(provider, model)
     assert found is not None
     return found
@@ -35,7 +35,7 @@ CHEAP = rule_of("anthropic", "claude-fable-5-1")
 
 
 def all_plans(
-    tokens: Sequence[int], rule: Rule, ttls: Sequence[str], most: int
+    tokens: Sequence[int], rule: ProviderRule, ttls: Sequence[str], most: int
 ) -> Iterator[tuple[Mark, ...]]:
     """Every legal set of breakpoints."""
     allowed = [at for at, upto in enumerate(tokens) if upto >= rule.min_tokens]
@@ -48,7 +48,7 @@ def all_plans(
 
 
 @st.composite
-def prompts(draw: st.DrawFn) -> tuple[Rule, list[int], dict[str, list[float]]]:
+def prompts(draw: st.DrawFn) -> tuple[ProviderRule, list[int], dict[str, list[float]]]:
     rule = draw(st.sampled_from([OPUS, SOL, CHEAP]))
     sizes = draw(st.lists(st.integers(0, 3000), min_size=1, max_size=7))
     tokens = [sum(sizes[: at + 1]) for at in range(len(sizes))]
@@ -64,7 +64,7 @@ def prompts(draw: st.DrawFn) -> tuple[Rule, list[int], dict[str, list[float]]]:
 @settings(max_examples=400, deadline=None)
 @given(prompt=prompts(), most=st.integers(0, 4))
 def test_the_plan_is_as_good_as_trying_everything(
-    prompt: tuple[Rule, list[int], dict[str, list[float]]], most: int
+    prompt: tuple[ProviderRule, list[int], dict[str, list[float]]], most: int
 ) -> None:
     rule, tokens, alive = prompt
 
@@ -79,7 +79,7 @@ def test_the_plan_is_as_good_as_trying_everything(
 
 
 def test_nothing_is_marked_that_does_not_pay() -> None:
-    assert plan([], {}, OPUS) == Plan((), 0.0, 0.0)
+    assert plan([], {}, OPUS) == BreakpointPlan((), 0.0, 0.0)
     assert plan([5000], {"5m": [0.2]}, OPUS).marks == ()
     assert plan([5000], {"5m": [0.23]}, OPUS).marks == (Mark(0, "5m"),)
     assert plan([511], {"5m": [1.0]}, OPUS).marks == ()
@@ -91,7 +91,7 @@ def test_nothing_is_marked_that_does_not_pay() -> None:
 def test_a_shared_prefix_is_marked_at_its_end_and_the_tail_is_not() -> None:
     tokens, alive = [4000, 8000, 8500], {"5m": [0.95, 0.9, 0.0], "1h": [0.97, 0.93, 0.0]}
     chosen = plan(tokens, alive, OPUS)
-    assert [mark.behind for mark in chosen.marks][-1] == 1
+    assert [mark.after for mark in chosen.marks][-1] == 1
     assert chosen.saves > 0.6 * 8500
 
 
@@ -127,7 +127,7 @@ def test_closed_forms() -> None:
 
 @settings(deadline=None)
 @given(share=st.floats(0, 1), rule=st.sampled_from([OPUS, SOL, CHEAP]))
-def test_the_closed_form_is_what_the_plan_does(share: float, rule: Rule) -> None:
+def test_the_closed_form_is_what_the_plan_does(share: float, rule: ProviderRule) -> None:
     ttl = rule.default_ttl
     even = float(breaks_even(rule.ttls[ttl].write, rule.read))
     if abs(share - even) > 1e-6:

@@ -1,16 +1,16 @@
 """How often conversations go on: by stage, in time, and what a little evidence is worth."""
 
-from askonce.prompts.optimizer.continuation_stats import Talks
+from askonce.prompts.optimizer.continuation_stats import ContinuationStats
 
 LIFE = 300.0
 
 
 def test_nothing_is_expected_where_nothing_was_seen() -> None:
-    assert Talks().chance(0, LIFE, 0.0) == 0.0
+    assert ContinuationStats().chance(0, LIFE, 0.0) == 0.0
 
 
 def test_a_share_is_learned_for_each_stage() -> None:
-    talks = Talks()
+    talks = ContinuationStats()
     for at in range(2_000):
         talks.end(0, float(at))
         if at % 4 == 0:
@@ -25,7 +25,7 @@ def test_a_share_is_learned_for_each_stage() -> None:
 
 
 def test_what_comes_too_late_does_not_count() -> None:
-    talks = Talks()
+    talks = ContinuationStats()
     for at in range(200):
         talks.end(0, at * 600.0)
         talks.goes_on(0, 599.0, [LIFE, 3600.0])
@@ -35,7 +35,7 @@ def test_what_comes_too_late_does_not_count() -> None:
 
 
 def test_a_rush_of_new_conversations_says_nothing_yet() -> None:
-    talks = Talks()
+    talks = ContinuationStats()
     for at in range(500):
         talks.end(0, float(at))
         talks.goes_on(0, 120.0, [LIFE])
@@ -48,7 +48,7 @@ def test_a_rush_of_new_conversations_says_nothing_yet() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    talks = Talks()
+    talks = ContinuationStats()
     talks.end(0, 0.0)
     talks.goes_on(0, 3000.0, [3600.0])
 

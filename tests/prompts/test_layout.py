@@ -27,7 +27,7 @@ def test_the_tutorials_form() -> None:
             ],
         },
     ]
-    assert prompt.because == "unknown-model"
+    assert prompt.reason == "unknown-model"
     assert dict(**prompt) == prompt
 
 
@@ -66,7 +66,7 @@ def test_older_models_are_laid_out_and_not_marked() -> None:
     prompt = PromptLayout(LONG, model="gpt-4o").build(user_message="Why?")
 
     assert prompt["messages"][0] == {"role": "system", "content": LONG}
-    assert (prompt.marked, prompt.because) == ((), "automatic")
+    assert (prompt.marked, prompt.reason) == ((), "automatic")
 
 
 def test_claude_gets_at_most_four_markers_the_longer_lifetime_first() -> None:
@@ -107,7 +107,7 @@ def test_no_marker_below_the_models_minimum(model: str, marked: int) -> None:
     prompt = layout.build(user_message="Why?")
 
     assert len(prompt.marked) == marked
-    assert prompt.because == ("ok" if marked else "too-short")
+    assert prompt.reason == ("ok" if marked else "too-short")
 
 
 def test_tokens_may_be_counted_by_the_caller() -> None:
@@ -139,7 +139,7 @@ def test_gemini_needs_none() -> None:
 
     assert prompt["systemInstruction"] == {"parts": [{"text": LONG}]}
     assert prompt["contents"] == [{"role": "user", "parts": [{"text": "Why?"}]}]
-    assert prompt.because == "automatic"
+    assert prompt.reason == "automatic"
 
 
 def test_what_was_given_may_be_changed_afterwards() -> None:

@@ -10,12 +10,12 @@ from askonce.core.errors import ConfigError
 from askonce.core.models import Usage
 from askonce.core.rules.re2 import compiled
 from askonce.prompts.assembly import shipped_rules
-from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing, Plan
-from askonce.prompts.optimizer.reuse_stats import Sightings
+from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing, PromptPlan
+from askonce.prompts.optimizer.reuse_stats import ReuseStats
 from askonce.prompts.optimizer.stable_tools import FrozenTools
 from askonce.prompts.optimizer.volatile_text import Cut
 from askonce.prompts.requests.members import NotUnderstood, members
-from askonce.prompts.requests.request_parts import DIALECTS, Anatomy
+from askonce.prompts.requests.request_parts import DIALECTS, RequestParts
 from askonce.prompts.settings import Level, Prompts, prompts_of
 
 LONG = "You answer for a bank. Never promise what the terms do not say. " * 300
@@ -49,7 +49,7 @@ def chat(question: str, *, system: str = LONG, model: str = LUNA, **more: Any) -
     return outgoing("chat", {"model": model, "messages": messages, **more})
 
 
-def seen_before(made: Optimizer, *calls: Outgoing, times: int = 3) -> list[Plan]:
+def seen_before(made: Optimizer, *calls: Outgoing, times: int = 3) -> list[PromptPlan]:
     """The plans of these calls, ten seconds apart, again and again."""
     return [
         made.plan(call, 1_000.0 + 10 * (turn * len(calls) + at))
@@ -58,7 +58,7 @@ def seen_before(made: Optimizer, *calls: Outgoing, times: int = 3) -> list[Plan]
     ]
 
 
-def parsed(plan: Plan) -> dict[str, Any]:
+def parsed(plan: PromptPlan) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(plan.body)
     return found
 
@@ -73,7 +73,7 @@ def test_observing_changes_no_byte_and_says_what_would_be_won() -> None:
 
     assert [plan.body for plan in plans] == [call.body for call in sent]
     assert [plan.report.did for plan in plans] == [()] * 4
-    assert plans[0].report.because == "not-seen-before"
+    assert plans[0].report.reason == "not-seen-before"
     assert plans[3].report.expected_tokens > 1_000
 
 
@@ -98,7 +98,7 @@ def test_one_shot_traffic_is_not_marked() -> None:
     plans = seen_before(optimizer(), *sent, times=1)
 
     assert [plan.body for plan in plans] == [call.body for call in sent]
-    assert {plan.report.because for plan in plans[1:]} == {"not-worth-it"}
+    assert {plan.report.reason for plan in plans[1:]} == {"not-worth-it"}
 
 
 def test_a_conversation_is_marked_at_its_end_and_where_it_ended_before() -> None:
@@ -137,7 +137,7 @@ def test_lifetimes_never_grow_along_the_prompt() -> None:
 def test_a_short_prompt_is_not_marked_and_gets_no_key() -> None:
     plans = seen_before(optimizer(), chat("a", system="Be brief."), times=5)
 
-    assert {plan.report.because for plan in plans} == {"too-short"}
+    assert {plan.report.reason for plan in plans} == {"too-short"}
     assert {plan.body for plan in plans} == {chat("a", system="Be brief.").body}
 
 
@@ -205,7 +205,7 @@ def test_the_callers_own_markers_always_win(own: Outgoing) -> None:
     plan = made.plan(own, 2_000.0)
 
     assert plan.body == own.body
-    assert plan.report.because == "client-marked"
+    assert plan.report.reason == "client-marked"
     assert plan.prefixes
 
 
@@ -243,7 +243,7 @@ def test_what_is_not_understood_goes_out_byte_for_byte(dialect: str, body: Any) 
     plan = optimizer("split").plan(sent, 1.0)
 
     assert plan.body is sent.body
-    assert plan.report.because in ("not-understood", "server-state", "unknown-model")
+    assert plan.report.reason in ("not-understood", "server-state", "unknown-model")
     assert plan.report.did == ()
 
 
@@ -253,7 +253,7 @@ def test_an_unknown_model_is_only_measured() -> None:
     plans = seen_before(optimizer("split", "bank"), sent)
 
     assert {plan.body for plan in plans} == {sent.body}
-    assert {plan.report.because for plan in plans} == {"unknown-model"}
+    assert {plan.report.reason for plan in plans} == {"unknown-model"}
 
 
 def test_what_is_not_changed_stays_the_senders_bytes() -> None:
@@ -330,7 +330,7 @@ def test_frozen_tools_are_bounded() -> None:
 
 def test_sightings_are_bounded() -> None:
     made = optimizer()
-    made._sightings = Sightings(prefixes=100, routes=10)
+    made._sightings = ReuseStats(prefixes=100, routes=10)
 
     for at in range(1_000):
         made.plan(claude(f"q{at}", system=f"{at} {LONG}"), float(at))
@@ -422,7 +422,7 @@ def test_tags_that_do_not_match_leave_everything_alone(system: str) -> None:
     plan = optimizer("split").plan(sent, 1.0)
 
     assert plan.body == sent.body
-    assert plan.report.because == "unmatched-tags"
+    assert plan.report.reason == "unmatched-tags"
 
 
 def test_a_prompt_that_ends_with_the_models_own_words_is_not_split() -> None:
@@ -430,7 +430,7 @@ def test_a_prompt_that_ends_with_the_models_own_words_is_not_split() -> None:
 
     plan = optimizer("split").plan(sent, 1.0)
 
-    assert (plan.body, plan.report.because) == (sent.body, "no-tail")
+    assert (plan.body, plan.report.reason) == (sent.body, "no-tail")
 
 
 def test_users_cannot_declare_anything() -> None:
@@ -462,8 +462,8 @@ def test_a_route_that_loses_money_is_left_alone_for_a_day() -> None:
     resting = made.plan(claude("q"), 1_100.0)
     later = made.plan(claude("q"), 1_100.0 + 25 * 3600)
 
-    assert (resting.report.because, resting.body) == ("resting", claude("q").body)
-    assert later.report.because != "resting"
+    assert (resting.report.reason, resting.body) == ("resting", claude("q").body)
+    assert later.report.reason != "resting"
 
 
 def test_a_route_that_wins_goes_on() -> None:
@@ -535,7 +535,7 @@ def test_every_dialect_is_taken_apart_and_put_together_again() -> None:
     for dialect in DIALECTS:
         name = {"responses": "input", "gemini": "contents"}.get(dialect, "messages")
         body = json.dumps({name: []}, separators=(",", ":")).encode()
-        assert Anatomy(dialect, body).body((), {}) == body
+        assert RequestParts(dialect, body).body((), {}) == body
 
 
 def test_members_of_odd_objects() -> None:

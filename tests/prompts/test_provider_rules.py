@@ -8,30 +8,30 @@ import pytest
 
 from askonce.core.errors import ConfigError
 from askonce.prompts.provider.rule_files import load_rules
-from askonce.prompts.provider.rules import TIERS, Rule, RuleBook
+from askonce.prompts.provider.rules import TIERS, ProviderRule, RuleBook
 
 BOOK = load_rules()
 RULES = list(BOOK.rules())
 
 
-def rule_of(provider: str, model: str, book: RuleBook = BOOK) -> Rule:
+def rule_of(provider: str, model: str, book: RuleBook = BOOK) -> ProviderRule:
     found = book.rule(provider, model)
     assert found is not None
     return found
 
 
-def rule_id(rule: Rule) -> str:
+def rule_id(rule: ProviderRule) -> str:
     return f"{rule.provider}:{rule.models[0]}"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=rule_id)
-def test_every_rule_has_a_source_and_a_date(rule: Rule) -> None:
+def test_every_rule_has_a_source_and_a_date(rule: ProviderRule) -> None:
     assert len(rule.source) > 10
     assert re.fullmatch(r"\d{4}-\d{2}(-\d{2})?", rule.date)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=rule_id)
-def test_every_rule_is_consistent(rule: Rule) -> None:
+def test_every_rule_is_consistent(rule: ProviderRule) -> None:
     assert rule.min_tokens >= 1
     assert rule.quantum >= 1
     assert 0 <= rule.read < 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from askonce.prompts.analyzer.log_order import LogOrder
 from askonce.prompts.analyzer.text_diff import first_difference, shared_end
-from askonce.prompts.analyzer.trie import BLOCK, PrefixTrie, Texts
+from askonce.prompts.analyzer.trie import BLOCK, PrefixTrie, TrieTexts
 
 
 def test_a_prompt_finds_whom_it_shares_most_with() -> None:
@@ -36,7 +36,7 @@ def test_where_texts_part(same: bytes, a: bytes, b: bytes) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3000), st.binary(max_size=2500))))
 def test_texts_come_back_whole(steps: list[tuple[int, int, bytes]]) -> None:
-    texts, plain = Texts(), [b""]
+    texts, plain = TrieTexts(), [b""]
     texts.add(b"")
     for parent, shared, tail in steps:
         parent %= len(plain)

@@ -10,7 +10,7 @@ import pytest
 
 from askonce.core.errors import ConfigError
 from askonce.core.models import Call, Selection, Usage
-from askonce.prompts.prefix_lock import Warming
+from askonce.prompts.prefix_lock import PrefixLock
 from tests.fixtures.scripted import (
     SSE_HEADERS,
     CacheUnderTest,
@@ -165,7 +165,7 @@ def test_a_fault_of_the_optimizer_fails_no_call(
         raise RuntimeError("a bug")
 
     async def story() -> None:
-        monkeypatch.setattr(under_test.cache.works._prompts.optimizer, "plan", broken)
+        monkeypatch.setattr(under_test.cache.assembly._prompts.optimizer, "plan", broken)
         upstream = provider()
         status, _ = await under_test.ask(asked("q"), upstream)
         assert "stored" in status
@@ -265,10 +265,10 @@ FOUR_O = "gpt-4o"  # reads any prefix: nothing has to be known of it
 
 async def among_waiters(under_test: CacheUnderTest, gate: Gate, count: int) -> None:
     """Open the gate once so many calls wait for the first one."""
-    writing = under_test.cache.works._prompts._warming._writing
+    writing = under_test.cache.assembly._prompts._warming._writing
 
     def everybody() -> bool:
-        bells = [bell for bells in list(writing.values()) for bell in bells]
+        bells = [event for bells in list(writing.values()) for event in bells]
         return len(bells) >= count
 
     await under_test.until(everybody)
@@ -291,7 +291,7 @@ def test_calls_that_share_a_cold_prefix_wait_for_the_first_byte(under_test: Cach
         assert all("stored" in status for status, _ in answers)
         assert len(gate.asked) == 20
         assert under_test.cache.stats().prompts["held"] == 19
-        assert len(under_test.cache.works._prompts._warming) == 0
+        assert len(under_test.cache.assembly._prompts._warming) == 0
         # Warm now: nobody waits any more.
         await under_test.ask(asked("later", model=FOUR_O), gate)
         assert under_test.cache.stats().prompts["held"] == 19
@@ -315,7 +315,7 @@ def test_where_the_first_fails_another_one_writes(under_test: CacheUnderTest, ho
         failed = [one for one in answers if isinstance(one, ConnectionError)]
         assert len(failed) == (1 if how == "raises" else 0)
         assert len(gate.asked) == 5
-        assert len(under_test.cache.works._prompts._warming) == 0
+        assert len(under_test.cache.assembly._prompts._warming) == 0
 
     under_test.run(story)
 
@@ -368,7 +368,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_behind(clock: Clo
         first = asyncio.ensure_future(under_test.ask(asked("a", model=FOUR_O), gate))
         await under_test.until(lambda: len(gate.asked) == 1)
         waiting = asyncio.ensure_future(under_test.ask(asked("b", model=FOUR_O), gate))
-        writing = under_test.cache.works._prompts._warming._writing
+        writing = under_test.cache.assembly._prompts._warming._writing
         await under_test.until(lambda: any(writing.values()))
         waiting.cancel()
         first.cancel()
@@ -376,7 +376,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_behind(clock: Clo
         await under_test.until(lambda: not writing)
         status, _ = await under_test.ask(asked("c", model=FOUR_O), gate)
         assert "stored" in status
-        assert len(under_test.cache.works._prompts._warming) == 0
+        assert len(under_test.cache.assembly._prompts._warming) == 0
 
     under_test.run(story)
 
@@ -384,7 +384,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_behind(clock: Clo
 def test_what_was_written_is_warm_for_its_lifetime(under_test: CacheUnderTest) -> None:
     async def story() -> None:
         runtime = under_test.parts.context.runtime
-        warming = Warming(runtime.guard())
+        warming = PrefixLock(runtime.lock())
         first = await warming.enter([b"a", b"b"], runtime, lifetime=3600, hold=20)
         other = await warming.enter([b"c"], runtime, lifetime=3600, hold=20)
         assert len(warming) == 3

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.core.errors import AnswerCut
-from askonce.core.models import Because, Shape
+from askonce.core.models import Reason, Shape
 from askonce.core.sse import Splitter
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
 
@@ -379,7 +379,7 @@ ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "Over
 )
 def test_an_error_event_fails_the_stream(error):
     folding = folded(frame(START) + error + frame(DELTA) + frame(STOP))
-    assert folding.failed is Because.STREAM_ERROR
+    assert folding.failed is Reason.STREAM_ERROR
     assert not folding.ended
 
 
@@ -420,7 +420,7 @@ def test_an_error_event_fails_the_stream(error):
 )
 def test_what_cannot_be_kept_faithfully_is_not_kept(events):
     folding = fold(*events, STOP)
-    assert folding.failed is Because.GARBAGE
+    assert folding.failed is Reason.GARBAGE
     assert not folding.ended
 
 
@@ -428,13 +428,13 @@ def test_what_cannot_be_kept_faithfully_is_not_kept(events):
     "data", [b"{", b"[]", b"5", b'"text"', b"\xff", b"[" * 100_000, b'{"type": "ping"} x']
 )
 def test_data_that_is_not_a_json_object_is_garbage(data):
-    assert folded(frame(START) + frame(data) + frame(STOP)).failed is Because.GARBAGE
+    assert folded(frame(START) + frame(data) + frame(STOP)).failed is Reason.GARBAGE
 
 
 @pytest.mark.parametrize("text", ["{", '{"city": "Ro', "nonsense", "[" * 100_000])
 def test_tool_input_that_is_not_json_is_a_bad_call(text):
     piece = delta(type="input_json_delta", partial_json=text)
-    assert fold(START, OPEN_TOOL, piece, CLOSE, DELTA, STOP).failed is Because.BAD_TOOL_CALL
+    assert fold(START, OPEN_TOOL, piece, CLOSE, DELTA, STOP).failed is Reason.BAD_TOOL_CALL
 
 
 def test_text_is_cut_into_a_few_words_at_a_time():

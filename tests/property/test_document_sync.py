@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from askonce.core.document_tags import document_tags
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import finish
-from askonce.invalidation.document_sync import Manifest, Synced, Syncing
+from askonce.core.runtime.threads import run_sync
+from askonce.invalidation.document_sync import DocumentSync, DocumentSyncResult, Manifest
 from askonce.stores.memory.store import MemoryStore
 
 NAMES = st.sampled_from(["a/1", "a/2", "a/é", "b/1", "b/" + "x" * 300])
@@ -24,18 +24,18 @@ PREFIXES = st.sampled_from(["", "a/"])
 def keep(store: Store, number: int, documents: dict[str, str]) -> Entry:
     """An answer that was made from these documents."""
     tags = (*document_tags(documents.items()), "other")
-    epochs = finish(store.epochs(tags))
+    epochs = run_sync(store.epochs(tags))
     key = Key("n", "text", number.to_bytes(32, "big"))
     entry = Entry(key, b"", 200, (), 0.0, 1.0, 1.0, tags=tuple(epochs.items()))
-    assert finish(store.write(entry))
+    assert run_sync(store.write(entry))
     return entry
 
 
 def sync(
     store: Store, versions: dict[str, str], prefix: str = "", *, dry_run: bool = False
-) -> Synced:
+) -> DocumentSyncResult:
     chosen = {name: version for name, version in versions.items() if name.startswith(prefix)}
-    return finish(Syncing(store, Manifest(chosen, prefix)).run(dry_run=dry_run))
+    return run_sync(DocumentSync(store, Manifest(chosen, prefix)).run(dry_run=dry_run))
 
 
 async def numbers(store: Store) -> set[int]:
@@ -59,9 +59,9 @@ def is_true(name: str, version: str, prefix: str, was: dict[str, str], now: dict
 def test_exactly_the_dependent_answers_are_gone(
     was: dict[str, str], now: dict[str, str], answers: list[dict[str, str]], prefix: str
 ) -> None:
-    store = MemoryStore(10_000_000, guard=contextlib.nullcontext())
+    store = MemoryStore(10_000_000, lock=contextlib.nullcontext())
     sync(store, was, prefix)
-    under_way = finish(store.epochs(document_tags(was.items())))
+    under_way = run_sync(store.epochs(document_tags(was.items())))
     for number, documents in enumerate(answers):
         keep(store, number, documents)
     wanted = {
@@ -71,10 +71,10 @@ def test_exactly_the_dependent_answers_are_gone(
     }
 
     told = sync(store, now, prefix, dry_run=True)
-    assert finish(numbers(store)) == set(range(len(answers)))
+    assert run_sync(numbers(store)) == set(range(len(answers)))
     done = sync(store, now, prefix)
 
-    assert finish(numbers(store)) == wanted
+    assert run_sync(numbers(store)) == wanted
     assert done.entries == told.entries == len(answers) - len(wanted)
     assert done.tags == told.tags
     # An answer that was being made from what a manifest said before is refused.
@@ -82,8 +82,8 @@ def test_exactly_the_dependent_answers_are_gone(
         if name.startswith(prefix) and now.get(name) != version:
             late = tuple((tag, under_way[tag]) for tag in document_tags([(name, version)]))
             entry = Entry(Key("n", "text", bytes(32)), b"", 200, (), 0.0, 1.0, 1.0, tags=late)
-            assert not finish(store.write(entry))
+            assert not run_sync(store.write(entry))
 
     again = sync(store, now, prefix)
     assert (again.entries, again.tags) == (0, ())
-    assert finish(numbers(store)) == wanted
+    assert run_sync(numbers(store)) == wanted

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.stores.memory.eviction import GreedyDual, Policy, Resident, S3Fifo
+from askonce.stores.memory.eviction import EvictionPolicy, GreedyDual, Resident, S3Fifo
 
-POLICIES: dict[str, Callable[[int], Policy]] = {"s3-fifo": S3Fifo, "gdsf": GreedyDual}
+POLICIES: dict[str, Callable[[int], EvictionPolicy]] = {"s3-fifo": S3Fifo, "gdsf": GreedyDual}
 
 
 class Request(NamedTuple):
@@ -36,7 +36,7 @@ def by_number(resident: Resident) -> int:
     return resident.key
 
 
-def run(policy: Policy, trace: Iterable[Request]) -> Run:
+def run(policy: EvictionPolicy, trace: Iterable[Request]) -> Run:
     residents: dict[int, Resident] = {}
     hits, saved = 0, 0.0
     for request in trace:
@@ -253,7 +253,7 @@ def test_a_newcomer_larger_than_the_small_queue_has_to_earn_its_place(asked_agai
 
 
 @pytest.mark.parametrize("policy", POLICIES.values())
-def test_a_refreshed_resident_keeps_its_standing(policy: Callable[[int], Policy]) -> None:
+def test_a_refreshed_resident_keeps_its_standing(policy: Callable[[int], EvictionPolicy]) -> None:
     chosen = policy(10)
     popular = Resident("popular", 1, 1.0)
     chosen.add(popular)
@@ -308,7 +308,7 @@ OPERATIONS = st.lists(
 
 
 @pytest.mark.parametrize("policy", [S3Fifo(100), GreedyDual(100)], ids=POLICIES)
-def test_settling_an_empty_policy_frees_nothing(policy: Policy) -> None:
+def test_settling_an_empty_policy_frees_nothing(policy: EvictionPolicy) -> None:
     assert policy.settle() == []
     assert policy.used == 0
 
@@ -318,7 +318,7 @@ def test_settling_an_empty_policy_frees_nothing(policy: Policy) -> None:
 def test_the_byte_bound_holds_whatever_happens(
     name: str, operations: list[tuple[str, int, int]], overhead: int
 ) -> None:
-    policy: Policy = (
+    policy: EvictionPolicy = (
         S3Fifo(100, ghost_bytes=overhead)
         if name == "s3-fifo"
         else GreedyDual(100, tombstone_bytes=overhead)

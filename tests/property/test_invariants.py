@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from askonce.core.errors import EntryDamaged, StoreError
 from askonce.core.models import Call, Entry, Key, Lease, Selection
-from askonce.stores.base import PlainStore
+from askonce.stores.base import BaseStore
 from askonce.stores.memory.store import MemoryStore
 from tests.fixtures.scripted import (
     SSE_HEADERS,
@@ -165,18 +165,18 @@ def test_3_no_truncated_answer_is_ever_stored(
             except Cut:
                 assert error
             assert under_test.cache.stats().stored == 0
-            assert len(under_test.cache.works.memory) == 0  # type: ignore[arg-type]
+            assert len(under_test.cache.assembly.memory) == 0  # type: ignore[arg-type]
             assert len(under_test.parts.context.flights) == 0
 
     under_test.run(story)
 
 
-class Unreliable(PlainStore):
+class Unreliable(BaseStore):
     """A shared store that fails, forgets and damages at random, but never lies."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._store = MemoryStore(1 << 22, guard=_Free())
+        self._store = MemoryStore(1 << 22, lock=_Free())
         self.faults = 0
 
     def _maybe(self) -> None:
@@ -258,7 +258,7 @@ def test_5_nothing_invalidated_is_served_or_stored_after_it(
     under_test = CacheUnderTest(name, "memory:", clock)
     choose = random.Random(seed)
     if shared:
-        under_test.open(layers=[MemoryStore(1 << 22, guard=_Free())])
+        under_test.open(layers=[MemoryStore(1 << 22, lock=_Free())])
     version = {"t0": 0, "t1": 0}  # what the documents say now
 
     class Provider:
@@ -288,7 +288,7 @@ def test_5_nothing_invalidated_is_served_or_stored_after_it(
                 version[tag] += 1
                 await under_test.parts.tiers.invalidate([tag])
             elif step == "forget":
-                await under_test.cache.works.memory.remove(Selection(namespace="team-a"))
+                await under_test.cache.assembly.memory.remove(Selection(namespace="team-a"))
             else:
                 clock.forward(10)
         for reply, _ in opened:

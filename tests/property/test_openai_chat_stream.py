@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from askonce.core.models import Because, Shape
+from askonce.core.models import Reason, Shape
 from askonce.core.sse import Splitter, parse
 from askonce.formats.openai_chat import OPENAI_CHAT
 
@@ -283,8 +283,8 @@ def chunk_of(*parts: dict[str, Any], **members: Any) -> dict[str, Any]:
     }
 
 
-def part(delta: dict[str, Any], index: int = 0, finish: str | None = None) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "finish_reason": finish}
+def part(delta: dict[str, Any], index: int = 0, run_sync: str | None = None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "finish_reason": run_sync}
 
 
 def messages_of(stream: bytes) -> list[dict[str, Any]]:
@@ -406,7 +406,7 @@ def test_unknown_members_of_a_delta() -> None:
 
 def test_end_without_a_finish_is_cut_short() -> None:
     answer = folded(stream_of(chunk_of(part({"role": "assistant", "content": "half"}))))
-    assert OPENAI_CHAT.judge(answer, wants_json=False) is Because.CUT_SHORT
+    assert OPENAI_CHAT.judge(answer, wants_json=False) is Reason.CUT_SHORT
 
 
 def two(first: dict[str, Any], second: dict[str, Any]) -> bytes:
@@ -420,32 +420,32 @@ def call_of(**members: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("stream", "because"),
     [
-        (b'data: {"error":{"message":"overloaded"}}\n\n', Because.STREAM_ERROR),
-        (b'data: {"object":"error","message":"x"}\n\n', Because.STREAM_ERROR),
-        (b'event: error\ndata: {"message":"x"}\n\n', Because.STREAM_ERROR),
-        (b"data: <html>\n\n", Because.GARBAGE),
-        (b'data: {"choices":\n\n', Because.GARBAGE),
-        (b'data: "\xff"\n\n', Because.GARBAGE),
-        (b"data: " + b"[" * 5000 + b"\n\n", Because.GARBAGE),
-        (b"data: 7\n\n", Because.GARBAGE),
-        (b'data: {"choices":{}}\n\n', Because.GARBAGE),
-        (b'data: {"choices":[7]}\n\n', Because.GARBAGE),
-        (b'data: {"choices":[{"index":"0"}]}\n\n', Because.GARBAGE),
-        (b'data: {"choices":[],"usage":7}\n\n', Because.GARBAGE),
-        (two({"content": ["a"]}, {}), Because.GARBAGE),
-        (two({"note": "a"}, {"note": ["b"]}), Because.GARBAGE),
-        (two({"note": ["a"]}, {"note": "b"}), Because.GARBAGE),
-        (two(call_of(id="a"), call_of(id="b")), Because.GARBAGE),
-        (two(call_of(function={"name": "a"}), call_of(function={"name": "b"})), Because.GARBAGE),
-        (two({"tool_calls": [{"id": "a"}]}, {}), Because.GARBAGE),
-        (two({"audio": {"id": "a"}}, {}), Because.AUDIO),
+        (b'data: {"error":{"message":"overloaded"}}\n\n', Reason.STREAM_ERROR),
+        (b'data: {"object":"error","message":"x"}\n\n', Reason.STREAM_ERROR),
+        (b'event: error\ndata: {"message":"x"}\n\n', Reason.STREAM_ERROR),
+        (b"data: <html>\n\n", Reason.GARBAGE),
+        (b'data: {"choices":\n\n', Reason.GARBAGE),
+        (b'data: "\xff"\n\n', Reason.GARBAGE),
+        (b"data: " + b"[" * 5000 + b"\n\n", Reason.GARBAGE),
+        (b"data: 7\n\n", Reason.GARBAGE),
+        (b'data: {"choices":{}}\n\n', Reason.GARBAGE),
+        (b'data: {"choices":[7]}\n\n', Reason.GARBAGE),
+        (b'data: {"choices":[{"index":"0"}]}\n\n', Reason.GARBAGE),
+        (b'data: {"choices":[],"usage":7}\n\n', Reason.GARBAGE),
+        (two({"content": ["a"]}, {}), Reason.GARBAGE),
+        (two({"note": "a"}, {"note": ["b"]}), Reason.GARBAGE),
+        (two({"note": ["a"]}, {"note": "b"}), Reason.GARBAGE),
+        (two(call_of(id="a"), call_of(id="b")), Reason.GARBAGE),
+        (two(call_of(function={"name": "a"}), call_of(function={"name": "b"})), Reason.GARBAGE),
+        (two({"tool_calls": [{"id": "a"}]}, {}), Reason.GARBAGE),
+        (two({"audio": {"id": "a"}}, {}), Reason.AUDIO),
     ],
 )
-def test_streams_that_fail(stream: bytes, because: Because) -> None:
+def test_streams_that_fail(stream: bytes, reason: Reason) -> None:
     folding = OPENAI_CHAT.fold()
     for event in Splitter().feed(stream):
         folding.feed(event)
-    assert folding.failed is because
+    assert folding.failed is reason
     assert not folding.ended
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askonce.core.sse import Event, Splitter, parse
+from askonce.core.sse import Splitter, SseEvent, parse
 
 LAW = settings(deadline=None)  # a busy machine is no reason to fail
 
@@ -32,7 +32,7 @@ ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 STREAMS = st.lists(st.tuples(LINES, ENDS).map(b"".join), max_size=12).map(b"".join)
 
 
-def events_of(pieces: list[bytes]) -> tuple[list[Event], bytes]:
+def events_of(pieces: list[bytes]) -> tuple[list[SseEvent], bytes]:
     splitter = Splitter()
     events = [event for piece in pieces for event in splitter.feed(piece)]
     return events, splitter.rest
@@ -107,13 +107,13 @@ def test_events_are_those_of_the_specification(stream: bytes) -> None:
     ],
 )
 def test_parse(raw: bytes, name: bytes, data: bytes) -> None:
-    assert parse(raw) == Event(name, data, raw)
+    assert parse(raw) == SseEvent(name, data, raw)
 
 
 def test_mark_is_dropped_at_the_start_only() -> None:
     mark = b"\xef\xbb\xbf"
     events, _ = events_of([mark[:1], mark[1:], mark + b"data: x\n\n"])
-    assert events == [Event(b"", b"", mark + b"data: x\n\n")]
+    assert events == [SseEvent(b"", b"", mark + b"data: x\n\n")]
 
 
 def test_last_return_waits_for_its_line_feed() -> None:

@@ -18,7 +18,7 @@ from askonce.core.errors import EmbedderError
 from askonce.core.protocols import Embedder
 from askonce.semantic.embedders.local import LocalEmbedder
 from askonce.semantic.embedders.open_embedder import open_embedder
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from tests.fixtures.stores import Run, run_blocking
 
 KEY = "sk-embeddings"
@@ -29,7 +29,7 @@ class Server:
     """`/v1/embeddings`, made of the local model; a model's name asks for something else."""
 
     def __init__(self) -> None:
-        self.local = LocalEmbedder(guard=threading.Lock())
+        self.local = LocalEmbedder(lock=threading.Lock())
         self.asked: list[dict[str, Any]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -132,7 +132,9 @@ def open_endpoint(serving: tuple[Server, str], run: Run, mode: str) -> Iterator[
     ) -> Embedder:
         suspending = mode == "suspending"
         place = asyncio.get_running_loop if suspending else lambda: 1
-        ground = Ground(threading.Lock, time.time, place, suspending, deadline, time.perf_counter)
+        ground = StoreContext(
+            threading.Lock, time.time, place, suspending, deadline, time.perf_counter
+        )
         address = f"{url or serving[1]}/v1?{urlencode({'model': model, **options})}"
         made.append(open_embedder(address, ground, key=key))
         return made[-1]
@@ -303,7 +305,7 @@ def test_several_at_once_share_the_connections(open_endpoint: Open, run: Run, mo
 
 
 def test_every_event_loop_has_connections_of_its_own(serving: tuple[Server, str]) -> None:
-    ground = Ground(
+    ground = StoreContext(
         threading.Lock, time.time, asyncio.get_running_loop, True, DEADLINE, time.perf_counter
     )
     embedder = open_embedder(f"{serving[1]}/v1?model=mini", ground, key=KEY)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askonce.semantic.evaluation.json_lines import Fault
+from askonce.semantic.evaluation.json_lines import LineFault
 from askonce.semantic.evaluation.pairs import (
     Pair,
     Point,
@@ -163,16 +163,16 @@ def test_pairs_are_read_and_faults_are_told_by_line() -> None:
     pairs, faults = read_pairs(lines)
     assert pairs == [Pair("x", "y", True), Pair("x", "z", False), Pair("last", "one", True)]
     assert faults == [
-        Fault(4, "not JSON"),
-        Fault(5, "not a JSON object"),
-        Fault(6, "`same` is missing"),
-        Fault(7, "`same` is neither true nor false"),
-        Fault(8, "`same` is neither true nor false"),
-        Fault(9, "`a` is not a text"),
-        Fault(10, "`a` is missing"),
-        Fault(11, "not JSON"),
-        Fault(12, "not JSON"),
-        Fault(13, "not JSON"),
+        LineFault(4, "not JSON"),
+        LineFault(5, "not a JSON object"),
+        LineFault(6, "`same` is missing"),
+        LineFault(7, "`same` is neither true nor false"),
+        LineFault(8, "`same` is neither true nor false"),
+        LineFault(9, "`a` is not a text"),
+        LineFault(10, "`a` is missing"),
+        LineFault(11, "not JSON"),
+        LineFault(12, "not JSON"),
+        LineFault(13, "not JSON"),
     ]
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.semantic.evaluation.draws import Draws
-from askonce.semantic.evaluation.logistic import Curve, Seen, are_apart, fit, sigma
+from askonce.semantic.evaluation.logistic import Curve, Observations, are_apart, fit, sigma
 from askonce.semantic.evaluation.policies import FEWEST, FixedThreshold, VCache, surely_right, tau
-from askonce.semantic.evaluation.streams import Candidate, Policy
+from askonce.semantic.evaluation.streams import Candidate, ServingPolicy
 
 PLACES = st.integers(0, 1000).map(lambda place: place / 1000)
 OBSERVATIONS = st.lists(st.tuples(PLACES, st.booleans()), max_size=40)
@@ -24,17 +24,19 @@ def taught(observations: Sequence[tuple[float, bool]], delta: float, seed: int =
     return policy
 
 
-def seen(observations: Sequence[tuple[float, bool]]) -> list[Seen]:
+def seen(observations: Sequence[tuple[float, bool]]) -> list[Observations]:
     """With the two seeds of an entry."""
-    seeds = [Seen(0.0, 0, 1), Seen(1.0, 1, 0)]
-    return seeds + [Seen(place, int(right), int(not right)) for place, right in observations]
+    seeds = [Observations(0.0, 0, 1), Observations(1.0, 1, 0)]
+    return seeds + [
+        Observations(place, int(right), int(not right)) for place, right in observations
+    ]
 
 
 # The fixed threshold.
 
 
 def test_the_nearest_is_served_if_it_is_near_enough() -> None:
-    policy: Policy = FixedThreshold(0.9)
+    policy: ServingPolicy = FixedThreshold(0.9)
     near, far = Candidate(1, 0.9), Candidate(2, 0.8)
     assert policy.decide(0, [near, far]) == near
     assert policy.decide(0, [far]) is None
@@ -61,14 +63,14 @@ def test_a_similarity_that_is_no_number_is_never_served() -> None:
 
 def test_jeffreys_prior_adds_half_an_answer_of_each_kind() -> None:
     # With two places the curve can be anything there, and Firth's estimate is (y + 1/2) / (n + 1).
-    curve = fit([Seen(0.2, 0, 7), Seen(0.9, 5, 0)])
+    curve = fit([Observations(0.2, 0, 7), Observations(0.9, 5, 0)])
     assert curve.penalized
     assert sigma(curve.intercept + curve.slope * 0.2) == pytest.approx(0.5 / 8, abs=1e-6)
     assert sigma(curve.intercept + curve.slope * 0.9) == pytest.approx(5.5 / 6, abs=1e-6)
 
 
 def test_a_plain_curve_goes_through_the_shares_of_two_places() -> None:
-    curve = fit([Seen(0.2, 2, 6), Seen(0.9, 9, 1)])
+    curve = fit([Observations(0.2, 2, 6), Observations(0.9, 9, 1)])
     assert not curve.penalized
     assert sigma(curve.intercept + curve.slope * 0.2) == pytest.approx(0.25, abs=1e-6)
     assert sigma(curve.intercept + curve.slope * 0.9) == pytest.approx(0.9, abs=1e-6)
@@ -111,7 +113,7 @@ def test_a_start_changes_nothing(
 
 def test_a_curve_needs_two_places() -> None:
     with pytest.raises(ValueError, match="two similarities"):
-        fit([Seen(0.5, 3, 4), Seen(0.7, 0, 0)])
+        fit([Observations(0.5, 3, 4), Observations(0.7, 0, 0)])
 
 
 # How often to ask.

@@ -17,7 +17,7 @@ from askonce.semantic.evaluation.plain import (
     plain_stream,
 )
 from askonce.semantic.evaluation.stream_reports import DELTAS, Search, report_stream
-from askonce.semantic.evaluation.streams import Question
+from askonce.semantic.evaluation.streams import StreamQuestion
 from askonce.semantic.guards import GUARDS, judge, prepare
 
 PAIRS = [
@@ -64,7 +64,7 @@ def test_every_guard_is_asked_alone_and_then_all() -> None:
     ]
     effects = {effect.guard: effect for effect in effects_of(proposed)}
 
-    assert list(effects) == [*(str(because) for because, _ in GUARDS), "all"]
+    assert list(effects) == [*(str(reason) for reason, _ in GUARDS), "all"]
     assert effects["numbers"].wrong_prevented.rate == 1.0
     assert effects["negation"].wrong_prevented.rate == 0.5
     assert effects["all"].wrong_prevented.rate == 1.0
@@ -80,7 +80,7 @@ def test_a_share_of_nothing_is_null() -> None:
     assert ends == [round(end, 6) for end in ends or []]
 
 
-def by_length(questions: list[Question], limit: int) -> Search:
+def by_length(questions: list[StreamQuestion], limit: int) -> Search:
     """Texts of the same length are the same, and all others are far."""
 
     def search(number: int, entries: object) -> list[tuple[int, float]]:
@@ -93,10 +93,10 @@ def by_length(questions: list[Question], limit: int) -> Search:
 
 
 STREAM = [
-    Question("Is 5 odd?", "five"),
-    Question("Is 6 odd?", "six"),  # a guard speaks against the first
-    Question("Is 6 odd?", "six"),  # the second nearest is right
-    Question("Is 7 odd?", None),
+    StreamQuestion("Is 5 odd?", "five"),
+    StreamQuestion("Is 6 odd?", "six"),  # a guard speaks against the first
+    StreamQuestion("Is 6 odd?", "six"),  # the second nearest is right
+    StreamQuestion("Is 7 odd?", None),
 ]
 
 

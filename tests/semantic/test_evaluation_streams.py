@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.core.errors import ConfigError
-from askonce.semantic.evaluation.json_lines import Fault
+from askonce.semantic.evaluation.json_lines import LineFault
 from askonce.semantic.evaluation.policies import FixedThreshold
 from askonce.semantic.evaluation.streams import (
     Candidate,
     Nearest,
-    Question,
     Right,
+    StreamQuestion,
     mixed_in,
     read_stream,
     replay,
@@ -24,7 +24,7 @@ from askonce.semantic.evaluation.streams import (
 )
 
 
-def by_letters(questions: Sequence[Question]) -> Nearest:
+def by_letters(questions: Sequence[StreamQuestion]) -> Nearest:
     """A search that compares the sets of letters; exact, the older entry first among equals."""
 
     def similarity(a: str, b: str) -> float:
@@ -39,12 +39,12 @@ def by_letters(questions: Sequence[Question]) -> Nearest:
 
 
 SIX = [
-    Question("abc", "x"),
-    Question("abcd", "x"),  # 0.75 to the first: a right hit
-    Question("abce", "y"),  # the same, but wrong
-    Question("xyz", "z"),
-    Question("xyzw", None),  # out of scope: wrong
-    Question("qrs", None),
+    StreamQuestion("abc", "x"),
+    StreamQuestion("abcd", "x"),  # 0.75 to the first: a right hit
+    StreamQuestion("abce", "y"),  # the same, but wrong
+    StreamQuestion("xyz", "z"),
+    StreamQuestion("xyzw", None),  # out of scope: wrong
+    StreamQuestion("qrs", None),
 ]
 
 
@@ -60,7 +60,7 @@ def test_a_stream_is_replayed_in_order() -> None:
 
 
 def test_out_of_scope_is_wrong_even_for_the_same_words() -> None:
-    twice = [Question("abc", None)] * 2
+    twice = [StreamQuestion("abc", None)] * 2
     told = replay(twice, by_letters(twice), FixedThreshold(0.9))
     assert told.wrong_share_of_hits.count == told.hit_rate.count == 1
 
@@ -86,7 +86,7 @@ def test_a_policy_sees_only_entries_and_learns_only_what_was_asked() -> None:
             self.asked.append(question)
             return question % 2 == 0
 
-    questions = [Question(f"{number}", str(number % 3)) for number in range(40)]
+    questions = [StreamQuestion(f"{number}", str(number % 3)) for number in range(40)]
 
     def nearest(number: int, entries: Sequence[int]) -> list[Candidate]:
         return [Candidate(entry, 0.5) for entry in entries]
@@ -97,10 +97,12 @@ def test_a_policy_sees_only_entries_and_learns_only_what_was_asked() -> None:
 
 @settings(deadline=None)
 @given(
-    st.lists(st.builds(Question, st.text("abcd", min_size=1), st.sampled_from(["x", "y", None]))),
+    st.lists(
+        st.builds(StreamQuestion, st.text("abcd", min_size=1), st.sampled_from(["x", "y", None]))
+    ),
     st.integers(1, 60),
 )
-def test_stretches_add_up_to_the_whole(questions: list[Question], buckets: int) -> None:
+def test_stretches_add_up_to_the_whole(questions: list[StreamQuestion], buckets: int) -> None:
     told = replay(questions, by_letters(questions), FixedThreshold(0.6), buckets=buckets)
     stretches = told.over_time
     assert len(stretches) == min(buckets, len(questions))
@@ -135,14 +137,14 @@ def test_streams_are_read_and_faults_are_told_by_line() -> None:
         ("a", "card"), ("b", "7"), ("c", "n"), ("d", None), ("e", None), ("f", None),
     ]  # fmt: skip
     assert faults == [
-        Fault(7, "`intent` is neither a text nor a whole number"),
-        Fault(8, "`need` is neither a text nor a whole number"),
-        Fault(9, "`text` is missing"),
-        Fault(10, "`text` is not a text"),
+        LineFault(7, "`intent` is neither a text nor a whole number"),
+        LineFault(8, "`need` is neither a text nor a whole number"),
+        LineFault(9, "`text` is missing"),
+        LineFault(10, "`text` is not a text"),
     ]
 
 
-KNOWN = [Question(f"{need}/{number}", f"{need}") for need in range(20) for number in range(3)]
+KNOWN = [StreamQuestion(f"{need}/{number}", f"{need}") for need in range(20) for number in range(3)]
 
 
 def test_arrivals_follow_zipfs_law() -> None:
@@ -167,14 +169,14 @@ def test_no_wording_comes_again_before_all_of_them_came() -> None:
 
 
 def test_a_question_out_of_scope_is_a_need_of_its_own() -> None:
-    strange = [Question("a", None), Question("b", None)]
+    strange = [StreamQuestion("a", None), StreamQuestion("b", None)]
     arrived = zipf_arrivals(strange, count=1000, exponent=0.0, seed=1)
     assert all(count > 400 for count in Counter(one.text for one in arrived).values())
     assert zipf_arrivals([], count=5, exponent=1.0, seed=1) == []
 
 
 def test_a_seed_decides_the_arrivals() -> None:
-    def arrivals(seed: int) -> list[Question]:
+    def arrivals(seed: int) -> list[StreamQuestion]:
         return zipf_arrivals(KNOWN, count=100, exponent=1.0, seed=seed)
 
     assert arrivals(1) == arrivals(1)

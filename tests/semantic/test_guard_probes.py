@@ -85,9 +85,9 @@ def test_damaged_probes_have_one_symmetric_verdict(
     for at, put in damages:
         a, b = b[: at % (len(b) + 1)] + put + b[at % (len(b) + 1) + 1 :], a
     one, two = prepare(a), prepare(b)
-    for because, vetoes in GUARDS:
-        assert vetoes(one, two) == vetoes(two, one), because
-        assert not vetoes(one, one), because
+    for reason, vetoes in GUARDS:
+        assert vetoes(one, two) == vetoes(two, one), reason
+        assert not vetoes(one, one), reason
 
 
 def test_a_verdict_takes_microseconds() -> None:

@@ -201,9 +201,9 @@ texts = st.one_of(st.text(max_size=200), st.lists(words, max_size=30).map(" ".jo
 @pytest.mark.parametrize(
     ("because", "a", "b"), [(w, a, b) for w, ps in VETOED.items() for a, b in ps]
 )
-def test_each_guard_speaks(because: Veto, a: str, b: str) -> None:
-    spoke = [v.because for v in verdicts(a, b) if not v.yes]
-    assert because in spoke
+def test_each_guard_speaks(reason: Veto, a: str, b: str) -> None:
+    spoke = [v.reason for v in verdicts(a, b) if not v.yes]
+    assert reason in spoke
     assert not may_match(a, b).yes
     assert not may_match(b, a).yes
 
@@ -215,7 +215,7 @@ def test_the_same_question_in_other_words_passes(a: str, b: str) -> None:
 
 
 def test_every_guard_has_its_own_word_and_a_table() -> None:
-    reasons = [because for because, _ in GUARDS]
+    reasons = [reason for reason, _ in GUARDS]
     assert len(set(reasons)) == len(reasons)
     assert set(reasons) == set(VETOED)
 
@@ -247,8 +247,8 @@ def test_no_language_matches_another() -> None:
 @given(texts, texts)
 def test_any_two_texts_have_one_symmetric_verdict(a: str, b: str) -> None:
     one, two = prepare(a), prepare(b)
-    for because, vetoes in GUARDS:
-        assert vetoes(one, two) == vetoes(two, one), because
+    for reason, vetoes in GUARDS:
+        assert vetoes(one, two) == vetoes(two, one), reason
     assert verdict(one, two) == verdict(two, one)
     assert features(a, b) == features(b, a)
 

@@ -10,7 +10,7 @@ import pytest
 
 from askonce.core.models import Outcome, Selection
 from askonce.core.rules.rules import Rules
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.core.scopes import compared_by
 from askonce.semantic.embedders.local import LocalEmbedder
 from askonce.semantic.lookup import Pace
@@ -37,10 +37,10 @@ NOT = "What isn't covered by your return policy?"
 @pytest.fixture(scope="module", autouse=True)
 def model() -> Iterator[None]:
     """The model, in memory once for all tests of this file."""
-    embedder = LocalEmbedder(guard=threading.Lock())
+    embedder = LocalEmbedder(lock=threading.Lock())
     embedder.load()
     yield
-    finish(embedder.close())
+    run_sync(embedder.close())
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -92,7 +92,7 @@ def test_what_asks_the_same_is_served_with_its_similarity(near: Any) -> None:
         assert (stats.hits, stats.outcomes["semantic"], stats.saved_tokens) == (1, 1, 16)
         # An approximation never becomes exact: nothing is stored under the asker's own key.
         await under_test.settle()
-        entries = [one async for one in under_test.cache.works.memory.scan(Selection())]
+        entries = [one async for one in under_test.cache.assembly.memory.scan(Selection())]
         assert [one.question for one in entries] == [ASKED]
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN)
 
@@ -286,10 +286,10 @@ def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None
 
     async def story() -> None:
         await ask(under_test, upstream, ASKED)
-        works = under_test.cache.works
-        index = works.semantic.index(384, suspends=False).vectors
+        assembly = under_test.cache.assembly
+        index = assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 1
-        for store in (works.memory, *([works.shared] if works.shared else [])):
+        for store in (assembly.memory, *([assembly.shared] if assembly.shared else [])):
             await store.remove(Selection(namespace="team-a"))
         assert "fwd=miss" in await ask(under_test, upstream, OTHER, temperature=0)
         before = await index.size()
@@ -307,7 +307,7 @@ def test_what_memory_alone_held_leaves_the_index_when_it_is_swept(near: Any) -> 
     async def story() -> None:
         await ask(under_test, upstream, ASKED)
         await ask(under_test, upstream, OTHER)
-        index = under_test.cache.works.semantic.index(384, suspends=False).vectors
+        index = under_test.cache.assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 2
         swept = under_test.cache.invalidate(match="return policy")
         swept = await swept if under_test.name == "suspending" else swept
@@ -329,7 +329,7 @@ def test_shadow_indexes_all_and_compares_what_serving_would_have_looked_up(near:
         neighbors._pace = Pace(0.0, 0.0)  # too many for now
         await ask(under_test, upstream, OTHER)
         assert what(under_test)["skipped"] == 1
-        index = under_test.cache.works.semantic.index(384, suspends=False).vectors
+        index = under_test.cache.assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 3
 
     under_test.run(story)
@@ -352,13 +352,13 @@ def test_an_index_that_names_another_scope_s_entry_is_not_believed(near: Any) ->
     async def story() -> None:
         await ask(under_test, upstream, ASKED, temperature=0)
         await ask(under_test, upstream, OTHER)
-        works = under_test.cache.works
-        entries = [one async for one in works.memory.scan(Selection())]
+        assembly = under_test.cache.assembly
+        entries = [one async for one in assembly.memory.scan(Selection())]
         there, here = sorted(entries, key=lambda one: one.question == OTHER)
-        rack = works.semantic
-        index = rack.index(384, suspends=False).vectors
-        vector = await rack.embedding.vector(ASKED, under_test.parts.context.runtime)
-        scope = compared_by(here.scope, rack.embedding.name)
+        pair = assembly.semantic
+        index = pair.index(384, suspends=False).vectors
+        vector = await pair.embedding.vector(ASKED, under_test.parts.context.runtime)
+        scope = compared_by(here.scope, pair.embedding.name)
         await index.add(scope, there.key, vector, 1e11)
         near_ = await index.nearest(scope, vector, 1)
         assert near_[0].key == there.key
@@ -381,10 +381,10 @@ def test_rules_of_today_are_about_the_question_that_was_answered_too(
     later = near(rules=rules)
 
     async def now() -> None:
-        if not later.cache.works.states():
+        if not later.cache.assembly.states():
             return  # memory alone does not outlive its cache
-        later.cache.works.semantic.indexing.start()
-        await later.until(lambda: later.cache.works.semantic.indexing.ready)
+        later.cache.assembly.semantic.indexing.start()
+        await later.until(lambda: later.cache.assembly.semantic.indexing.ready)
         assert "detail=semantic" not in await ask(later, upstream, AGAIN)
         price = "What's the price of delivery?"
         assert "detail=semantic" in await ask(later, upstream, price)
@@ -617,8 +617,8 @@ def test_the_index_is_kept_and_made_anew_from_the_entries(
     second = opened()
 
     async def after() -> None:
-        second.cache.works.semantic.indexing.start()
-        await second.until(lambda: second.cache.works.semantic.indexing.ready)
+        second.cache.assembly.semantic.indexing.start()
+        await second.until(lambda: second.cache.assembly.semantic.indexing.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
         assert what(second).get("reindexed", 0) == (0 if harm == "none" else 1)
 
@@ -650,11 +650,11 @@ def test_what_another_process_swept_leaves_this_index_too(
     second.open(semantic="serve")
 
     async def after() -> None:
-        indexing = second.cache.works.semantic.indexing
+        indexing = second.cache.assembly.semantic.indexing
         indexing.start()
         await second.until(lambda: indexing.ready)
         assert what(second)["unindexed"] == 1
-        index = second.cache.works.semantic.index(384, suspends=False).vectors
+        index = second.cache.assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 1
 
     second.run(after)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from askonce.core.models import Entry, Key, Lease, News, Selection
+from askonce.core.models import ChangeBatch, Entry, Key, Lease, Selection
 from askonce.core.protocols import Store
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from tests.fixtures.stores import SHARES, STORES, Place, Run, run_blocking
 
 NOW = 1_750_000_000.0
@@ -52,11 +52,11 @@ class Shared(NamedTuple):
     def mark(self) -> str:
         return self.news(None).mark
 
-    def news(self, since: str | None, patience: float = 0.0) -> News:
+    def news(self, since: str | None, patience: float = 0.0) -> ChangeBatch:
         """What the listener hears: news are always asked for by a thread."""
         return run_blocking(self.listener.news(since, patience))
 
-    def all_news(self, since: str) -> News:
+    def all_news(self, since: str) -> ChangeBatch:
         """All that happened until now as one, however many pieces it comes in."""
         epochs: dict[str, int] = {}
         removed: tuple[Selection, ...] = ()
@@ -65,12 +65,12 @@ class Shared(NamedTuple):
             epochs |= news.epochs
             removed += news.removed
             since = news.mark
-        return News(since, epochs, removed)
+        return ChangeBatch(since, epochs, removed)
 
 
 @pytest.fixture(params=sorted(SHARES))
 def shared(
-    request: pytest.FixtureRequest, tmp_path: Path, run: Run, ground: Ground
+    request: pytest.FixtureRequest, tmp_path: Path, run: Run, context: StoreContext
 ) -> Iterator[Shared]:
     clock = Clock()
     opened: list[tuple[Run, Store]] = []
@@ -78,8 +78,8 @@ def shared(
     def open_(place: str, *, blocking: bool = False) -> Store:
         folder = tmp_path / place
         folder.mkdir(exist_ok=True)
-        blocks = ground._replace(clock=clock, place=lambda: None, suspending=False)
-        here = blocks if blocking else ground._replace(clock=clock)
+        blocks = context._replace(clock=clock, place=lambda: None, suspending=False)
+        here = blocks if blocking else context._replace(clock=clock)
         name = f"t{abs(hash(folder)):x}"
         store = STORES[request.param](Place(request, folder, name, here))
         opened.append((run_blocking if blocking else run, store))
@@ -152,8 +152,8 @@ def test_what_one_learns_the_other_knows(shared: Shared, run: Run) -> None:
 
 
 def test_tallies_and_the_pepper_belong_to_both(shared: Shared, run: Run) -> None:
-    run(shared.one.tallies({"hits": 2}))
-    assert run(shared.other.tallies({"hits": 3})) == {"hits": 5}
+    run(shared.one.counters({"hits": 2}))
+    assert run(shared.other.counters({"hits": 3})) == {"hits": 5}
     assert run(shared.one.pepper()) == run(shared.other.pepper())
 
 
@@ -221,7 +221,7 @@ def test_writing_reading_leasing_and_learning_are_no_news(shared: Shared, run: R
     run(shared.one.read(key()))
     run(shared.one.lease(key(), 5))
     run(shared.one.learn({"a": run(shared.one.epochs(["a"]))["a"] + 1}))
-    run(shared.one.tallies({"hits": 1}))
+    run(shared.one.counters({"hits": 1}))
     assert shared.news(mark).empty
 
 
@@ -263,7 +263,7 @@ def test_the_log_reaches_back_far_enough(shared: Shared) -> None:
 def test_a_store_that_tells_wakes_the_listener(shared: Shared) -> None:
     mark = shared.mark()
     began = time.monotonic()
-    if not shared.listener.tells:
+    if not shared.listener.pushes_changes:
         assert shared.news(mark, 30.0).empty
         assert time.monotonic() - began < 5  # it does not wait
         return
@@ -299,7 +299,7 @@ def test_whoever_follows_the_news_knows_what_the_store_knows(
     heard: list[Selection] = []
     removed: list[Selection] = []
 
-    def listen(news: News) -> str:
+    def listen(news: ChangeBatch) -> str:
         assert not news.lost
         for tag, epoch in news.epochs.items():
             assert epoch > known[tag]  # nothing is told twice

@@ -7,7 +7,7 @@ import pytest
 
 from askonce.config.load import load
 from askonce.core.errors import ConfigError
-from askonce.stores.tiered.layers import Layer, Tier, tiers_of
+from askonce.stores.tiered.layers import Layer, TierSpec, tiers_of
 
 
 def test_names_and_limits_are_worked_out() -> None:
@@ -20,12 +20,12 @@ def test_names_and_limits_are_worked_out() -> None:
             Layer("postgres://h/d", name="pg", deadline="1s"),
         ]
     )
-    assert memory == Tier("memory", "memory:", 300.0, 1 << 20, 1.0)
+    assert memory == TierSpec("memory", "memory:", 300.0, 1 << 20, 1.0)
     assert below == (
-        Tier("sqlite", "sqlite:a.db", 3600.0, 1 << 30, 1.0),
-        Tier("redis", "rediss://h", None, None, 0.25),
-        Tier("redis-2", "redis+cluster://h", None, None, 0.25),
-        Tier("pg", "postgres://h/d", None, None, 1.0),
+        TierSpec("sqlite", "sqlite:a.db", 3600.0, 1 << 30, 1.0),
+        TierSpec("redis", "rediss://h", None, None, 0.25),
+        TierSpec("redis-2", "redis+cluster://h", None, None, 0.25),
+        TierSpec("pg", "postgres://h/d", None, None, 1.0),
     )
 
 
@@ -71,10 +71,10 @@ deadline = "100ms"
 def test_the_file_names_layers_in_its_order() -> None:
     settings = load(FILE, {})
     memory, below = tiers_of(settings.layers)
-    assert memory == Tier("memory", "memory:", 600.0, 64 << 20, 1.0)
+    assert memory == TierSpec("memory", "memory:", 600.0, 64 << 20, 1.0)
     assert below == (
-        Tier("disk", "sqlite:a.db", 3600.0, 2 << 30, 1.0),
-        Tier("redis", "redis://cache:6379/1", None, None, 0.1),
+        TierSpec("disk", "sqlite:a.db", 3600.0, 2 << 30, 1.0),
+        TierSpec("redis", "redis://cache:6379/1", None, None, 0.1),
     )
     assert settings.shared_url == "redis://cache:6379/1"
 
@@ -82,7 +82,7 @@ def test_the_file_names_layers_in_its_order() -> None:
 def test_memory_may_be_one_of_the_tables() -> None:
     text = '[layers.near]\nurl = "memory:"\nsize = "1 MiB"\n[layers.far]\nurl = "redis://h"\n'
     memory, below = tiers_of(load(text, {}).layers)
-    assert memory == Tier("near", "memory:", None, 1 << 20, 1.0)
+    assert memory == TierSpec("near", "memory:", None, 1 << 20, 1.0)
     assert [tier.name for tier in below] == ["far"]
 
 

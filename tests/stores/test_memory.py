@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.core.models import Entry, Key, Selection, Shape, Usage
-from askonce.stores.memory.store import Eviction, Held, MemoryStore, saving_usd
+from askonce.stores.memory.store import Eviction, HeldEntry, MemoryStore, saving_usd
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ def done(step: Coroutine[Any, Any, T]) -> T:
 
 
 def memory(size_bytes: int = MIB, eviction: Eviction = "s3-fifo", **rest: Any) -> MemoryStore:
-    return MemoryStore(size_bytes, guard=threading.Lock(), eviction=eviction, **rest)
+    return MemoryStore(size_bytes, lock=threading.Lock(), eviction=eviction, **rest)
 
 
 def key(number: int, namespace: str = "team-a") -> Key:
@@ -262,11 +262,11 @@ def test_an_invalidated_entry_is_forgotten_when_it_is_found() -> None:
 def test_epochs_learnt_from_another_store_only_ever_rise() -> None:
     store = memory()
     assert not store.keep(entry(1, tags=(("policy", 5),)))
-    store.heed({"policy": 5})
+    store.apply_epochs({"policy": 5})
     assert store.keep(entry(1, tags=(("policy", 5),)))
-    store.heed({"policy": 4})
+    store.apply_epochs({"policy": 4})
     assert store.find(key(1)) is not None
-    store.heed({"policy": 6})
+    store.apply_epochs({"policy": 6})
     assert store.find(key(1)) is None
 
 
@@ -392,7 +392,7 @@ def test_with_room_for_all_nothing_is_ever_lost(operations: list[tuple[str, int,
 @pytest.mark.parametrize("eviction", EVICTIONS)
 def test_threads_see_whole_answers_of_their_own_key(eviction: Eviction) -> None:
     store = memory(60_000, eviction)
-    wrong: list[Held] = []
+    wrong: list[HeldEntry] = []
     start = threading.Barrier(4)
 
     def work(seed: int) -> None:
@@ -421,8 +421,8 @@ def test_threads_see_whole_answers_of_their_own_key(eviction: Eviction) -> None:
     assert wrong == []
     assert 0 < store.used_bytes <= store.size_bytes
     done(store.remove(Selection()))
-    empty = MemoryStore(60_000, guard=nullcontext(), eviction=eviction)
-    empty.heed(done(store.epochs([f"tag-{number}" for number in range(3)])))
+    empty = MemoryStore(60_000, lock=nullcontext(), eviction=eviction)
+    empty.apply_epochs(done(store.epochs([f"tag-{number}" for number in range(3)])))
     # The books balance: only tags and shared strings are left.
     assert len(store) == 0
     assert store.used_bytes < empty.used_bytes + 60_000 // 64

@@ -18,14 +18,14 @@ import pytest
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Store
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from askonce.stores.postgres import schema
 from askonce.stores.postgres import store as store_module
 from tests.fixtures.postgres_server import PASSWORD
 from tests.fixtures.stores import run_blocking as run
 
-GROUND = Ground(threading.Lock, time.time, deadline=5.0, tick=time.monotonic)
+GROUND = StoreContext(threading.Lock, time.time, deadline=5.0, tick=time.monotonic)
 KEY = Key("team-a", "openai_chat", b"q" * 32)
 
 Open = Callable[..., Store]
@@ -468,8 +468,8 @@ def test_text_that_is_no_unicode_is_refused_and_not_quoted(new_store: Open) -> N
 
 
 def test_one_store_serves_several_event_loops(url: str) -> None:
-    ground = GROUND._replace(place=asyncio.get_running_loop, suspending=True)
-    store = open_store(url, ground)
+    context = GROUND._replace(place=asyncio.get_running_loop, suspending=True)
+    store = open_store(url, context)
 
     async def use(number: int) -> None:
         await store.write(entry(numbered(number)))

@@ -16,7 +16,7 @@ import pytest
 from askonce.core.errors import StoreError
 from askonce.core.models import Entry, Key
 from askonce.core.protocols import Store
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.stores import Run, run_blocking
@@ -28,23 +28,23 @@ Call = Callable[[], Coroutine[Any, Any, Any]]
 
 
 @pytest.fixture
-def ground(mode: str) -> Ground:
+def context(mode: str) -> StoreContext:
     """Real time, and a short deadline."""
     if mode == "blocking":
-        return Ground(threading.Lock, time.time, deadline=DEADLINE, tick=time.monotonic)
-    return Ground(
+        return StoreContext(threading.Lock, time.time, deadline=DEADLINE, tick=time.monotonic)
+    return StoreContext(
         threading.Lock, time.time, asyncio.get_running_loop, True, DEADLINE, time.monotonic
     )
 
 
 @pytest.fixture
-def store(postgres_server: PostgresServer, ground: Ground, run: Run) -> Iterator[Store]:
+def store(postgres_server: PostgresServer, context: StoreContext, run: Run) -> Iterator[Store]:
     """A store that has been used, on a server of this test's own."""
-    patient = ground._replace(deadline=20.0)
+    patient = context._replace(deadline=20.0)
     first = open_store(postgres_server.url, patient)
     run(first.migrate())
     run(first.close())
-    store = open_store(postgres_server.url, ground)
+    store = open_store(postgres_server.url, context)
     run(retried(lambda: store.write(entry(1))))
     yield store
     run(store.close())
@@ -124,14 +124,14 @@ def test_a_crash_loses_entries_at_most(
     run(store.write(entry(7, tags=tuple(asked.items()))))
     bumped = run(store.epochs(["a"], bump=True))
     pepper = run(store.pepper())
-    run(store.tallies({"hits": 3}))
+    run(store.counters({"hits": 3}))
     postgres_server.kill()
     postgres_server.start()
     assert run(retried(lambda: store.epochs(["a"]))) == bumped
     assert run(store.read(numbered(7))) is None
     assert run(store.write(entry(7, tags=tuple(asked.items())))) is False
     assert run(store.pepper()) == pepper
-    assert run(store.tallies({})) == {"hits": 3}
+    assert run(store.counters({})) == {"hits": 3}
     assert run(store.write(entry(7, tags=tuple(bumped.items())))) is True
 
 
@@ -191,10 +191,10 @@ async def gathered(calls: list[Call]) -> list[object]:
 
 
 def suspending(url: str, deadline: float = 10.0) -> Store:
-    ground = Ground(
+    context = StoreContext(
         threading.Lock, time.time, asyncio.get_running_loop, True, deadline, time.monotonic
     )
-    return open_store(f"{url}?schema=cancelled", ground)
+    return open_store(f"{url}?schema=cancelled", context)
 
 
 def test_a_cancelled_call_never_answers_another(postgres_url: str) -> None:

@@ -15,7 +15,7 @@ import uvloop
 
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.models import Entry, Key, Selection
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.redis.store import RedisStore, open_redis
 from tests.fixtures.redis_servers import RedisServer, RedisTls
 from tests.fixtures.stores import run_blocking
@@ -35,12 +35,12 @@ def entry(name: str = "q", **changes: Any) -> Entry:
 
 
 @pytest.fixture
-def open_(run: Run, ground: Ground) -> Iterator[Open]:
+def open_(run: Run, context: StoreContext) -> Iterator[Open]:
     """Opens stores in the mode of the test; all are closed after it."""
     opened: list[RedisStore] = []
 
     def open_(url: str, **changes: Any) -> RedisStore:
-        opened.append(open_redis(url, ground._replace(**changes)))
+        opened.append(open_redis(url, context._replace(**changes)))
         return opened[-1]
 
     yield open_
@@ -316,8 +316,8 @@ def test_a_cancelled_read_never_leaves_its_reply_to_another(redis8_url: str, pre
         return 1
 
     async def story() -> int:
-        ground = Ground(threading.Lock, lambda: 0.0, asyncio.get_running_loop, True, 5.0)
-        store = open_redis(f"{redis8_url}?prefix={prefix}", ground)
+        context = StoreContext(threading.Lock, lambda: 0.0, asyncio.get_running_loop, True, 5.0)
+        store = open_redis(f"{redis8_url}?prefix={prefix}", context)
         for name in names:
             await store.write(entry(name, body=name.encode() * 20_000))
         whole = 0
@@ -342,8 +342,8 @@ def test_an_idle_connection_that_was_reset_is_replaced(
     url: str, loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     async def story() -> None:
-        ground = Ground(threading.Lock, lambda: 0.0, asyncio.get_running_loop, True, 5.0)
-        store = open_redis(url, ground)
+        context = StoreContext(threading.Lock, lambda: 0.0, asyncio.get_running_loop, True, 5.0)
+        store = open_redis(url, context)
         await store.write(entry())
         (pool,) = store._route._node._pools.values()  # type: ignore[attr-defined]
         for wire in pool._idle:
@@ -358,8 +358,8 @@ def test_an_idle_connection_that_was_reset_is_replaced(
 
 def test_many_tasks_share_a_bounded_number_of_connections(redis8: RedisServer, prefix: str) -> None:
     async def story() -> list[Entry | None]:
-        ground = Ground(threading.Lock, lambda: 0.0, asyncio.get_running_loop, True, 5.0)
-        store = open_redis(f"{redis8.url}?prefix={prefix}", ground)
+        context = StoreContext(threading.Lock, lambda: 0.0, asyncio.get_running_loop, True, 5.0)
+        store = open_redis(f"{redis8.url}?prefix={prefix}", context)
         await store.write(entry())
         found = await asyncio.gather(*[store.read(key()) for _ in range(500)])
         await store.close()
@@ -372,7 +372,7 @@ def test_many_tasks_share_a_bounded_number_of_connections(redis8: RedisServer, p
 
 
 def test_threads_share_one_store(url: str) -> None:
-    store = open_redis(url, Ground(threading.Lock, lambda: 0.0, deadline=5.0))
+    store = open_redis(url, StoreContext(threading.Lock, lambda: 0.0, deadline=5.0))
     faults: list[object] = []
 
     def work(name: str) -> None:
@@ -477,7 +477,7 @@ def test_tls_and_a_user_with_few_permissions(redis_tls: RedisTls, open_: Open, r
     lease = run(store.lease(key(), 5))
     run(store.renew([lease], 5))
     run(store.release(lease))
-    assert run(store.tallies({"hits": 1}))["hits"] >= 1
+    assert run(store.counters({"hits": 1}))["hits"] >= 1
     assert len(run(store.pepper())) == 32
     assert run(store.check(fix=True)) == []
 
@@ -544,9 +544,11 @@ def test_an_invalidation_whose_copies_cannot_be_counted_is_an_error(
         "redis://host#s3cret",
     ],
 )
-def test_a_wrong_address_is_told_in_one_line_without_its_password(url: str, ground: Ground) -> None:
+def test_a_wrong_address_is_told_in_one_line_without_its_password(
+    url: str, context: StoreContext
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        open_redis(url, ground)
+        open_redis(url, context)
     message = str(caught.value)
     assert "s3c" not in message
     assert "\n" not in message
@@ -554,11 +556,11 @@ def test_a_wrong_address_is_told_in_one_line_without_its_password(url: str, grou
 
 
 def test_every_part_of_an_address_counts() -> None:
-    from askonce.stores.redis.address import Server, parse_address
+    from askonce.stores.redis.address import ServerAddress, parse_address
 
     url = "rediss+sentinel://u:p%40ss@[::1],b:1/answers/2?prefix=p&ca=/ca&cert=/c&key=/k"
     address = parse_address(url)
-    assert address.servers == (Server("::1", 26379), Server("b", 1))
+    assert address.servers == (ServerAddress("::1", 26379), ServerAddress("b", 1))
     assert (address.kind, address.service, address.db) == ("sentinel", "answers", 2)
     assert (address.user, address.password, address.prefix) == ("u", "p@ss", "p")
     assert (address.tls, address.files) == (True, {"ca": "/ca", "cert": "/c", "key": "/k"})

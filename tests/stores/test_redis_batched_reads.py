@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from askonce.core.errors import StoreError
-from askonce.stores.redis.batched_reads import Lanes
+from askonce.stores.redis.batched_reads import BatchedReads
 
 
 @pytest.fixture(autouse=True)
@@ -42,11 +42,11 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def lanes(slow: Slow) -> Lanes:
-    return Lanes(slow, asyncio.get_running_loop)
+def lanes(slow: Slow) -> BatchedReads:
+    return BatchedReads(slow, asyncio.get_running_loop)
 
 
-async def started(them: Lanes, count: int) -> list[asyncio.Task[Any]]:
+async def started(them: BatchedReads, count: int) -> list[asyncio.Task[Any]]:
     tasks = [asyncio.create_task(them.read(b"%d" % number)) for number in range(count)]
     await settle()
     return tasks
@@ -132,7 +132,7 @@ def test_thousands_of_reads_some_of_them_stopped_all_get_their_own() -> None:
         return [b"value of " + name for name in names], b"7"
 
     async def story() -> None:
-        them = Lanes(quick, asyncio.get_running_loop)
+        them = BatchedReads(quick, asyncio.get_running_loop)
         counts = {"own": 0, "cut": 0, "stopped": 0}
 
         async def caller(seed: int) -> None:

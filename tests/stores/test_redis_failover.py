@@ -10,7 +10,7 @@ import pytest
 
 from askonce.core.errors import StoreError
 from askonce.core.models import Entry, Key, Selection
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.redis.store import RedisStore, open_redis
 from tests.fixtures.redis_servers import RedisCluster, RedisPair, RedisServer, poll
 from tests.fixtures.stores import run_blocking
@@ -67,11 +67,11 @@ def cluster() -> Iterator[RedisCluster]:
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest, run: Run, ground: Ground) -> Iterator[RedisStore]:
+def store(request: pytest.FixtureRequest, run: Run, context: StoreContext) -> Iterator[RedisStore]:
     """A store with a short deadline, on the test's own pair or cluster."""
     own = next(name for name in ("pair", "cluster") if name in request.fixturenames)
     url = request.getfixturevalue(own).url
-    opened = open_redis(url, ground._replace(deadline=0.5))
+    opened = open_redis(url, context._replace(deadline=0.5))
     yield opened
     run(opened.close())
 
@@ -114,9 +114,9 @@ def test_an_invalidation_that_no_replica_has_is_an_error(
 
 
 @pytest.fixture
-def shared(redis_cluster: RedisCluster, run: Run, ground: Ground) -> Iterator[RedisStore]:
+def shared(redis_cluster: RedisCluster, run: Run, context: StoreContext) -> Iterator[RedisStore]:
     """A store on the cluster of the session, which nobody may break."""
-    opened = open_redis(f"{redis_cluster.url}?prefix=moving", ground)
+    opened = open_redis(f"{redis_cluster.url}?prefix=moving", context)
     yield opened
     run(opened.remove(Selection()))
     run(opened.close())
@@ -183,8 +183,8 @@ def test_a_cluster_that_loses_the_books_master_revives_nothing(
 
 
 def test_a_frozen_node_costs_one_deadline_and_only_its_own_slots(cluster: RedisCluster) -> None:
-    ground = Ground(threading.Lock, lambda: 0.0, deadline=0.3, tick=time.monotonic)
-    store = open_redis(cluster.url, ground)
+    context = StoreContext(threading.Lock, lambda: 0.0, deadline=0.3, tick=time.monotonic)
+    store = open_redis(cluster.url, context)
     owners: dict[str, RedisServer] = {}
     for name in map(str, range(12)):
         run_blocking(store.write(entry(name)))

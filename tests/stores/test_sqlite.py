@@ -252,10 +252,10 @@ def test_swapped_blobs_answer_neither_question(
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of 40 entries, whole and closed."""
     path = tmp_path_factory.mktemp("filled") / "answers.db"
-    store = SqliteStore(path, guard=threading.Lock(), clock=lambda: NOW)
+    store = SqliteStore(path, lock=threading.Lock(), clock=lambda: NOW)
     for number in range(40):
         run(store.write(entry(number, size=100 * number)))
-    run(store.tallies({"hits": 1}))
+    run(store.counters({"hits": 1}))
     run(store.close())
     return path
 
@@ -305,7 +305,7 @@ def test_no_damage_to_the_file_ever_yields_a_wrong_answer(
         assert attempt(store.read(expected.key)) in (None, expected)
     attempt(store.write(entry(99)))
     assert attempt(store.read(entry(99).key)) in (None, entry(99))
-    attempt(store.tallies({"hits": 1}))
+    attempt(store.counters({"hits": 1}))
     attempt(store.epochs(["a"], bump=True))
     attempt(store.remove(Selection(keys=(entry(99).key,))))
     attempt(store.news(mark, 0))
@@ -338,7 +338,7 @@ def test_a_file_that_is_no_database_is_moved_aside(store: SqliteStore, path: Pat
     # Another time, another name.
     run(store.close())
     path.write_bytes(b"Other notes")
-    run(SqliteStore(path, guard=threading.Lock(), clock=lambda: NOW).check(fix=True))
+    run(SqliteStore(path, lock=threading.Lock(), clock=lambda: NOW).check(fix=True))
     assert path.with_name("answers.db.damaged-2").read_bytes() == b"Other notes"
 
 
@@ -448,7 +448,7 @@ def test_a_file_of_format_1_keeps_all_it_has(path: Path, open_store: Open) -> No
     store = open_store(path)
     assert {found.key for found in run(collect(store))} == {one.key for one in old}
     assert [run(store.read(one.key)) for one in (*old, outdated)] == [*old, None]
-    assert run(store.tallies({})) == {"hits": 3}
+    assert run(store.counters({})) == {"hits": 3}
     assert run(store.pepper()) == PEPPER
     assert run(store.epochs(["a", "b", "never"])) == {"a": 4, "b": 9, "never": 0}
     assert run(store.epochs(["never"], bump=True))["never"] > 9
@@ -483,7 +483,7 @@ def test_a_file_that_lost_a_table_is_damaged(store: SqliteStore, path: Path) -> 
         with sqlite3.connect(path) as db:
             db.execute(f"DROP TABLE {table}")
         db.close()
-        again = SqliteStore(path, guard=threading.Lock(), clock=lambda: NOW)
+        again = SqliteStore(path, lock=threading.Lock(), clock=lambda: NOW)
         assert len(run(again.check(fix=True))) == 1
         assert run(again.check()) == []
         run(again.close())
@@ -593,7 +593,7 @@ def test_a_locked_database_is_an_error_soon(
     sql = request.getfixturevalue("sql")
     sql.execute("BEGIN EXCLUSIVE")
     started = time.monotonic()
-    for story in (store.write(entry(1)), store.epochs(["a"], bump=True), store.tallies({"a": 1})):
+    for story in (store.write(entry(1)), store.epochs(["a"], bump=True), store.counters({"a": 1})):
         with pytest.raises(StoreError, match="SQLITE_BUSY"):
             run(story)
     assert time.monotonic() - started < 1.5  # three times 50 ms, and room for a slow machine
@@ -647,13 +647,13 @@ def test_text_that_sqlite_cannot_hold_is_an_error_without_it(store: SqliteStore)
     for story in (
         store.read(strange),
         store.epochs(["secret \ud800"]),
-        store.tallies({"secret": 1 << 70}),
+        store.counters({"secret": 1 << 70}),
         store.remove(Selection(namespace="secret \ud800")),
     ):
         with pytest.raises(StoreError) as caught:
             run(story)
         assert "secret" not in str(caught.value)
-    assert run(store.tallies({})) == {}
+    assert run(store.counters({})) == {}
 
 
 def test_a_closed_store_is_an_error(store: SqliteStore) -> None:
@@ -688,7 +688,7 @@ def test_everything_is_there_after_closing_and_opening(
     bumped = run(store.epochs(["a"], bump=True))
     tags = tuple(bumped.items())
     run(store.write(entry(0, tags=tags)))
-    run(store.tallies({"hits": 3}))
+    run(store.counters({"hits": 3}))
     mark = run(store.news(None, 0)).mark
     pepper = run(store.pepper())
     run(store.close())
@@ -699,7 +699,7 @@ def test_everything_is_there_after_closing_and_opening(
     assert run(again.epochs(["a"])) == bumped
     assert run(again.news(mark, 0)).empty
     assert run(again.migrate()) == []
-    assert run(again.tallies({})) == {"hits": 3}
+    assert run(again.counters({})) == {"hits": 3}
     assert run(again.pepper()) == pepper
 
 
@@ -785,7 +785,7 @@ def test_threads_share_one_store(store: SqliteStore) -> None:
         for number in range(first, first + 100):
             tags = tuple(run(store.epochs([f"t{first}"])).items())
             run(store.write(entry(number, size=4_000, tags=tags)))
-            run(store.tallies({"n": 1}))
+            run(store.counters({"n": 1}))
             if run(store.read(entry(number).key)) != entry(number, size=4_000, tags=tags):
                 wrong.append(number)
         if len([found for found in run(collect(store)) if found.key.digest]) < 100:
@@ -797,5 +797,5 @@ def test_threads_share_one_store(store: SqliteStore) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert run(store.tallies({})) == {"n": 400}
+    assert run(store.counters({})) == {"n": 400}
     assert len(run(collect(store))) == 400

@@ -64,7 +64,7 @@ async def collect(store: SqliteStore) -> list[Entry]:
 def open_store(path: str | Path, busy_timeout_ms: int = 10_000) -> SqliteStore:
     # Patient: these tests are about what is stored, not about who gives up.
     return SqliteStore(
-        path, guard=threading.Lock(), clock=lambda: NOW, busy_timeout_ms=busy_timeout_ms
+        path, lock=threading.Lock(), clock=lambda: NOW, busy_timeout_ms=busy_timeout_ms
     )
 
 
@@ -89,7 +89,7 @@ def mixed(path: str, me: int) -> None:
         assert run(store.write(entry(number, me)))
         other = run(store.read(key((turn * 13 + me) % 150)))
         assert other is None or is_whole(other)
-        run(store.tallies({"turns": 1, f"turns of {me}": 1}))
+        run(store.counters({"turns": 1, f"turns of {me}": 1}))
         run(store.epochs([f"t{me}", "shared"], bump=True))
     assert store.damaged == 0
     run(store.close())
@@ -208,7 +208,7 @@ def test_four_processes_write_and_read_together(start: Start, path: Path) -> Non
     found = run(collect(store))
     assert len(found) == 150
     assert all(map(is_whole, found))
-    assert run(store.tallies({})) == {"turns": 1600} | {f"turns of {me}": 400 for me in range(4)}
+    assert run(store.counters({})) == {"turns": 1600} | {f"turns of {me}": 400 for me in range(4)}
     epochs = run(store.epochs(["shared", "t0", "never"]))
     with store._file.connected() as db:
         told = [changes._read(what) for (what,) in db.execute("SELECT what FROM changes")]

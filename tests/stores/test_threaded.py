@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from askonce.core.models import Entry, Key, Selection
-from askonce.core.runtime.event_loop import InThread
+from askonce.core.runtime.event_loop import ThreadRunner
 from askonce.stores.sqlite.store import SqliteStore
 from askonce.stores.threaded import ThreadedStore
 
@@ -17,13 +17,13 @@ def entry(n: int) -> Entry:
 
 def test_every_verb_reaches_the_store_inside(tmp_path: Path) -> None:
     async def story() -> None:
-        inside = SqliteStore(tmp_path / "a.db", guard=threading.Lock(), clock=lambda: 0.0)
-        store = ThreadedStore(inside, InThread("test"))
+        inside = SqliteStore(tmp_path / "a.db", lock=threading.Lock(), clock=lambda: 0.0)
+        store = ThreadedStore(inside, ThreadRunner("test"))
         await asyncio.gather(*[store.write(entry(n)) for n in range(600)])
         assert await store.read(entry(7).key) == entry(7)
         found = {e.body async for e in store.scan(Selection(namespace="team"))}
         assert found == {b"%d" % n for n in range(600)}
-        assert store.tells is inside.tells
+        assert store.pushes_changes is inside.pushes_changes
         mark = (await store.news(None, 0)).mark
         bumped = await store.epochs(["t"], bump=True)
         assert await store.epochs(["t"]) == bumped
@@ -41,7 +41,7 @@ def test_every_verb_reaches_the_store_inside(tmp_path: Path) -> None:
         assert not await store.write(entry(1), fence=lease.fence)
         assert await store.write_all([entry(1), entry(2)]) == 2
         assert await store.migrate() == []
-        assert await store.tallies({"calls": 2}) == {"calls": 2}
+        assert await store.counters({"calls": 2}) == {"calls": 2}
         assert len(await store.pepper()) == 32
         assert await store.remove(Selection(keys=(entry(7).key,))) == 1
         assert await store.check() == []
@@ -53,9 +53,9 @@ def test_every_verb_reaches_the_store_inside(tmp_path: Path) -> None:
 def test_the_loop_goes_on_while_the_database_is_locked(tmp_path: Path) -> None:
     async def story() -> None:
         inside = SqliteStore(
-            tmp_path / "a.db", guard=threading.Lock(), clock=lambda: 0.0, busy_timeout_ms=10_000
+            tmp_path / "a.db", lock=threading.Lock(), clock=lambda: 0.0, busy_timeout_ms=10_000
         )
-        run = InThread("test")
+        run = ThreadRunner("test")
         store = ThreadedStore(inside, run)
         await store.write(entry(1))
         locked, unlock = threading.Event(), threading.Event()

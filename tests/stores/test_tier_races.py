@@ -13,12 +13,12 @@ import pytest
 
 from askonce import AsyncCache, Cache, Layer
 from askonce.core.errors import StoreError
-from askonce.core.fail_open import Boundary
+from askonce.core.fail_open import FailOpen
 from askonce.core.models import Entry, Key, Lease, Selection
-from askonce.core.runtime.event_loop import InThread, Suspending
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.ledger.ledger import Ledger
-from askonce.stores.tiered.leases import Renewal
+from askonce.stores.tiered.leases import LeaseRenewal
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
 from tests.pipeline.test_pipeline import text_of
@@ -84,7 +84,7 @@ def test_who_is_stopped_with_a_new_lease_gives_it_back(mode: str, clock: Clock) 
     async def story() -> None:
         await stopped(under_test, far)
         await under_test.until(lambda: not far.leases)
-        assert not under_test.cache.works._renewal._held
+        assert not under_test.cache.assembly._renewal._held
 
     under_test.run(story)
 
@@ -129,7 +129,7 @@ def test_who_is_cancelled_again_and_again_gives_its_lease_back(clock: Clock) -> 
             await asyncio.sleep(0)
         end.set()
         await under_test.until(lambda: not far.leases)
-        assert not under_test.cache.works._renewal._held
+        assert not under_test.cache.assembly._renewal._held
         assert len(under_test.parts.context.flights) == 0
 
     under_test.run(story)
@@ -157,8 +157,8 @@ def test_a_forked_child_does_not_prolong_its_parents_leases() -> None:
             self.renewed |= set(leases)
             self.told.set()
 
-    store, runtime = Renewing(), Blocking()
-    renewal = Renewal(store, 5.0, runtime=runtime, boundary=Boundary(Ledger(runtime.guard())))
+    store, runtime = Renewing(), SyncRuntime()
+    renewal = LeaseRenewal(store, 5.0, runtime=runtime, boundary=FailOpen(Ledger(runtime.lock())))
     parents, childs = (Lease(Key("n", "f", bytes([n]) * 32), n) for n in (1, 2))
     renewal._held.add(parents)
 
@@ -243,7 +243,7 @@ def test_nobody_joins_a_question_from_before_an_invalidation(
 
         async def second() -> None:
             await under_test.until(going.is_set)
-            finish(far.epochs(["policy"], bump=True))
+            run_sync(far.epochs(["policy"], bump=True))
             joining = asyncio.create_task(ask(after)) if under_test.name == "suspending" else None
             if joining is not None:
                 for _ in range(2000):
@@ -280,11 +280,13 @@ def _asks(under_test: CacheUnderTest) -> Callable[[Says], Awaitable[str]]:
 
 
 def _calls(under_test: CacheUnderTest) -> Callable[[Says], Awaitable[str]]:
-    from askonce.pipeline.functions import Remembered
+    from askonce.pipeline.functions import MemoizedFunction
 
     def function() -> str: ...
 
-    remembered = Remembered.of(function, namespace="n", ttl=60.0, tags=("policy",), version="")
+    remembered = MemoizedFunction.of(
+        function, namespace="n", ttl=60.0, tags=("policy",), version=""
+    )
     key = remembered.key((), {})
 
     async def ask(says: Says) -> str:
@@ -299,14 +301,14 @@ def test_a_forked_child_hears_of_removals(tmp_path: Path, consistency: Any) -> N
     cache = Cache(f"sqlite:{tmp_path / 'c.db'}", namespace="n", consistency=consistency)
     with cache:
         cache.answer(call(), whole("old"))
-        finish(cache.works.blocking.tiers.settle())
-        coherence = cache.works._coherence
+        run_sync(cache.assembly.blocking.tiers.settle())
+        coherence = cache.assembly._coherence
         assert coherence is not None
 
         def child() -> bool:
             if cache.answer(call(), whole("new")).body is None:
                 return False
-            finish(cache.works.shared.remove(Selection()))  # type: ignore[union-attr]
+            run_sync(cache.assembly.shared.remove(Selection()))  # type: ignore[union-attr]
             for _ in range(1000):
                 if text_of(cache.answer(call(), whole("new")).body or b"") == "new":
                     return True
@@ -375,7 +377,7 @@ def test_calls_of_other_threads_go_on_when_the_main_one_has_ended(tmp_path: Path
 
 
 def test_a_forked_child_has_a_store_thread_of_its_own() -> None:
-    thread = InThread("askonce-test")
+    thread = ThreadRunner("askonce-test")
 
     async def pid() -> int:
         return os.getpid()
@@ -389,7 +391,7 @@ def test_a_forked_child_has_a_store_thread_of_its_own() -> None:
 
 
 def test_work_that_leaves_work_behind_is_settled_too() -> None:
-    runtime, done = Blocking(), []
+    runtime, done = SyncRuntime(), []
 
     async def last() -> None:
         threading.Event().wait(0.05)
@@ -397,15 +399,15 @@ def test_work_that_leaves_work_behind_is_settled_too() -> None:
 
     async def first() -> None:
         threading.Event().wait(0.05)
-        runtime.behind(last)
+        runtime.in_background(last)
 
-    runtime.behind(first)
-    finish(runtime.settle())
+    runtime.in_background(first)
+    run_sync(runtime.settle())
     assert done == [1]
 
 
 def test_settling_in_one_event_loop_does_not_mind_the_others() -> None:
-    runtime = Suspending()
+    runtime = AsyncRuntime()
 
     class Task:
         """Of another loop, which begins another task at this very moment."""
@@ -469,15 +471,15 @@ def test_a_result_that_does_not_fit_any_more_is_computed_anew(
     mode: str, clock: Clock, layer: str
 ) -> None:
     """The function's annotation was changed, and its version was not."""
-    from askonce.pipeline.functions import Remembered
+    from askonce.pipeline.functions import MemoizedFunction
 
     under_test = opened(mode, clock, Layer(CommonStore(), "far"))
 
     async def story() -> None:
         def function() -> str: ...
 
-        texts = Remembered.of(function, namespace="n", ttl=60.0, tags=(), version="")
-        numbers = Remembered(texts.name, texts.signature, int, "n", 60.0, ())
+        texts = MemoizedFunction.of(function, namespace="n", ttl=60.0, tags=(), version="")
+        numbers = MemoizedFunction(texts.name, texts.signature, int, "n", 60.0, ())
         key = texts.key((), {})
 
         async def text() -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from askonce import Layer
 from askonce.core.models import Entry, Key, Selection
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
 from tests.pipeline.test_pipeline import text_of
@@ -44,8 +44,8 @@ def other(mode: str, clock: Clock, far: CommonStore) -> Iterator[CacheUnderTest]
     under_test = CacheUnderTest(mode, "memory:", clock)
     under_test.open(layers=[Layer(far, "far")])
     yield under_test
-    close = under_test.cache.works.close(under_test.parts)
-    finish(close) if mode == "blocking" else asyncio.run(close)
+    close = under_test.cache.assembly.close(under_test.parts)
+    run_sync(close) if mode == "blocking" else asyncio.run(close)
 
 
 def entries(store: CommonStore) -> list[Entry]:
@@ -54,7 +54,7 @@ def entries(store: CommonStore) -> list[Entry]:
 
 
 def forget(under_test: CacheUnderTest) -> None:
-    under_test.cache.works.memory.forget_all()
+    under_test.cache.assembly.memory.forget_all()
 
 
 async def synced(under_test: CacheUnderTest) -> None:
@@ -106,7 +106,7 @@ def test_a_backfilled_answer_ends_when_the_first_one_does(
         await three.settle()
         clock.forward(60)
         forget(three)
-        finish(near.remove(Selection()))
+        run_sync(near.remove(Selection()))
         assert "layer=far" in (await three.ask(call(), provider))[0]
         await three.settle()
         assert entries(near)[0].expires == clock() + 40
@@ -196,7 +196,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(
 
     async def story() -> None:
         far.gate = threading.Event()
-        writing = three.parts.tiers._writings[-1]
+        writing = three.parts.tiers._write_behinds[-1]
         for number in range(10):
             one = entry(f"q{number}")
             lease = await far.lease(one.key, 5)
@@ -235,7 +235,7 @@ def test_what_another_process_invalidates_is_gone_here(
 def finish_in(under_test: CacheUnderTest, work: object) -> None:
     """Run another cache's work beside this one's event loop."""
     thread = threading.Thread(
-        target=lambda: finish(work) if under_test.name == "blocking" else asyncio.run(work)  # type: ignore[arg-type]
+        target=lambda: run_sync(work) if under_test.name == "blocking" else asyncio.run(work)  # type: ignore[arg-type]
     )
     thread.start()
     thread.join(20)
@@ -251,7 +251,7 @@ def test_a_process_that_hears_nothing_serves_nothing_tagged_from_nearby(
         await three.ask(plain, whole("plain"))
         await three.settle()
         far.mute = True  # the news are cut; the store answers
-        finish(far.epochs(["t"], bump=True))
+        run_sync(far.epochs(["t"], bump=True))
         monkeypatch.setattr("askonce.stores.tiered.coherence.BLIND_AFTER", 0.0)
         status, body = await three.ask(tagged, whole("new"))
         assert status.startswith("askonce; fwd=miss")
@@ -288,9 +288,9 @@ def test_a_middle_layer_hears_what_it_missed_while_no_process_ran(
     kept = entries(near)
     assert [text_of(one.body) for one in kept] == ["old"]
     if what == "tag":
-        finish(far.epochs(["policy"], bump=True))
+        run_sync(far.epochs(["policy"], bump=True))
     else:
-        finish(far.remove(Selection(keys=(kept[0].key,))))
+        run_sync(far.remove(Selection(keys=(kept[0].key,))))
     second = CacheUnderTest(mode, "memory:", clock)
     second.open(layers=layers)
     second.run(after)
@@ -308,7 +308,7 @@ def test_with_strong_consistency_every_tagged_answer_is_asked_about(
         await under_test.ask(asked, whole("old"))
         await under_test.settle()
         assert "detail=memory" in (await under_test.ask(asked, whole("new")))[0]
-        finish(far.epochs(["policy"], bump=True))
+        run_sync(far.epochs(["policy"], bump=True))
         status, body = await under_test.ask(asked, whole("new"))
         assert status.startswith("askonce; fwd=miss")
         assert text_of(body) == "new"
@@ -324,13 +324,13 @@ def test_an_answer_that_another_process_invalidated_meanwhile_is_stored_nowhere(
         asked = call(headers={"askonce-tags": "policy"})
 
         async def invalidate() -> None:
-            finish(far.epochs(["policy"], bump=True))
+            run_sync(far.epochs(["policy"], bump=True))
 
         await three.ask(asked, Scripted(lambda: Script(invalidate, said("old"))))
         await three.settle()
         assert not [entry for entry in entries(far) if entry.body]
         # Memory has heard of it from the refusal, although no news came.
-        assert three.cache.works.memory.find(_key_of(three, asked)) is None
+        assert three.cache.assembly.memory.find(_key_of(three, asked)) is None
 
     three.run(story)
 
@@ -387,7 +387,7 @@ def test_who_waited_long_enough_asks_itself(mode: str, clock: Clock, far: Common
     async def story() -> None:
         provider = whole()
         key = _key_of(under_test, call())
-        stuck = finish(far.lease(key, 5))  # type: ignore[arg-type]
+        stuck = run_sync(far.lease(key, 5))  # type: ignore[arg-type]
         assert (await under_test.ask(call(), provider))[0].startswith("askonce; fwd=miss")
         assert provider.calls == 1
         await under_test.settle()

@@ -21,7 +21,7 @@ from askonce.config.settings import (
     Gateway,
     LayerTable,
     Log,
-    Memory,
+    MemorySettings,
     Provider,
     Settings,
     StoreAddress,
@@ -33,7 +33,7 @@ from askonce.core.errors import ConfigError
 from askonce.invalidation.sources import READERS as SOURCE_READERS
 from askonce.invalidation.sources import read_sources
 from askonce.ledger.settings import READERS as LEDGER_READERS
-from askonce.ledger.settings import Bookkeeping
+from askonce.ledger.settings import LedgerSettings
 from askonce.prompts.settings import READERS as PROMPT_READERS
 from askonce.prompts.settings import Prompts
 from askonce.semantic.settings import READERS as SEMANTIC_READERS
@@ -45,7 +45,7 @@ __all__ = [
     "CacheRules",
     "Gateway",
     "LayerTable",
-    "Memory",
+    "MemorySettings",
     "Provider",
     "Settings",
     "Tenant",
@@ -72,13 +72,13 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
     settings = Settings(
         gateway=Gateway(**values.get(("gateway",), {})),
         store=StoreAddress(**values.get(("store",), {})),
-        memory=Memory(**values.get(("memory",), {})),
+        memory=MemorySettings(**values.get(("memory",), {})),
         cache=CacheRules(**values.get(("cache",), {})),
         documents=Documents(**values.get(("documents",), {})),
         semantic=Semantic(**{"mode": "shadow", **values.get(("semantic",), {})}),
         prompts=Prompts(**values.get(("prompts",), {})),
         admin=Admin(**values.get(("admin",), {})),
-        ledger=Bookkeeping(**values.get(("ledger",), {})),
+        ledger=LedgerSettings(**values.get(("ledger",), {})),
         log=Log(**values.get(("log",), {})),
         named_layers=_layers(values, source),
         providers=_providers(values, source),

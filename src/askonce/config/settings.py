@@ -7,11 +7,11 @@ import msgspec
 
 from askonce.config.admin import Admin
 from askonce.core.document_tags import Path
-from askonce.core.models import Because
+from askonce.core.models import Reason
 from askonce.core.policy import Limits
 from askonce.core.rules.rules import Rules
-from askonce.invalidation.sources import Source
-from askonce.ledger.settings import Bookkeeping
+from askonce.invalidation.sources import EventSource
+from askonce.ledger.settings import LedgerSettings
 from askonce.prompts.settings import Prompts
 from askonce.semantic.settings import Semantic
 from askonce.stores.tiered.layers import MEMORY, Layer
@@ -50,7 +50,7 @@ class StoreAddress(msgspec.Struct, frozen=True, kw_only=True):
     url: str = "sqlite:askonce.db"
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class MemorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The memory in front of the store."""
 
     size: int = 256 * _MiB  # bytes
@@ -75,7 +75,7 @@ class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
     expire_on: Literal["model", "fingerprint", "never"] = "model"
     sampling: int = 0
     max_entry: int = 8 * _MiB  # bytes
-    also_store: frozenset[Because] = frozenset()
+    also_store: frozenset[Reason] = frozenset()
     consistency: Literal["eventual", "strong"] = "eventual"
     lease: timedelta = timedelta(seconds=5)
     lease_wait: timedelta = timedelta(seconds=20)
@@ -148,18 +148,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     gateway: Gateway = Gateway()
     store: StoreAddress = StoreAddress()
-    memory: Memory = Memory()
+    memory: MemorySettings = MemorySettings()
     cache: CacheRules = CacheRules()
     documents: Documents = Documents()
     semantic: Semantic = Semantic(mode="shadow")
     prompts: Prompts = Prompts()
     admin: Admin = Admin()
-    ledger: Bookkeeping = Bookkeeping()
+    ledger: LedgerSettings = LedgerSettings()
     log: Log = Log()
     named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=default_providers)
     tenants: dict[str, Tenant] = msgspec.field(default_factory=dict)
-    sources: tuple[Source, ...] = ()
+    sources: tuple[EventSource, ...] = ()
     rules: Rules = msgspec.field(default_factory=Rules)
     origins: dict[str, str] = msgspec.field(default_factory=dict)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from askonce.config import rule_tables
 from askonce.config.admin import Admin
-from askonce.config.load import CacheRules, LayerTable, Memory, Provider, Settings, Tenant
-from askonce.invalidation.sources import Source
-from askonce.ledger.settings import Bookkeeping
+from askonce.config.load import CacheRules, LayerTable, MemorySettings, Provider, Settings, Tenant
+from askonce.invalidation.sources import EventSource
+from askonce.ledger.settings import LedgerSettings
 from askonce.prompts.settings import Prompts
 from askonce.semantic.settings import Semantic
 
@@ -156,7 +156,7 @@ def _layer(layer: LayerTable) -> Table:
     return table
 
 
-def _memory(memory: Memory) -> Table:
+def _memory(memory: MemorySettings) -> Table:
     table: Table = {"size": show_size(memory.size), "eviction": memory.eviction}
     if memory.ttl is not None:
         table["ttl"] = show_duration(memory.ttl)
@@ -171,7 +171,7 @@ def _admin(admin: Admin) -> Table:
     return {"admin": shown} if shown else {}
 
 
-def _ledger(terms: Bookkeeping) -> Table:
+def _ledger(terms: LedgerSettings) -> Table:
     prices = {"storage_price": terms.storage_price, "embedding_price": terms.embedding_price}
     known = {name: str(price) for name, price in prices.items() if price is not None}
     return {"keep_days": terms.keep_days, "rows": terms.rows, **known}
@@ -188,7 +188,7 @@ def _tenant(tenant: Tenant) -> Table:
     return table
 
 
-def _source(source: Source) -> Table:
+def _source(source: EventSource) -> Table:
     where = {"stream": source.stream} if source.is_redis else {"channel": source.channel}
     return {"url": masked_url(source.url), **where}
 

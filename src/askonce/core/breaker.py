@@ -13,7 +13,7 @@ import enum
 from collections import deque
 
 
-class State(enum.StrEnum):
+class BreakerState(enum.StrEnum):
     """Whether calls go through; the words of metrics and of `/healthz`."""
 
     CLOSED = "closed"
@@ -21,7 +21,7 @@ class State(enum.StrEnum):
     PROBING = "probing"
 
 
-class Breaker:
+class CircuitBreaker:
     """One store's breaker. Not safe by itself: its callers hold a guard.
 
     Times are seconds on a clock that never jumps. A call that takes longer than `slow` counts as
@@ -43,7 +43,7 @@ class Breaker:
         shortest_pause: float = 0.25,
         longest_pause: float = 2.0,
     ) -> None:
-        self.state = State.CLOSED
+        self.state = BreakerState.CLOSED
         self.opened = 0
         """How often it opened."""
         self._slow = slow
@@ -59,11 +59,11 @@ class Breaker:
 
     @property
     def closed(self) -> bool:
-        return self.state is State.CLOSED
+        return self.state is BreakerState.CLOSED
 
     def enter(self, now: float) -> bool:
         """May a call go through? Whoever may, says by `leave` how it went."""
-        if self.state is not State.CLOSED:
+        if self.state is not BreakerState.CLOSED:
             return False
         if not self._waiting:
             self._progress = now
@@ -83,9 +83,9 @@ class Breaker:
 
     def probe_due(self, now: float) -> bool:
         """May one probe go through? True only for the first who asks."""
-        if self.state is State.CLOSED or now < self._reopens:
+        if self.state is BreakerState.CLOSED or now < self._reopens:
             return False
-        self.state = State.PROBING
+        self.state = BreakerState.PROBING
         self._reopens = now + self._longest_pause * 2  # should the probe never come back
         return True
 
@@ -93,20 +93,20 @@ class Breaker:
         """A call ended well after `took` seconds; too slow is as bad as failed."""
         if took > self._slow:
             self.failed(now)
-        elif self.state is State.CLOSED:
+        elif self.state is BreakerState.CLOSED:
             self._run = 0
             self._latest.append(True)
-        elif self.state is State.PROBING:
-            self.state = State.CLOSED
+        elif self.state is BreakerState.PROBING:
+            self.state = BreakerState.CLOSED
             self._run = 0
             self._latest.clear()
             self._pause = self._shortest_pause
 
     def failed(self, now: float) -> None:
-        if self.state is State.PROBING:
+        if self.state is BreakerState.PROBING:
             self._pause = min(self._pause * 2, self._longest_pause)
             self._open(now)
-        elif self.state is State.CLOSED:
+        elif self.state is BreakerState.CLOSED:
             self._run += 1
             self._latest.append(False)
             many = len(self._latest) == self._latest.maxlen
@@ -117,5 +117,5 @@ class Breaker:
                 self._open(now)
 
     def _open(self, now: float) -> None:
-        self.state = State.OPEN
+        self.state = BreakerState.OPEN
         self._reopens = now + self._pause

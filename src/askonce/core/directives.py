@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from askonce.core import document_tags
-from askonce.core.models import Because
+from askonce.core.models import Reason
 from askonce.core.units import parse_duration
 
 OWN_HEADERS = frozenset(
@@ -54,7 +54,7 @@ class Directives(msgspec.Struct, frozen=True):
     tags_in_doubt: bool = False
     ignored: tuple[str, ...] = ()
     lives: float | None = None
-    never: Because | None = None
+    never: Reason | None = None
     semantic: Mode | None = None
     similarity: float = 0.0
 
@@ -107,9 +107,9 @@ def _plain(
     return (_parsed if len(whole) <= _SHORT else _read)(control, ttl, tags, namespace)
 
 
-def _with_semantic(wishes: Directives, headers: Mapping[str, str]) -> Directives:
+def _with_semantic(directives: Directives, headers: Mapping[str, str]) -> Directives:
     """The wishes, with how this call wants to be matched by meaning."""
-    ignored = list(wishes.ignored)
+    ignored = list(directives.ignored)
     mode: Mode | None = None
     said = headers.get("askonce-semantic")
     if said is not None:
@@ -127,7 +127,7 @@ def _with_semantic(wishes: Directives, headers: Mapping[str, str]) -> Directives
             similarity = _UNREACHABLE
             ignored.append("askonce-similarity")
     return msgspec.structs.replace(
-        wishes, semantic=mode, similarity=similarity, ignored=tuple(ignored)
+        directives, semantic=mode, similarity=similarity, ignored=tuple(ignored)
     )
 
 
@@ -140,7 +140,7 @@ def _read(
     control: str | None, ttl: str | None, tags: str | None, namespace: str | None
 ) -> Directives:
     ignored: list[str] = []
-    wishes = _control(control or "", ignored)
+    directives = _control(control or "", ignored)
     seconds = None
     if ttl is not None:
         try:
@@ -149,10 +149,10 @@ def _read(
             ignored.append("askonce-ttl")
     doubt = namespace is not None and _NAMESPACE.fullmatch(namespace) is None
     return Directives(
-        no_cache="no-cache" in wishes,
-        no_store="no-store" in wishes,
-        only_if_cached="only-if-cached" in wishes,
-        max_age=wishes.get("max-age"),
+        no_cache="no-cache" in directives,
+        no_store="no-store" in directives,
+        only_if_cached="only-if-cached" in directives,
+        max_age=directives.get("max-age"),
         ttl=seconds,
         tags=_tags(tags, ignored),
         tags_in_doubt="askonce-tags" in ignored,
@@ -167,19 +167,19 @@ _parsed = lru_cache(_REMEMBERED)(_read)
 
 
 def _control(text: str, ignored: list[str]) -> dict[str, float]:
-    wishes: dict[str, float] = {}
+    directives: dict[str, float] = {}
     for part in text.split(","):
         name, _, value = part.strip().partition("=")
         name = name.lower()
         if name in ("no-cache", "no-store", "only-if-cached"):
-            wishes[name] = 1.0
+            directives[name] = 1.0
         elif name == "max-age":
             digits = value.strip().strip('"')
             if digits.isascii() and digits.isdigit():
-                wishes[name] = float(digits[:10])
+                directives[name] = float(digits[:10])
             else:
                 ignored.append("cache-control: max-age")
-    return wishes
+    return directives
 
 
 def _tags(text: str | None, ignored: list[str]) -> tuple[str, ...]:

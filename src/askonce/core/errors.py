@@ -27,6 +27,14 @@ class CallMalformed(AskOnceError):
     """A request body is not what its format requires, so nothing can be said about its identity."""
 
 
+def missing_library(what: str, library: str, extra: str) -> ConfigError:
+    """Return the error for a library that `what` needs and that is not installed.
+
+    The message names `extra`, the one extra that brings everything that `what` needs.
+    """
+    return ConfigError(f"{what} needs {library}; run: pip install 'askonce[{extra}]'")
+
+
 class StoreError(AskOnceError):
     """A store could not read or write; the call goes on without it."""
 

@@ -13,7 +13,7 @@ from askonce.core.protocols import FaultCounter
 _log = logging.getLogger("askonce.boundary")
 
 
-class Boundary:
+class FailOpen:
     """Counts faults and lets the call go on."""
 
     def __init__(self, faults: FaultCounter) -> None:
@@ -56,7 +56,7 @@ class Attempt:
         return True
 
 
-class Held:
+class HeldError:
     """Holds back an error of the provider's client while a stale answer might stand in for it."""
 
     __slots__ = ("error",)
@@ -64,7 +64,7 @@ class Held:
     def __init__(self) -> None:
         self.error: Exception | None = None
 
-    def __enter__(self) -> "Held":
+    def __enter__(self) -> "HeldError":
         return self
 
     def __exit__(

@@ -9,18 +9,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from askonce.core.breaker import Breaker
-from askonce.core.fail_open import Boundary
+from askonce.core.breaker import CircuitBreaker
+from askonce.core.fail_open import FailOpen
 from askonce.core.protocols import FaultCounter
 from askonce.core.runtime.interface import Runtime
 
 T = TypeVar("T")
 
 
-class Engine:
+class GuardedBackend:
     """One engine of one flavor, as the story uses it.
 
-    `breaker` may be shared with another flavor, under the same `guard`. `probe` asks the engine for
+    `breaker` may be shared with another flavor, under the same `lock`. `probe` asks the engine for
     next to nothing. Where calls queue up before the engine sees them (`queues`), lateness says
     nothing about it. `count` counts a failure, beside the boundary's own count.
     """
@@ -32,8 +32,8 @@ class Engine:
         *,
         runtime: Runtime,
         ledger: FaultCounter,
-        breaker: Breaker,
-        guard: AbstractContextManager[Any],
+        breaker: CircuitBreaker,
+        lock: AbstractContextManager[Any],
         deadline: float,
         count: Callable[[], None],
         queues: bool = False,
@@ -43,16 +43,16 @@ class Engine:
         self.breaker = breaker
         self._probing = probe
         self._runtime = runtime
-        self._boundary = Boundary(ledger)
+        self._boundary = FailOpen(ledger)
         self._deadline = deadline
         self._queues = queues
-        self._guard = guard
+        self._lock = lock
 
     async def ask(self, what: str, work: Callable[[], Awaitable[T]]) -> T | None:
         """What the engine says, in time; None if it failed or is not to be asked now."""
         tick = self._runtime.tick
         began = tick()
-        with self._guard:
+        with self._lock:
             enters = self.breaker.enter(began)
         if not enters:
             self.look_after()
@@ -67,7 +67,7 @@ class Engine:
                 fine = not attempt.failed
         finally:
             now = tick()
-            with self._guard:
+            with self._lock:
                 # What is interrupted in time is not slow; a busy event loop may be.
                 took = 0.0 if self._runtime.interrupts else now - began
                 self.breaker.leave(now, took, fine=fine)
@@ -77,10 +77,10 @@ class Engine:
 
     def look_after(self) -> None:
         """Let a probe look whether the engine is well again, behind the callers."""
-        with self._guard:
+        with self._lock:
             due = self.breaker.probe_due(self._runtime.tick())
         if due:
-            self._runtime.behind(self._probe)
+            self._runtime.in_background(self._probe)
 
     async def _probe(self) -> None:
         tick = self._runtime.tick
@@ -89,5 +89,5 @@ class Engine:
         with attempt:
             await self._runtime.within(self._deadline, self._probing())
         now = tick()
-        with self._guard:
+        with self._lock:
             self.breaker.failed(now) if attempt.failed else self.breaker.succeeded(now, now - began)

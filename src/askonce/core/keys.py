@@ -71,7 +71,7 @@ def canonical(tree: Any) -> bytes:
         raise CallMalformed(f"the body cannot be written as JSON: {error}") from error
 
 
-class Place:
+class KeyContext:
     """Where a question is asked: everything of a key but the question itself, hashed once."""
 
     __slots__ = ("_begun", "_format_name", "_namespace")
@@ -113,7 +113,7 @@ def key_of(
     sample: int = 0,
 ) -> Key:
     """The key of a question, given as a tree."""
-    place = Place(namespace, format_name, origin=origin, path=path, headers=headers)
+    place = KeyContext(namespace, format_name, origin=origin, path=path, headers=headers)
     return place.key(asked, sample)
 
 

@@ -24,7 +24,7 @@ class Outcome(enum.StrEnum):
     BYPASS = "bypass"
 
 
-class Because(enum.StrEnum):
+class Reason(enum.StrEnum):
     """Why a call was bypassed, missed or not stored; one word, the same everywhere."""
 
     OK = "ok"
@@ -71,10 +71,10 @@ class Because(enum.StrEnum):
 
 
 class Verdict(NamedTuple):
-    """A decision and the word for it: `(yes, because)`."""
+    """A decision and the word for it: `(yes, reason)`."""
 
     yes: bool
-    because: Because
+    reason: Reason
 
 
 class Key(NamedTuple):
@@ -207,7 +207,7 @@ class Lease(NamedTuple):
     fence: int
 
 
-class News(msgspec.Struct, frozen=True):
+class ChangeBatch(msgspec.Struct, frozen=True):
     """What other processes changed in a store since a mark; `mark` is where the next news begin.
 
     `epochs` are the raised epochs of tags, `removed` the selections that were removed. With
@@ -224,7 +224,7 @@ class News(msgspec.Struct, frozen=True):
         return not (self.epochs or self.removed or self.lost)
 
 
-class Arrival(NamedTuple):
+class EventMessage(NamedTuple):
     """An event as it arrived from a source; `error` says why it cannot be one.
 
     `mark` is where to go on reading once it was taken; None where it moves no mark. An event
@@ -238,7 +238,7 @@ class Arrival(NamedTuple):
     error: str | None = None
 
 
-class Near(NamedTuple):
+class NearestKey(NamedTuple):
     """An entry whose question lies near another one; `similarity` is the cosine."""
 
     key: Key

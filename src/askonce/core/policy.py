@@ -9,9 +9,9 @@ import msgspec
 
 from askonce.core import document_tags
 from askonce.core.directives import MAX_TAGS, Directives
-from askonce.core.models import Because, Entry, Verdict
+from askonce.core.models import Entry, Reason, Verdict
 from askonce.core.rules.rules import NO_RULING, Ruling
-from askonce.core.wire_format import Question
+from askonce.core.wire_format import ParsedQuestion
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pool: int = 0
     max_entry: int = 8 * 1024 * 1024
     max_question: int = 16 * 1024 * 1024
-    also_store: frozenset[Because] = frozenset()
+    also_store: frozenset[Reason] = frozenset()
     refresh_ahead: float = 0.0
     jitter: float = 0.0
     negative_ttl: float = 0.0
@@ -55,62 +55,62 @@ class Life(enum.Enum):
     OTHER_TAGS = enum.auto()  # an invalidation that this caller counts on would miss it
 
 
-_YES = Verdict(True, Because.OK)
+_YES = Verdict(True, Reason.OK)
 _LATEST_DRAW = 53 * math.log(2)  # -ln of the smallest number above 0 that is ever drawn
 REFUSALS = frozenset({400, 404, 405, 410, 413, 414, 415, 422, 451})
 """What a provider says to the same question again; never what is about a caller or a moment."""
 MAX_REFUSAL = 64 * 1024  # bytes
 
 
-def ruled(wishes: Directives, ruling: Ruling) -> Directives:
+def ruled(directives: Directives, ruling: Ruling) -> Directives:
     """A caller's wishes under what the rules say of the question.
 
     Tags add up; the rules' lifetime is a bound, which the caller may only shorten.
     """
     if ruling is NO_RULING:
-        return wishes
-    tags = wishes.tags
+        return directives
+    tags = directives.tags
     if ruling.tags:
         tags = document_tags.expand({*tags, *ruling.tags})
-    in_doubt = wishes.tags_in_doubt or ruling.tags_in_doubt or len(tags) > MAX_TAGS
+    in_doubt = directives.tags_in_doubt or ruling.tags_in_doubt or len(tags) > MAX_TAGS
     return msgspec.structs.replace(
-        wishes,
+        directives,
         tags=tags[:MAX_TAGS],
         tags_in_doubt=in_doubt,
         lives=ruling.ttl,
-        never=ruling.because,
+        never=ruling.reason,
     )
 
 
-def may_ask(question: Question, wishes: Directives, limits: Limits) -> Verdict:
+def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) -> Verdict:
     """May the cache take part in this call at all: be read, be joined, be written?"""
-    if wishes.identity_in_doubt:
-        return Verdict(False, Because.NO_IDENTITY)
+    if directives.identity_in_doubt:
+        return Verdict(False, Reason.NO_IDENTITY)
     if question.bypass is not None:
         return Verdict(False, question.bypass)
-    if wishes.no_store:
-        return Verdict(False, Because.NO_STORE)
-    if wishes.never is not None:
-        return Verdict(False, wishes.never)
+    if directives.no_store:
+        return Verdict(False, Reason.NO_STORE)
+    if directives.never is not None:
+        return Verdict(False, directives.never)
     if question.sampled and limits.pool == 0:
-        return Verdict(False, Because.SAMPLING)
+        return Verdict(False, Reason.SAMPLING)
     return _YES
 
 
-def life_of(entry: Entry, wishes: Directives, limits: Limits, now: float) -> Life:
+def life_of(entry: Entry, directives: Directives, limits: Limits, now: float) -> Life:
     """What a found entry is good for. Reading never extends it."""
-    if wishes.tags and not carries(entry, wishes.tags):
+    if directives.tags and not carries(entry, directives.tags):
         return Life.OTHER_TAGS
-    if wishes.lives is not None:
-        entry = bounded(entry, wishes)
-    if wishes.max_age is not None and now - entry.created > wishes.max_age:
+    if directives.lives is not None:
+        entry = bounded(entry, directives)
+    if directives.max_age is not None and now - entry.created > directives.max_age:
         return Life.OVER
     if now < entry.expires:
         return Life.FRESH
     if entry.is_refusal:
         return Life.OVER  # once a refusal is over, only the provider knows
     over = now - entry.expires
-    if wishes.max_age is None and over < limits.stale_while_revalidate:
+    if directives.max_age is None and over < limits.stale_while_revalidate:
         return Life.STALE
     return Life.IF_ERROR if over < limits.stale_if_error else Life.OVER
 
@@ -130,22 +130,22 @@ def carries(entry: Entry, tags: tuple[str, ...]) -> bool:
     return all(tag in carried for tag in tags)
 
 
-def bounded(entry: Entry, wishes: Directives) -> Entry:
+def bounded(entry: Entry, directives: Directives) -> Entry:
     """The entry with the end that the rules give it, if that comes before its own."""
-    if wishes.lives is None or entry.created + wishes.lives >= entry.expires:
+    if directives.lives is None or entry.created + directives.lives >= entry.expires:
         return entry
-    return msgspec.structs.replace(entry, expires=entry.created + wishes.lives)
+    return msgspec.structs.replace(entry, expires=entry.created + directives.lives)
 
 
-def united(wishes: Directives, other: Entry | None) -> tuple[str, ...]:
+def united(directives: Directives, other: Entry | None) -> tuple[str, ...]:
     """The tags of a new answer, where there is one that could not serve for lack of tags.
 
     Both sets, so that callers with other tags need not take turns at asking the provider.
     """
     if other is None:
-        return wishes.tags
-    tags = document_tags.joined(wishes.tags, (tag for tag, _ in other.tags))
-    return tags if len(tags) <= MAX_TAGS else wishes.tags
+        return directives.tags
+    tags = document_tags.joined(directives.tags, (tag for tag, _ in other.tags))
+    return tags if len(tags) <= MAX_TAGS else directives.tags
 
 
 def is_passing_failure(status: int) -> bool:
@@ -153,13 +153,13 @@ def is_passing_failure(status: int) -> bool:
     return status == 429 or status >= 500
 
 
-def time_to_live(wishes: Directives, limits: Limits) -> float:
+def time_to_live(directives: Directives, limits: Limits) -> float:
     """How long a new answer is fresh. A caller's wish replaces the default, a rule's lifetime
     does too, and nobody prolongs the latter."""
-    lives = wishes.lives
+    lives = directives.lives
     if lives is None:
-        return limits.ttl if wishes.ttl is None else wishes.ttl
-    return lives if wishes.ttl is None else min(lives, wishes.ttl)
+        return limits.ttl if directives.ttl is None else directives.ttl
+    return lives if directives.ttl is None else min(lives, directives.ttl)
 
 
 def is_due(entry: Entry, beta: float, now: float, chance: Callable[[], float]) -> bool:
@@ -196,46 +196,46 @@ def lifetime(
     return wished if lives is None else min(wished, lives)
 
 
-def lifetime_of_refusal(wishes: Directives, limits: Limits) -> float:
-    return min(time_to_live(wishes, limits), limits.negative_ttl)
+def lifetime_of_refusal(directives: Directives, limits: Limits) -> float:
+    return min(time_to_live(directives, limits), limits.negative_ttl)
 
 
 def may_store_refusal(
-    status: int, answer: object, size: int, wishes: Directives, limits: Limits
+    status: int, answer: object, size: int, directives: Directives, limits: Limits
 ) -> Verdict:
     """May this refusal of the provider be kept for a while? `answer` is its body, parsed."""
     if limits.negative_ttl <= 0 or status not in REFUSALS:
-        return Verdict(False, Because.STATUS)
+        return Verdict(False, Reason.STATUS)
     if not isinstance(answer, dict) or not answer.get("error"):
-        return Verdict(False, Because.STATUS)
+        return Verdict(False, Reason.STATUS)
     if size > min(MAX_REFUSAL, limits.max_entry):
-        return Verdict(False, Because.OVER_SIZE)
-    if wishes.tags_in_doubt:
-        return Verdict(False, Because.BAD_TAGS)
-    return _YES if time_to_live(wishes, limits) > 0 else Verdict(False, Because.TTL_ZERO)
+        return Verdict(False, Reason.OVER_SIZE)
+    if directives.tags_in_doubt:
+        return Verdict(False, Reason.BAD_TAGS)
+    return _YES if time_to_live(directives, limits) > 0 else Verdict(False, Reason.TTL_ZERO)
 
 
-def may_put(wishes: Directives, limits: Limits) -> Verdict:
+def may_put(directives: Directives, limits: Limits) -> Verdict:
     """May an answer that a program brings itself be stored?"""
-    if wishes.never is not None:
-        return Verdict(False, wishes.never)
-    if wishes.tags_in_doubt:
-        return Verdict(False, Because.BAD_TAGS)
-    return _YES if time_to_live(wishes, limits) > 0 else Verdict(False, Because.TTL_ZERO)
+    if directives.never is not None:
+        return Verdict(False, directives.never)
+    if directives.tags_in_doubt:
+        return Verdict(False, Reason.BAD_TAGS)
+    return _YES if time_to_live(directives, limits) > 0 else Verdict(False, Reason.TTL_ZERO)
 
 
 def may_store(
-    status: int, judged: Because | None, size: int, wishes: Directives, limits: Limits
+    status: int, judged: Reason | None, size: int, directives: Directives, limits: Limits
 ) -> Verdict:
     """May this answer be stored? `judged` is what its format found wrong with it."""
     if not 200 <= status < 300:
-        return Verdict(False, Because.STATUS)
+        return Verdict(False, Reason.STATUS)
     if judged is not None and judged not in limits.also_store:
         return Verdict(False, judged)
     if size > limits.max_entry:
-        return Verdict(False, Because.OVER_SIZE)
-    if wishes.tags_in_doubt:
-        return Verdict(False, Because.BAD_TAGS)
-    if time_to_live(wishes, limits) <= 0:
-        return Verdict(False, Because.TTL_ZERO)
+        return Verdict(False, Reason.OVER_SIZE)
+    if directives.tags_in_doubt:
+        return Verdict(False, Reason.BAD_TAGS)
+    if time_to_live(directives, limits) <= 0:
+        return Verdict(False, Reason.TTL_ZERO)
     return _YES

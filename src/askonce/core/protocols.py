@@ -5,14 +5,14 @@ from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
 from askonce.core.models import (
-    Arrival,
     Call,
+    ChangeBatch,
     Damage,
     Entry,
+    EventMessage,
     Key,
     Lease,
-    Near,
-    News,
+    NearestKey,
     Selection,
     Shape,
     Usage,
@@ -37,7 +37,7 @@ class Store(Protocol):
     could read as its own.
     """
 
-    tells: bool
+    pushes_changes: bool
     """Whether `news` waits for changes; where it does not, it is asked again and again."""
 
     leases_travel: bool
@@ -71,10 +71,10 @@ class Store(Protocol):
     async def learn(self, epochs: Mapping[str, int]) -> None:
         """Raise the tags' epochs to what a more shared store says they are; never lower one."""
 
-    async def news(self, since: str | None, patience: float) -> News:
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
         """What was bumped and removed since a mark; without one, only where news begin.
 
-        Where the store `tells`, it waits up to `patience` seconds for something to happen.
+        Where the store `pushes_changes`, it waits up to `patience` seconds for something to happen.
         """
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
@@ -86,7 +86,7 @@ class Store(Protocol):
     async def release(self, lease: Lease) -> None:
         """Give a lease back; nothing happens if it was lost meanwhile."""
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
         """Add to the store's lasting counters; return those whose names begin with `under`.
 
         A book of many counters has names that begin with `|`, which are only returned where
@@ -118,7 +118,7 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
-class Held(Protocol):
+class MemoryHit(Protocol):
     """An entry in memory with what was rendered of it already; the bytes are accounted for."""
 
     @property
@@ -134,7 +134,7 @@ class Memory(Store, Protocol):
     @property
     def used_bytes(self) -> int: ...
 
-    def find(self, key: Key) -> Held | None: ...
+    def find(self, key: Key) -> MemoryHit | None: ...
 
     def keep(self, entry: Entry) -> bool:
         """Store the entry; False if a tag was invalidated meanwhile or it does not fit."""
@@ -142,7 +142,7 @@ class Memory(Store, Protocol):
     def show(self, held: Any, shape: Shape, frames: bytes) -> None:
         """Remember how a held entry looks in this shape; `held` is what `find` returned."""
 
-    def heed(self, epochs: Mapping[str, int]) -> None:
+    def apply_epochs(self, epochs: Mapping[str, int]) -> None:
         """`learn`, without a coroutine."""
 
     def sweep(self, names: Callable[[Entry], bool]) -> int:
@@ -155,14 +155,14 @@ class Memory(Store, Protocol):
         """Drop every entry; epochs stay."""
 
 
-class EventSource(Protocol):
+class EventReader(Protocol):
     """A place that events are read from; its methods block. Errors: `StoreError`, nothing else.
 
     Guarantees: every event that the place keeps is given out at least once, whenever its sender's
     transaction ended. What this instance has given out it does not give out again.
     """
 
-    async def read(self, since: str | None, patience: float) -> list[Arrival]:
+    async def read(self, since: str | None, patience: float) -> list[EventMessage]:
         """Events after a mark, or all that are kept; waits up to `patience` seconds for one.
 
         `since` is the mark of what was taken last.
@@ -236,7 +236,7 @@ class VectorIndex(Protocol):
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
         """Remember where an entry's question lies, until `expires` (seconds since the epoch)."""
 
-    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[Near]:
+    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[NearestKey]:
         """The entries of a scope that lie nearest to a vector, the nearest first."""
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:

@@ -4,17 +4,17 @@ import msgspec
 
 from askonce.core.directives import Directives
 from askonce.core.models import Call, Key, Verdict
-from askonce.core.wire_format import Format, Question
+from askonce.core.wire_format import ParsedQuestion, WireFormat
 
 
 class CacheRequest(msgspec.Struct, frozen=True):
     """A call after steps 1 to 4 of the request path."""
 
     call: Call
-    format: Format
-    question: Question
+    format: WireFormat
+    question: ParsedQuestion
     key: Key
-    wishes: Directives
+    directives: Directives
     verdict: Verdict
     refreshing: bool = False
     beyond: float = 0.0

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from askonce.core.keys import CACHE_MARKERS, Place
+from askonce.core.keys import CACHE_MARKERS, KeyContext
 
 _VERSION = b"askonce-scope-1"
 _SAID_BY_THE_DEVELOPER = frozenset({"system", "developer"})
@@ -59,7 +59,7 @@ class Scoped(NamedTuple):
     text: str
 
 
-def scoped(place: Place, asked: Mapping[str, Any], scoping: Scoping) -> Scoped | Incomparable:
+def scoped(place: KeyContext, asked: Mapping[str, Any], scoping: Scoping) -> Scoped | Incomparable:
     """The scope of a question asked at a place, or why it cannot be compared by meaning.
 
     `asked` is the tree that a format has read.
@@ -90,7 +90,7 @@ def scoped(place: Place, asked: Mapping[str, Any], scoping: Scoping) -> Scoped |
 
 def scope_of_text(namespace: str, scope: str) -> bytes:
     """The scope of plain texts (`cache.get("…", scope=…)`)."""
-    return _digest(_VERSION, Place(namespace, "text").key({"scope": scope}).digest)
+    return _digest(_VERSION, KeyContext(namespace, "text").key({"scope": scope}).digest)
 
 
 def compared_by(scope: bytes, embedder: str) -> bytes:

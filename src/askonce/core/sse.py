@@ -13,7 +13,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
-class Event(NamedTuple):
+class SseEvent(NamedTuple):
     """One event: its `event:` name (empty if none), its joined `data:` lines, its raw bytes."""
 
     name: bytes
@@ -21,11 +21,11 @@ class Event(NamedTuple):
     raw: bytes
 
 
-def parse(raw: bytes) -> Event:
+def parse(raw: bytes) -> SseEvent:
     """Read one event's raw bytes, from the first byte to the blank line that ends it."""
     if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
         # Nearly every event is a single line of data.
-        return Event(b"", raw[6:-2], raw)
+        return SseEvent(b"", raw[6:-2], raw)
     name = b""
     data = []
     for line in _LINE_END.split(raw):
@@ -36,7 +36,7 @@ def parse(raw: bytes) -> Event:
             data.append(value)
         elif field == b"event":
             name = value
-    return Event(name, b"\n".join(data), raw)
+    return SseEvent(name, b"\n".join(data), raw)
 
 
 class Splitter:
@@ -61,7 +61,7 @@ class Splitter:
         """One event alone is longer than the limit."""
         return len(self._rest) > self.limit
 
-    def feed(self, piece: bytes) -> list[Event]:
+    def feed(self, piece: bytes) -> list[SseEvent]:
         """Add bytes; return the events that are now whole."""
         rest = self._rest
         rest += piece

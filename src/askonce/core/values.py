@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from askonce.core import document_tags
 from askonce.core.errors import ConfigError
-from askonce.core.models import Because
+from askonce.core.models import Reason
 from askonce.core.units import parse_duration, parse_size
 
-MAY_ALSO_BE_STORED = (Because.LENGTH, Because.REFUSAL)
+MAY_ALSO_BE_STORED = (Reason.LENGTH, Reason.REFUSAL)
 
 Reader = Callable[[Any], Any]
 
@@ -154,11 +154,11 @@ def paths(value: Any) -> tuple[document_tags.Path, ...]:
         raise ValueError(f"cannot be used: {error}") from None
 
 
-def reasons(value: Any) -> frozenset[Because]:
+def reasons(value: Any) -> frozenset[Reason]:
     for word in texts(value):
         if word not in MAY_ALSO_BE_STORED:
             raise ValueError(f"cannot have {word!r}; choose from {quoted(MAY_ALSO_BE_STORED)}")
-    return frozenset(Because(word) for word in texts(value))
+    return frozenset(Reason(word) for word in texts(value))
 
 
 def log_file(value: Any) -> str:

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from askonce.core.models import Because, Shape, Usage
-from askonce.core.sse import Event
+from askonce.core.models import Reason, Shape, Usage
+from askonce.core.sse import SseEvent
 
 
-class Question(msgspec.Struct, frozen=True):
+class ParsedQuestion(msgspec.Struct, frozen=True):
     """What a format reads out of one request body.
 
     `asked` is everything that can change the answer, as a tree for `keys.canonical`; `text` is
@@ -25,7 +25,7 @@ class Question(msgspec.Struct, frozen=True):
     text: str
     sampled: bool  # an explicit temperature above 0
     wants_json: bool
-    bypass: Because | None
+    bypass: Reason | None
 
 
 class Folding(Protocol):
@@ -34,25 +34,25 @@ class Folding(Protocol):
     ended: bool
     """The terminal event was parsed."""
 
-    failed: Because | None
+    failed: Reason | None
     """The stream reported an error, or said something that cannot be understood."""
 
-    def feed(self, event: Event) -> None: ...
+    def feed(self, event: SseEvent) -> None: ...
 
     def answer(self) -> dict[str, Any]:
         """The whole response as if it had not been streamed; only once `ended` and not `failed`."""
 
 
-class Format(Protocol):
+class WireFormat(Protocol):
     name: str
 
     def recognizes(self, path: str) -> bool:
         """Is this path (without its query) an endpoint of this format?"""
 
-    def read(self, body: Any) -> Question:
+    def read(self, body: Any) -> ParsedQuestion:
         """Read a parsed request body. Raises `CallMalformed` where its types are wrong."""
 
-    def to_upstream(self, body: bytes, question: Question) -> bytes:
+    def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
         """The body to send: the caller's own bytes wherever nothing has to be added."""
 
     def fold(self) -> Folding: ...
@@ -60,10 +60,10 @@ class Format(Protocol):
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
         """The answer as server-sent events, a frame each, the terminal one included."""
 
-    def show(self, event: Event, shape: Shape) -> bytes | None:
+    def show(self, event: SseEvent, shape: Shape) -> bytes | None:
         """An upstream event as a caller of this shape sees it: its own bytes, others, or none."""
 
-    def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Because | None:
+    def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Reason | None:
         """Why this answer must not be stored (cut, filtered, refused, empty …), or None."""
 
     def text(self, answer: dict[str, Any]) -> str:

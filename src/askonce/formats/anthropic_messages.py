@@ -12,9 +12,9 @@ import msgspec
 
 from askonce.core.errors import CallMalformed
 from askonce.core.keys import Media, Opaque, Renaming
-from askonce.core.models import Because, Shape, Usage
-from askonce.core.sse import Event
-from askonce.core.wire_format import Question
+from askonce.core.models import Reason, Shape, Usage
+from askonce.core.sse import SseEvent
+from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.anthropic_messages_stream import AnthropicFolding, unfold
 from askonce.formats.usage import read_usage
 
@@ -78,14 +78,14 @@ _PLAIN_BLOCKS = frozenset(
     }
 )
 
-_STOPS: dict[str, Because | None] = {
+_STOPS: dict[str, Reason | None] = {
     "end_turn": None,
     "stop_sequence": None,
     "tool_use": None,
-    "max_tokens": Because.LENGTH,
-    "model_context_window_exceeded": Because.LENGTH,
-    "refusal": Because.REFUSAL,
-    "pause_turn": Because.PAUSED,
+    "max_tokens": Reason.LENGTH,
+    "model_context_window_exceeded": Reason.LENGTH,
+    "refusal": Reason.REFUSAL,
+    "pause_turn": Reason.PAUSED,
 }
 
 # The one member, besides its type, that a block of this kind must have, and as a string.
@@ -100,7 +100,7 @@ class AnthropicMessages:
     def recognizes(self, path: str) -> bool:
         return path.endswith("/v1/messages")
 
-    def read(self, body: Any) -> Question:
+    def read(self, body: Any) -> ParsedQuestion:
         _check_types(body)
         asked = {name: member for name, member in body.items() if name not in _IGNORED}
         rename = Renaming()
@@ -114,7 +114,7 @@ class AnthropicMessages:
         for name in asked.keys() - _PROTOCOL:
             if type(asked[name]) in (dict, list):
                 asked[name] = Opaque(asked[name])
-        return Question(
+        return ParsedQuestion(
             model=body["model"],
             shape=Shape(stream=body.get("stream") is True),
             asked=asked,
@@ -124,7 +124,7 @@ class AnthropicMessages:
             bypass=_bypass(body),
         )
 
-    def to_upstream(self, body: bytes, question: Question) -> bytes:
+    def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
         return body
 
     def fold(self) -> AnthropicFolding:
@@ -133,18 +133,18 @@ class AnthropicMessages:
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
         return unfold(answer)
 
-    def show(self, event: Event, shape: Shape) -> bytes | None:
+    def show(self, event: SseEvent, shape: Shape) -> bytes | None:
         return event.raw
 
-    def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Because | None:
+    def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Reason | None:
         if type(answer) is dict and answer.get("type") == "error":
-            return Because.STREAM_ERROR
+            return Reason.STREAM_ERROR
         if not _is_well_formed(answer):
-            return Because.GARBAGE
+            return Reason.GARBAGE
         stop_reason = answer.get("stop_reason")
         if not stop_reason:
-            return Because.CUT_SHORT
-        unfit = _STOPS.get(stop_reason, Because.UNKNOWN_FINISH)
+            return Reason.CUT_SHORT
+        unfit = _STOPS.get(stop_reason, Reason.UNKNOWN_FINISH)
         if unfit is not None:
             return unfit
         content = answer["content"]
@@ -152,10 +152,10 @@ class AnthropicMessages:
         calls = [block for block in content if block["type"].endswith("tool_use")]
         if not calls and not text.strip():
             # With a call promised and none made, this is the truer word than "bad tool call".
-            return Because.EMPTY
+            return Reason.EMPTY
         # A turn that calls a tool is not yet the document that was asked for.
         if wants_json and stop_reason != "tool_use" and not _is_json(text):
-            return Because.NOT_JSON
+            return Reason.NOT_JSON
         return _judge_tool_calls(calls, stop_reason)
 
     def text(self, answer: dict[str, Any]) -> str:
@@ -272,14 +272,14 @@ def _is_hosted(tool: dict[str, Any]) -> bool:
     return not kind.startswith(_CLIENT_TOOLS)
 
 
-def _bypass(body: dict[str, Any]) -> Because | None:
+def _bypass(body: dict[str, Any]) -> Reason | None:
     if body.get("container") is not None or body.get("mcp_servers"):
-        return Because.HOSTED_TOOL
+        return Reason.HOSTED_TOOL
     if any(_is_hosted(tool) for tool in body.get("tools") or ()):
-        return Because.HOSTED_TOOL
+        return Reason.HOSTED_TOOL
     # `max_tokens: 0` only warms the provider's own prompt cache.
     if body.get("max_tokens") == 0 or any(body.get(name) is not None for name in _STATE):
-        return Because.SERVER_STATE
+        return Reason.SERVER_STATE
     return None
 
 
@@ -324,14 +324,14 @@ def _is_none_or(kind: type, value: Any) -> bool:
     return value is None or type(value) is kind
 
 
-def _judge_tool_calls(calls: list[dict[str, Any]], stop_reason: str) -> Because | None:
+def _judge_tool_calls(calls: list[dict[str, Any]], stop_reason: str) -> Reason | None:
     if stop_reason == "tool_use" and not calls:
-        return Because.BAD_TOOL_CALL
+        return Reason.BAD_TOOL_CALL
     for call in calls:
         if type(call.get("input")) is not dict:
-            return Because.BAD_TOOL_CALL
+            return Reason.BAD_TOOL_CALL
         if not (type(call.get("id")) is type(call.get("name")) is str):
-            return Because.BAD_TOOL_CALL
+            return Reason.BAD_TOOL_CALL
     return None
 
 

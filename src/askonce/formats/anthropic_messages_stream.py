@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from askonce.core.errors import AnswerCut
-from askonce.core.models import Because
-from askonce.core.sse import Event
+from askonce.core.models import Reason
+from askonce.core.sse import SseEvent
 
 # delta type -> the block it belongs to, and the delta's own member.
 _DELTAS = {
@@ -53,16 +53,16 @@ class AnthropicFolding:
 
     def __init__(self) -> None:
         self.ended = False
-        self.failed: Because | None = None
+        self.failed: Reason | None = None
         self._message: dict[str, Any] | None = None
         self._content: list[dict[str, Any]] = []
         self._open: dict[int, dict[str, list[Any]]] = {}
 
-    def feed(self, event: Event) -> None:
+    def feed(self, event: SseEvent) -> None:
         if self.ended or self.failed is not None:
             return
         if event.name == b"error":
-            self.failed = Because.STREAM_ERROR
+            self.failed = Reason.STREAM_ERROR
             return
         if event.name == b"ping" or not event.data:
             return
@@ -71,13 +71,13 @@ class AnthropicFolding:
         except (ValueError, RecursionError):
             data = None
         if type(data) is not dict:
-            self.failed = Because.GARBAGE
+            self.failed = Reason.GARBAGE
             return
         kind = data.get("type")
         if type(kind) is not str:
             kind = event.name.decode(errors="replace")
         if not self._take(kind, data) and self.failed is None:
-            self.failed = Because.GARBAGE
+            self.failed = Reason.GARBAGE
 
     def answer(self) -> dict[str, Any]:
         """Raises `AnswerCut` before the stream has ended well."""
@@ -102,7 +102,7 @@ class AnthropicFolding:
                 self.ended = self._message is not None and not self._open
                 return self.ended
             case "error":
-                self.failed = Because.STREAM_ERROR
+                self.failed = Reason.STREAM_ERROR
         return True
 
     def _start_message(self, message: Any) -> bool:
@@ -163,7 +163,7 @@ class AnthropicFolding:
         try:
             block["input"] = msgspec.json.decode(text)
         except (ValueError, RecursionError):
-            self.failed = Because.BAD_TOOL_CALL
+            self.failed = Reason.BAD_TOOL_CALL
 
     def _finish_message(self, data: dict[str, Any]) -> bool:
         message, delta, usage = self._message, data.get("delta"), data.get("usage")

@@ -10,9 +10,9 @@ import msgspec
 
 from askonce.core.errors import CallMalformed
 from askonce.core.keys import Media, Opaque, Renaming
-from askonce.core.models import Because, Shape, Usage
-from askonce.core.sse import Event
-from askonce.core.wire_format import Question
+from askonce.core.models import Reason, Shape, Usage
+from askonce.core.sse import SseEvent
+from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.openai_chat_stream import ChatFolding, unfold, without_usage
 from askonce.formats.usage import read_usage
 
@@ -74,7 +74,7 @@ class OpenAIChat:
     def recognizes(self, path: str) -> bool:
         return path.endswith("/chat/completions")
 
-    def read(self, body: Any) -> Question:
+    def read(self, body: Any) -> ParsedQuestion:
         if type(body) is not dict:
             raise CallMalformed("The request body is not a JSON object.")
         model = body.get("model")
@@ -104,7 +104,7 @@ class OpenAIChat:
             )
             # A list or an object here cannot be looked up; it is no format of the protocol.
             wants_json = type(kind_of := wanted.get("type")) is str and kind_of in _JSON_FORMATS
-        return Question(
+        return ParsedQuestion(
             model,
             _shape(body),
             asked,
@@ -114,7 +114,7 @@ class OpenAIChat:
             _bypass(body) or bypass,
         )
 
-    def to_upstream(self, body: bytes, question: Question) -> bytes:
+    def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
         shape = question.shape
         if not shape.stream or shape.usage:
             return body
@@ -132,27 +132,27 @@ class OpenAIChat:
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
         return unfold(answer, shape)
 
-    def show(self, event: Event, shape: Shape) -> bytes | None:
+    def show(self, event: SseEvent, shape: Shape) -> bytes | None:
         # Inside a JSON string the quotes are escaped, so this finds members only.
         if shape.usage or b'"usage"' not in event.data:
             return event.raw
         return without_usage(event)
 
-    def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Because | None:
+    def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Reason | None:
         if answer.get("error") is not None or answer.get("object") == "error":
-            return Because.STREAM_ERROR
+            return Reason.STREAM_ERROR
         choices = answer.get("choices")
         if choices is None or choices == []:
-            return Because.EMPTY
+            return Reason.EMPTY
         if type(choices) is not list or not _is(answer.get("usage"), dict):
-            return Because.GARBAGE
+            return Reason.GARBAGE
         if not all(_is(answer.get(name), str) for name in ("id", "model")):
-            return Because.GARBAGE
+            return Reason.GARBAGE
         if not all(_is_choice(choice) for choice in choices):
-            return Because.GARBAGE
+            return Reason.GARBAGE
         for choice in choices:
-            if (because := _judge_choice(choice, wants_json)) is not None:
-                return because
+            if (reason := _judge_choice(choice, wants_json)) is not None:
+                return reason
         return None
 
     def text(self, answer: dict[str, Any]) -> str:
@@ -247,7 +247,7 @@ def _text(content: Any) -> str:
     return "\n".join([text for text in texts if type(text) is str])
 
 
-def _tools(tools: Any) -> tuple[list[Any], Because | None]:
+def _tools(tools: Any) -> tuple[list[Any], Reason | None]:
     read = []
     bypass = None
     for tool in _array(tools, "tools"):
@@ -256,7 +256,7 @@ def _tools(tools: Any) -> tuple[list[Any], Because | None]:
             raise CallMalformed("`tools[].type` is not a string.")
         if kind not in _CLIENT_TOOLS:
             # The provider runs it (a web search, say), and finds something else tomorrow.
-            bypass = Because.HOSTED_TOOL
+            bypass = Reason.HOSTED_TOOL
         elif kind in tool:
             _object(tool[kind], f"tools[].{kind}")
         read.append(_callers_own(tool, _CLIENT_TOOLS))
@@ -298,13 +298,13 @@ def _sampled(temperature: Any) -> bool:
     return temperature > 0
 
 
-def _bypass(body: dict[str, Any]) -> Because | None:
+def _bypass(body: dict[str, Any]) -> Reason | None:
     if body.get("web_search_options") is not None:
-        return Because.HOSTED_TOOL
+        return Reason.HOSTED_TOOL
     modalities = body.get("modalities")
     if modalities is not None and "audio" in _array(modalities, "modalities"):
-        return Because.AUDIO
-    return None if body.get("audio") is None else Because.AUDIO
+        return Reason.AUDIO
+    return None if body.get("audio") is None else Reason.AUDIO
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
@@ -368,30 +368,30 @@ def _is_named(called: Any, argument: str) -> bool:
     )
 
 
-def _judge_choice(choice: dict[str, Any], wants_json: bool) -> Because | None:
-    message, finish = choice["message"], choice.get("finish_reason")
+def _judge_choice(choice: dict[str, Any], wants_json: bool) -> Reason | None:
+    message, run_sync = choice["message"], choice.get("finish_reason")
     content, calls = message.get("content"), message.get("tool_calls")
     legacy = message.get("function_call")
-    if finish == "content_filter":
-        return Because.FILTERED
+    if run_sync == "content_filter":
+        return Reason.FILTERED
     if message.get("refusal"):
-        return Because.REFUSAL
-    if finish == "length":
-        return Because.LENGTH
+        return Reason.REFUSAL
+    if run_sync == "length":
+        return Reason.LENGTH
     if not content and not calls and legacy is None:
-        return Because.EMPTY
-    if finish is None:
-        return Because.CUT_SHORT
-    if finish not in _WHOLE:
-        return Because.UNKNOWN_FINISH
+        return Reason.EMPTY
+    if run_sync is None:
+        return Reason.CUT_SHORT
+    if run_sync not in _WHOLE:
+        return Reason.UNKNOWN_FINISH
     if wants_json and content and not _is_json(content):
-        return Because.NOT_JSON
+        return Reason.NOT_JSON
     arguments = [
         call["function"]["arguments"] for call in calls or () if call["type"] == "function"
     ]
     if legacy is not None:
         arguments.append(legacy["arguments"])
-    return None if all(map(_is_json, arguments)) else Because.BAD_TOOL_CALL
+    return None if all(map(_is_json, arguments)) else Reason.BAD_TOOL_CALL
 
 
 def _is_json(text: str) -> bool:

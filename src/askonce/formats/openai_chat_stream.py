@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from askonce.core.models import Because, Shape
-from askonce.core.sse import Event
+from askonce.core.models import Reason, Shape
+from askonce.core.sse import SseEvent
 
 _TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
 """Members of a message that arrive in many pieces, in the order in which they are replayed."""
@@ -52,11 +52,11 @@ class ChatFolding:
 
     def __init__(self) -> None:
         self.ended = False
-        self.failed: Because | None = None
+        self.failed: Reason | None = None
         self._response: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
 
-    def feed(self, event: Event) -> None:
+    def feed(self, event: SseEvent) -> None:
         data = event.data.strip()
         if self.ended or self.failed is not None or not data:
             return
@@ -66,11 +66,11 @@ class ChatFolding:
         try:
             self._add(_object(_decode(data)), event.name)
         except (_ContradictionError, ValueError, RecursionError):
-            self.failed = Because.GARBAGE
+            self.failed = Reason.GARBAGE
 
     def _add(self, chunk: dict[str, Any], name: bytes) -> None:
         if name == b"error" or chunk.get("error") is not None or chunk.get("object") == "error":
-            self.failed = Because.STREAM_ERROR
+            self.failed = Reason.STREAM_ERROR
             return
         for member, value in chunk.items():
             if member == "usage":
@@ -86,7 +86,7 @@ class ChatFolding:
                 self._choices[index] = _Choice(index)
             self._choices[index].add(part)
             if _object(part.get("delta") or {}).get("audio") is not None:
-                self.failed = Because.AUDIO
+                self.failed = Reason.AUDIO
 
     def answer(self) -> dict[str, Any]:
         choices = [self._choices[index].whole() for index in sorted(self._choices)]
@@ -255,7 +255,7 @@ def unfold(answer: dict[str, Any], shape: Shape) -> list[bytes]:
     return frames
 
 
-def without_usage(event: Event) -> bytes | None:
+def without_usage(event: SseEvent) -> bytes | None:
     """The event for a caller that did not ask for usage; None if it brings nothing else."""
     try:
         chunk = _decode_members(event.data)

@@ -2,17 +2,17 @@
 
 from askonce.config.load import Settings
 from askonce.core.runtime.event_loop import every
-from askonce.core.runtime.interface import Labor
+from askonce.core.runtime.interface import Task
 from askonce.formats import recognize
-from askonce.gateway.admin import AdminDoors
-from askonce.gateway.endpoints import Doors
+from askonce.gateway.admin import AdminEndpoints
+from askonce.gateway.endpoints import Endpoints
 from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
 from askonce.gateway.metrics import Latencies, metrics, plain_stats
 from askonce.gateway.request_recorder import RequestLog
-from askonce.gateway.route_cache import Addresses
+from askonce.gateway.route_cache import RouteCache
 from askonce.gateway.routes import Routes, has_dot_segments
-from askonce.gateway.savings import SavingsDoor
-from askonce.gateway.upstreams import Connections
+from askonce.gateway.savings import SavingsEndpoint
+from askonce.gateway.upstreams import UpstreamConnections
 from askonce.ledger.ledger import stats_of
 from askonce.library.cache import AsyncCache
 
@@ -24,21 +24,23 @@ class GatewayApp:
     """The ASGI application; the cache and the connections are its own and closed with it."""
 
     def __init__(
-        self, settings: Settings, cache: AsyncCache, connections: Connections, version: str
+        self, settings: Settings, cache: AsyncCache, connections: UpstreamConnections, version: str
     ) -> None:
         self._cache = cache
-        self._works = cache.works
+        self._assembly = cache.assembly
         self._connections = connections
         self._version = version
         self._routes = Routes(settings)
-        self._addresses = Addresses(cache.works)
-        self._admin = AdminDoors(settings, cache.works)
-        self._savings = SavingsDoor(cache.works, self._admin)
+        self._addresses = RouteCache(cache.assembly)
+        self._admin = AdminEndpoints(settings, cache.assembly)
+        self._savings = SavingsEndpoint(cache.assembly, self._admin)
         self._latencies = Latencies()
-        self._log = RequestLog(settings.log, cache.works.ledger, cache.works.suspending_runtime)
-        self._doors = Doors(settings, cache, connections, self._latencies, self._log)
+        self._log = RequestLog(
+            settings.log, cache.assembly.ledger, cache.assembly.suspending_runtime
+        )
+        self._doors = Endpoints(settings, cache, connections, self._latencies, self._log)
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
-        self._flushing: Labor | None = None
+        self._flushing: Task | None = None
         self._own = {
             b"/healthz": self._healthz,
             b"/metrics": self._metrics,
@@ -56,7 +58,7 @@ class GatewayApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        runtime = self._works.suspending.context.runtime
+        runtime = self._assembly.suspending.context.runtime
         self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -67,9 +69,9 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _flush(self) -> None:
-        if not self._works.closed:
-            tiers = self._works.suspending.tiers
-            await self._works.flush(tiers)
+        if not self._assembly.closed:
+            tiers = self._assembly.suspending.tiers
+            await self._assembly.flush(tiers)
             tiers.look_after()
 
     async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
@@ -111,35 +113,35 @@ class GatewayApp:
 
     async def _healthz(self, send: Sender) -> None:
         """200 also where a layer is down: calls are answered without it."""
-        states = self._works.states()
-        sources = self._works.sources()
-        well = self._works.coherent and all(state == "closed" for state in states.values())
+        states = self._assembly.states()
+        sources = self._assembly.sources()
+        well = self._assembly.is_coherent and all(state == "closed" for state in states.values())
         well = well and "down" not in sources.values()
-        if self._works.semantic is not None:
-            well = well and {*self._works.semantic.states.values()} <= {"closed", "starting"}
+        if self._assembly.semantic is not None:
+            well = well and {*self._assembly.semantic.states.values()} <= {"closed", "starting"}
         status = "ok" if well else "degraded"
         health: dict[str, object] = {"status": status, "version": self._version, "layers": states}
-        if self._works.semantic is not None:
-            health["semantic"] = self._works.semantic.states
+        if self._assembly.semantic is not None:
+            health["semantic"] = self._assembly.semantic.states
         if sources:
             health["sources"] = sources
         await send.json(200, health)
 
     async def _metrics(self, send: Sender) -> None:
-        works = self._works
+        assembly = self._assembly
         gauges = {
-            "memory_bytes": ("Bytes that memory holds.", works.memory.used_bytes),
+            "memory_bytes": ("Bytes that memory holds.", assembly.memory.used_bytes),
             "coherent": (
                 "Whether this process hears of others' invalidations in time.",
-                int(works.coherent),
+                int(assembly.is_coherent),
             ),
-            "flights": ("Questions being asked now.", len(works.suspending.context.flights)),
+            "flights": ("Questions being asked now.", len(assembly.suspending.context.flights)),
         }
-        stats, money = works.stats(), works.ledger.money()
-        body = metrics(stats, self._latencies, gauges, works.sources(), money)
+        stats, money = assembly.stats(), assembly.ledger.money()
+        body = metrics(stats, self._latencies, gauges, assembly.sources(), money)
         kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         await send.whole(200, kind, body)
 
     async def _stats(self, send: Sender) -> None:
-        tallies = await self._works.flush(self._works.suspending.tiers)
-        await send.json(200, plain_stats(stats_of(tallies, self._works.states())))
+        counters = await self._assembly.flush(self._assembly.suspending.tiers)
+        await send.json(200, plain_stats(stats_of(counters, self._assembly.states())))

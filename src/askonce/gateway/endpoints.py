@@ -9,9 +9,9 @@ import httpx2
 from askonce.config.load import Settings
 from askonce.core.errors import AnswerCut
 from askonce.core.identity import CREDENTIALS, bare
-from askonce.core.models import Because, Call, Outcome
+from askonce.core.models import Call, Outcome, Reason
 from askonce.core.runtime.event_loop import unless
-from askonce.core.runtime.interface import Bell
+from askonce.core.runtime.interface import Event
 from askonce.formats import BY_NAME
 from askonce.gateway.messages import (
     CallerGone,
@@ -27,32 +27,32 @@ from askonce.gateway.messages import (
     whole_body,
 )
 from askonce.gateway.metrics import Latencies
-from askonce.gateway.request_recorder import RequestLog, Tape, api_of, taped
-from askonce.gateway.route_cache import Address
-from askonce.gateway.routes import Route, origin_of
-from askonce.gateway.upstreams import Asker, Connections, arrived, onward, with_credential
+from askonce.gateway.request_recorder import RequestLog, RequestRecorder, api_of, taped
+from askonce.gateway.route_cache import CachedRoute
+from askonce.gateway.routes import ProviderRoute, origin_of
+from askonce.gateway.upstreams import Asker, UpstreamConnections, arrived, onward, with_credential
 from askonce.library.cache import AsyncCache
 from askonce.pipeline.present import Reply, cache_status, relayed_headers
 
 _FORMATS = {"openai": BY_NAME["openai_chat"], "anthropic": BY_NAME["anthropic_messages"]}
 
 
-class Doors:
+class Endpoints:
     """Answers one request each, for the provider that a route named."""
 
     def __init__(
         self,
         settings: Settings,
         cache: AsyncCache,
-        connections: Connections,
+        connections: UpstreamConnections,
         latencies: Latencies,
         log: RequestLog,
     ) -> None:
         self._log = log
         self._max_body = settings.gateway.max_body
-        self._works = cache.works
+        self._assembly = cache.assembly
         self._in_time = functools.partial(
-            cache.works.suspending_runtime.within, settings.gateway.read_timeout.total_seconds()
+            cache.assembly.suspending_runtime.within, settings.gateway.read_timeout.total_seconds()
         )
         self._connections = connections
         self._latencies = latencies
@@ -69,28 +69,28 @@ class Doors:
         scope: Scope,
         receive: Receive,
         send: Sender,
-        address: Address,
+        address: CachedRoute,
         shown: Mapping[bytes, bytes],
     ) -> None:
         """An endpoint of a known format: the one request path."""
-        runtime = self._works.suspending_runtime
+        runtime = self._assembly.suspending_runtime
         began = runtime.tick()
         try:
             declared = shown.get(b"content-length", b"")
             body = await whole_body(receive, declared, self._max_body, self._in_time)
         except TooLarge:
             limit = f"the body is longer than {self._max_body} bytes ([gateway] max_body)"
-            await send.refuse(413, Because.TOO_LARGE, limit)
+            await send.refuse(413, Reason.TOO_LARGE, limit)
             return
         except TimeoutError:
             await send.refuse(408, "slow-body", "the body did not arrive in time")
             return
         except CallerGone:
             return
-        flavor = self._works.suspending
+        mode = self._assembly.suspending
         route, path, path_text, headers, namespace = address
         call = Call("POST", route.provider.base_url, path_text, headers, body, namespace)
-        found = flavor.answering.at_once(call)
+        found = mode.answering.at_once(call)
         if isinstance(found, Reply):
             self._latencies.add(found.outcome, runtime.tick() - began)
             await send.whole(found.status, encoded(found.headers), found.body or b"")
@@ -104,35 +104,37 @@ class Doors:
         )
 
         async def answer() -> None:
-            reply = await flavor.answering.go_on(call, found, asker)
+            reply = await mode.answering.go_on(call, found, asker)
             self._latencies.add(reply.outcome, runtime.tick() - began)
             await send.relay(reply)
 
         await self._unless_gone(send, route, answer(), receive)
 
-    async def past(self, scope: Scope, receive: Receive, send: Sender, route: Route) -> None:
+    async def past(
+        self, scope: Scope, receive: Receive, send: Sender, route: ProviderRoute
+    ) -> None:
         """Everything else: the bytes as they are, both ways."""
         shown: RawHeaders = scope["headers"]
         sized = [(name, value) for name, value in shown if name == b"content-length"]
         has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in shown)
-        ended = self._works.suspending_runtime.bell() if has_body else None
+        ended = self._assembly.suspending_runtime.event() if has_body else None
         headers = onward(self._credited(shown), keep_encoding=True) + sized
         origin = self._origins[route.provider.name]
         path = _with_query(route.path, scope)
         tape = await self._tape(scope, route)
 
         async def pass_on() -> None:
-            self._works.ledger.answered(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
-            self._works.ledger.asked_upstream()
+            self._assembly.ledger.answered(Outcome.BYPASS, Reason.UNKNOWN_ROUTE)
+            self._assembly.ledger.asked_upstream()
             body = None if ended is None else taped(body_pieces(receive, ended), tape)
             response = await self._connections.send(scope["method"], origin, path, headers, body)
             try:
                 answered = arrived(response)
                 if tape is not None:
                     tape.begin(response.status_code, dict(answered))
-                context, base_url = self._works.suspending.context, route.provider.base_url
+                context, base_url = self._assembly.suspending.context, route.provider.base_url
                 context.apply_cache_groups(base_url, scope["method"], answered)
-                status = cache_status(Outcome.BYPASS, Because.UNKNOWN_ROUTE)
+                status = cache_status(Outcome.BYPASS, Reason.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
                 kept += [(n, v) for n, v in answered if n == "content-length"]
                 await send.head(response.status_code, encoded(kept))
@@ -146,23 +148,23 @@ class Doors:
 
         await self._unless_gone(send, route, pass_on(), receive, ended)
 
-    async def _tape(self, scope: Scope, route: Route) -> Tape | None:
+    async def _tape(self, scope: Scope, route: ProviderRoute) -> RequestRecorder | None:
         """What logs a request of a dialect that is passed on; None where there is no log."""
         path = route.path.decode("latin-1")
         if not self._log.is_on or scope["method"] != "POST" or api_of(path) is None:
             return None
         shown = headers_of(scope)
         named = {n.decode("latin-1"): value.decode("latin-1") for n, value in shown.items()}
-        tenant = await self._works.identify(self._works.suspending.tiers, named)
+        tenant = await self._assembly.identify(self._assembly.suspending.tiers, named)
         return self._log.tape(path, route.provider, tenant, shown)
 
     async def _unless_gone(
         self,
         send: Sender,
-        route: Route,
+        route: ProviderRoute,
         work: Coroutine[Any, Any, None],
         receive: Receive,
-        after: Bell | None = None,
+        after: Event | None = None,
     ) -> None:
         """Do the work unless the caller goes away; a provider out of reach is one clear error."""
         try:

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from askonce.core.models import Because
-from askonce.core.runtime.interface import Bell
+from askonce.core.models import Reason
+from askonce.core.runtime.interface import Event
 from askonce.pipeline.present import Reply
 
 Scope = MutableMapping[str, Any]
@@ -63,7 +63,7 @@ class Sender:
         await self.whole(status, [*_JSON, *(more or [])], msgspec.json.encode(body))
 
     async def refuse(
-        self, status: int, code: Because | str, message: str, more: RawHeaders | None = None
+        self, status: int, code: Reason | str, message: str, more: RawHeaders | None = None
     ) -> None:
         """An error of the gateway itself, in the shape that every SDK can show."""
         error = {"message": message, "type": "askonce_error", "param": None, "code": str(code)}
@@ -124,7 +124,7 @@ async def _piece(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-async def body_pieces(receive: Receive, ended: Bell) -> AsyncIterator[bytes]:
+async def body_pieces(receive: Receive, ended: Event) -> AsyncIterator[bytes]:
     """The request's body as it arrives; rings `ended` after the last piece."""
     more = True
     while more:
@@ -133,7 +133,7 @@ async def body_pieces(receive: Receive, ended: Bell) -> AsyncIterator[bytes]:
     ended.ring()
 
 
-async def gone(receive: Receive, after: Bell | None = None) -> None:
+async def gone(receive: Receive, after: Event | None = None) -> None:
     """Comes true when the caller goes away; with `after`, once its request was read."""
     if after is not None:
         await after.heard(None)

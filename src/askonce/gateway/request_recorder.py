@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from askonce.config.settings import Log, Provider
-from askonce.core.fail_open import Boundary
-from askonce.core.runtime.event_loop import InThread
+from askonce.core.fail_open import FailOpen
+from askonce.core.runtime.event_loop import ThreadRunner
 from askonce.core.runtime.interface import Runtime
 from askonce.core.sse import Splitter
 from askonce.ledger.ledger import Ledger
@@ -52,9 +52,9 @@ class RequestLog:
         self._max_size = log.max_size
         self._keep = log.keep
         self._ledger = ledger
-        self._boundary = Boundary(ledger)
+        self._boundary = FailOpen(ledger)
         self._runtime = runtime
-        self._thread = InThread("askonce-request-log")
+        self._thread = ThreadRunner("askonce-request-log")
         self._waiting = 0
 
     @property
@@ -63,7 +63,7 @@ class RequestLog:
 
     def tape(
         self, path: str, provider: Provider, tenant: str | None, shown: Mapping[bytes, bytes]
-    ) -> "Tape | None":
+    ) -> "RequestRecorder | None":
         """What records one request on this path; None where there is nothing to log."""
         if self._path is None or (api := api_of(path)) is None:
             return None
@@ -80,9 +80,9 @@ class RequestLog:
         session = next((shown[name] for name in _SESSIONS if name in shown), None)
         if session is not None:
             about["session"] = session.decode("latin-1")
-        return Tape(about, self._runtime.tick, self._take)
+        return RequestRecorder(about, self._runtime.tick, self._take)
 
-    def _take(self, tape: "Tape") -> None:
+    def _take(self, tape: "RequestRecorder") -> None:
         size = len(tape.asked) + len(tape.answered)
         if self._waiting + size > _BACKLOG:
             self._ledger.fault("request-log")
@@ -95,9 +95,9 @@ class RequestLog:
             finally:
                 self._waiting -= size
 
-        self._runtime.behind(write)
+        self._runtime.in_background(write)
 
-    async def _write(self, tape: "Tape") -> None:
+    async def _write(self, tape: "RequestRecorder") -> None:
         with self._boundary.around("request-log"):
             assert self._path is not None
             line = line_of(tape)
@@ -135,11 +135,14 @@ class RequestLog:
         self._thread.close()
 
 
-class Tape:
+class RequestRecorder:
     """What went to a provider and what came back, in pieces."""
 
     def __init__(
-        self, about: dict[str, Any], tick: Callable[[], float], done: Callable[["Tape"], None]
+        self,
+        about: dict[str, Any],
+        tick: Callable[[], float],
+        done: Callable[["RequestRecorder"], None],
     ) -> None:
         self.about = about
         self.asked = bytearray()
@@ -148,7 +151,7 @@ class Tape:
         self.whole = True
         self._tick = tick
         self._began = tick()
-        self._done: Callable[[Tape], None] | None = done
+        self._done: Callable[[RequestRecorder], None] | None = done
 
     def ask(self, piece: bytes) -> None:
         if len(self.asked) + len(piece) > _LONGEST_REQUEST:
@@ -178,7 +181,7 @@ class Tape:
 
 
 async def taped(
-    pieces: AsyncIterator[bytes], tape: Tape | None, *, asked: bool = True
+    pieces: AsyncIterator[bytes], tape: RequestRecorder | None, *, asked: bool = True
 ) -> AsyncIterator[bytes]:
     """The pieces as they come, of the request or of the answer, each put on the tape as well."""
     async for piece in pieces:
@@ -187,7 +190,7 @@ async def taped(
         yield piece
 
 
-def line_of(tape: Tape) -> bytes | None:
+def line_of(tape: RequestRecorder) -> bytes | None:
     """The line; None where the request is no JSON object."""
     try:
         request = msgspec.json.decode(bytes(tape.asked))

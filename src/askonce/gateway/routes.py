@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from askonce.config.load import Provider, Settings
 
 
-class Route(NamedTuple):
+class ProviderRoute(NamedTuple):
     """A provider, and the path (without query) that it is asked for."""
 
     provider: Provider
@@ -46,13 +46,13 @@ class Routes:
         self._openai = settings.provider_for("openai")
         self._anthropic = settings.provider_for("anthropic")
 
-    def route(self, path: bytes, headers: Mapping[bytes, bytes]) -> Route | None:
+    def route(self, path: bytes, headers: Mapping[bytes, bytes]) -> ProviderRoute | None:
         """Where a request goes, or None where nothing is configured for it."""
         if path.startswith(b"/v1/"):
             # Both providers have `/v1/models` and `/v1/files`; Anthropic's SDKs always send this.
             theirs = path.startswith(b"/v1/messages") or b"anthropic-version" in headers
             provider = self._anthropic if theirs else self._openai
-            return None if provider is None else Route(provider, path)
+            return None if provider is None else ProviderRoute(provider, path)
         name, slash, rest = path[1:].partition(b"/")
         named = self._providers.get(name)
-        return None if named is None or not slash else Route(named, b"/" + rest)
+        return None if named is None or not slash else ProviderRoute(named, b"/" + rest)

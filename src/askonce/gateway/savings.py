@@ -9,21 +9,21 @@ from urllib.parse import parse_qs
 import msgspec
 
 from askonce.core.errors import ConfigError, StoreError
-from askonce.gateway.admin import AdminDoors
+from askonce.gateway.admin import AdminEndpoints
 from askonce.gateway.messages import Receive, Scope, Sender, headers_of
 from askonce.ledger.savings import plain_savings
 from askonce.library.arguments import days as read_days
-from askonce.library.assembly import Works
+from askonce.library.assembly import Assembly
 
 _DAYS = 30
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class SavingsDoor:
+class SavingsEndpoint:
     """Shows the savings of all gateways that share the store."""
 
-    def __init__(self, works: Works, admin: AdminDoors) -> None:
-        self._works = works
+    def __init__(self, assembly: Assembly, admin: AdminEndpoints) -> None:
+        self._assembly = assembly
         self._admin = admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
@@ -37,7 +37,7 @@ class SavingsDoor:
             return
         try:
             days = _days(scope.get("query_string", b""))
-            savings = await self._works.savings_in_thread(days)
+            savings = await self._assembly.savings_in_thread(days)
         except ConfigError as error:
             await send.refuse(400, "bad-days", str(error))
             return

@@ -16,7 +16,7 @@ from askonce import __version__
 from askonce.config.load import Settings
 from askonce.core.errors import ConfigError
 from askonce.gateway.app import GatewayApp
-from askonce.gateway.upstreams import Connections
+from askonce.gateway.upstreams import UpstreamConnections
 from askonce.gateway.uvicorn_protocol import Protocol
 from askonce.ledger.prices import GenaiPrices
 from askonce.library.cache import AsyncCache
@@ -48,7 +48,7 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         prices=prices,
         bookkeeping=settings.ledger,
     )
-    connections = Connections(
+    connections = UpstreamConnections(
         settings.gateway.connect_timeout.total_seconds(),
         settings.gateway.read_timeout.total_seconds(),
     )
@@ -68,7 +68,7 @@ def _semantic(settings: Settings) -> Semantic:
     return given
 
 
-def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> "Server":
+def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> "GatewayServer":
     """The HTTP server around the application, not yet running."""
     config = uvicorn.Config(
         build(settings, clock=clock),
@@ -81,10 +81,10 @@ def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> "
         proxy_headers=False,  # nothing here asks for the caller's address
         timeout_graceful_shutdown=max(1, round(settings.gateway.drain.total_seconds())),
     )
-    return Server(config)
+    return GatewayServer(config)
 
 
-class Server(uvicorn.Server):
+class GatewayServer(uvicorn.Server):
     """A server that says when it answers, which is after it has taken over the signals."""
 
     ready: Callable[[], None] = staticmethod(lambda: None)

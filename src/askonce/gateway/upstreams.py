@@ -11,7 +11,7 @@ import httpx2
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.models import Call
 from askonce.core.protocols import Response
-from askonce.gateway.request_recorder import Tape
+from askonce.gateway.request_recorder import RequestRecorder
 from askonce.gateway.routes import Origin
 
 Headers = list[tuple[bytes, bytes]]
@@ -72,7 +72,7 @@ def arrived(response: httpx2.Response) -> list[tuple[str, str]]:
     return [(name, value) for name, value in pairs if name != "date"]
 
 
-class Connections:
+class UpstreamConnections:
     """The gateway's connections to its providers."""
 
     def __init__(self, connect_timeout: float, read_timeout: float) -> None:
@@ -115,11 +115,11 @@ class Asker:
 
     def __init__(
         self,
-        connections: Connections,
+        connections: UpstreamConnections,
         origin: Origin,
         path: bytes,
         headers: Headers,
-        tape: Callable[[], Tape | None] = lambda: None,
+        tape: Callable[[], RequestRecorder | None] = lambda: None,
     ) -> None:
         self._connections = connections
         self._tape = tape
@@ -133,15 +133,15 @@ class Asker:
         response = await self._connections.send(
             call.method, self._origin, self._path, headers, body
         )
-        arrival = Arrival(response, raw=raw)
+        arrival = UpstreamResponse(response, raw=raw)
         if tape is not None:
             tape.ask(body)
             tape.begin(arrival.status, dict(arrival.headers) if raw else {})
-            return Taped(arrival, tape)
+            return RecordedUpstream(arrival, tape)
         return arrival
 
 
-class Arrival:
+class UpstreamResponse:
     """A provider's answer on its way through the gateway."""
 
     def __init__(self, response: httpx2.Response, *, raw: bool) -> None:
@@ -159,10 +159,10 @@ class Arrival:
         await self._response.aclose()
 
 
-class Taped:
+class RecordedUpstream:
     """A provider's answer that is also logged."""
 
-    def __init__(self, arrival: Arrival, tape: Tape) -> None:
+    def __init__(self, arrival: UpstreamResponse, tape: RequestRecorder) -> None:
         self.status = arrival.status
         self.headers = arrival.headers
         self._arrival = arrival

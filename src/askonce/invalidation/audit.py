@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from askonce.core.fail_open import Boundary
+from askonce.core.fail_open import FailOpen
 
 _log = logging.getLogger("askonce.audit")
 
@@ -23,7 +23,7 @@ class Audit:
     """
 
     def __init__(
-        self, boundary: Boundary, now: Callable[[], float], path: str | None = None
+        self, boundary: FailOpen, now: Callable[[], float], path: str | None = None
     ) -> None:
         self._boundary = boundary
         self._now = now

@@ -10,12 +10,12 @@ import logging
 from typing import Literal
 
 from askonce.core.errors import ConfigError, StoreError
-from askonce.core.fail_open import Boundary
-from askonce.core.models import Arrival, Entry
-from askonce.core.protocols import EventSource, Store
-from askonce.core.runtime.background import Tending
-from askonce.invalidation.events import Events
-from askonce.invalidation.sources import Source
+from askonce.core.fail_open import FailOpen
+from askonce.core.models import Entry, EventMessage
+from askonce.core.protocols import EventReader, Store
+from askonce.core.runtime.background import PeriodicWorker
+from askonce.invalidation.events import EventHandler
+from askonce.invalidation.sources import EventSource
 from askonce.invalidation.target import Invalidation
 from askonce.ledger.ledger import Ledger
 
@@ -31,15 +31,15 @@ _FOR_GOOD = 1e11  # seconds since the Unix epoch: the last to leave where the ol
 _log = logging.getLogger("askonce.events")
 
 
-class Following:
+class EventConsumer:
     """Follows one source for one cache; everything is blocking here."""
 
     def __init__(
         self,
-        source: Source,
-        reader: EventSource,
+        source: EventSource,
+        reader: EventReader,
         *,
-        events: Events,
+        events: EventHandler,
         store: Store,
         ledger: Ledger,
     ) -> None:
@@ -50,23 +50,23 @@ class Following:
         self._events = events
         self._store = store
         self._ledger = ledger
-        self._boundary = Boundary(ledger)
+        self._boundary = FailOpen(ledger)
         self._mark: str | None = None
         self._kept: str | None = None
         self._begun = False
-        self._pending: list[Arrival] = []
+        self._pending: list[EventMessage] = []
         self._swept: set[Invalidation] = set()  # since these arrived
         self._tries = 0
         self._pause = _FIRST_PAUSE
         self._complaints: set[str] = set()
-        self._tending = Tending(f"askonce-events-{source.name}", self._step)
+        self._worker = PeriodicWorker(f"askonce-events-{source.name}", self._step)
 
     def start(self) -> None:
-        self._tending.start()
+        self._worker.start()
 
     async def close(self) -> None:
         """Stop following; what is being taken now is still taken."""
-        self._tending.stop()
+        self._worker.stop()
         await self.reader.close()
 
     async def _step(self) -> float:
@@ -76,7 +76,7 @@ class Following:
             try:
                 await self._exchange()
             except StoreError:
-                if not self._tending.stopped:
+                if not self._worker.stopped:
                     raise
         if attempt.failed:
             pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
@@ -92,7 +92,7 @@ class Following:
         if not self._pending:
             self._pending = await self._read()
             self._swept = set()
-        while self._pending and not self._tending.stopped:
+        while self._pending and not self._worker.stopped:
             arrival = self._pending[0]
             await self._take(arrival)
             self._pending.pop(0)
@@ -100,18 +100,18 @@ class Following:
             self._mark = arrival.mark or self._mark
         await self._keep_mark()
 
-    async def _read(self) -> list[Arrival]:
+    async def _read(self) -> list[EventMessage]:
         try:
             arrivals = await self.reader.read(self._mark, _PATIENCE)
         except BaseException as error:
-            if self.state != "down" and isinstance(error, StoreError) and not self._tending.stopped:
+            if self.state != "down" and isinstance(error, StoreError) and not self._worker.stopped:
                 _log.warning("source %s is down: %s", self.name, error)
             self.state = "down"
             raise
         self.state = "following"
         return arrivals
 
-    async def _take(self, arrival: Arrival) -> None:
+    async def _take(self, arrival: EventMessage) -> None:
         """Take one event; one that nobody can take is counted, told once and passed over."""
         if arrival.error is not None:
             self._complain(arrival.error)

@@ -28,7 +28,7 @@ _AT_ONCE = 500  # tags in one bump
 _FOR_GOOD = 1e11  # seconds since the Unix epoch
 
 
-class Sample(msgspec.Struct, frozen=True):
+class DocumentSample(msgspec.Struct, frozen=True):
     """One of the answers that were found; `documents` are its tags that are no longer true."""
 
     key: str
@@ -36,7 +36,7 @@ class Sample(msgspec.Struct, frozen=True):
     documents: tuple[str, ...]
 
 
-class Synced(msgspec.Struct, frozen=True, kw_only=True):
+class DocumentSyncResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a sync did, or with `dry_run` would do.
 
     Documents are named by their ids. `entries` is how many answers were found that depend on
@@ -49,7 +49,7 @@ class Synced(msgspec.Struct, frozen=True, kw_only=True):
     unchanged: int
     tags: tuple[str, ...]
     entries: int
-    samples: tuple[Sample, ...]
+    samples: tuple[DocumentSample, ...]
     dry_run: bool
 
 
@@ -73,7 +73,7 @@ class Manifest:
         self.versions = dict(versions)
 
 
-class Syncing:
+class DocumentSync:
     """One sync of a store with a manifest."""
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
@@ -82,7 +82,7 @@ class Syncing:
         digest = hashlib.sha256(manifest.prefix.encode("utf-8", "surrogatepass")).digest()
         self._key = Key(OWN_NAMESPACE, "manifest", digest)
 
-    async def run(self, *, dry_run: bool = False, tell: Tell | None = None) -> Synced:
+    async def run(self, *, dry_run: bool = False, tell: Tell | None = None) -> DocumentSyncResult:
         """Invalidate what depends on documents that changed or went. Raises `StoreError`."""
         known = await self._remembered()
         now, was = self._manifest.versions, known or {}
@@ -105,7 +105,7 @@ class Syncing:
         if not dry_run:
             await self._invalidate(tags, tuple(look.keys))
             await self._remember()
-        return Synced(
+        return DocumentSyncResult(
             changed=tuple(changed),
             removed=tuple(removed),
             added=tuple(added),
@@ -147,7 +147,7 @@ class _Look:
         self.tags: set[str] = set()
         self.keys: list[Key] = []
         self.entries = 0
-        self.samples: list[Sample] = []
+        self.samples: list[DocumentSample] = []
         self._prefix = document_tags.encoded_id(manifest.prefix)
         # Which versions a tag may name: the present one, and none at all of what did not change.
         self._true: dict[str, set[str]] = {}
@@ -170,7 +170,9 @@ class _Look:
             self.keys.append(entry.key)  # the tag of a document that is there stays valid
         self.tags |= untrue - bare
         if len(self.samples) < SAMPLES:
-            self.samples.append(Sample(str(entry.key), entry.question, tuple(sorted(untrue))))
+            self.samples.append(
+                DocumentSample(str(entry.key), entry.question, tuple(sorted(untrue)))
+            )
 
     def _untrue(self, tag: str, carried: set[str]) -> str | None:
         """The tag by which to name an entry that carries this one; None if this one is true."""

@@ -19,7 +19,7 @@ from askonce.core.models import Entry, Key
 from askonce.core.protocols import Store
 from askonce.core.rules.rules import Ruleset
 from askonce.invalidation.audit import Audit
-from askonce.invalidation.sweep import Swept
+from askonce.invalidation.sweep import InvalidationResult
 from askonce.invalidation.target import GROUP, OWN_NAMESPACE, Invalidation
 
 LARGEST_BYTES = 64 << 10
@@ -34,7 +34,7 @@ Said = str | Invalidation | Iterable[str | Invalidation] | None
 Says = Callable[[dict[str, Any]], Said]
 
 
-class Happened(msgspec.Struct, frozen=True, kw_only=True):
+class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     """What an event invalidated.
 
     `entries` counts what patterns and other sweeps found; None where there were only tags. With
@@ -49,7 +49,7 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
     repeated: bool = False
 
 
-class Events:
+class EventHandler:
     """Takes events, in the blocking flavor.
 
     `bump` invalidates tags and `sweep` everything else; `store` is where ids are remembered, the
@@ -61,7 +61,7 @@ class Events:
         ruleset: Ruleset | None,
         *,
         bump: Callable[[list[str]], Awaitable[None]],
-        sweep: Callable[[Invalidation], Awaitable[Swept]],
+        sweep: Callable[[Invalidation], Awaitable[InvalidationResult]],
         store: Store,
         now: Callable[[], float],
         audit: Audit,
@@ -93,7 +93,7 @@ class Events:
         id: str | None = None,  # noqa: A002 - what its sender calls it
         who: str,
         swept: set[Invalidation] | None = None,
-    ) -> Happened:
+    ) -> EventResult:
         """Carry out what an event invalidates.
 
         `swept` are the sweeps that were begun since it is known that this event happened: what
@@ -105,7 +105,7 @@ class Events:
         plain = checked(event, data, id)
         key = None if id is None else _key(event, id)
         if key is not None and await self._was_taken(key):
-            return Happened(event=event, id=id, repeated=True)
+            return EventResult(event=event, id=id, repeated=True)
         tags, sweeps = self._effect(event, plain)
         if tags:
             await self._bump(list(tags))
@@ -122,7 +122,7 @@ class Events:
             body = event.encode()
             await self._store.write(Entry(key, body, 200, (), self._now(), until, until))
         patterns = tuple(one.match for one in sweeps if one.match is not None)
-        return Happened(event=event, id=id, tags=tuple(tags), patterns=patterns, entries=entries)
+        return EventResult(event=event, id=id, tags=tuple(tags), patterns=patterns, entries=entries)
 
     async def _was_taken(self, key: Key) -> bool:
         found = await self._store.read(key)

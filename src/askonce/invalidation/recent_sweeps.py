@@ -35,7 +35,7 @@ class Sweep(NamedTuple):
     """What it may name of questions that are not answered yet."""
 
 
-class Sweeps:
+class RecentSweeps:
     """What this process knows of sweeps. Safe from any thread; `tick` is in seconds.
 
     `number` is that of the last sweep, None as long as nobody could say.
@@ -46,12 +46,12 @@ class Sweeps:
         compile_: Compile,
         *,
         tick: Callable[[], float],
-        guard: AbstractContextManager[Any],
+        lock: AbstractContextManager[Any],
     ) -> None:
         self.number: int | None = None
         self._compile = compile_
         self._tick = tick
-        self._guard = guard
+        self._lock = lock
         self._floor = 0  # of what was swept up to here, not all is known
         self._known: dict[str, Sweep] = {}
         self._own: list[str] = []
@@ -60,24 +60,24 @@ class Sweeps:
 
     def begin(self, number: int) -> None:
         """Sweeps up to this number may have been missed."""
-        with self._guard:
+        with self._lock:
             self._floor = self.number = number
 
     def next_number(self) -> int:
         """The number of a sweep that no other process hears of."""
-        with self._guard:
+        with self._lock:
             self.number = (self.number or 0) + 1
             return self.number
 
     @contextmanager
     def announcing(self, tags: Sequence[str]) -> Iterator[None]:
         """While this process announces a sweep itself, to hear of it from others is no news."""
-        with self._guard:
+        with self._lock:
             self._own += tags
         try:
             yield
         finally:
-            with self._guard:
+            with self._lock:
                 for tag in tags:
                     self._own.remove(tag)
 
@@ -94,7 +94,7 @@ class Sweeps:
             if announced is None:
                 continue
             names, may_name = self._names(announced), self._names_questions(announced)
-            with self._guard:
+            with self._lock:
                 known = self._known.pop(tag, None)
                 if known is not None and known.number >= number:
                     self._known[tag] = known
@@ -103,7 +103,7 @@ class Sweeps:
                     if tag not in self._own:
                         fresh.append(names)
         if told:
-            with self._guard:
+            with self._lock:
                 self._take_stock(max(told.values()))
         return fresh
 
@@ -112,7 +112,7 @@ class Sweeps:
         announced those which this process has not heard of. The others stay recent."""
         tags = [tag for tag in map(Invalidation.reminded, epochs) if tag is not None]
         missed: list[str] = []
-        with self._guard:
+        with self._lock:
             for tag in tags:
                 known = self._known.pop(tag, None)
                 if known is not None and known.number >= self._floor:
@@ -138,7 +138,7 @@ class Sweeps:
         number = self.number
         if number is None or entry.swept >= number:
             return False
-        with self._guard:
+        with self._lock:
             known = tuple(self._known.values())
         return entry.swept < self._floor or self._after(entry, known)
 
@@ -160,7 +160,7 @@ class Sweeps:
 
     def _recent(self) -> tuple[Sweep, ...]:
         if self._tick() > self._stale_at:
-            with self._guard:
+            with self._lock:
                 self._take_stock(0)
         return self._lately
 

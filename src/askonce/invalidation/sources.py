@@ -23,7 +23,7 @@ _REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster
 _POSTGRES = ("postgresql", "postgres")
 
 
-class Source(msgspec.Struct, frozen=True):
+class EventSource(msgspec.Struct, frozen=True):
     """A Redis stream or a table of PostgreSQL that events are taken from.
 
     `url` is an address such as `redis://HOST/0` or `postgresql://HOST/DATABASE`; `stream` is the
@@ -54,12 +54,12 @@ class Source(msgspec.Struct, frozen=True):
         return self.url.partition(":")[0] in _REDIS
 
 
-def sources_of(given: Iterable[Source | str]) -> tuple[Source, ...]:
+def sources_of(given: Iterable[EventSource | str]) -> tuple[EventSource, ...]:
     """The sources, checked and named. Raises `ConfigError`, which quotes no address."""
-    found: dict[str, Source] = {}
+    found: dict[str, EventSource] = {}
     for one in given:
-        source = Source(one) if isinstance(one, str) else one
-        if not isinstance(source, Source) or not all(
+        source = EventSource(one) if isinstance(one, str) else one
+        if not isinstance(source, EventSource) or not all(
             map(_is_text, msgspec.structs.astuple(source))
         ):
             raise ConfigError("a source is not an address or an askonce.Source of texts")
@@ -101,12 +101,12 @@ def _is_text(value: object) -> bool:
 READERS: dict[str, read.Reader] = {"url": read.text, "stream": read.text, "channel": read.text}
 
 
-def read_sources(tables: Mapping[str, Mapping[str, Any]], file: str) -> tuple[Source, ...]:
+def read_sources(tables: Mapping[str, Mapping[str, Any]], file: str) -> tuple[EventSource, ...]:
     """The `[sources.NAME]` tables of a settings file. Raises `ConfigError`."""
     for name, table in tables.items():
         if "url" not in table:
             raise ConfigError(f'{file}: sources.{name} has no url; add url = "redis://localhost"')
     try:
-        return sources_of(Source(name=name, **table) for name, table in tables.items())
+        return sources_of(EventSource(name=name, **table) for name, table in tables.items())
     except ConfigError as error:
         raise ConfigError(f"{file}: sources: {error}") from None

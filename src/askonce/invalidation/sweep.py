@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from askonce.core.fail_open import Boundary
+from askonce.core.fail_open import FailOpen
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Memory, Store
 from askonce.core.runtime.interface import Runtime, Work
-from askonce.invalidation.recent_sweeps import Sweeps
+from askonce.invalidation.recent_sweeps import RecentSweeps
 from askonce.invalidation.target import SWEPT, Compile, Invalidation, Names
 
 Tell = Callable[[int], None]
@@ -31,7 +31,7 @@ _REMIND = 0.5  # seconds between reminders of a sweep that goes on
 _STEP = 0.02  # seconds between looks whether the cache is being closed
 
 
-class Sample(msgspec.Struct, frozen=True):
+class EntrySample(msgspec.Struct, frozen=True):
     """One of the entries that were found; `age` is in seconds."""
 
     key: str
@@ -41,7 +41,7 @@ class Sample(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
-class Swept(msgspec.Struct, frozen=True, kw_only=True):
+class InvalidationResult(msgspec.Struct, frozen=True, kw_only=True):
     """What an invalidation did, or with `dry_run` would do.
 
     `entries` were found in the layer that has most of them; None where nobody counted, because
@@ -50,17 +50,17 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
     entries: int | None = None
     layers: dict[str, int] = {}
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[EntrySample, ...] = ()
     tags: tuple[str, ...] = ()
     dry_run: bool = False
 
 
 class Looked(NamedTuple):
     found: int
-    samples: tuple[Sample, ...]
+    samples: tuple[EntrySample, ...]
 
 
-class Sweeping:
+class SweepRunner:
     """Carries out invalidations, over the blocking stores of one cache, the nearest first.
 
     `runtime` is blocking and its own: what it does behind is waited for by `end` alone. `reach`
@@ -75,10 +75,10 @@ class Sweeping:
         memory: Memory,
         stores: Callable[[], Mapping[str, Store]],
         reach: Callable[[], Awaitable[object]],
-        sweeps: Sweeps,
+        sweeps: RecentSweeps,
         runtime: Runtime,
         compile_: Compile,
-        boundary: Boundary,
+        boundary: FailOpen,
         unindex: Unindex | None = None,
     ) -> None:
         self._unindex = unindex
@@ -89,23 +89,25 @@ class Sweeping:
         self._runtime = runtime
         self._compile = compile_
         self._boundary = boundary
-        self._guard = runtime.guard()
+        self._lock = runtime.lock()
         self._due: dict[Invalidation, float] = {}
         self._looking: object = None
         self._ending = False
 
-    async def look(self, invalidation: Invalidation, tell: Tell | None = None) -> Swept:
+    async def look(
+        self, invalidation: Invalidation, tell: Tell | None = None
+    ) -> InvalidationResult:
         """What would be invalidated. Raises ConfigError, StoreError."""
         names = invalidation.matcher(self._compile)
         await self._reach()
         layers: dict[str, int] = {}
-        samples: tuple[Sample, ...] = ()
+        samples: tuple[EntrySample, ...] = ()
         for name, store in {"memory": self._memory, **self._stores()}.items():
             found = await self._through(store, invalidation, names, tell)
             layers[name] = found.found
             samples = found.samples or samples
         most = max(layers.values())
-        return Swept(entries=most, layers=layers, samples=samples, dry_run=True)
+        return InvalidationResult(entries=most, layers=layers, samples=samples, dry_run=True)
 
     async def announce(self, invalidation: Invalidation, *tags: str) -> dict[str, int]:
         """Bump the tags and tell of the sweep, at once; the tags' epochs. Raises StoreError."""
@@ -122,7 +124,7 @@ class Sweeping:
                     raised = await authority.epochs([*tags, *hidden], bump=True)
                 self._sweeps.hear(raised)
             epochs = {tag: raised[tag] for tag in tags}
-            self._memory.heed(epochs)
+            self._memory.apply_epochs(epochs)
         finally:
             # Also where it failed: the store may have done it, and the news of it were none here.
             await self._sweep_memory(names)
@@ -141,7 +143,9 @@ class Sweeping:
         self._memory.sweep(named)
         await self._tell_index(compared)
 
-    async def sweep(self, invalidation: Invalidation, tell: Tell | None = None) -> Swept:
+    async def sweep(
+        self, invalidation: Invalidation, tell: Tell | None = None
+    ) -> InvalidationResult:
         """Announce it and remove what it names. Raises ConfigError, StoreError."""
         names = invalidation.matcher(self._compile)  # a bad pattern announces nothing
         await self._reach()
@@ -152,7 +156,7 @@ class Sweeping:
             for name, store in {"memory": self._memory, **self._stores()}.items()
         }
         await self.announce(invalidation)
-        samples: tuple[Sample, ...] = ()
+        samples: tuple[EntrySample, ...] = ()
         for name, store in self._stores().items():
             found = await self._through(
                 store, invalidation, names, tell, remove=True, remind=(invalidation,)
@@ -161,16 +165,16 @@ class Sweeping:
             samples = found.samples or samples
         if self._stores():
             self._look_later(invalidation)
-        return Swept(entries=max(layers.values()), layers=layers, samples=samples)
+        return InvalidationResult(entries=max(layers.values()), layers=layers, samples=samples)
 
-    def behind(self, work: Work) -> None:
+    def in_background(self, work: Work) -> None:
         """Do the work after the caller was answered; what goes wrong is counted."""
 
         async def attempt() -> None:
             with self._boundary.around("sweep"):
                 await work()
 
-        self._runtime.behind(attempt)
+        self._runtime.in_background(attempt)
 
     async def end(self) -> None:
         """Finish what is under way, without waiting for others."""
@@ -179,16 +183,16 @@ class Sweeping:
 
     def _look_later(self, invalidation: Invalidation) -> None:
         here = self._runtime.place()
-        with self._guard:
+        with self._lock:
             self._due[invalidation] = self._runtime.tick() + UNDER_WAY
             if self._looking == here:
                 return
             self._looking = here  # in another process than the last one after a fork
-        self._runtime.behind(self._second_looks)
+        self._runtime.in_background(self._second_looks)
 
     async def _second_looks(self) -> None:
         while True:
-            with self._guard:
+            with self._lock:
                 if not self._due:
                     self._looking = None
                     return
@@ -240,7 +244,7 @@ class Sweeping:
         After `until`, in seconds of the runtime's tick, it stops and says what it has found so far.
         """
         found = looked = 0
-        samples: list[Sample] = []
+        samples: list[EntrySample] = []
         chosen: list[Scoped] = []
         now = self._runtime.now()
         reminded = self._runtime.tick()
@@ -297,6 +301,6 @@ async def sweep_store(store: Store, names: Names) -> None:
         await remove_quietly(store, chosen)
 
 
-def _sample(entry: Entry, now: float) -> Sample:
+def _sample(entry: Entry, now: float) -> EntrySample:
     tags = tuple(tag for tag, _ in entry.tags)
-    return Sample(str(entry.key), entry.question, entry.model, round(entry.age(now), 3), tags)
+    return EntrySample(str(entry.key), entry.question, entry.model, round(entry.age(now), 3), tags)

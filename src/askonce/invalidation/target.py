@@ -32,11 +32,11 @@ _EVERYTHING = 1e11
 _LONGEST_ANNOUNCEMENT = 1_500  # bytes: what a database can still index
 
 
-class Pattern(Protocol):
+class PatternText(Protocol):
     def search(self, text: str) -> object | None: ...
 
 
-Compile = Callable[[str], Pattern]
+Compile = Callable[[str], PatternText]
 Names = Callable[[Entry], bool]
 
 

@@ -91,7 +91,7 @@ class Saved(NamedTuple):
     unpriced: int
 
 
-class Daybook:
+class DailyUsage:
     """Sums by row. Not safe from several threads: the ledger's guard is its guard.
 
     Times are seconds since the Unix epoch, days are UTC's. A clock that jumps counts each answer

@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
-from askonce.core.models import Because, Entry, Outcome, Verdict
+from askonce.core.models import Entry, Outcome, Reason, Verdict
 from askonce.ledger.charges import UNPRICED, Charge
-from askonce.ledger.daily import BOOK, COSTS, MOST_ROWS, SAVED, Daybook
+from askonce.ledger.daily import BOOK, COSTS, MOST_ROWS, SAVED, DailyUsage
 
 _NANO = Decimal(1_000_000_000)
 _OUTCOME = {outcome: f"outcome:{outcome.value}" for outcome in Outcome}
-_REASON = {because: f"reason:{because.value}" for because in Because}
-_NOT_STORED = {because: f"not_stored:{because.value}" for because in Because}
+_REASON = {reason: f"reason:{reason.value}" for reason in Reason}
+_NOT_STORED = {reason: f"not_stored:{reason.value}" for reason in Reason}
 
 
 class LayerStats(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Stats(msgspec.Struct, frozen=True):
         return served / (served + self.misses) if served + self.misses else 0.0
 
 
-def stats_of(tallies: Mapping[str, int], states: Mapping[str, str] | None = None) -> Stats:
+def stats_of(counters: Mapping[str, int], states: Mapping[str, str] | None = None) -> Stats:
     """Read a ledger's integers, of one process or of all of them.
 
     `states` are the layers of this cache, nearest first, with their breakers' states.
@@ -74,7 +74,7 @@ def stats_of(tallies: Mapping[str, int], states: Mapping[str, str] | None = None
     def part(prefix: str) -> dict[str, int]:
         return {
             name[len(prefix) :]: count
-            for name, count in sorted(tallies.items())
+            for name, count in sorted(counters.items())
             if name.startswith(prefix) and count
         }
 
@@ -86,12 +86,12 @@ def stats_of(tallies: Mapping[str, int], states: Mapping[str, str] | None = None
         misses=outcomes.get(Outcome.MISS, 0),
         joined=outcomes.get(Outcome.JOINED, 0),
         bypassed=outcomes.get(Outcome.BYPASS, 0),
-        stored=tallies.get("stored", 0),
+        stored=counters.get("stored", 0),
         errors=sum(part("fault:").values()),
-        saved_usd=Decimal(tallies.get("saved_nano_usd", 0)) / _NANO,
-        saved_tokens=tallies.get("saved_tokens", 0),
-        unpriced=tallies.get("unpriced", 0),
-        upstream=tallies.get("upstream", 0),
+        saved_usd=Decimal(counters.get("saved_nano_usd", 0)) / _NANO,
+        saved_tokens=counters.get("saved_tokens", 0),
+        unpriced=counters.get("unpriced", 0),
+        upstream=counters.get("upstream", 0),
         outcomes=outcomes,
         reasons=part("reason:"),
         not_stored=part("not_stored:"),
@@ -120,31 +120,31 @@ class Ledger:
     Times are seconds since the Unix epoch. Of a day its book has `most_rows` rows.
     """
 
-    def __init__(self, guard: AbstractContextManager[Any], most_rows: int = MOST_ROWS) -> None:
-        self._guard = guard
+    def __init__(self, lock: AbstractContextManager[Any], most_rows: int = MOST_ROWS) -> None:
+        self._lock = lock
         self._tallies: defaultdict[str, int] = defaultdict(int)
         self._taken: dict[str, int] = {}
-        self._book = Daybook(most_rows)
+        self._book = DailyUsage(most_rows)
 
     def answered(
         self,
         outcome: Outcome,
-        because: Because = Because.OK,
+        reason: Reason = Reason.OK,
         saved: Entry | None = None,
         now: float = 0.0,
     ) -> None:
         """One call was answered; `saved` is the entry that spared an upstream call `now`."""
-        with self._guard:
+        with self._lock:
             self._tallies[_OUTCOME[outcome]] += 1
-            if because is not Because.OK:
-                self._tallies[_REASON[because]] += 1
+            if reason is not Reason.OK:
+                self._tallies[_REASON[reason]] += 1
             if saved is not None:
                 self._book.saved(outcome, saved, now)
 
     def landed(self, verdict: Verdict) -> None:
         """An upstream answer was whole, and this was decided about it."""
-        with self._guard:
-            self._tallies["stored" if verdict.yes else _NOT_STORED[verdict.because]] += 1
+        with self._lock:
+            self._tallies["stored" if verdict.yes else _NOT_STORED[verdict.reason]] += 1
 
     def paid(
         self,
@@ -159,66 +159,66 @@ class Ledger:
 
         Nobody waits for one that is `refreshing` another.
         """
-        with self._guard:
+        with self._lock:
             self._book.asked(entry, charge, now, refreshing=refreshing)
             if joined:
                 self._book.saved(Outcome.JOINED, entry, now, joined)
 
     def kept(self, entry: Entry, now: float) -> None:
         """An entry was stored, and takes its place until it ends."""
-        with self._guard:
+        with self._lock:
             self._book.kept(entry, now)
 
     def unread(self, now: float) -> None:
         """The provider was asked, and what its answer cost was not read."""
-        with self._guard:
+        with self._lock:
             self._book.unread(now)
 
     def embedded(
         self, model: str, tokens: int, audited: int, cost: Decimal | None, now: float
     ) -> None:
         """Texts were embedded for so many tokens, `audited` of them to compare answers."""
-        with self._guard:
+        with self._lock:
             self._book.embedded(model, tokens, audited, cost, now)
 
     def layer(self, name: str, what: str) -> None:
         """One hit, error or dropped write of a layer below memory."""
-        with self._guard:
+        with self._lock:
             self._tallies[f"layer:{name}:{what}"] += 1
 
     def semantic(self, what: str, times: int = 1) -> None:
         """What matching by meaning did, so many times; the words are in docs/guides/semantic.md."""
-        with self._guard:
+        with self._lock:
             self._tallies[f"semantic:{what}"] += times
 
     def prompts(self, what: str) -> None:
         """What was done to a prompt on its way to the provider; words of docs/guides/prompts.md."""
-        with self._guard:
+        with self._lock:
             self._tallies[f"prompts:{what}"] += 1
 
     def asked_upstream(self) -> None:
-        with self._guard:
+        with self._lock:
             self._tallies["upstream"] += 1
 
     def fault(self, what: str) -> bool:
         """A fault of the cache; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""
-        with self._guard:
+        with self._lock:
             count = self._tallies[f"fault:{what}"] = self._tallies[f"fault:{what}"] + 1
         return count & (count - 1) == 0
 
-    def tallies(self) -> dict[str, int]:
+    def counters(self) -> dict[str, int]:
         """Everything since the beginning but the rows of the book."""
-        with self._guard:
+        with self._lock:
             return self._all()
 
     def money(self) -> dict[str, Decimal]:
         """US dollars since the beginning, by the words of the book."""
-        with self._guard:
+        with self._lock:
             return {word: self._book.usd(word) for word in (*SAVED, *COSTS, "upstream")}
 
     def take(self) -> dict[str, int]:
         """What came in since the last `take`, to be added to a store's lasting tallies."""
-        with self._guard:
+        with self._lock:
             counts = self._all()
             fresh = {
                 name: count - self._taken.get(name, 0)
@@ -230,7 +230,7 @@ class Ledger:
 
     def give_back(self, taken: Mapping[str, int]) -> None:
         """What was taken could not be kept: it counts as new again."""
-        with self._guard:
+        with self._lock:
             self._book.give_back({n: count for n, count in taken.items() if n.startswith(BOOK)})
             for name, count in taken.items():
                 if not name.startswith(BOOK):
@@ -238,12 +238,12 @@ class Ledger:
 
     def unlearned(self) -> list[str]:
         """Where the names of those days begin whose rows in the store have to be learnt first."""
-        with self._guard:
+        with self._lock:
             return self._book.unlearned()
 
     def learn(self, start: str, names: Iterable[str]) -> None:
         """What the store has under such a beginning."""
-        with self._guard:
+        with self._lock:
             self._book.learn(start, names)
 
     def _all(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ from askonce.core.protocols import Memory, Prices, Store
 from askonce.ledger.daily import BOOK, DAY
 from askonce.ledger.ledger import Ledger
 from askonce.ledger.savings import Savings, folded, places, read_savings
-from askonce.ledger.settings import Bookkeeping
+from askonce.ledger.settings import LedgerSettings
 
 EVERY_S: Final = 60.0
 """How often a process that nobody else makes do it adds its counts to the books."""
@@ -31,7 +31,7 @@ CountInStore = Callable[[Mapping[str, int], str], Awaitable[dict[str, int] | Non
 """Adds to the store's lasting counters and returns those under a prefix; None if it cannot now."""
 
 
-class Books:
+class LedgerStore:
     """The books of one cache. `patient` is the blocking store, for work that nobody waits for."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Books:
         ledger: Ledger,
         memory: Memory,
         patient: Callable[[], Store] | None,
-        terms: Bookkeeping,
+        terms: LedgerSettings,
         *,
         now: Callable[[], float],
         tick: Callable[[], float],
@@ -68,13 +68,13 @@ class Books:
         for start in self._ledger.unlearned():
             found = await count({}, start)
             if found is None:
-                return self._ledger.tallies()
+                return self._ledger.counters()
             self._ledger.learn(start, found)
         fresh = self._ledger.take()
         total = await count(fresh, "")
         if total is None:
             self._ledger.give_back(fresh)
-            return self._ledger.tallies()
+            return self._ledger.counters()
         return total
 
     # Blocking, with patience.
@@ -96,10 +96,10 @@ class Books:
         before = today - timedelta(days=min(self._terms.keep_days, (today - date.min).days))
         store = self._store()
         for _ in range(_FOLDS):  # another process may have folded the same
-            moves = folded(await store.tallies({}, BOOK), before, self._terms.rows)
+            moves = folded(await store.counters({}, BOOK), before, self._terms.rows)
             if not moves:
                 return
-            await store.tallies(moves)
+            await store.counters(moves)
             days = {name.split("|")[2] for name in moves if name.startswith(DAY)}
             _log.info("%s days before %s are kept by month from now on", len(days), before)
 
@@ -123,7 +123,7 @@ async def told(store: Store, today: date, days: int, storage_price: Decimal | No
     """What the books of a store say of the last days. Raises StoreError."""
     counts: dict[str, int] = {}
     for place in places(today, days):
-        counts |= await store.tallies({}, place)
+        counts |= await store.counters({}, place)
     return read_savings(counts, today, days, storage_price)
 
 

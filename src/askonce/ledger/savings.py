@@ -22,7 +22,7 @@ _ZERO = Decimal(0)
 _MANY_DAYS = 400
 
 
-class Part(msgspec.Struct, frozen=True):
+class SavingsPart(msgspec.Struct, frozen=True):
     """One kind of saving or cost: calls, their tokens, US dollars.
 
     `unpriced` of the calls, with `unpriced_tokens` of the tokens, have no known price and are not
@@ -35,10 +35,10 @@ class Part(msgspec.Struct, frozen=True):
     unpriced: int = 0
     unpriced_tokens: int = 0
 
-    def __add__(self, other: "Part") -> "Part":
+    def __add__(self, other: "SavingsPart") -> "SavingsPart":
         if other is NOTHING or self is NOTHING:
             return self if other is NOTHING else other
-        return Part(
+        return SavingsPart(
             self.calls + other.calls,
             self.tokens + other.tokens,
             self.usd + other.usd,
@@ -47,7 +47,7 @@ class Part(msgspec.Struct, frozen=True):
         )
 
 
-NOTHING: Final = Part()
+NOTHING: Final = SavingsPart()
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -59,17 +59,17 @@ class Sums(msgspec.Struct, frozen=True):
     `unread`. `storage_usd` is None where storage has no price.
     """
 
-    exact: Part = NOTHING
-    semantic: Part = NOTHING
-    stale: Part = NOTHING
-    joined: Part = NOTHING
-    read: Part = NOTHING
-    write: Part = NOTHING
-    refresh: Part = NOTHING
-    embedding: Part = NOTHING
-    audit: Part = NOTHING
-    upstream: Part = NOTHING
-    unread: Part = NOTHING
+    exact: SavingsPart = NOTHING
+    semantic: SavingsPart = NOTHING
+    stale: SavingsPart = NOTHING
+    joined: SavingsPart = NOTHING
+    read: SavingsPart = NOTHING
+    write: SavingsPart = NOTHING
+    refresh: SavingsPart = NOTHING
+    embedding: SavingsPart = NOTHING
+    audit: SavingsPart = NOTHING
+    upstream: SavingsPart = NOTHING
+    unread: SavingsPart = NOTHING
     storage_byte_hours: int = 0
     storage_usd: Decimal | None = None
 
@@ -82,8 +82,8 @@ class Sums(msgspec.Struct, frozen=True):
             storage_usd=sum(priced, _ZERO) if priced else None,
         )
 
-    def part(self, word: str) -> Part:
-        part: Part = getattr(self, word)
+    def part(self, word: str) -> SavingsPart:
+        part: SavingsPart = getattr(self, word)
         return part
 
     @property
@@ -107,7 +107,7 @@ class Sums(msgspec.Struct, frozen=True):
         return self.saved_usd - self.cost_usd
 
 
-class Line(msgspec.Struct, frozen=True):
+class SavingsLine(msgspec.Struct, frozen=True):
     """The sums of one day (`2026-11-27`) or month (`2026-08`), tenant, model and route.
 
     What served everybody, as embedding, has no tenant. What came after a day had all the rows that
@@ -130,7 +130,7 @@ class Savings(msgspec.Struct, frozen=True):
     since: str
     until: str
     total: Sums
-    lines: tuple[Line, ...] = ()
+    lines: tuple[SavingsLine, ...] = ()
 
     def by(self, what: By) -> dict[str, Sums]:
         """The sums for each day, tenant, model or route, in the order of their names."""
@@ -143,12 +143,12 @@ class Savings(msgspec.Struct, frozen=True):
     def nameless(self) -> "Savings":
         """The same by day alone: of nobody's names anything is said."""
         days = self.by("day").items()
-        lines = tuple(Line(day, "", "", "", sums) for day, sums in days)
+        lines = tuple(SavingsLine(day, "", "", "", sums) for day, sums in days)
         return msgspec.structs.replace(self, lines=lines)
 
 
 def read_savings(
-    tallies: Mapping[str, int], today: date, days: int, storage_price: Decimal | None = None
+    counters: Mapping[str, int], today: date, days: int, storage_price: Decimal | None = None
 ) -> Savings:
     """What the counters of a book say of the last `days` days, today among them.
 
@@ -158,7 +158,7 @@ def read_savings(
     since = first_day(today, days)
     rows: dict[str, dict[str, int]] = {}
     total: dict[str, int] = {}
-    for name, count in tallies.items():
+    for name, count in counters.items():
         row, _, cell = name.rpartition("|")
         rows.setdefault(row, {})[cell] = count
     lines = []
@@ -170,7 +170,7 @@ def read_savings(
             continue
         first = min(first, begins)
         tenant, model, route = map(_shown, names)
-        lines.append(Line(period, tenant, model, route, _sums(counts, storage_price)))
+        lines.append(SavingsLine(period, tenant, model, route, _sums(counts, storage_price)))
         for cell, count in counts.items():
             total[cell] = total.get(cell, 0) + count
     priced = [line.sums.storage_usd for line in lines if line.sums.storage_usd is not None]
@@ -194,19 +194,19 @@ def places(today: date, days: int) -> list[str]:
     return [f"{book}{month}" for month in months for book in (DAY, MONTH)]
 
 
-def folded(tallies: Mapping[str, int], before: date, most_rows: int = MOST_ROWS) -> dict[str, int]:
+def folded(counters: Mapping[str, int], before: date, most_rows: int = MOST_ROWS) -> dict[str, int]:
     """What to add to the counters so that the days before a day are in their months.
 
     Nothing is lost: as much as is taken from a day is added to its month. A month has at most so
     many rows too.
     """
     known: dict[str, set[str]] = {}
-    for name in tallies:
+    for name in counters:
         if name.startswith(MONTH):
             period, names = _parts(name.rpartition("|")[0])
             known.setdefault(period, set()).add("|".join(names))
     moves: dict[str, int] = {}
-    for name, count in sorted(tallies.items()):
+    for name, count in sorted(counters.items()):
         start, _, cell = name.rpartition("|")
         period, names = _parts(start)
         begins = _first_of(period)
@@ -248,7 +248,7 @@ def _is_asked_for(period: str, begins: date, since: date, today: date) -> bool:
 def _sums(counts: Mapping[str, int], storage_price: Decimal | None) -> Sums:
     words = {name.partition(".")[0] for name in counts}
     parts = {
-        word: Part(
+        word: SavingsPart(
             counts.get(f"{word}.calls", 0),
             counts.get(f"{word}.tokens", 0),
             _usd(word, counts),
@@ -298,7 +298,7 @@ def plain_savings(savings: Savings) -> dict[str, object]:
 def plain_sums(sums: Sums) -> dict[str, object]:
     """Sums for JSON; dollars are Decimals still."""
     parts: dict[str, object] = {
-        word: {name: getattr(sums.part(word), name) for name in Part.__struct_fields__}
+        word: {name: getattr(sums.part(word), name) for name in SavingsPart.__struct_fields__}
         for word in WORDS
     }
     return {
@@ -318,7 +318,7 @@ def savings_of(plain: bytes) -> Savings | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     lines = tuple(
-        Line(line.day, line.tenant, line.model, line.route, _only_sums(line))
+        SavingsLine(line.day, line.tenant, line.model, line.route, _only_sums(line))
         for line in found.lines
     )
     return Savings(found.since, found.until, _only_sums(found.total), lines)

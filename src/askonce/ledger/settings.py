@@ -9,7 +9,7 @@ from askonce.core import values as read
 from askonce.ledger.daily import MOST_ROWS
 
 
-class Bookkeeping(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the ledger is kept; docs/guides/savings.md.
 
     `keep_days` is how many days stay apart before they are folded into their months, `rows` how
@@ -24,7 +24,7 @@ class Bookkeeping(msgspec.Struct, frozen=True, kw_only=True):
     embedding_price: Decimal | None = None
 
 
-USUAL = Bookkeeping()
+USUAL = LedgerSettings()
 
 READERS: dict[str, read.Reader] = {
     "keep_days": read.above_zero(read.count),

@@ -8,7 +8,7 @@ from askonce.core.directives import Mode, is_tag, no_tag
 from askonce.core.errors import ConfigError
 from askonce.core.policy import Limits
 from askonce.core.units import seconds, size_bytes
-from askonce.stores.tiered.layers import Tier
+from askonce.stores.tiered.layers import TierSpec
 
 MOST_DAYS = 36_500
 
@@ -68,9 +68,9 @@ def pool(sampling: str) -> int:
     raise ConfigError(f"sampling is {sampling!r}; write 'bypass', 'reuse' or 'pool:3'")
 
 
-def own_tier(size: int | str, named: Tier | None) -> Tier:
+def own_tier(size: int | str, named: TierSpec | None) -> TierSpec:
     """The memory's tier; what its layer says goes before what is said beside the layers."""
-    own = Tier("memory", "memory:", None, size_bytes("memory", size), 1.0)
+    own = TierSpec("memory", "memory:", None, size_bytes("memory", size), 1.0)
     if named is None:
         return own
     return own._replace(ttl=named.ttl, size=own.size if named.size is None else named.size)

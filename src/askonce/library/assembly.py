@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from askonce.core.errors import CacheClosed
-from askonce.core.fail_open import Boundary
+from askonce.core.fail_open import FailOpen
 from askonce.core.identity import Identity
 from askonce.core.models import Selection
 from askonce.core.policy import Limits
@@ -15,123 +15,125 @@ from askonce.core.protocols import Memory, Prices, Store
 from askonce.core.rules.re2 import compiled
 from askonce.core.rules.rules import Rules
 from askonce.core.rules.ruleset import compiled_rules
-from askonce.core.runtime.event_loop import InThread, Suspending, once_in_thread
-from askonce.core.runtime.threads import Blocking
+from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner, run_in_thread
+from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.audit import Audit
-from askonce.invalidation.consumer import Following
-from askonce.invalidation.events import Events, Happened
-from askonce.invalidation.recent_sweeps import Sweeps
-from askonce.invalidation.sources import Source
-from askonce.invalidation.sweep import Sweeping, Swept, Tell
+from askonce.invalidation.consumer import EventConsumer
+from askonce.invalidation.events import EventHandler, EventResult
+from askonce.invalidation.recent_sweeps import RecentSweeps
+from askonce.invalidation.sources import EventSource
+from askonce.invalidation.sweep import InvalidationResult, SweepRunner, Tell
 from askonce.invalidation.target import SWEPT, Invalidation, Names
 from askonce.ledger.ledger import Ledger, Stats, stats_of
-from askonce.ledger.persistence import Books
+from askonce.ledger.persistence import LedgerStore
 from askonce.ledger.prices import GenaiPrices
 from askonce.ledger.savings import Savings
-from askonce.ledger.settings import USUAL, Bookkeeping
+from askonce.ledger.settings import USUAL, LedgerSettings
 from askonce.pipeline.context import BackgroundWork, Context
-from askonce.pipeline.namespaces import Identifying
+from askonce.pipeline.namespaces import NamespaceResolver
 from askonce.pipeline.recognition import Recognition
-from askonce.pipeline.services import Flavor
-from askonce.prompts.assembly import PromptRack
+from askonce.pipeline.services import Services
+from askonce.prompts.assembly import PromptAssembly
 from askonce.prompts.settings import OBSERVE, Prompts
 from askonce.semantic.settings import OFF, Semantic
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.event_source import open_source
 from askonce.stores.memory.store import MemoryStore
 from askonce.stores.tiered.coherence import Coherence
-from askonce.stores.tiered.layers import Tier
-from askonce.stores.tiered.leases import Leasing, Renewal
-from askonce.stores.tiered.open_tier import Rack
-from askonce.stores.tiered.sharing import Sharing
-from askonce.stores.tiered.tiers import Shared, Tiers
-from askonce.stores.tiered.write_behind import Writing
+from askonce.stores.tiered.layers import TierSpec
+from askonce.stores.tiered.leases import LeaseQueue, LeaseRenewal
+from askonce.stores.tiered.open_tier import TierPair
+from askonce.stores.tiered.sharing import SharingSettings
+from askonce.stores.tiered.tiers import Tiers, TierServices
+from askonce.stores.tiered.write_behind import WriteBehind
 
 if TYPE_CHECKING:
-    from askonce.semantic.assembly import SemanticRack
+    from askonce.semantic.assembly import SemanticAssembly
 
 
-class Works:
+class Assembly:
     """The layers of one cache and its two flavors; everything is built on first use."""
 
     def __init__(
         self,
-        memory: Tier,
-        tiers: tuple[Tier, ...],
+        memory: TierSpec,
+        tiers: tuple[TierSpec, ...],
         *,
         limits: Limits,
         rules: Rules | None = None,
         semantic: Semantic = OFF,
         prompts: Prompts = OBSERVE,
-        sharing: Sharing,
+        sharing: SharingSettings,
         eviction: Literal["s3-fifo", "gdsf"],
         namespace: str | None,
         tenants: Mapping[str, str] | None,
         clock: Callable[[], float] | None,
         prices: Prices | None,
-        sources: tuple[Source, ...] = (),
+        sources: tuple[EventSource, ...] = (),
         audit: str | None = None,
-        bookkeeping: Bookkeeping = USUAL,
+        bookkeeping: LedgerSettings = USUAL,
     ) -> None:
         times = {} if clock is None else {"clock": clock}
-        self.blocking_runtime = Blocking(**times)
-        self.suspending_runtime = Suspending(**times)
+        self.blocking_runtime = SyncRuntime(**times)
+        self.suspending_runtime = AsyncRuntime(**times)
         # With threads of its own: refreshes wait for the provider in those of the other one.
-        self._keeping = Blocking(**times)
+        self._keeping = SyncRuntime(**times)
         self.limits = limits
         self.namespace = namespace
         self.prices = GenaiPrices() if prices is None else prices
-        guard, now = self.blocking_runtime.guard, self.blocking_runtime.now
-        self.guard = guard()
-        self.ledger = Ledger(guard(), bookkeeping.rows)
+        lock, now = self.blocking_runtime.lock, self.blocking_runtime.now
+        self.lock = lock()
+        self.ledger = Ledger(lock(), bookkeeping.rows)
         self.ruleset = compiled_rules(rules) if rules else None
         self.recognition = Recognition(limits, self.ruleset)
-        self._prompts = PromptRack(prompts, self.blocking_runtime)
+        self._prompts = PromptAssembly(prompts, self.blocking_runtime)
         self.memory: Memory = MemoryStore(
-            memory.size or 0, guard=guard(), eviction=eviction, clock=now
+            memory.size or 0, lock=lock(), eviction=eviction, clock=now
         )
         self._memory_ttl = memory.ttl
-        self._identifying = Identifying(self.memory, namespace, tenants)
-        self.sweeps = Sweeps(compiled, tick=self.blocking_runtime.tick, guard=guard())
+        self._identifying = NamespaceResolver(self.memory, namespace, tenants)
+        self.sweeps = RecentSweeps(compiled, tick=self.blocking_runtime.tick, lock=lock())
         self._sharing = sharing
-        self._racks = [Rack(tier, self.blocking_runtime, self.suspending_runtime) for tier in tiers]
-        self.books = self._new_books(bookkeeping)
+        self._pairs = [
+            TierPair(spec, self.blocking_runtime, self.suspending_runtime) for spec in tiers
+        ]
+        self.ledger_store = self._new_books(bookkeeping)
         self._coherence: Coherence | None = None
-        self._renewal: Renewal | None = None
-        if self._racks:
-            self._share(self._racks)
+        self._renewal: LeaseRenewal | None = None
+        if self._pairs:
+            self._share(self._pairs)
         else:
             self.sweeps.begin(0)
         self._semantic = self._new_semantic(semantic, clock) if semantic.is_on else None
-        self._sweeping = self._new_sweeping(Blocking(**times))
-        self._beside = InThread("askonce-invalidating", threads=4)  # for event loops
-        self.audit = Audit(Boundary(self.ledger), now, audit)
+        self._sweeping = self._new_sweeping(SyncRuntime(**times))
+        self._beside = ThreadRunner("askonce-invalidating", threads=4)  # for event loops
+        self.audit = Audit(FailOpen(self.ledger), now, audit)
         self.events = self._new_events()
         self._followings = tuple(self._following(source) for source in sources)
-        self._writings = tuple(self._writing(rack) for rack in self._racks)
+        self._write_behinds = tuple(self._writing(pair) for pair in self._pairs)
         self.closed = False
-        self._blocking: Flavor | None = None
-        self._suspending: Flavor | None = None
+        self._blocking: Services | None = None
+        self._suspending: Services | None = None
 
-    def _new_books(self, terms: Bookkeeping) -> Books:
-        return Books(
+    def _new_books(self, terms: LedgerSettings) -> LedgerStore:
+        return LedgerStore(
             self.ledger,
             self.memory,
-            self._racks[-1].patient if self._racks else None,
+            self._pairs[-1].patient if self._pairs else None,
             terms,
             now=self.blocking_runtime.now,
             tick=self.blocking_runtime.tick,
             prices=self.prices,
         )
 
-    def _share(self, racks: list[Rack]) -> None:
+    def _share(self, pairs: list[TierPair]) -> None:
         """What other processes do, and what they may not do meanwhile: the last layer knows."""
-        authority = racks[-1].blocking
-        boundary = Boundary(self.ledger)
+        authority = pairs[-1].blocking
+        boundary = FailOpen(self.ledger)
         self._coherence = Coherence(
             authority,
             memory=self.memory,
-            between=[rack.blocking for rack in racks[:-1]],
+            between=[pair.blocking for pair in pairs[:-1]],
             sweeps=self.sweeps,
             runtime=self.blocking_runtime,
             boundary=boundary,
@@ -139,40 +141,40 @@ class Works:
             swept=self._take_back,
             strong=self._sharing.strong,
         )
-        self._renewal = Renewal(
+        self._renewal = LeaseRenewal(
             authority, self._sharing.lease, runtime=self.blocking_runtime, boundary=boundary
         )
 
-    def _writing(self, rack: Rack) -> Writing:
+    def _writing(self, pair: TierPair) -> WriteBehind:
         coherence = self._coherence
         assert coherence is not None
-        return Writing(
-            rack.shelf(self._keeping, self.ledger, writes=True),
+        return WriteBehind(
+            pair.tier(self._keeping, self.ledger, writes=True),
             runtime=self._keeping,
             ledger=self.ledger,
             memory=self.memory,
-            guard=self.blocking_runtime.guard(),
-            ttl=rack.tier.ttl,
-            renewal=self._renewal if rack is self._racks[-1] else None,
+            lock=self.blocking_runtime.lock(),
+            ttl=pair.spec.ttl,
+            renewal=self._renewal if pair is self._pairs[-1] else None,
             begun=lambda: coherence.begun,
             hears=lambda: coherence.current,
             sweeps=self.sweeps,
         )
 
-    def _new_sweeping(self, runtime: Blocking) -> Sweeping:
-        return Sweeping(
+    def _new_sweeping(self, runtime: SyncRuntime) -> SweepRunner:
+        return SweepRunner(
             memory=self.memory,
             stores=self._patient_stores,
             reach=lambda: (self.shared or self.memory).epochs([SWEPT]),
             sweeps=self.sweeps,
             runtime=runtime,
             compile_=compiled,
-            boundary=Boundary(self.ledger),
+            boundary=FailOpen(self.ledger),
             unindex=None if self._semantic is None else self._semantic.unindex,
         )
 
-    def _new_events(self) -> Events:
-        return Events(
+    def _new_events(self) -> EventHandler:
+        return EventHandler(
             self.ruleset,
             bump=lambda tags: self.blocking.tiers.invalidate(tags),
             sweep=self._sweeping.sweep,
@@ -183,54 +185,54 @@ class Works:
 
     def _new_semantic(
         self, semantic: Semantic, clock: Callable[[], float] | None
-    ) -> "SemanticRack":
+    ) -> "SemanticAssembly":
         # What it takes to import is of no use where nothing is matched by meaning.
-        from askonce.semantic.assembly import SemanticRack
+        from askonce.semantic.assembly import SemanticAssembly
 
-        return SemanticRack(
+        return SemanticAssembly(
             semantic,
             runtime=self.blocking_runtime,
             suspending=self.suspending_runtime,
             ledger=self.ledger,
-            entries=(lambda: self._racks[-1].patient().scan(Selection())) if self._racks else None,
-            store=self._racks[-1].tier.store if self._racks else None,
+            entries=(lambda: self._pairs[-1].patient().scan(Selection())) if self._pairs else None,
+            store=self._pairs[-1].spec.store if self._pairs else None,
             clock=clock,
-            embedding_cost=self.books.embedding_cost,
+            embedding_cost=self.ledger_store.embedding_cost,
         )
 
-    def _following(self, source: Source) -> Following:
+    def _following(self, source: EventSource) -> EventConsumer:
         runtime = self.blocking_runtime
         reader = open_source(
             source.url,
-            Ground(runtime.guard, runtime.now, runtime.place, deadline=2.0, tick=runtime.tick),
+            StoreContext(runtime.lock, runtime.now, runtime.place, deadline=2.0, tick=runtime.tick),
             name=source.key.digest.hex()[:16],
             stream=source.stream,
             channel=source.channel,
         )
         store = self.shared or self.memory
-        return Following(source, reader, events=self.events, store=store, ledger=self.ledger)
+        return EventConsumer(source, reader, events=self.events, store=store, ledger=self.ledger)
 
     def _patient_stores(self) -> dict[str, Store]:
-        return {rack.tier.name: rack.patient() for rack in self._racks}
+        return {pair.spec.name: pair.patient() for pair in self._pairs}
 
     @property
     def shared(self) -> Store | None:
         """The most shared store, blocking; None if there is only memory."""
-        return self._racks[-1].blocking if self._racks else None
+        return self._pairs[-1].blocking if self._pairs else None
 
     @property
-    def blocking(self) -> Flavor:
+    def blocking(self) -> Services:
         self._still_open()
         if self._blocking is None:
-            with self.guard:  # two of them would be two sets of flights
+            with self.lock:  # two of them would be two sets of flights
                 self._blocking = self._blocking or self._flavor(self.blocking_runtime)
         return self._blocking
 
     @property
-    def suspending(self) -> Flavor:
+    def suspending(self) -> Services:
         self._still_open()
         if self._suspending is None:
-            with self.guard:
+            with self.lock:
                 self._suspending = self._suspending or self._flavor(self.suspending_runtime)
         return self._suspending
 
@@ -238,16 +240,16 @@ class Works:
         if self.closed:
             raise CacheClosed("this cache is closed; open another one")
 
-    def _flavor(self, runtime: Blocking | Suspending) -> Flavor:
+    def _flavor(self, runtime: SyncRuntime | AsyncRuntime) -> Services:
         suspends = runtime is self.suspending_runtime
         keeping = self.suspending_runtime if suspends else self._keeping
-        shelves = tuple(rack.shelf(keeping, self.ledger) for rack in self._racks)
+        lower = tuple(pair.tier(keeping, self.ledger) for pair in self._pairs)
         leasing = None
         if self._renewal is not None:
-            rack = self._racks[-1]
-            store = rack.leasing(shelves[-1])
-            leasing = Leasing(
-                store, shelves[-1], self._renewal, runtime=keeping, wait=self._sharing.wait
+            pair = self._pairs[-1]
+            store = pair.leasing(lower[-1])
+            leasing = LeaseQueue(
+                store, lower[-1], self._renewal, runtime=keeping, wait=self._sharing.wait
             )
         if self._coherence is not None:
             self._coherence.start()
@@ -259,10 +261,10 @@ class Works:
             limits=self.limits,
             memory=self.memory,
             memory_ttl=self._memory_ttl,
-            shelves=shelves,
-            sharing=Shared(
+            lower=lower,
+            sharing=TierServices(
                 sweeps=self.sweeps,
-                writings=self._writings,
+                write_behinds=self._write_behinds,
                 coherence=self._coherence,
                 leasing=leasing,
                 settled=self._settled if suspends else self._keeping.settle,
@@ -274,13 +276,13 @@ class Works:
             prompting=self._prompts.prompting(runtime, self.ledger, self.prices),
             background=BackgroundWork(sweep=self.sweep_behind, flush_ledger=self._keep_books),
         )
-        neighbors = None
+        lookup = None
         if self._semantic is not None:
-            neighbors = self._semantic.neighbors(
+            lookup = self._semantic.lookup(
                 tiers, self.recognition.scope, self.ruleset, suspends=suspends
             )
             self._semantic.indexing.start()
-        return Flavor(context, self.recognition, self.ruleset, neighbors)
+        return Services(context, self.recognition, self.ruleset, lookup)
 
     # Invalidating.
 
@@ -291,7 +293,7 @@ class Works:
         who: str,
         dry_run: bool = False,
         tell: Tell | None = None,
-    ) -> Swept:
+    ) -> InvalidationResult:
         """Carry out an invalidation, blocking. Raises ConfigError, StoreError."""
         self._still_open()
         if dry_run:
@@ -304,17 +306,19 @@ class Works:
         self.audit(who, invalidation.told, swept.entries)
         return swept
 
-    async def invalidate_tags(self, tiers: Tiers, tags: tuple[str, ...], *, who: str) -> Swept:
+    async def invalidate_tags(
+        self, tiers: Tiers, tags: tuple[str, ...], *, who: str
+    ) -> InvalidationResult:
         """The same by tags alone, for any number of entries at once, in the mode of these tiers."""
         await tiers.invalidate(tags)
         self.audit(who, {}, tags=tags)
-        return Swept(tags=tags)
+        return InvalidationResult(tags=tags)
 
-    async def _announce(self, invalidation: Invalidation, *, who: str) -> Swept:
+    async def _announce(self, invalidation: Invalidation, *, who: str) -> InvalidationResult:
         """The same for tags that an answer only gets when it arrives: a bump is not enough."""
         await self._sweeping.announce(invalidation, *invalidation.tags)
         self.audit(who, {}, tags=invalidation.tags)
-        return Swept(tags=invalidation.tags)
+        return InvalidationResult(tags=invalidation.tags)
 
     async def invalidate_in_thread(
         self,
@@ -323,7 +327,7 @@ class Works:
         who: str,
         dry_run: bool = False,
         tell: Tell | None = None,
-    ) -> Swept:
+    ) -> InvalidationResult:
         """The same for event loops: what takes long does not hold them up."""
         if invalidation.by_tags_alone and not (dry_run or invalidation.of_groups):
             return await self.invalidate_tags(self.suspending.tiers, invalidation.tags, who=who)
@@ -333,14 +337,14 @@ class Works:
 
     async def take_event(
         self, event: str, data: Mapping[str, Any], *, event_id: str | None, who: str
-    ) -> Happened:
+    ) -> EventResult:
         """Carry out what an event invalidates, blocking. Raises ConfigError, StoreError."""
         self._still_open()
         return await self.events.take(event, data, id=event_id, who=who)
 
     async def take_event_in_thread(
         self, event: str, data: Mapping[str, Any], *, event_id: str | None, who: str
-    ) -> Happened:
+    ) -> EventResult:
         """The same for event loops."""
         return await self._beside(lambda: self.take_event(event, data, event_id=event_id, who=who))
 
@@ -350,7 +354,7 @@ class Works:
         async def sweep() -> None:
             await self.invalidate(invalidation, who=who)
 
-        self._sweeping.behind(sweep)
+        self._sweeping.in_background(sweep)
 
     async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
         """The caller's namespace; None if it has no credential."""
@@ -362,21 +366,21 @@ class Works:
         return self._identifying.identity
 
     async def _take_back(self, names: Names) -> None:
-        for writing in self._writings:
+        for writing in self._write_behinds:
             await writing.swept(names)
         if self._semantic is not None:
             self._semantic.indexing.look_again()
 
     def stats(self) -> Stats:
         """What this cache did since it was opened, in this process."""
-        return stats_of(self.ledger.tallies(), self.states())
+        return stats_of(self.ledger.counters(), self.states())
 
     def states(self) -> dict[str, str]:
         """The layers below memory, nearest first, with the states of their circuit breakers."""
-        return {rack.tier.name: rack.state for rack in self._racks}
+        return {pair.spec.name: pair.state for pair in self._pairs}
 
     @property
-    def semantic(self) -> "SemanticRack | None":
+    def semantic(self) -> "SemanticAssembly | None":
         """The layer that matches by meaning; None where nothing is matched."""
         return self._semantic
 
@@ -385,56 +389,56 @@ class Works:
         return {following.name: following.state for following in self._followings}
 
     @property
-    def coherent(self) -> bool:
+    def is_coherent(self) -> bool:
         """Does this process hear of other processes' invalidations in time?"""
         return self._coherence is None or self._coherence.current
 
     async def flush(self, tiers: Tiers) -> dict[str, int]:
         """Add what the ledger took in to the store's lasting tallies; all of them."""
-        found = await self.books.flush(tiers.counters)
-        if self.books.fold_due() and not self.closed:
-            self._beside_callers(self.books.fold)
+        found = await self.ledger_store.flush(tiers.counters)
+        if self.ledger_store.fold_due() and not self.closed:
+            self._beside_callers(self.ledger_store.fold)
         return found
 
     def _keep_books(self) -> None:
         """Add to the books behind the callers, where nobody has done it for a while."""
-        if self.books.due() and not self.closed:
+        if self.ledger_store.due() and not self.closed:
             self._beside_callers(lambda: self.flush(self.blocking.tiers))
 
     def _beside_callers(self, work: Callable[[], Awaitable[object]]) -> None:
         async def attempt() -> None:
-            with Boundary(self.ledger).around("tallies"):
+            with FailOpen(self.ledger).around("tallies"):
                 await work()
 
-        self._keeping.behind(attempt)
+        self._keeping.in_background(attempt)
 
     async def savings(self, days: int) -> Savings:
         """What was saved on the last days, in all processes; blocking. Raises StoreError."""
         self._still_open()
         await self.flush(self.blocking.tiers)
-        return await self.books.savings(days)
+        return await self.ledger_store.savings(days)
 
     async def savings_in_thread(self, days: int) -> Savings:
         """The same for event loops."""
         self._still_open()
         await self.flush(self.suspending.tiers)
-        return await self._beside(lambda: self.books.savings(days))
+        return await self._beside(lambda: self.ledger_store.savings(days))
 
     async def _settled(self) -> None:
         """Wait in a thread: what is written behind is written by threads."""
         for runtime in (self.blocking_runtime, self._keeping):
-            await once_in_thread("askonce-settling", runtime.settle)
+            await run_in_thread("askonce-settling", runtime.settle)
 
-    async def _end_sweeps(self, flavor: Flavor) -> None:
-        if flavor.tiers.runtime is self.blocking_runtime:
+    async def _end_sweeps(self, mode: Services) -> None:
+        if mode.tiers.runtime is self.blocking_runtime:
             await self._sweeping.end()
             return
-        await once_in_thread("askonce-sweeping", self._sweeping.end)
+        await run_in_thread("askonce-sweeping", self._sweeping.end)
 
-    async def close(self, flavor: Flavor) -> None:
-        await flavor.tiers.settle()
-        await self._end_sweeps(flavor)
-        await self.books.flush(flavor.tiers.counters)
+    async def close(self, mode: Services) -> None:
+        await mode.tiers.settle()
+        await self._end_sweeps(mode)
+        await self.ledger_store.flush(mode.tiers.counters)
         self.closed = True
         if self._coherence is not None:
             self._coherence.stop()
@@ -443,10 +447,10 @@ class Works:
         for following in self._followings:
             await following.close()
         self._beside.close()
-        in_loop = flavor.tiers.runtime is self.suspending_runtime
+        in_loop = mode.tiers.runtime is self.suspending_runtime
         if self._semantic is not None:
-            with flavor.tiers.boundary.around("close"):
+            with mode.tiers.boundary.around("close"):
                 await self._semantic.close(in_loop=in_loop)
-        for rack in self._racks:
-            with flavor.tiers.boundary.around("close"):
-                await rack.close(in_loop=in_loop)
+        for pair in self._pairs:
+            with mode.tiers.boundary.around("close"):
+                await pair.close(in_loop=in_loop)

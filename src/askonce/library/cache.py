@@ -13,9 +13,9 @@ from askonce.core import units
 from askonce.core.directives import Mode
 from askonce.core.models import Call, Damage, Key
 from askonce.core.protocols import Upstream
-from askonce.core.runtime.threads import finish
-from askonce.invalidation.events import Happened, merged
-from askonce.invalidation.sweep import Swept
+from askonce.core.runtime.threads import run_sync
+from askonce.invalidation.events import EventResult, merged
+from askonce.invalidation.sweep import InvalidationResult
 from askonce.ledger.savings import Savings
 from askonce.library import arguments
 from askonce.library.cache_settings import LOCAL, CacheSettings
@@ -38,7 +38,7 @@ class Cache(CacheSettings):
 
     def answer(self, call: Call, upstream: Upstream) -> Reply:
         """Answer a call of a wire format, from the cache or from the provider."""
-        return finish(self._works.blocking.answering.answer(call, upstream))
+        return run_sync(self._assembly.blocking.answering.answer(call, upstream))
 
     def get(
         self,
@@ -58,12 +58,12 @@ class Cache(CacheSettings):
         To exactly this question, unless the cache serves what was asked in other words: then
         `semantic="off"` asks for exactly this one, and `similarity` for a higher threshold.
         """
-        works = self._works
+        assembly = self._assembly
         oldest = None if max_age is None else units.seconds("max_age", max_age)
-        place = namespace or works.namespace or LOCAL
+        place = namespace or assembly.namespace or LOCAL
         wanted = arguments.tags(tags, documents)
-        return finish(
-            works.blocking.texts.get(
+        return run_sync(
+            assembly.blocking.texts.get(
                 question,
                 scope=scope,
                 namespace=place,
@@ -90,13 +90,13 @@ class Cache(CacheSettings):
 
         With `semantic="off"` it is only ever found by exactly this question.
         """
-        works = self._works
-        return finish(
-            works.blocking.texts.put(
+        assembly = self._assembly
+        return run_sync(
+            assembly.blocking.texts.put(
                 question,
                 answer,
                 scope=scope,
-                namespace=namespace or works.namespace or LOCAL,
+                namespace=namespace or assembly.namespace or LOCAL,
                 ttl=None if ttl is None else units.seconds("ttl", ttl),
                 tags=arguments.tags(tags, documents),
                 semantic=arguments.mode(semantic),
@@ -115,7 +115,7 @@ class Cache(CacheSettings):
         older_than: timedelta | str | None = None,
         match: str | None = None,
         dry_run: bool = False,
-    ) -> Swept:
+    ) -> InvalidationResult:
         """Forget the answers that all given fields name, and refuse those now being asked.
 
         One of several tags, or keys, is enough. By tags alone it costs the same for any number of
@@ -124,7 +124,7 @@ class Cache(CacheSettings):
         Raises ConfigError for what cannot be meant, StoreError if the store cannot be told.
         """
         wanted = self._invalidation(tags, keys, namespace, tenant, model, route, older_than, match)
-        return finish(self._works.invalidate(wanted, who="library", dry_run=dry_run))
+        return run_sync(self._assembly.invalidate(wanted, who="library", dry_run=dry_run))
 
     def emit(
         self,
@@ -134,7 +134,7 @@ class Cache(CacheSettings):
         *,
         event_id: str | None = None,
         **members: Any,
-    ) -> Happened:
+    ) -> EventResult:
         """Carry out what an event invalidates, by the rules and by functions (`on_event`).
 
         Its data are the members, or `data`. An event of an `event_id` that was handled before does
@@ -142,7 +142,7 @@ class Cache(CacheSettings):
         StoreError (then emit it again).
         """
         told = merged(data, members)
-        return finish(self._works.take_event(event, told, event_id=event_id, who="library"))
+        return run_sync(self._assembly.take_event(event, told, event_id=event_id, who="library"))
 
     def savings(self, *, days: int = 30) -> Savings:
         """What was saved on the last `days` days (UTC, today among them) by all processes that
@@ -150,17 +150,17 @@ class Cache(CacheSettings):
 
         Raises StoreError where the store cannot say, ConfigError for a number that is none.
         """
-        return finish(self._works.savings(arguments.days(days)))
+        return run_sync(self._assembly.savings(arguments.days(days)))
 
     def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
-        store = self._works.shared or self._works.memory
-        return finish(store.check(fix=fix))
+        store = self._assembly.shared or self._assembly.memory
+        return run_sync(store.check(fix=fix))
 
     def close(self) -> None:
         """Finish what is under way and close the store; closing twice is fine."""
-        if not self._works.closed:
-            finish(self._works.close(self._works.blocking))
+        if not self._assembly.closed:
+            run_sync(self._assembly.close(self._assembly.blocking))
 
     def __enter__(self) -> Self:
         return self
@@ -179,7 +179,7 @@ class AsyncCache(CacheSettings):
 
     async def answer(self, call: Call, upstream: Upstream) -> Reply:
         """Answer a call of a wire format, from the cache or from the provider."""
-        return await self._works.suspending.answering.answer(call, upstream)
+        return await self._assembly.suspending.answering.answer(call, upstream)
 
     async def get(
         self,
@@ -199,11 +199,11 @@ class AsyncCache(CacheSettings):
         To exactly this question, unless the cache serves what was asked in other words: then
         `semantic="off"` asks for exactly this one, and `similarity` for a higher threshold.
         """
-        works = self._works
+        assembly = self._assembly
         oldest = None if max_age is None else units.seconds("max_age", max_age)
-        place = namespace or works.namespace or LOCAL
+        place = namespace or assembly.namespace or LOCAL
         wanted = arguments.tags(tags, documents)
-        return await works.suspending.texts.get(
+        return await assembly.suspending.texts.get(
             question,
             scope=scope,
             namespace=place,
@@ -229,12 +229,12 @@ class AsyncCache(CacheSettings):
 
         With `semantic="off"` it is only ever found by exactly this question.
         """
-        works = self._works
-        return await works.suspending.texts.put(
+        assembly = self._assembly
+        return await assembly.suspending.texts.put(
             question,
             answer,
             scope=scope,
-            namespace=namespace or works.namespace or LOCAL,
+            namespace=namespace or assembly.namespace or LOCAL,
             ttl=None if ttl is None else units.seconds("ttl", ttl),
             tags=arguments.tags(tags, documents),
             semantic=arguments.mode(semantic),
@@ -252,13 +252,13 @@ class AsyncCache(CacheSettings):
         older_than: timedelta | str | None = None,
         match: str | None = None,
         dry_run: bool = False,
-    ) -> Swept:
+    ) -> InvalidationResult:
         """Forget the answers that all given fields name, and refuse those now being asked.
 
         As in `Cache`; what takes long is done in a thread.
         """
         wanted = self._invalidation(tags, keys, namespace, tenant, model, route, older_than, match)
-        return await self._works.invalidate_in_thread(wanted, who="library", dry_run=dry_run)
+        return await self._assembly.invalidate_in_thread(wanted, who="library", dry_run=dry_run)
 
     async def emit(
         self,
@@ -268,25 +268,27 @@ class AsyncCache(CacheSettings):
         *,
         event_id: str | None = None,
         **members: Any,
-    ) -> Happened:
+    ) -> EventResult:
         """Carry out what an event invalidates; see `Cache.emit`."""
         told = merged(data, members)
-        return await self._works.take_event_in_thread(event, told, event_id=event_id, who="library")
+        return await self._assembly.take_event_in_thread(
+            event, told, event_id=event_id, who="library"
+        )
 
     async def savings(self, *, days: int = 30) -> Savings:
         """What was saved on the last days, by all processes; see `Cache.savings`."""
-        return await self._works.savings_in_thread(arguments.days(days))
+        return await self._assembly.savings_in_thread(arguments.days(days))
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         """Read every stored entry; report, and with `fix` remove, what is damaged."""
-        tiers = self._works.suspending.tiers
+        tiers = self._assembly.suspending.tiers
         store = tiers.memory if tiers.authority is None else tiers.authority.store
         return await store.check(fix=fix)
 
     async def aclose(self) -> None:
         """Finish what is under way and close the store; closing twice is fine."""
-        if not self._works.closed:
-            await self._works.close(self._works.suspending)
+        if not self._assembly.closed:
+            await self._assembly.close(self._assembly.suspending)
 
     async def __aenter__(self) -> Self:
         return self

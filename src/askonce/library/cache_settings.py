@@ -15,19 +15,19 @@ from askonce.core.models import Key
 from askonce.core.policy import Limits
 from askonce.core.protocols import Prices, Store
 from askonce.core.rules.rules import Rules
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.invalidation.events import Says
-from askonce.invalidation.sources import Source, sources_of
+from askonce.invalidation.sources import EventSource, sources_of
 from askonce.invalidation.target import Invalidation, read
 from askonce.ledger.ledger import Stats
-from askonce.ledger.settings import USUAL, Bookkeeping
+from askonce.ledger.settings import USUAL, LedgerSettings
 from askonce.library import arguments
-from askonce.library.assembly import Works
-from askonce.pipeline.functions import Remembered
+from askonce.library.assembly import Assembly
+from askonce.pipeline.functions import MemoizedFunction
 from askonce.prompts.settings import Level, Prompts, prompts_of
 from askonce.semantic.settings import Semantic, semantic_of
-from askonce.stores.tiered.layers import Layer, Tier, tiers_of
-from askonce.stores.tiered.sharing import Sharing
+from askonce.stores.tiered.layers import Layer, TierSpec, tiers_of
+from askonce.stores.tiered.sharing import SharingSettings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,12 +65,12 @@ class CacheSettings:
         rules: Rules | None = None,
         semantic: Semantic | Mode = "off",
         prompts: Prompts | Level = "observe",
-        sources: Sequence[Source | str] = (),
+        sources: Sequence[EventSource | str] = (),
         audit: str | None = None,
         tenants: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
         prices: Prices | None = None,
-        bookkeeping: Bookkeeping = USUAL,
+        bookkeeping: LedgerSettings = USUAL,
     ) -> None:
         """See the class. Raises ConfigError."""
         if limits is None:
@@ -85,7 +85,7 @@ class CacheSettings:
                 sampling=sampling,
             )
         named, tiers = _tiers(namespace, url, layers)
-        self._works = Works(
+        self._assembly = Assembly(
             arguments.own_tier(memory, named),
             tiers,
             limits=limits,
@@ -104,9 +104,9 @@ class CacheSettings:
         )
 
     @property
-    def works(self) -> Works:
+    def assembly(self) -> Assembly:
         """The cache's inside, for the other doors of this package."""
-        return self._works
+        return self._assembly
 
     def _invalidation(
         self,
@@ -130,11 +130,11 @@ class CacheSettings:
             "older_than": age,
             "match": match,
         }
-        return read(fields, self._works.blocking_runtime.now())
+        return read(fields, self._assembly.blocking_runtime.now())
 
     def stats(self) -> Stats:
         """What this cache did since it was opened, in this process."""
-        return self._works.stats()
+        return self._assembly.stats()
 
     def on_event(self, event: str) -> Callable[[OnEvent], OnEvent]:
         """Ask a function what an event of this name invalidates; see docs/guides/events.md.
@@ -145,7 +145,7 @@ class CacheSettings:
         """
 
         def decorate(function: OnEvent) -> OnEvent:
-            self._works.events.on(event, function)
+            self._assembly.events.on(event, function)
             return function
 
         return decorate
@@ -168,21 +168,21 @@ class CacheSettings:
         wanted = expand(arguments.tags(tags))
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            remembered = Remembered.of(
+            remembered = MemoizedFunction.of(
                 function,
-                namespace=namespace or self._works.namespace or LOCAL,
+                namespace=namespace or self._assembly.namespace or LOCAL,
                 ttl=seconds,
                 tags=wanted,
                 version=version,
             )
-            return _remembered(self._works, function, remembered)
+            return _remembered(self._assembly, function, remembered)
 
         return decorate
 
 
 def _tiers(
     namespace: str | None, url: str, layers: Sequence[Layer | str | Store] | None
-) -> tuple[Tier | None, tuple[Tier, ...]]:
+) -> tuple[TierSpec | None, tuple[TierSpec, ...]]:
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
         raise ConfigError(f"namespace is {namespace!r}; write letters, digits, '.', '_', '-'")
     if layers is not None and url != "memory:":
@@ -192,23 +192,25 @@ def _tiers(
 
 def _sharing(
     consistency: Literal["eventual", "strong"], lease: timedelta | str, wait: timedelta | str
-) -> Sharing:
+) -> SharingSettings:
     if consistency not in ("eventual", "strong"):
         raise ConfigError(f"consistency is {consistency!r}; write 'eventual' or 'strong'")
     seconds = units.seconds
-    return Sharing(
+    return SharingSettings(
         consistency=consistency, lease=seconds("lease", lease), wait=seconds("lease_wait", wait)
     )
 
 
-def _remembered(works: Works, function: Callable[P, R], remembered: Remembered) -> Callable[P, R]:
+def _remembered(
+    assembly: Assembly, function: Callable[P, R], remembered: MemoizedFunction
+) -> Callable[P, R]:
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def suspending(*args: P.args, **kwargs: P.kwargs) -> Any:
             key = remembered.key(args, kwargs)
             compute = functools.partial(function, *args, **kwargs)
-            return await works.suspending.remembering.call(
+            return await assembly.suspending.remembering.call(
                 remembered, key, cast("Callable[[], Awaitable[Any]]", compute)
             )
 
@@ -220,6 +222,6 @@ def _remembered(works: Works, function: Callable[P, R], remembered: Remembered) 
             return function(*args, **kwargs)
 
         key = remembered.key(args, kwargs)
-        return cast("R", finish(works.blocking.remembering.call(remembered, key, compute)))
+        return cast("R", run_sync(assembly.blocking.remembering.call(remembered, key, compute)))
 
     return blocking

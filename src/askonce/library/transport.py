@@ -16,12 +16,12 @@ from askonce.core.directives import OWN_HEADERS
 from askonce.core.errors import AnswerCut, PatienceOver
 from askonce.core.models import Call
 from askonce.core.protocols import Response
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.formats import recognize
 from askonce.invalidation.cache_groups import INVALIDATION
 from askonce.library.cache import AsyncCache, Cache
 from askonce.pipeline.present import Reply
-from askonce.pipeline.services import Flavor
+from askonce.pipeline.services import Services
 
 if TYPE_CHECKING:
     # A client accepts only a subclass of its own library's transport. Type checkers see a subclass
@@ -63,9 +63,9 @@ class CachingTransport(_Transport):
     """
 
     def __init__(self, cache: Cache | AsyncCache, inner: "AnyTransport | None" = None) -> None:
-        self._works = cache.works
+        self._assembly = cache.assembly
         self._inner: Any = inner
-        self._guard = self._works.blocking_runtime.guard()
+        self._lock = self._assembly.blocking_runtime.lock()
 
     # What `httpx` and `httpx2` call.
 
@@ -91,8 +91,8 @@ class CachingTransport(_Transport):
         if not _is_cached(request):
             return self._heeded(request, inner.handle_request(request))
         request.read()
-        reply = finish(
-            self._answer(self._works.blocking, request, _BlockingUpstream(request, inner))
+        reply = run_sync(
+            self._answer(self._assembly.blocking, request, _BlockingUpstream(request, inner))
         )
         return _response(lib, reply, "blocking")
 
@@ -108,7 +108,7 @@ class CachingTransport(_Transport):
             return self._heeded(request, await inner.handle_async_request(request))
         await request.aread()
         upstream = _SuspendingUpstream(request, inner)
-        reply = await self._answer(self._works.suspending, request, upstream)
+        reply = await self._answer(self._assembly.suspending, request, upstream)
         return _response(lib, reply, "suspending")
 
     def close(self) -> None:
@@ -145,29 +145,29 @@ class CachingTransport(_Transport):
 
     def _to_provider(self, make: Any) -> Any:
         if self._inner is None:
-            with self._guard:
+            with self._lock:
                 if self._inner is None:
                     self._inner = make()
         return self._inner
 
     def _heeded(self, request: Any, response: Any) -> Any:
         """A response that is none of the cache's business, unless it invalidates groups."""
-        if INVALIDATION in response.headers and not self._works.closed:
+        if INVALIDATION in response.headers and not self._assembly.closed:
             origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
             headers = response.headers.multi_items()
-            self._works.blocking.context.apply_cache_groups(origin, request.method, headers)
+            self._assembly.blocking.context.apply_cache_groups(origin, request.method, headers)
         return response
 
-    async def _answer(self, flavor: Flavor, request: Any, upstream: Any) -> Reply:
+    async def _answer(self, mode: Services, request: Any, upstream: Any) -> Reply:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        namespace = await self._works.identify(flavor.tiers, headers)
+        namespace = await self._assembly.identify(mode.tiers, headers)
         url = request.url
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         path = url.raw_path.decode("ascii")
         patience = request.extensions.get("timeout", {}).get("read")
         call = Call(request.method, origin, path, headers, request.content, namespace, patience)
         try:
-            return await flavor.answering.answer(call, upstream)
+            return await mode.answering.answer(call, upstream)
         except PatienceOver as over:
             raise _library(request).ReadTimeout(str(over), request=request) from over
 
@@ -248,13 +248,13 @@ class _SuspendingArrival:
         await self._response.aclose()
 
 
-def _response(lib: ModuleType, reply: Reply, flavor: str) -> Any:
+def _response(lib: ModuleType, reply: Reply, mode: str) -> Any:
     """The reply as a response of the caller's own library."""
     # As bytes, because the libraries would encode a text as ASCII.
     headers = [(name.encode("ascii"), value.encode()) for name, value in reply.headers]
     if reply.body is not None:
         return lib.Response(reply.status, headers=headers, content=reply.body)
-    return lib.Response(reply.status, headers=headers, stream=_streams(lib)[flavor](reply))
+    return lib.Response(reply.status, headers=headers, stream=_streams(lib)[mode](reply))
 
 
 @functools.cache
@@ -267,7 +267,7 @@ def _streams(lib: Any) -> Mapping[str, Any]:
 
         def __iter__(self) -> Iterator[bytes]:
             try:
-                while (piece := finish(self._reply.next())) is not None:
+                while (piece := run_sync(self._reply.next())) is not None:
                     yield piece
             except AnswerCut as cut:
                 raise lib.ReadError(str(cut)) from cut
@@ -275,7 +275,7 @@ def _streams(lib: Any) -> Mapping[str, Any]:
                 raise lib.ReadTimeout(str(over)) from over
 
         def close(self) -> None:
-            finish(self._reply.close())
+            run_sync(self._reply.close())
 
     class SuspendingStream(lib.AsyncByteStream):  # type: ignore[misc]
         def __init__(self, reply: Reply) -> None:

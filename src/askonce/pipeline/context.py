@@ -11,7 +11,7 @@ from askonce.core.request import CacheRequest
 from askonce.invalidation import cache_groups
 from askonce.invalidation.target import Invalidation
 from askonce.pipeline.single_flight import Flights
-from askonce.prompts.upstream import Prompted, Prompting
+from askonce.prompts.upstream import PreparedUpstream, PromptService
 from askonce.stores.tiered.tiers import Tiers
 
 
@@ -34,7 +34,7 @@ class Context:
         tiers: Tiers,
         *,
         prices: Prices | None,
-        prompting: Prompting,
+        prompting: PromptService,
         background: BackgroundWork,
     ) -> None:
         self.tiers = tiers
@@ -42,25 +42,25 @@ class Context:
         self.ledger = tiers.ledger
         self.limits = tiers.limits
         self.boundary = tiers.boundary
-        self.flights = Flights(tiers.runtime.guard())
+        self.flights = Flights(tiers.runtime.lock())
         self.prices = prices
         self.background = background
         self._prompting = prompting
 
-    def prompted(self, upstream: Upstream) -> Prompted:
+    def prompted(self, upstream: Upstream) -> PreparedUpstream:
         """Wrap the upstream for one call, so that it gets what its own prompt cache needs."""
         return self._prompting.through(upstream)
 
     def life(self, entry: Entry, request: CacheRequest) -> Life:
         """Classify an entry's age for this request: fresh, stale, over and so on."""
-        return policy.life_of(entry, request.wishes, self.limits, self.runtime.now())
+        return policy.life_of(entry, request.directives, self.limits, self.runtime.now())
 
     def is_due(self, entry: Entry, request: CacheRequest) -> bool:
         """Decide whether to refresh this fresh entry ahead of its expiry."""
         beta = self.limits.refresh_ahead
         if beta <= 0:
             return False
-        entry = policy.bounded(entry, request.wishes)
+        entry = policy.bounded(entry, request.directives)
         return policy.is_due(entry, beta, self.runtime.now(), self.runtime.chance)
 
     def apply_cache_groups(self, origin: str, method: str, headers: list[tuple[str, str]]) -> None:
@@ -76,7 +76,7 @@ class Context:
             return 0
         question, path = request.question, request.call.path.partition("?")[0]
         now = self.runtime.now()
-        tags = tuple((tag, 0) for tag in request.wishes.tags)
+        tags = tuple((tag, 0) for tag in request.directives.tags)
         return self.tiers.sweeps.latest(
             Entry(
                 request.key, b"", 0, (), now, now, now, question.model, request.call.origin,

@@ -17,7 +17,7 @@ _RENAMED_HEADERS = {
 }
 
 
-def entry_of(
+def build_entry(
     context: Context,
     asked: CacheRequest,
     response: Response,
@@ -35,10 +35,10 @@ def entry_of(
     """
     now = context.runtime.now()
     if response.status >= 400:
-        expires = stale_until = now + policy.lifetime_of_refusal(asked.wishes, context.limits)
+        expires = stale_until = now + policy.lifetime_of_refusal(asked.directives, context.limits)
     else:
         expires = now + policy.lifetime(
-            asked.wishes.ttl, context.limits, asked.key.digest, asked.wishes.lives
+            asked.directives.ttl, context.limits, asked.key.digest, asked.directives.lives
         )
         stale_until = expires + context.limits.keeps_stale
     usage: Usage | None = asked.format.usage(answer)

@@ -13,8 +13,8 @@ import msgspec
 
 from askonce.core.errors import CallMalformed
 from askonce.core.keys import CACHE_MARKERS, Media, Opaque, canonical
-from askonce.core.models import Because
-from askonce.core.wire_format import Format, Question
+from askonce.core.models import Reason
+from askonce.core.wire_format import ParsedQuestion, WireFormat
 
 ABSENT = "(absent)"
 SHORTENED = 60
@@ -46,11 +46,11 @@ class Explanation(msgspec.Struct, frozen=True):
     format: str
     matter: list[Difference]
     ignored: list[Difference]
-    bypass_a: Because | None
-    bypass_b: Because | None
+    bypass_a: Reason | None
+    bypass_b: Reason | None
 
 
-def explain(format_: Format, a: Any, b: Any, *, samples: int = 0) -> Explanation:
+def explain(format_: WireFormat, a: Any, b: Any, *, samples: int = 0) -> Explanation:
     """Compare two parsed bodies of one format. Raises `CallMalformed` where one is not.
 
     `samples` is the setting `cache.sampling`; 0 bypasses calls with a temperature above 0.
@@ -82,9 +82,9 @@ def guess_format(body: Any) -> str | None:
     return "openai_chat"
 
 
-def _bypass(question: Question, samples: int) -> Because | None:
+def _bypass(question: ParsedQuestion, samples: int) -> Reason | None:
     if question.bypass is None and question.sampled and not samples:
-        return Because.SAMPLING
+        return Reason.SAMPLING
     return question.bypass
 
 
@@ -124,7 +124,7 @@ def _raw_differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
         yield pointer, a, b
 
 
-def _ignored(format_: Format, a: Any, b: Any) -> list[Difference]:
+def _ignored(format_: WireFormat, a: Any, b: Any) -> list[Difference]:
     """The places where the bodies differ and the key does not care, each of them tried."""
     found = list(_raw_differences(a, b, ""))
     ignored = {item[0] for item in found if _is_ignored(format_, a, [item])}
@@ -135,7 +135,7 @@ def _ignored(format_: Format, a: Any, b: Any) -> list[Difference]:
     return [_shown(*item) for item in found if item[0] in ignored]
 
 
-def _is_ignored(format_: Format, body: Any, changes: list[_Found]) -> bool:
+def _is_ignored(format_: WireFormat, body: Any, changes: list[_Found]) -> bool:
     changed = copy.deepcopy(body)
     for pointer, _, value in changes:
         changed = _with(changed, pointer, value)

@@ -1,6 +1,6 @@
 """Asking: the leader's half of a flight, steps 7 and 9 to 12 of the request path.
 
-One `Asking` is the source of one recording. It looks once more at memory, reads the shared store,
+One `Fetch` is the source of one recording. It looks once more at memory, reads the shared store,
 asks the provider, relays what arrives, folds it on the way, and decides the moment the answer is
 whole whether it may be stored. Everything that only the cache needs runs inside the fail-open
 boundary; what the provider's client raises goes to every reader unchanged.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from askonce.core import policy
-from askonce.core.fail_open import Held
-from askonce.core.models import Because, Entry, Lease, Outcome, Verdict
+from askonce.core.fail_open import HeldError
+from askonce.core.models import Entry, Lease, Outcome, Reason, Verdict
 from askonce.core.policy import Life
 from askonce.core.protocols import Response, Upstream
 from askonce.core.request import CacheRequest
@@ -22,21 +22,21 @@ from askonce.core.sse import Splitter
 from askonce.core.wire_format import Folding
 from askonce.invalidation import cache_groups
 from askonce.pipeline.context import Context
-from askonce.pipeline.entry import account_for, entry_of
-from askonce.pipeline.model_aliases import Aliases
+from askonce.pipeline.entry import account_for, build_entry
+from askonce.pipeline.model_aliases import ModelAliases
 from askonce.pipeline.recording import Piece, Recording
-from askonce.stores.tiered.tiers import Found
+from askonce.stores.tiered.tiers import TierHit
 
 if TYPE_CHECKING:
-    from askonce.semantic.lookup import Neighbors
+    from askonce.semantic.lookup import SemanticLookup
 
 # Answers of which nothing can be made in another shape.
-_SHAPELESS = frozenset({Because.GARBAGE, Because.EMPTY, Because.STREAM_ERROR, Because.CUT_SHORT})
+_SHAPELESS = frozenset({Reason.GARBAGE, Reason.EMPTY, Reason.STREAM_ERROR, Reason.CUT_SHORT})
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Asking:
+class Fetch:
     """One question on its way to the provider."""
 
     def __init__(
@@ -45,17 +45,17 @@ class Asking:
         asked: CacheRequest,
         upstream: Upstream,
         flight: Hashable,
-        aliases: Aliases,
-        neighbors: "Neighbors | None",
+        aliases: ModelAliases,
+        lookup: "SemanticLookup | None",
     ) -> None:
         self._context = context
         self._asked = asked
         self._upstream = context.prompted(upstream)
         self._aliases = aliases
         self._flight = flight
-        self._neighbors = neighbors
+        self._lookup = lookup
         self._scoped: Scoped | None = None
-        self._fallback: Found | None = None
+        self._fallback: TierHit | None = None
         self._lacking: Entry | None = None
         self._lease: Lease | None = None
         self._epochs: dict[str, int] | None = {}
@@ -66,7 +66,7 @@ class Asking:
         self._body: list[bytes] = []
         self._size = 0
         self._started = 0.0
-        self.short = self._readable = asked.verdict.yes and not asked.wishes.no_cache
+        self.short = self._readable = asked.verdict.yes and not asked.directives.no_cache
 
     async def step(self, recording: Recording) -> None:
         if self.short:
@@ -89,19 +89,19 @@ class Asking:
 
     async def _begin(self, recording: Recording) -> None:
         context, asked = self._context, self._asked
-        if self._neighbors is not None and await self._answer_by_meaning(recording):
+        if self._lookup is not None and await self._answer_by_meaning(recording):
             return
-        if asked.wishes.only_if_cached:
+        if asked.directives.only_if_cached:
             self._refuse(recording)
             return
-        takes_turns = self._readable and self._lease is None and not asked.wishes.no_store
+        takes_turns = self._readable and self._lease is None and not asked.directives.no_store
         if takes_turns and await self._wait_for_turn(recording):
             return
         before = self._lacking
         if asked.refreshing and self._fallback is not None:
             # Whoever refreshes an answer need not be the one who tagged it.
             before = self._fallback.entry
-        self._epochs = await context.tiers.capture(policy.united(asked.wishes, before))
+        self._epochs = await context.tiers.capture(policy.united(asked.directives, before))
         self._swept = await context.tiers.last_sweep(self._epochs)
         self._started = context.runtime.tick()
         response = await self._ask(recording)
@@ -129,7 +129,7 @@ class Asking:
             or found.entry.expires <= beyond
             or context.life(found.entry, asked) is not Life.FRESH
         ):
-            below = await context.tiers.read(asked.key, beyond, asked.wishes.tags)
+            below = await context.tiers.read(asked.key, beyond, asked.directives.tags)
             if below is not None and (found is None or self._is_better(below, found)):
                 found = below
         if found is None:
@@ -139,25 +139,25 @@ class Asking:
         stale = life is Life.STALE
         if (life is Life.FRESH and entry.expires > beyond) or (stale and not asked.refreshing):
             context.tiers.backfill(found)
-            if self._neighbors is not None and found.shelf is not None:
-                self._neighbors.learn(entry)
+            if self._lookup is not None and found.tier is not None:
+                self._lookup.learn(entry)
             recording.due = stale or (not asked.refreshing and context.is_due(entry, asked))
             self._replay(recording, found, Outcome.STALE if stale else found.outcome)
             return True
         if life is Life.OTHER_TAGS:
             self._lacking = entry
-            recording.because = Because.OTHER_TAGS
+            recording.reason = Reason.OTHER_TAGS
             return False
-        if not policy.bounded(entry, asked.wishes).is_fresh(context.runtime.now()):
-            recording.because = Because.EXPIRED
+        if not policy.bounded(entry, asked.directives).is_fresh(context.runtime.now()):
+            recording.reason = Reason.EXPIRED
         elif life is Life.OVER:
-            recording.because = Because.TOO_OLD
+            recording.reason = Reason.TOO_OLD
         if life is not Life.OVER:
             self._fallback = found
         return False
 
-    def _is_better(self, below: Found, found: Found) -> bool:
-        tags = self._asked.wishes.tags
+    def _is_better(self, below: TierHit, found: TierHit) -> bool:
+        tags = self._asked.directives.tags
         lacks = bool(tags) and not policy.carries(found.entry, tags)
         if lacks and policy.carries(below.entry, tags):
             return True
@@ -165,17 +165,17 @@ class Asking:
 
     async def _answer_by_meaning(self, recording: Recording) -> bool:
         """Step 8; True if the answer to a question that asks the same was there."""
-        neighbors, asked = self._neighbors, self._asked
-        if neighbors is None or not asked.verdict.yes:
+        lookup, asked = self._lookup, self._asked
+        if lookup is None or not asked.verdict.yes:
             return False
         with self._context.boundary.around("semantic"):
-            self._scoped = neighbors.scoped(asked)
+            self._scoped = lookup.scoped(asked)
             may_serve = self._readable and not asked.refreshing
-            if self._scoped is None or not may_serve or neighbors.mode(asked.wishes) != "serve":
+            if self._scoped is None or not may_serve or lookup.mode(asked.directives) != "serve":
                 return False
-            neighbor = await neighbors.find(self._scoped, asked.key, asked.wishes)
-            if neighbor is not None:
-                self._replay(recording, neighbor.found, Outcome.HIT_SEMANTIC, neighbor.similarity)
+            hit = await lookup.find(self._scoped, asked.key, asked.directives)
+            if hit is not None:
+                self._replay(recording, hit.found, Outcome.HIT_SEMANTIC, hit.similarity)
                 return True
         return False
 
@@ -199,20 +199,20 @@ class Asking:
     def _replay(
         self,
         recording: Recording,
-        found: Found,
+        found: TierHit,
         outcome: Outcome,
         similarity: float | None = None,
     ) -> None:
-        layer = "" if found.shelf is None else found.shelf.name
+        layer = "" if found.tier is None else found.tier.name
         recording.replay(found.entry, outcome, layer, similarity)
         self._context.flights.land(self._flight, recording)
 
     def _refuse(self, recording: Recording) -> None:
         body = self._asked.format.error(
-            "not in the cache, and the call said only-if-cached", Because.ONLY_IF_CACHED.value
+            "not in the cache, and the call said only-if-cached", Reason.ONLY_IF_CACHED.value
         )
-        recording.because = Because.ONLY_IF_CACHED
-        recording.stored = Verdict(False, Because.ONLY_IF_CACHED)
+        recording.reason = Reason.ONLY_IF_CACHED
+        recording.stored = Verdict(False, Reason.ONLY_IF_CACHED)
         recording.add([body])
         recording.begin(
             504, [("content-type", "application/json"), ("x-should-retry", "false")], streamed=False
@@ -230,7 +230,7 @@ class Asking:
         if self._fallback is None:
             return await self._upstream.ask(asked.call, body)
         response: Response | None = None
-        held = Held()
+        held = HeldError()
         with held:
             response = await self._upstream.ask(asked.call, body)
         life = context.life(self._fallback.entry, asked)
@@ -278,14 +278,14 @@ class Asking:
     def _keep(self, recording: Recording, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._context.limits.max_entry:
-            self._give_up(recording, Because.OVER_SIZE)
+            self._give_up(recording, Reason.OVER_SIZE)
         elif recording.stored is None:
             self._body.append(piece)
 
-    def _give_up(self, recording: Recording, because: Because) -> None:
+    def _give_up(self, recording: Recording, reason: Reason) -> None:
         """This answer will not be stored whatever follows; go on relaying it."""
         if recording.stored is None:
-            recording.stored = Verdict(False, because)
+            recording.stored = Verdict(False, reason)
             self._context.ledger.landed(recording.stored)
             self._context.ledger.unread(self._context.runtime.now())
             self._context.flights.land(self._flight, recording)
@@ -303,15 +303,15 @@ class Asking:
     async def _more_events(self, recording: Recording, piece: bytes | None) -> None:
         if piece is None:
             if recording.stored is None:
-                because = self._folding.failed or Because.CUT_SHORT
-                await self._land(recording, None, None, because)
+                reason = self._folding.failed or Reason.CUT_SHORT
+                await self._land(recording, None, None, reason)
             if self._splitter.rest:
                 recording.add([self._splitter.rest])
             recording.end()
             return
         if self._splitter.overfull or self._size > self._context.limits.max_entry * 4:
             # An event stream is several times as long as the answer that it folds into.
-            self._give_up(recording, Because.OVER_SIZE)
+            self._give_up(recording, Reason.OVER_SIZE)
         self._size += len(piece)
         events = self._splitter.feed(piece)
         if recording.stored is None:
@@ -330,7 +330,7 @@ class Asking:
             if folding.ended and not folding.failed:
                 answer = folding.answer()
         if attempt.failed:
-            self._give_up(recording, Because.GARBAGE)
+            self._give_up(recording, Reason.GARBAGE)
         elif folding.ended or folding.failed is not None:
             body = None if answer is None else _encode(answer)
             await self._land(recording, body, answer, folding.failed)
@@ -342,7 +342,7 @@ class Asking:
         recording: Recording,
         body: bytes | None,
         answer: Any,
-        failed: Because | None = None,
+        failed: Reason | None = None,
     ) -> None:
         """The answer has ended: decide, store, and let the flight land."""
         context, asked = self._context, self._asked
@@ -350,13 +350,13 @@ class Asking:
         status = self._response.status
         judged = failed
         if judged is None:
-            judged = Because.GARBAGE
+            judged = Reason.GARBAGE
             with context.boundary.around("judge"):
                 if isinstance(answer, dict):
                     judged = asked.format.judge(answer, wants_json=asked.question.wants_json)
         size = len(body) if body is not None else 0
-        verdict = policy.may_store(status, judged, size, asked.wishes, context.limits)
-        if verdict.because is Because.STATUS:
+        verdict = policy.may_store(status, judged, size, asked.directives, context.limits)
+        if verdict.reason is Reason.STATUS:
             verdict = await self._may_keep_refusal(status, answer, size)
         if verdict.yes:
             verdict = await self._join_groups(verdict)
@@ -367,22 +367,22 @@ class Asking:
             with context.boundary.around("entry"):
                 entry = self._entry(body, answer)
         if verdict.yes:
-            verdict = Verdict(False, Because.STORE_FAILED)
+            verdict = Verdict(False, Reason.STORE_FAILED)
             if entry is not None:
                 lease, self._lease = self._lease, None
                 verdict = await context.tiers.store(entry, lease)
-                if verdict.yes and self._scoped is not None and self._neighbors is not None:
+                if verdict.yes and self._scoped is not None and self._lookup is not None:
                     with context.boundary.around("semantic"):
                         looked_up = self._readable and not asked.refreshing
-                        await self._neighbors.stored(
-                            entry, self._scoped, asked.wishes, asked.format, looked_up=looked_up
+                        await self._lookup.stored(
+                            entry, self._scoped, asked.directives, asked.format, looked_up=looked_up
                         )
         if entry is not None:
             self._upstream.heard(entry.usage)
         recording.entry = entry
         recording.stored = verdict
-        if not verdict.yes and recording.because is Because.NOT_FOUND:
-            recording.because = verdict.because
+        if not verdict.yes and recording.reason is Reason.NOT_FOUND:
+            recording.reason = verdict.reason
         context.flights.land(self._flight, recording)
         self._let_go()
         context.ledger.landed(verdict)
@@ -393,9 +393,9 @@ class Asking:
     async def _may_keep_refusal(self, status: int, answer: Any, size: int) -> Verdict:
         """May the provider's "no" be kept? Never in place of an answer that is still of use."""
         context, asked = self._context, self._asked
-        verdict = policy.may_store_refusal(status, answer, size, asked.wishes, context.limits)
+        verdict = policy.may_store_refusal(status, answer, size, asked.directives, context.limits)
         if verdict.yes and await context.tiers.has_answer(asked.key):
-            return Verdict(False, Because.STATUS)
+            return Verdict(False, Reason.STATUS)
         return verdict
 
     async def _join_groups(self, verdict: Verdict) -> Verdict:
@@ -410,7 +410,7 @@ class Asking:
             return verdict
         tags = cache_groups.tags(self._asked.call.origin, names)
         if tags is None:
-            return Verdict(False, Because.BAD_TAGS)
+            return Verdict(False, Reason.BAD_TAGS)
         epochs = await self._context.tiers.capture(tags)
         self._epochs = None if epochs is None else {**epochs, **self._epochs}
         return verdict
@@ -420,7 +420,7 @@ class Asking:
         if epochs is None:
             return None  # the epochs are not known, so neither is what an invalidation would mean
         assert self._response is not None
-        return entry_of(
+        return build_entry(
             self._context,
             self._asked,
             self._response,

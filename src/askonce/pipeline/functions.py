@@ -15,15 +15,15 @@ import msgspec
 
 from askonce.core import keys, policy
 from askonce.core.errors import AnswerCut
-from askonce.core.models import Because, Entry, Key, Lease, Outcome, Verdict
-from askonce.core.sse import Event
+from askonce.core.models import Entry, Key, Lease, Outcome, Reason, Verdict
+from askonce.core.sse import SseEvent
 from askonce.pipeline.context import Context
-from askonce.pipeline.recording import Reader, Recording
+from askonce.pipeline.recording import Recording, RecordingReader
 
 FORMAT = "function"
 
 
-class Remembered(msgspec.Struct, frozen=True):
+class MemoizedFunction(msgspec.Struct, frozen=True):
     """A decorated function: what its keys and its results are made of."""
 
     name: str
@@ -42,7 +42,7 @@ class Remembered(msgspec.Struct, frozen=True):
         ttl: float | None,
         tags: tuple[str, ...],
         version: str,
-    ) -> "Remembered":
+    ) -> "MemoizedFunction":
         name = f"{function.__module__}.{function.__qualname__}@{version}"
         hints = typing.get_type_hints(function)
         return cls(
@@ -61,7 +61,7 @@ class Remembered(msgspec.Struct, frozen=True):
         return keys.key_of(self.namespace, FORMAT, tree)
 
 
-class Computing:
+class Computation:
     """The source of a recording whose provider is a function."""
 
     short = False
@@ -69,7 +69,7 @@ class Computing:
     def __init__(
         self,
         context: Context,
-        remembered: Remembered,
+        remembered: MemoizedFunction,
         key: Key,
         flight: Hashable,
         compute: Callable[[], Awaitable[Any]],
@@ -109,7 +109,7 @@ class Computing:
         found = await self._context.tiers.find_fresh(self._key)
         if found is None:
             return False
-        layer = "" if found.shelf is None else found.shelf.name
+        layer = "" if found.tier is None else found.tier.name
         recording.replay(found.entry, found.outcome, layer)
         return True
 
@@ -133,11 +133,11 @@ class Computing:
             body = msgspec.json.encode(self.value)
             msgspec.json.decode(body, type=self._remembered.returns)
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
-            recording.stored = Verdict(False, Because.NOT_JSON)
+            recording.stored = Verdict(False, Reason.NOT_JSON)
             context.ledger.landed(recording.stored)
             return
         recording.answer = body
-        verdict = Verdict(False, Because.TTL_ZERO if ttl <= 0 else Because.STORE_FAILED)
+        verdict = Verdict(False, Reason.TTL_ZERO if ttl <= 0 else Reason.STORE_FAILED)
         if ttl > 0 and epochs is not None:
             now = context.runtime.now()
             lease, self._lease = self._lease, None
@@ -159,26 +159,26 @@ class Computing:
         context.ledger.landed(verdict)
 
 
-class Remembering:
+class MemoizedFunctions:
     """Answers calls of decorated functions, over one context."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def call(
-        self, remembered: Remembered, key: Key | None, compute: Callable[[], Awaitable[Any]]
+        self, remembered: MemoizedFunction, key: Key | None, compute: Callable[[], Awaitable[Any]]
     ) -> Any:
         """The function's result: remembered, joined or computed. Raises what the function does."""
         context = self._context
         if key is None:
-            context.ledger.answered(Outcome.BYPASS, Because.MALFORMED)
+            context.ledger.answered(Outcome.BYPASS, Reason.MALFORMED)
             return await compute()
         held = context.tiers.find(key)
         now = context.runtime.now()
         if held is not None and held.entry.is_fresh(now):
             with context.boundary.around("value"):
                 value = self._value(remembered, held.entry.body)
-                context.ledger.answered(Outcome.HIT_MEMORY, Because.OK, held.entry, now)
+                context.ledger.answered(Outcome.HIT_MEMORY, Reason.OK, held.entry, now)
                 return value
             return await self._anew(compute)
         while True:
@@ -187,18 +187,18 @@ class Remembering:
                 return value
 
     async def _fly(
-        self, remembered: Remembered, key: Key, compute: Callable[[], Awaitable[Any]]
+        self, remembered: MemoizedFunction, key: Key, compute: Callable[[], Awaitable[Any]]
     ) -> tuple[bool, Any]:
         """Join or lead one flight; False if it was abandoned and another must be taken."""
         context = self._context
         tags = remembered.tags
         epochs = await context.tiers.epochs(tags) if tags else {}
         flight: Hashable = (context.runtime.place(), key, tuple(epochs.values()))
-        computing = Computing(context, remembered, key, flight, compute)
+        computing = Computation(context, remembered, key, flight, compute)
         recording, leads = context.flights.join(
             flight, lambda: Recording(context.runtime, computing)
         )
-        reader = Reader(recording, _no_events)
+        reader = RecordingReader(recording, _no_events)
         try:
             if not await reader.head():
                 return False, None
@@ -206,14 +206,14 @@ class Remembering:
         finally:
             await reader.close()
         outcome = recording.outcome if leads else Outcome.JOINED
-        because = recording.because if outcome is Outcome.MISS else Because.OK
+        reason = recording.reason if outcome is Outcome.MISS else Reason.OK
         value: Any = None
         attempt = context.boundary.around("value")
         with attempt:
             value = computing.value if body is None else self._value(remembered, body)
         if attempt.failed:
             return True, await self._anew(compute)
-        context.ledger.answered(outcome, because, recording.entry, context.runtime.now())
+        context.ledger.answered(outcome, reason, recording.entry, context.runtime.now())
         if leads and recording.layer:
             context.ledger.layer(recording.layer, "hits")
         # JSON cannot carry it: the leader has the object, a follower makes its own.
@@ -221,12 +221,12 @@ class Remembering:
 
     async def _anew(self, compute: Callable[[], Awaitable[Any]]) -> Any:
         """What is remembered does not fit the function's annotation any more."""
-        self._context.ledger.answered(Outcome.BYPASS, Because.GARBAGE)
+        self._context.ledger.answered(Outcome.BYPASS, Reason.GARBAGE)
         return await compute()
 
-    def _value(self, remembered: Remembered, body: bytes) -> Any:
+    def _value(self, remembered: MemoizedFunction, body: bytes) -> Any:
         return msgspec.json.decode(body, type=remembered.returns)
 
 
-def _no_events(event: Event) -> bytes | None:
+def _no_events(event: SseEvent) -> bytes | None:
     raise AnswerCut("a function's result is not a stream")

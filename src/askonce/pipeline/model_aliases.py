@@ -24,7 +24,7 @@ _NAMES = 1_024
 _KEPT = 10 * 365 * 86_400.0  # seconds
 
 
-class Alias(NamedTuple):
+class ModelAlias(NamedTuple):
     """A name that a caller asked a provider for."""
 
     origin: str
@@ -36,20 +36,20 @@ class Alias(NamedTuple):
         return Key(OWN_NAMESPACE, "alias", digest)
 
 
-class Aliases:
+class ModelAliases:
     """Which models answered for which names, over one context."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._seen: dict[Alias, dict[str, None]] = {}
-        self._under_way: set[tuple[Alias, str]] = set()
+        self._seen: dict[ModelAlias, dict[str, None]] = {}
+        self._under_way: set[tuple[ModelAlias, str]] = set()
 
     def note(self, entry: Entry, answer: dict[str, Any]) -> None:
         """See who gave an answer that was just stored; costs a look into a dictionary."""
         mode = self._context.limits.expire_on
         if mode == "never" or not entry.asked_model:
             return
-        alias = Alias(entry.origin, entry.asked_model)
+        alias = ModelAlias(entry.origin, entry.asked_model)
         answered_by = entry.model
         if mode == "fingerprint":
             fingerprint = answer.get("system_fingerprint")
@@ -71,9 +71,9 @@ class Aliases:
             finally:
                 self._under_way.discard((alias, answered_by))
 
-        self._context.runtime.behind(learn)
+        self._context.runtime.in_background(learn)
 
-    async def _learn(self, alias: Alias, answered_by: str, entry: Entry) -> None:
+    async def _learn(self, alias: ModelAlias, answered_by: str, entry: Entry) -> None:
         # Another process may have seen it meanwhile.
         told = dict.fromkeys(await self._read(alias))
         seen = self._seen.setdefault(alias, {})
@@ -89,7 +89,7 @@ class Aliases:
             self._context.background.sweep(self._worthless(alias, entry), "alias")
         await self._write(alias, tuple(seen))
 
-    def _worthless(self, alias: Alias, entry: Entry) -> Invalidation:
+    def _worthless(self, alias: ModelAlias, entry: Entry) -> Invalidation:
         if self._context.limits.expire_on == "model":
             return Invalidation(
                 origin=alias.origin, asked_model=alias.name, answered_by=entry.model
@@ -99,7 +99,7 @@ class Aliases:
             origin=alias.origin, asked_model=alias.name, created_before=entry.created
         )
 
-    async def _read(self, alias: Alias) -> list[str]:
+    async def _read(self, alias: ModelAlias) -> list[str]:
         """What other processes saw, and this one before it was started anew."""
         authority = self._context.tiers.authority
         if authority is None:
@@ -107,7 +107,7 @@ class Aliases:
         entry = await authority.read(alias.key)
         return [] if entry is None else msgspec.json.decode(entry.body, type=list[str])
 
-    async def _write(self, alias: Alias, seen: tuple[str, ...]) -> None:
+    async def _write(self, alias: ModelAlias, seen: tuple[str, ...]) -> None:
         authority = self._context.tiers.authority
         if authority is None:
             return

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from askonce.core.identity import Identity
 from askonce.core.protocols import Memory
-from askonce.stores.tiered.tier import Shelf
+from askonce.stores.tiered.tier import Tier
 from askonce.stores.tiered.tiers import Tiers
 
 
-class Identifying:
+class NamespaceResolver:
     """The namespaces of callers; one for both flavors. A fixed `namespace` is everybody's."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Identifying:
         identity = self.identity
         if identity is None:
             tries = self._tries
-            async with tiers.runtime.turnstile():
+            async with tiers.runtime.async_lock():
                 # Whoever waited here while another one tried takes what that one got.
                 if self.identity is None and self._tries == tries:
                     await self._learn(tiers)
@@ -56,7 +56,7 @@ class Identifying:
             self._passing = Identity(own, self._tenants)
         self._tries += 1
 
-    async def _shared(self, authority: Shelf) -> bytes | None:
+    async def _shared(self, authority: Tier) -> bytes | None:
         """The store's secret; one that has lost everything takes ours over, if we knew it."""
         store, known = authority.store, self._secret
         if known is not None and await authority.ask("identity", lambda: store.adopt(known)):

@@ -8,12 +8,12 @@ answer: `Cache-Status` (RFC 9211) and `Age`.
 import msgspec
 
 from askonce.core import policy
-from askonce.core.models import Because, Entry, Outcome, Shape
-from askonce.core.protocols import Held, Response
+from askonce.core.models import Entry, Outcome, Reason, Shape
+from askonce.core.protocols import MemoryHit, Response
 from askonce.core.request import CacheRequest
-from askonce.core.sse import Event
+from askonce.core.sse import SseEvent
 from askonce.pipeline.context import Context
-from askonce.pipeline.recording import Reader, Recording, State
+from askonce.pipeline.recording import Recording, RecordingReader, RecordingState
 
 HITS = frozenset(
     {Outcome.HIT_MEMORY, Outcome.HIT_SHARED, Outcome.HIT_SEMANTIC, Outcome.JOINED, Outcome.STALE}
@@ -22,7 +22,7 @@ HITS = frozenset(
 
 def cache_status(
     outcome: Outcome,
-    because: Because = Because.OK,
+    reason: Reason = Reason.OK,
     *,
     ttl: float | None = None,
     stored: bool = False,
@@ -40,7 +40,7 @@ def cache_status(
         near = "" if similarity is None else f"; similarity={min(similarity, 1.0):.3f}"
         return f"askonce; hit{life}; detail={outcome}{where}{near}"
     forward = "bypass" if outcome is Outcome.BYPASS else "miss"
-    return f"askonce; fwd={forward}{'; stored' if stored else ''}; detail={because.value}"
+    return f"askonce; fwd={forward}{'; stored' if stored else ''}; detail={reason.value}"
 
 
 _STREAM_HEADERS = (
@@ -63,7 +63,7 @@ class Reply:
     """Status and headers now; a `body` if it is whole, else pieces from `next` until None."""
 
     __slots__ = (
-        "_source", "because", "body", "entry", "headers", "outcome", "status", "stored",
+        "_source", "body", "entry", "headers", "outcome", "reason", "status", "stored",
     )  # fmt: skip
 
     def __init__(
@@ -71,17 +71,17 @@ class Reply:
         status: int,
         headers: list[tuple[str, str]],
         outcome: Outcome,
-        because: Because,
+        reason: Reason,
         *,
         body: bytes | None = None,
-        source: Reader | Response | None = None,
+        source: RecordingReader | Response | None = None,
         entry: Entry | None = None,
         stored: bool = False,
     ) -> None:
         self.status = status
         self.headers = headers
         self.outcome = outcome
-        self.because = because
+        self.reason = reason
         self.body = body
         self.entry = entry
         self.stored = stored
@@ -119,7 +119,7 @@ def from_entry(
         ("cache-status", status),
         ("age", str(int(age)) if age > 0 else "0"),
     ]
-    return Reply(entry.status, headers, outcome, Because.OK, body=body, entry=entry)
+    return Reply(entry.status, headers, outcome, Reason.OK, body=body, entry=entry)
 
 
 def relayed_headers(
@@ -157,13 +157,13 @@ def without_private(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 _decode = msgspec.json.Decoder().decode
 
 
-class Presenting:
+class Presenter:
     """Makes replies, over one context."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def hit(self, asked: CacheRequest, held: Held, outcome: Outcome) -> Reply:
+    def hit(self, asked: CacheRequest, held: MemoryHit, outcome: Outcome) -> Reply:
         """A reply out of memory; what was rendered before is not rendered again."""
         context, shape, entry = self._context, asked.question.shape, held.entry
         shown = held.shown.get(shape) if shape.stream else entry.body
@@ -174,24 +174,24 @@ class Presenting:
                 shown = _unfolded(asked, entry.body)
                 context.tiers.memory.show(held, shape, shown)
         now = context.runtime.now()
-        context.ledger.answered(outcome, Because.OK, entry, now)
-        entry = policy.bounded(entry, asked.wishes)
+        context.ledger.answered(outcome, Reason.OK, entry, now)
+        entry = policy.bounded(entry, asked.directives)
         return from_entry(entry, shape, shown, outcome, now)
 
-    def reader(self, asked: CacheRequest, recording: Recording) -> Reader:
+    def reader(self, asked: CacheRequest, recording: Recording) -> RecordingReader:
         """This caller's place in a recording that it has entered."""
         shape, show, boundary = asked.question.shape, asked.format.show, self._context.boundary
 
-        def shown(event: Event) -> bytes | None:
+        def shown(event: SseEvent) -> bytes | None:
             with boundary.around("show"):
                 return show(event, shape)
             return event.raw
 
-        return Reader(recording, shown, asked.call.patience)
+        return RecordingReader(recording, shown, asked.call.patience)
 
     async def present(
         self, asked: CacheRequest, recording: Recording, *, leads: bool
-    ) -> Reply | Because | None:
+    ) -> Reply | Reason | None:
         """This caller's reply out of a recording.
 
         None if the question must be asked again (whoever asked it was stopped), and a reason if
@@ -199,21 +199,21 @@ class Presenting:
         what the provider's client raised.
         """
         reader = self.reader(asked, recording)
-        reply: Reply | Because | None = None
+        reply: Reply | Reason | None = None
         try:
             if await reader.head():
                 reply = await self._of(asked, recording, reader, leads=leads)
             return reply
         finally:
-            if reply is None and recording.state is State.FAILED:
+            if reply is None and recording.state is RecordingState.FAILED:
                 outcome = Outcome.MISS if leads else Outcome.JOINED
-                self._context.ledger.answered(outcome, Because.UPSTREAM_FAILED)
+                self._context.ledger.answered(outcome, Reason.UPSTREAM_FAILED)
             if not isinstance(reply, Reply) or reply.body is not None:
                 await reader.close()
 
     async def _of(
-        self, asked: CacheRequest, recording: Recording, reader: Reader, *, leads: bool
-    ) -> Reply | Because:
+        self, asked: CacheRequest, recording: Recording, reader: RecordingReader, *, leads: bool
+    ) -> Reply | Reason:
         if recording.outcome is not Outcome.MISS:
             assert recording.entry is not None
             return self._replayed(asked, recording, recording.entry, leads=leads)
@@ -224,54 +224,54 @@ class Presenting:
 
     def _replayed(
         self, asked: CacheRequest, recording: Recording, entry: Entry, *, leads: bool
-    ) -> Reply | Because:
+    ) -> Reply | Reason:
         """The answer was there already."""
         outcome = recording.outcome if leads else Outcome.JOINED
         shown = entry.body if entry.is_refusal else self._in_shape(asked, entry.body)
         if shown is None:
-            return Because.GARBAGE
+            return Reason.GARBAGE
         now = self._context.runtime.now()
-        self._context.ledger.answered(outcome, Because.OK, entry, now)
+        self._context.ledger.answered(outcome, Reason.OK, entry, now)
         layer = recording.layer
         if layer and leads:
             self._context.ledger.layer(layer, "hits")
-        entry = policy.bounded(entry, asked.wishes)
+        entry = policy.bounded(entry, asked.directives)
         shape = asked.question.shape
         return from_entry(entry, shape, shown, outcome, now, layer, recording.similarity)
 
     async def _reshaped(
-        self, asked: CacheRequest, recording: Recording, reader: Reader
-    ) -> Reply | Because:
+        self, asked: CacheRequest, recording: Recording, reader: RecordingReader
+    ) -> Reply | Reason:
         """Its leader asked for a stream and this caller did not, or the other way round."""
         body = await reader.whole()
         if body is None:
-            because = Because.CUT_SHORT if recording.stored is None else recording.stored.because
-            if because is Because.OVER_SIZE:
-                return because
-            self._context.ledger.answered(Outcome.JOINED, because)
-            return _half(asked, because)
+            reason = Reason.CUT_SHORT if recording.stored is None else recording.stored.reason
+            if reason is Reason.OVER_SIZE:
+                return reason
+            self._context.ledger.answered(Outcome.JOINED, reason)
+            return _half(asked, reason)
         shown = self._in_shape(asked, body)
         if shown is None:
-            return Because.GARBAGE
+            return Reason.GARBAGE
         self._context.ledger.answered(Outcome.JOINED)
         streamed = asked.question.shape.stream
         kind = "text/event-stream; charset=utf-8" if streamed else "application/json"
         headers = [("content-type", kind), ("cache-status", cache_status(Outcome.JOINED))]
-        return Reply(recording.status, headers, Outcome.JOINED, Because.OK, body=shown)
+        return Reply(recording.status, headers, Outcome.JOINED, Reason.OK, body=shown)
 
     def _live(
-        self, asked: CacheRequest, recording: Recording, reader: Reader, *, leads: bool
+        self, asked: CacheRequest, recording: Recording, reader: RecordingReader, *, leads: bool
     ) -> Reply:
         """What the provider sends, as it arrives."""
-        outcome, because = Outcome.JOINED, recording.because
+        outcome, reason = Outcome.JOINED, recording.reason
         if leads:
             outcome = Outcome.MISS
-            if asked.wishes.no_cache:
-                outcome, because = Outcome.BYPASS, Because.NO_CACHE
-        self._context.ledger.answered(outcome, because if leads else Because.OK)
+            if asked.directives.no_cache:
+                outcome, reason = Outcome.BYPASS, Reason.NO_CACHE
+        self._context.ledger.answered(outcome, reason if leads else Reason.OK)
         stored = recording.stored is not None and recording.stored.yes
         headers = relayed_headers(
-            recording.headers, cache_status(outcome, because, stored=stored), raw=False
+            recording.headers, cache_status(outcome, reason, stored=stored), raw=False
         )
         if not leads:
             headers = without_private(headers)
@@ -282,7 +282,7 @@ class Presenting:
             recording.status,
             headers,
             outcome,
-            because,
+            reason,
             body=body,
             source=reader if body is None else None,
             stored=stored,
@@ -301,9 +301,9 @@ def _unfolded(asked: CacheRequest, body: bytes) -> bytes:
     return b"".join(asked.format.unfold(_decode(body), asked.question.shape))
 
 
-def _half(asked: CacheRequest, because: Because) -> Reply:
+def _half(asked: CacheRequest, reason: Reason) -> Reply:
     """The one upstream call failed half-way; its followers hear of it, and may retry."""
-    body = asked.format.error("the provider's answer ended before it was whole", because.value)
-    status = cache_status(Outcome.MISS, because)
+    body = asked.format.error("the provider's answer ended before it was whole", reason.value)
+    status = cache_status(Outcome.MISS, reason)
     headers = [("content-type", "application/json"), ("cache-status", status)]
-    return Reply(502, headers, Outcome.JOINED, because, body=body)
+    return Reply(502, headers, Outcome.JOINED, reason, body=body)

@@ -13,10 +13,10 @@ import msgspec
 from askonce.core import document_tags, keys, policy
 from askonce.core.directives import NONE, Directives
 from askonce.core.errors import CallMalformed, ConfigError
-from askonce.core.models import Because, Call, Key
+from askonce.core.models import Call, Key, Reason
 from askonce.core.rules.rules import NO_RULING, Ruleset, Ruling
 from askonce.core.scopes import Incomparable, Scoped, Scoping, scoped
-from askonce.core.wire_format import Format, Question
+from askonce.core.wire_format import ParsedQuestion, WireFormat
 from askonce.formats import recognize
 
 _decode = msgspec.json.Decoder().decode
@@ -33,24 +33,24 @@ class Recognized(msgspec.Struct, frozen=True):
     `plain` are the wishes of a caller who says nothing, under these rules.
     """
 
-    format: Format
-    question: Question
+    format: WireFormat
+    question: ParsedQuestion
     key: Key
     ruling: Ruling = NO_RULING
     plain: Directives = NONE
     _last: list[tuple[Directives, Directives]] = []
 
-    def under_rules(self, wishes: Directives) -> Directives:
+    def under_rules(self, directives: Directives) -> Directives:
         """A caller's wishes under the rules; what the last caller wished is remembered."""
         if self.ruling is NO_RULING:
-            return wishes
-        if wishes is NONE:
+            return directives
+        if directives is NONE:
             return self.plain
         for said, found in self._last:  # one at most; another thread may replace it meanwhile
-            if said is wishes:
+            if said is directives:
                 return found
-        made = policy.ruled(wishes, self.ruling)
-        self._last[:] = [(wishes, made)]
+        made = policy.ruled(directives, self.ruling)
+        self._last[:] = [(directives, made)]
         return made
 
 
@@ -61,12 +61,12 @@ class Recognition:
         self._max_question = limits.max_question
         self._document_fields = limits.document_fields
         self._rules = rules
-        self._places: dict[tuple[object, ...], keys.Place] = {}
+        self._places: dict[tuple[object, ...], keys.KeyContext] = {}
         self._young: dict[tuple[object, ...], Recognized] = {}
         self._young_bytes = 0
         self._old: dict[tuple[object, ...], Recognized] = {}
 
-    def recognize(self, call: Call, namespace: str) -> Recognized | Because:
+    def recognize(self, call: Call, namespace: str) -> Recognized | Reason:
         """The call's format, question and key, or why it has none."""
         matter = headers_that_matter(call.headers)
         small = len(call.body) <= _SMALL
@@ -84,7 +84,7 @@ class Recognition:
             self._young[seen] = found
         return found
 
-    def scope(self, call: Call, known: Format, namespace: str, scoping: Scoping) -> _Scope:
+    def scope(self, call: Call, known: WireFormat, namespace: str, scoping: Scoping) -> _Scope:
         """Within what a recognized call's question may be compared by meaning.
 
         The body is read once more: only calls that nobody has asked before come this far.
@@ -94,19 +94,19 @@ class Recognition:
 
     def _work_out(
         self, call: Call, namespace: str, matter: tuple[tuple[str, str], ...]
-    ) -> Recognized | Because:
+    ) -> Recognized | Reason:
         path = call.path.partition("?")[0]
         known = recognize(path) if call.method == "POST" else None
         if known is None:
-            return Because.UNKNOWN_ROUTE
+            return Reason.UNKNOWN_ROUTE
         if len(call.body) > self._max_question:
-            return Because.TOO_LARGE
+            return Reason.TOO_LARGE
         try:
             body = _decode(call.body)
             question = known.read(body)
             key = self._place(call, namespace, known, matter).key(question.asked)
         except (msgspec.MsgspecError, ValueError, CallMalformed, RecursionError):
-            return Because.MALFORMED
+            return Reason.MALFORMED
         ruling = NO_RULING
         if self._rules is not None:
             ruling = self._rules.ruling(
@@ -128,14 +128,14 @@ class Recognition:
         return ruling._replace(tags=(*ruling.tags, *tags)) if tags else ruling
 
     def _place(
-        self, call: Call, namespace: str, known: Format, matter: tuple[tuple[str, str], ...]
-    ) -> keys.Place:
+        self, call: Call, namespace: str, known: WireFormat, matter: tuple[tuple[str, str], ...]
+    ) -> keys.KeyContext:
         named = (namespace, known.name, call.origin, call.path, matter)
         place = self._places.get(named)
         if place is None:
             if len(self._places) >= _PLACES:
                 self._places.clear()
-            place = keys.Place(
+            place = keys.KeyContext(
                 namespace, known.name, origin=call.origin, path=call.path, headers=matter
             )
             self._places[named] = place

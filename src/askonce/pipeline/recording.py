@@ -6,7 +6,7 @@ next bit out of the source itself, unless somebody is pulling already; then it w
 So back-pressure is the readers' own, and a leader that goes away hands over by not pulling any
 more. When the last reader leaves, the source is dropped.
 
-A pull is `Labor`: in the suspending flavor it is a task of its own, so that cancelling one reader
+A pull is `Task`: in the suspending flavor it is a task of its own, so that cancelling one reader
 never tears down a connection that others read from.
 """
 
@@ -16,21 +16,21 @@ from types import TracebackType
 from typing import Protocol
 
 from askonce.core.errors import AnswerCut, PatienceOver
-from askonce.core.models import Because, Entry, Outcome, Verdict
-from askonce.core.runtime.interface import Bell, Labor, Runtime
-from askonce.core.sse import Event
+from askonce.core.models import Entry, Outcome, Reason, Verdict
+from askonce.core.runtime.interface import Event, Runtime, Task
+from askonce.core.sse import SseEvent
 
-Piece = bytes | Event
+Piece = bytes | SseEvent
 
 
-class State(enum.Enum):
+class RecordingState(enum.Enum):
     GROWING = enum.auto()
     FINISHED = enum.auto()
     FAILED = enum.auto()  # the provider, or the way to it, raised `error`
     ABANDONED = enum.auto()  # whoever was pulling was killed in the middle
 
 
-class Source(Protocol):
+class RecordingSource(Protocol):
     """Where a recording comes from.
 
     `short` says that the next step reads layers alone: whoever pulls takes it itself, which is a
@@ -49,17 +49,17 @@ class Source(Protocol):
 class Recording:
     """One answer, shared by everyone who asked the question at the same time."""
 
-    def __init__(self, runtime: Runtime, source: Source) -> None:
+    def __init__(self, runtime: Runtime, source: RecordingSource) -> None:
         self._runtime = runtime
         self._source = source
-        self._guard = runtime.guard()
-        self._waiting: list[Bell] = []
-        self._labor: Labor | None = None
+        self._lock = runtime.lock()
+        self._waiting: list[Event] = []
+        self._labor: Task | None = None
         self._pulling = False
         self._dropped = 0  # pieces already forgotten, see `Reader.next`
         self.readers = 0
         self.joined = 0
-        self.state = State.GROWING
+        self.state = RecordingState.GROWING
         self.error: BaseException | None = None
         self.pieces: list[Piece] = []
         self.status = 0
@@ -67,7 +67,7 @@ class Recording:
         self.headed = False
         self.streamed = False
         self.outcome = Outcome.MISS
-        self.because = Because.NOT_FOUND
+        self.reason = Reason.NOT_FOUND
         self.entry: Entry | None = None
         self.layer = ""
         """The layer below memory that had the answer."""
@@ -90,8 +90,8 @@ class Recording:
         self.pieces.extend(pieces)
 
     def end(self) -> None:
-        if self.state is State.GROWING:
-            self.state = State.FINISHED
+        if self.state is RecordingState.GROWING:
+            self.state = RecordingState.FINISHED
 
     def replay(
         self, entry: Entry, outcome: Outcome, layer: str = "", similarity: float | None = None
@@ -107,28 +107,30 @@ class Recording:
     @property
     def decided(self) -> bool:
         """Everything that can be known about this answer is known."""
-        return self.state is not State.GROWING or self.stored is not None
+        return self.state is not RecordingState.GROWING or self.stored is not None
 
     def enter(self) -> bool:
         """Become a reader; False if it is too late to see the answer from its beginning."""
-        with self._guard:
-            if self._dropped or self.state is not State.GROWING:
+        with self._lock:
+            if self._dropped or self.state is not RecordingState.GROWING:
                 return False
             self.readers += 1
             return True
 
     async def leave(self) -> None:
-        with self._guard:
+        with self._lock:
             self.readers -= 1
             last = self.readers == 0
-            if last and self.state is State.GROWING:
+            if last and self.state is RecordingState.GROWING:
                 # Whole before its connection ended (SDKs stop reading at the terminal event).
-                self.state = State.FINISHED if self.stored is not None else State.ABANDONED
-            labor = self._labor
+                self.state = (
+                    RecordingState.FINISHED if self.stored is not None else RecordingState.ABANDONED
+                )
+            task = self._labor
         if last:
             try:
-                if labor is not None:
-                    await labor.stop()
+                if task is not None:
+                    await task.stop()
             finally:
                 # Also where whoever leaves is cancelled again: nobody else gives it back.
                 await self._source.drop(self)
@@ -140,29 +142,29 @@ class Recording:
 
         Raises PatienceOver when whoever pulls brought no news for `patience` seconds.
         """
-        while not enough(self) and self.state is State.GROWING:
-            with self._guard:
-                if enough(self) or self.state is not State.GROWING:
+        while not enough(self) and self.state is RecordingState.GROWING:
+            with self._lock:
+                if enough(self) or self.state is not RecordingState.GROWING:
                     return
                 if self._pulling:
-                    labor = None
-                    bell = self._runtime.bell()
-                    self._waiting.append(bell)
+                    task = None
+                    event = self._runtime.event()
+                    self._waiting.append(event)
                 else:
                     self._pulling = True
-                    bell = None
-                    labor = None if self._source.short else self._runtime.start(self._pull)
-                    self._labor = labor
-            if labor is not None:
-                await labor.done()
-            elif bell is None:
+                    event = None
+                    task = None if self._source.short else self._runtime.start(self._pull)
+                    self._labor = task
+            if task is not None:
+                await task.done()
+            elif event is None:
                 await self._pull()
-            elif not await bell.heard(patience):
+            elif not await event.heard(patience):
                 raise PatienceOver(f"the call that was joined brought no news for {patience} s")
 
     def forget(self, count: int) -> None:
         """Drop pieces that the only reader has seen; nobody can join any more."""
-        with self._guard:
+        with self._lock:
             if self.readers == 1:
                 del self.pieces[:count]
                 self._dropped += count
@@ -177,15 +179,15 @@ class Recording:
     def _pulled(self, error: BaseException | None) -> bool:
         """Note how a pull ended, wake everybody; True if the error was taken in."""
         taken = isinstance(error, Exception)
-        with self._guard:
+        with self._lock:
             self._pulling = False
             self._labor = None
-            if error is not None and self.state is State.GROWING:
-                self.state = State.FAILED if taken else State.ABANDONED
+            if error is not None and self.state is RecordingState.GROWING:
+                self.state = RecordingState.FAILED if taken else RecordingState.ABANDONED
                 self.error = error
             waiting, self._waiting = self._waiting, []
-        for bell in waiting:
-            bell.ring()
+        for event in waiting:
+            event.ring()
         return taken
 
 
@@ -206,13 +208,13 @@ class _Pull:
         return self._recording._pulled(error)
 
 
-class Reader:
+class RecordingReader:
     """One caller's place in a recording; entered already, and must be closed."""
 
     def __init__(
         self,
         recording: Recording,
-        show: Callable[[Event], bytes | None],
+        show: Callable[[SseEvent], bytes | None],
         patience: float | None = None,
     ) -> None:
         self.recording = recording
@@ -230,7 +232,7 @@ class Reader:
         await recording.until(lambda it: it.headed, self._patience)
         if recording.headed:
             return True
-        if recording.state is State.FAILED and recording.error is not None:
+        if recording.state is RecordingState.FAILED and recording.error is not None:
             raise recording.error
         return False
 
@@ -244,13 +246,13 @@ class Reader:
             if not fresh:
                 break
             self._position = start + len(fresh)
-            if recording.stored is not None and recording.stored.because is Because.OVER_SIZE:
+            if recording.stored is not None and recording.stored.reason is Reason.OVER_SIZE:
                 recording.forget(self._position - recording.first_kept())
             if shown := b"".join(map(self._bytes, fresh)):
                 return shown
-        if recording.state is State.FAILED and recording.error is not None:
+        if recording.state is RecordingState.FAILED and recording.error is not None:
             raise recording.error
-        if recording.state is State.ABANDONED:
+        if recording.state is RecordingState.ABANDONED:
             raise AnswerCut("the call that was reading this answer was stopped in the middle")
         return None
 
@@ -258,7 +260,7 @@ class Reader:
         """The whole answer in its normal form; None where it never became whole."""
         recording = self.recording
         await recording.until(lambda it: it.decided, self._patience)
-        if recording.answer is None and recording.state is State.FAILED:
+        if recording.answer is None and recording.state is RecordingState.FAILED:
             assert recording.error is not None
             raise recording.error
         return recording.answer
@@ -272,6 +274,6 @@ class Reader:
         return recording.first_kept() + len(recording.pieces) > self._position
 
     def _bytes(self, piece: Piece) -> bytes:
-        if isinstance(piece, Event):
+        if isinstance(piece, SseEvent):
             return self._show(piece) or b""
         return piece

@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING
 
 from askonce.core.rules.rules import Ruleset
 from askonce.pipeline.context import Context
-from askonce.pipeline.functions import Remembering
-from askonce.pipeline.pipeline import Answering
+from askonce.pipeline.functions import MemoizedFunctions
+from askonce.pipeline.pipeline import Pipeline
 from askonce.pipeline.recognition import Recognition
 from askonce.pipeline.texts import Texts
 
 if TYPE_CHECKING:
-    from askonce.semantic.lookup import Neighbors
+    from askonce.semantic.lookup import SemanticLookup
 
 
-class Flavor:
+class Services:
     """What the doors of one flavor go through."""
 
     def __init__(
@@ -21,10 +21,10 @@ class Flavor:
         context: Context,
         recognition: Recognition,
         rules: Ruleset | None,
-        neighbors: "Neighbors | None",
+        lookup: "SemanticLookup | None",
     ) -> None:
         self.context = context
         self.tiers = context.tiers
-        self.answering = Answering(context, recognition, neighbors)
-        self.texts = Texts(context, rules, neighbors)
-        self.remembering = Remembering(context)
+        self.answering = Pipeline(context, recognition, lookup)
+        self.texts = Texts(context, rules, lookup)
+        self.remembering = MemoizedFunctions(context)

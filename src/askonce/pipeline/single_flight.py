@@ -10,8 +10,8 @@ from askonce.pipeline.recording import Recording
 class Flights:
     """Joins simultaneous callers of one question to one recording."""
 
-    def __init__(self, guard: AbstractContextManager[Any]) -> None:
-        self._guard = guard
+    def __init__(self, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
         self._flying: dict[Hashable, Recording] = {}
 
     def __len__(self) -> int:
@@ -19,7 +19,7 @@ class Flights:
 
     def join(self, flight: Hashable, take_off: Callable[[], Recording]) -> tuple[Recording, bool]:
         """Enter the recording of this flight, a new one if nobody asks yet; True for its leader."""
-        with self._guard:
+        with self._lock:
             recording = self._flying.get(flight)
             if recording is not None and recording.enter():
                 recording.joined += 1
@@ -30,6 +30,6 @@ class Flights:
 
     def land(self, flight: Hashable, recording: Recording) -> None:
         """From now on a new caller of this question finds its answer, or asks again."""
-        with self._guard:
+        with self._lock:
             if self._flying.get(flight) is recording:
                 del self._flying[flight]

@@ -7,13 +7,13 @@ import msgspec
 
 from askonce.core import document_tags, keys, policy
 from askonce.core.directives import MAX_TAGS, Directives, Mode
-from askonce.core.models import Because, Entry, Key, Outcome, Verdict
+from askonce.core.models import Entry, Key, Outcome, Reason, Verdict
 from askonce.core.rules.rules import Ruleset
 from askonce.pipeline.context import Context
-from askonce.stores.tiered.tiers import Found
+from askonce.stores.tiered.tiers import TierHit
 
 if TYPE_CHECKING:
-    from askonce.semantic.lookup import Neighbor, Neighbors
+    from askonce.semantic.lookup import SemanticHit, SemanticLookup
 
 FORMAT = "text"
 
@@ -42,11 +42,11 @@ class Texts:
         self,
         context: Context,
         rules: Ruleset | None = None,
-        neighbors: "Neighbors | None" = None,
+        lookup: "SemanticLookup | None" = None,
     ) -> None:
         self._context = context
         self._rules = rules
-        self._neighbors = neighbors
+        self._lookup = lookup
 
     def key(self, question: str, scope: str, namespace: str) -> Key:
         return keys.key_of(namespace, FORMAT, {"question": question, "scope": scope})
@@ -63,64 +63,64 @@ class Texts:
         similarity: float = 0.0,
     ) -> Answer | None:
         context = self._context
-        wishes = wishes_for(self._rules, question, None, tags)
-        if wishes.never is not None:
-            context.ledger.answered(Outcome.BYPASS, wishes.never)
+        directives = wishes_for(self._rules, question, None, tags)
+        if directives.never is not None:
+            context.ledger.answered(Outcome.BYPASS, directives.never)
             return None
-        wishes = msgspec.structs.replace(
-            wishes, max_age=max_age, semantic=semantic, similarity=similarity
+        directives = msgspec.structs.replace(
+            directives, max_age=max_age, semantic=semantic, similarity=similarity
         )
         key = self.key(question, scope, namespace)
-        found = await context.tiers.find_fresh(key, wishes)
+        found = await context.tiers.find_fresh(key, directives)
         if found is not None:
-            return self._answer(found, found.outcome, wishes)
-        neighbor = await self._neighbor(question, key, scope, wishes)
-        if neighbor is not None:
-            near = neighbor.found
-            answer = self._answer(near, Outcome.HIT_SEMANTIC, wishes)
+            return self._answer(found, found.outcome, directives)
+        hit = await self._neighbor(question, key, scope, directives)
+        if hit is not None:
+            near = hit.found
+            answer = self._answer(near, Outcome.HIT_SEMANTIC, directives)
             return msgspec.structs.replace(
                 answer,
                 reason="semantic",
-                similarity=min(1.0, neighbor.similarity),
+                similarity=min(1.0, hit.similarity),
                 matched=near.entry.question,
             )
-        context.ledger.answered(Outcome.MISS, await self._why_not(key, wishes))
+        context.ledger.answered(Outcome.MISS, await self._why_not(key, directives))
         return None
 
     async def _neighbor(
-        self, question: str, key: Key, scope: str, wishes: Directives
-    ) -> "Neighbor | None":
+        self, question: str, key: Key, scope: str, directives: Directives
+    ) -> "SemanticHit | None":
         """The answer to a question that asks the same, if such answers are served."""
-        neighbors = self._neighbors
-        if neighbors is None or neighbors.mode(wishes) != "serve":
+        lookup = self._lookup
+        if lookup is None or lookup.mode(directives) != "serve":
             return None
         with self._context.boundary.around("semantic"):
-            asked = neighbors.scoped_text(wishes, key, scope, question)
-            return None if asked is None else await neighbors.find(asked, key, wishes)
+            asked = lookup.scoped_text(directives, key, scope, question)
+            return None if asked is None else await lookup.find(asked, key, directives)
         return None
 
-    async def _why_not(self, key: Key, wishes: Directives) -> Because:
+    async def _why_not(self, key: Key, directives: Directives) -> Reason:
         """Why what memory has under a key, if anything, was not served."""
         held = await self._context.tiers.recall(key)
         if held is None:
-            return Because.NOT_FOUND
-        if not policy.carries(held.entry, wishes.tags):
-            return Because.OTHER_TAGS
+            return Reason.NOT_FOUND
+        if not policy.carries(held.entry, directives.tags):
+            return Reason.OTHER_TAGS
         now = self._context.runtime.now()
-        if wishes.max_age is not None and held.entry.age(now) > wishes.max_age:
-            return Because.TOO_OLD
-        return Because.NOT_FOUND
+        if directives.max_age is not None and held.entry.age(now) > directives.max_age:
+            return Reason.TOO_OLD
+        return Reason.NOT_FOUND
 
-    def _answer(self, found: Found, outcome: Outcome, wishes: Directives) -> Answer:
+    def _answer(self, found: TierHit, outcome: Outcome, directives: Directives) -> Answer:
         context = self._context
-        entry = policy.bounded(found.entry, wishes)
+        entry = policy.bounded(found.entry, directives)
         now = context.runtime.now()
-        context.ledger.answered(outcome, Because.OK, entry, now)
-        if found.shelf is not None:
-            context.ledger.layer(found.shelf.name, "hits")
+        context.ledger.answered(outcome, Reason.OK, entry, now)
+        if found.tier is not None:
+            context.ledger.layer(found.tier.name, "hits")
         return Answer(
             text=entry.body.decode(),
-            layer="memory" if found.shelf is None else found.shelf.name,
+            layer="memory" if found.tier is None else found.tier.name,
             age=entry.age(now),
             ttl=entry.expires - now,
             key=entry.key,
@@ -138,21 +138,21 @@ class Texts:
         semantic: Mode | None = None,
     ) -> bool:
         """Store the answer; False if it could not be (see the ledger), never an error."""
-        context, neighbors = self._context, self._neighbors
-        wishes = wishes_for(self._rules, question, ttl, tags)
-        wishes = msgspec.structs.replace(wishes, semantic=semantic)
-        verdict = policy.may_put(wishes, context.limits)
-        epochs = await context.tiers.capture(wishes.tags) if verdict.yes else None
+        context, lookup = self._context, self._lookup
+        directives = wishes_for(self._rules, question, ttl, tags)
+        directives = msgspec.structs.replace(directives, semantic=semantic)
+        verdict = policy.may_put(directives, context.limits)
+        epochs = await context.tiers.capture(directives.tags) if verdict.yes else None
         swept = await context.tiers.last_sweep(epochs)
         if epochs is None:
-            verdict = Verdict(False, Because.STORE_FAILED) if verdict.yes else verdict
+            verdict = Verdict(False, Reason.STORE_FAILED) if verdict.yes else verdict
             context.ledger.landed(verdict)
             return False
         key = self.key(question, scope, namespace)
         asked = None
-        if neighbors is not None:
-            asked = neighbors.scoped_text(wishes, key, scope, question)
-        ttl = policy.lifetime(wishes.ttl, context.limits, key.digest, wishes.lives)
+        if lookup is not None:
+            asked = lookup.scoped_text(directives, key, scope, question)
+        ttl = policy.lifetime(directives.ttl, context.limits, key.digest, directives.lives)
         now = context.runtime.now()
         entry = Entry(
             key=key,
@@ -171,9 +171,9 @@ class Texts:
         context.ledger.landed(verdict)
         if verdict.yes:
             context.ledger.kept(entry, now)
-        if verdict.yes and neighbors is not None and asked is not None:
+        if verdict.yes and lookup is not None and asked is not None:
             with context.boundary.around("semantic"):
-                await neighbors.put(entry, asked, wishes)
+                await lookup.put(entry, asked, directives)
         return verdict.yes
 
 
@@ -182,7 +182,7 @@ def wishes_for(
 ) -> Directives:
     """What is wished for a text's answer, under the rules."""
     wanted = document_tags.expand(tags)
-    wishes = Directives(ttl=ttl, tags=wanted[:MAX_TAGS], tags_in_doubt=len(wanted) > MAX_TAGS)
+    directives = Directives(ttl=ttl, tags=wanted[:MAX_TAGS], tags_in_doubt=len(wanted) > MAX_TAGS)
     if rules is None:
-        return wishes
-    return policy.ruled(wishes, rules.ruling(question, route=FORMAT, format=FORMAT))
+        return directives
+    return policy.ruled(directives, rules.ruling(question, route=FORMAT, format=FORMAT))

@@ -8,37 +8,37 @@ from pathlib import Path
 
 from askonce.core.protocols import Prices
 from askonce.core.rules.re2 import compiled
-from askonce.core.runtime.event_loop import Suspending
-from askonce.core.runtime.threads import Blocking
+from askonce.core.runtime.event_loop import AsyncRuntime
+from askonce.core.runtime.threads import SyncRuntime
 from askonce.ledger.ledger import Ledger
 from askonce.prompts.optimizer.optimizer import Optimizer
-from askonce.prompts.prefix_lock import Warming
+from askonce.prompts.prefix_lock import PrefixLock
 from askonce.prompts.provider.rule_files import load_rules
 from askonce.prompts.provider.rules import RuleBook
 from askonce.prompts.settings import Prompts
-from askonce.prompts.upstream import Prompting
+from askonce.prompts.upstream import PromptService
 
 
-class PromptRack:
+class PromptAssembly:
     """What both flavors share: what was learned, and which prefixes are being written."""
 
-    def __init__(self, prompts: Prompts, runtime: Blocking) -> None:
+    def __init__(self, prompts: Prompts, runtime: SyncRuntime) -> None:
         """Raises ConfigError for a pattern that is none, and for a wrong file of rules."""
         self.prompts = prompts
         finders = [compiled(pattern) for pattern in prompts.volatile]
         rules = load_rules(map(Path, prompts.rules)) if prompts.rules else shipped_rules()
         self.optimizer = Optimizer(rules, prompts.level, finders)
-        self._guard = runtime.guard()
-        self._warming = Warming(runtime.guard())
+        self._lock = runtime.lock()
+        self._warming = PrefixLock(runtime.lock())
 
     def prompting(
-        self, runtime: Blocking | Suspending, ledger: Ledger, prices: Prices | None
-    ) -> Prompting:
+        self, runtime: SyncRuntime | AsyncRuntime, ledger: Ledger, prices: Prices | None
+    ) -> PromptService:
         """The optimizer in one flavor."""
-        return Prompting(
+        return PromptService(
             self.optimizer,
             self._warming,
-            self._guard,
+            self._lock,
             hold=self.prompts.hold.total_seconds(),
             runtime=runtime,
             ledger=ledger,

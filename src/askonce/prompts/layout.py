@@ -14,8 +14,15 @@ import msgspec
 
 from askonce.core.errors import ConfigError
 from askonce.prompts.assembly import shipped_rules
-from askonce.prompts.provider.rules import Rule, RuleBook
-from askonce.prompts.requests.ordering import KINDS, Front, Kind, Laying, Marks, Prompt
+from askonce.prompts.provider.rules import ProviderRule, RuleBook
+from askonce.prompts.requests.ordering import (
+    KINDS,
+    Front,
+    Kind,
+    OrderingMarks,
+    Prompt,
+    PromptOrdering,
+)
 
 _PROVIDERS: dict[str, str] = {
     "chat": "openai", "responses": "openai", "messages": "anthropic", "gemini": "gemini",
@@ -101,38 +108,40 @@ class PromptLayout:
         if dynamic_context:
             late = (*_texts("dynamic_context", [dynamic_context]), *late)
         turns = _turns(history)
-        marks, because = self._marks(slowly, turns)
+        marks, reason = self._marks(slowly, turns)
         breakpoints = self._rule is not None and self._rule.marker == "openai"
-        laying = Laying(self._kind, self._front, marks, breakpoints=breakpoints)
+        laying = PromptOrdering(self._kind, self._front, marks, breakpoints=breakpoints)
         prompt = laying.prompt(slowly, turns, late, user_message)
-        prompt.because = because if not prompt.marked else "ok"
+        prompt.reason = reason if not prompt.marked else "ok"
         if breakpoints and self._one_shot and self._mark:
             prompt["prompt_cache_options"] = {"mode": "explicit"}
         if self._key:
             prompt["prompt_cache_key"] = self._key
         return prompt
 
-    def _marks(self, slow: Sequence[str], turns: Sequence[Mapping[str, Any]]) -> tuple[Marks, str]:
+    def _marks(
+        self, slow: Sequence[str], turns: Sequence[Mapping[str, Any]]
+    ) -> tuple[OrderingMarks, str]:
         """Which markers, each only where the prefix is long enough for the model."""
         if not self._mark:
-            return Marks(), "not-wanted"
+            return OrderingMarks(), "not-wanted"
         if self._kind == "gemini":
-            return Marks(), "automatic"
+            return OrderingMarks(), "automatic"
         if self._kind in ("chat", "responses"):
             if self._rule is None:
-                return Marks(), "unknown-model"
+                return OrderingMarks(), "unknown-model"
             if self._rule.marker != "openai":
-                return Marks(), "automatic"
+                return OrderingMarks(), "automatic"
         least = self._rule.min_tokens if self._rule is not None else 0
         slowly = self._static_tokens + sum(map(self._count, slow))
         said = slowly + sum(self._count(_text(turn)) for turn in turns)
         stable, later = self._ttls
-        marks = Marks(
+        marks = OrderingMarks(
             stable if self._static_tokens >= least else None,
             later if slowly >= least else None,
             "" if said >= least else None,
         )
-        return marks, "too-short" if marks == Marks() else "nothing-to-mark"
+        return marks, "too-short" if marks == OrderingMarks() else "nothing-to-mark"
 
 
 def _texts(name: str, given: Sequence[str]) -> tuple[str, ...]:
@@ -159,7 +168,7 @@ def _frozen(tools: Sequence[Mapping[str, Any]]) -> bytes:
         raise ConfigError(f"tools cannot be written as JSON: {error}") from None
 
 
-def _lifetimes(kind: Kind, rule: Rule | None, ttl: str, slow_ttl: str) -> tuple[str, str]:
+def _lifetimes(kind: Kind, rule: ProviderRule | None, ttl: str, slow_ttl: str) -> tuple[str, str]:
     """The markers' lifetimes; providers want the longer ones first."""
     if (ttl or slow_ttl) and kind not in ("messages", "converse"):
         raise ConfigError(f"ttl is Anthropic's and Bedrock's; the dialect is {kind!r}")
@@ -175,7 +184,7 @@ def _lifetimes(kind: Kind, rule: Rule | None, ttl: str, slow_ttl: str) -> tuple[
     return (ttl, slow_ttl)
 
 
-def _key(kind: Kind, rule: Rule | None, key: str) -> str:
+def _key(kind: Kind, rule: ProviderRule | None, key: str) -> str:
     takes = rule is None or rule.key_field == "prompt_cache_key"
     if key and (kind not in ("chat", "responses") or not takes):
         raise ConfigError("key is `prompt_cache_key`, which this model's provider does not take")

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from askonce.core.runtime.interface import Bell, Runtime
+from askonce.core.runtime.interface import Event, Runtime
 from askonce.prompts.optimizer.reuse_stats import Recent
 
 _Name = tuple[object, bytes]
 
 
-class Warming:
+class PrefixLock:
     """Which prefixes are being written now, and which were written lately; for all flavors."""
 
-    def __init__(self, guard: AbstractContextManager[Any], most: int = 16_384) -> None:
-        self._guard = guard
-        self._writing: dict[_Name, list[Bell]] = {}
+    def __init__(self, lock: AbstractContextManager[Any], most: int = 16_384) -> None:
+        self._lock = lock
+        self._writing: dict[_Name, list[Event]] = {}
         self._warm: Recent[bytes, float] = Recent(most)
 
     def __len__(self) -> int:
@@ -30,7 +30,7 @@ class Warming:
 
     async def enter(
         self, prefixes: Sequence[bytes], runtime: Runtime, *, lifetime: float, hold: float
-    ) -> "Writing":
+    ) -> "PrefixWrite":
         """Wait while another call writes one of these prefixes, then write what is cold.
 
         The caller has to `leave` what it gets, whatever happens to it.
@@ -39,39 +39,39 @@ class Warming:
         ends = runtime.tick() + hold
         waited = False
         while True:
-            bell: Bell | None = None
-            with self._guard:
+            event: Event | None = None
+            with self._lock:
                 now = runtime.tick()
                 cold = [one for one in prefixes if not self._is_warm(one, now, lifetime)]
                 written = [one for one in cold if (place, one) in self._writing]
                 if not written or now >= ends:
                     mine = [(place, one) for one in cold if (place, one) not in self._writing]
                     self._writing.update({name: [] for name in mine})
-                    return Writing(self, mine, runtime, waited=waited)
-                bell = runtime.bell()
-                self._writing[place, written[-1]].append(bell)
+                    return PrefixWrite(self, mine, runtime, waited=waited)
+                event = runtime.event()
+                self._writing[place, written[-1]].append(event)
             waited = True
-            await bell.heard(max(ends - now, 0.0))
+            await event.heard(max(ends - now, 0.0))
 
     def _is_warm(self, prefix: bytes, now: float, lifetime: float) -> bool:
         written = self._warm.get(prefix)
         return written is not None and now - written < lifetime
 
     def _leave(self, names: Sequence[_Name], now: float, *, warm: bool) -> None:
-        with self._guard:
-            waiting = [bell for name in names for bell in self._writing.pop(name, ())]
+        with self._lock:
+            waiting = [event for name in names for event in self._writing.pop(name, ())]
             if warm:
                 for _, prefix in names:
                     self._warm.put(prefix, now)
-        for bell in waiting:
-            bell.ring()
+        for event in waiting:
+            event.ring()
 
 
-class Writing:
+class PrefixWrite:
     """One call's turn; `waited` says whether it had to wait for another one's."""
 
     def __init__(
-        self, warming: Warming, names: Sequence[_Name], runtime: Runtime, *, waited: bool
+        self, warming: PrefixLock, names: Sequence[_Name], runtime: Runtime, *, waited: bool
     ) -> None:
         self._warming = warming
         self._names = names

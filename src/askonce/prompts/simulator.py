@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from askonce.prompts.provider.rules import Rule
+from askonce.prompts.provider.rules import ProviderRule
 from askonce.prompts.provider.tokens import TokenRate
 from askonce.prompts.requests.segments import Rendered, prefix_digests
 
@@ -25,7 +25,7 @@ END_SECONDS = 10.0
 _SWEEP_FROM = 100_000
 
 
-class Block(NamedTuple):
+class SimulatedBlock(NamedTuple):
     """A piece of a prompt as a cache sees it.
 
     `digest` stands for everything up to its end and `tokens` counts as far; `position` is the
@@ -43,11 +43,11 @@ class Block(NamedTuple):
 class Mark(NamedTuple):
     """A breakpoint behind a block, by its number; an empty `ttl` is the provider's default."""
 
-    behind: int
+    after: int
     ttl: str = ""
 
 
-class Ask(msgspec.Struct, frozen=True):
+class SimulatedRequest(msgspec.Struct, frozen=True):
     """One request at one time, in seconds.
 
     `implicit` says whether the provider may end entries by itself; None for its default.
@@ -55,7 +55,7 @@ class Ask(msgspec.Struct, frozen=True):
     """
 
     at: float
-    blocks: Sequence[Block]
+    blocks: Sequence[SimulatedBlock]
     marks: tuple[Mark, ...] = ()
     implicit: bool | None = None
     ttl: str = ""
@@ -74,12 +74,12 @@ class Fate(msgspec.Struct, frozen=True):
     def total(self) -> int:
         return self.read + sum(self.written.values()) + self.uncached
 
-    def cost(self, rule: Rule) -> Decimal:
+    def cost(self, rule: ProviderRule) -> Decimal:
         """In input tokens at their full price."""
         writes = (rule.ttls[ttl].write * tokens for ttl, tokens in self.written.items())
         return self.uncached + self.read * rule.read + sum(writes, Decimal(0))
 
-    def usd(self, rule: Rule, token_price: Decimal | None) -> Decimal | None:
+    def usd(self, rule: ProviderRule, token_price: Decimal | None) -> Decimal | None:
         """In dollars, by the price of one input token; None where that is not known."""
         return None if token_price is None else self.cost(rule) * token_price
 
@@ -105,14 +105,14 @@ class Simulator:
     must not share (tenants, keys) need digests that differ.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: ProviderRule) -> None:
         self._rule = rule
         self._held: dict[Hashable, _Held] = {}
         self._sighted: dict[Hashable, float] = {}
         self._now = float("-inf")
         self._sweep_at = _SWEEP_FROM
 
-    def ask(self, ask: Ask) -> Fate:
+    def ask(self, ask: SimulatedRequest) -> Fate:
         self._now = max(self._now, ask.at)
         if len(self._held) + len(self._sighted) > self._sweep_at:
             self._sweep()
@@ -135,7 +135,7 @@ class Simulator:
         held = self._held.get(digest)
         return held.seconds if held is not None and held.available <= now < held.expires else 0.0
 
-    def _by_breakpoints(self, ask: Ask) -> Fate:
+    def _by_breakpoints(self, ask: SimulatedRequest) -> Fate:
         rule, blocks = self._rule, ask.blocks
         marks = effective_marks(ask, rule)
         found = max(
@@ -145,13 +145,13 @@ class Simulator:
         read = blocks[found].tokens if found >= 0 else 0
         self._refresh(
             blocks[index]
-            for index in {found, *(mark.behind for mark in marks)}
+            for index in {found, *(mark.after for mark in marks)}
             if 0 <= index <= found
         )
         written: dict[str, int] = {}
         upto = read
         for mark in marks:
-            block = blocks[mark.behind]
+            block = blocks[mark.after]
             if block.tokens <= upto or block.tokens < rule.min_tokens:
                 continue
             written[mark.ttl] = written.get(mark.ttl, 0) + block.tokens - upto
@@ -159,7 +159,7 @@ class Simulator:
             self._write(block.digest, ask, mark.ttl)
         return Fate(read, written, blocks[-1].tokens - upto)
 
-    def _by_prefix(self, ask: Ask) -> Fate:
+    def _by_prefix(self, ask: SimulatedRequest) -> Fate:
         rule, blocks = self._rule, ask.blocks
         common = 0
         for block in blocks:
@@ -174,7 +174,7 @@ class Simulator:
             self._write(block.digest, ask, ttl)
         return Fate(read, {}, blocks[-1].tokens - read)
 
-    def _by_units(self, ask: Ask) -> Fate:
+    def _by_units(self, ask: SimulatedRequest) -> Fate:
         """Whole units: the end of an input, of the answer to it, a prefix seen a second time."""
         rule, blocks = self._rule, ask.blocks
         found = -1
@@ -198,10 +198,10 @@ class Simulator:
             self._write(blocks[index].digest, ask, rule.default_ttl)
         return Fate(read, {}, blocks[-1].tokens - read)
 
-    def _is_hit(self, block: Block) -> bool:
+    def _is_hit(self, block: SimulatedBlock) -> bool:
         return block.tokens >= self._rule.min_tokens and self.readable(block.digest) > 0
 
-    def _refresh(self, blocks: Iterable[Block]) -> None:
+    def _refresh(self, blocks: Iterable[SimulatedBlock]) -> None:
         if not self._rule.refreshes:
             return
         for block in blocks:
@@ -209,7 +209,7 @@ class Simulator:
             if held is not None and held.expires > self._now:
                 self._held[block.digest] = held._replace(expires=self._now + held.seconds)
 
-    def _write(self, digest: Hashable, ask: Ask, ttl: str) -> None:
+    def _write(self, digest: Hashable, ask: SimulatedRequest, ttl: str) -> None:
         seconds = float(self._rule.ttls[ttl].seconds)
         expires = self._now + seconds
         available = self._available(ask)
@@ -220,7 +220,7 @@ class Simulator:
             seconds = max(seconds, held.seconds)
         self._held[digest] = _Held(available, expires, seconds)
 
-    def _available(self, ask: Ask) -> float:
+    def _available(self, ask: SimulatedRequest) -> float:
         if self._rule.available_after == "end":
             return self._now + (END_SECONDS if ask.end is None else max(0.0, ask.end - ask.at))
         wait = FIRST_BYTE_SECONDS if ask.first_byte is None else ask.first_byte - ask.at
@@ -233,13 +233,13 @@ class Simulator:
         self._sweep_at = max(_SWEEP_FROM, 2 * (len(self._held) + len(self._sighted)))
 
 
-def simulate(asks: Iterable[Ask], rule: Rule) -> Iterator[Fate]:
+def simulate(asks: Iterable[SimulatedRequest], rule: ProviderRule) -> Iterator[Fate]:
     """The fate of each request, in the order in which they are given."""
     simulator = Simulator(rule)
     return (simulator.ask(ask) for ask in asks)
 
 
-def effective_marks(ask: Ask, rule: Rule) -> list[Mark]:
+def effective_marks(ask: SimulatedRequest, rule: ProviderRule) -> list[Mark]:
     """The breakpoints at which the provider would write, in order, with their lifetimes.
 
     It takes the latest `max_writes` of them, its own among those. A longer lifetime behind a
@@ -249,7 +249,7 @@ def effective_marks(ask: Ask, rule: Rule) -> list[Mark]:
     default = ask.ttl if ask.ttl in rule.ttls else rule.default_ttl
     # At OpenAI the request says for how long, at Anthropic each breakpoint does for itself.
     unsaid = default if rule.looked_up else rule.default_ttl
-    marks = {mark.behind: mark.ttl or unsaid for mark in ask.marks if 0 <= mark.behind <= last}
+    marks = {mark.after: mark.ttl or unsaid for mark in ask.marks if 0 <= mark.after <= last}
     if _ends_by_itself(ask, rule):
         ending = (i for i in range(last, -1, -1) if ask.blocks[i].is_endpoint)
         own = next(ending, last) if rule.looked_up else last
@@ -263,10 +263,10 @@ def effective_marks(ask: Ask, rule: Rule) -> list[Mark]:
     return effective
 
 
-def looked_up(ask: Ask, marks: Sequence[Mark], rule: Rule) -> Iterator[int]:
+def looked_up(ask: SimulatedRequest, marks: Sequence[Mark], rule: ProviderRule) -> Iterator[int]:
     """The blocks behind which a request finds an entry, if there is one."""
     if rule.looked_up:
-        explicit = sorted(mark.behind for mark in ask.marks if 0 <= mark.behind < len(ask.blocks))
+        explicit = sorted(mark.after for mark in ask.marks if 0 <= mark.after < len(ask.blocks))
         yield from explicit[:2]
         yield from explicit[-rule.looked_up :]
         if _ends_by_itself(ask, rule):
@@ -275,14 +275,14 @@ def looked_up(ask: Ask, marks: Sequence[Mark], rule: Rule) -> Iterator[int]:
             yield from endpoints[-rule.lookback - 1 :]
         return
     for mark in marks:
-        ending = ask.blocks[mark.behind].position
-        for index in range(mark.behind, -1, -1):
+        ending = ask.blocks[mark.after].position
+        for index in range(mark.after, -1, -1):
             if ending - ask.blocks[index].position > rule.lookback:
                 break
             yield index
 
 
-def _ends_by_itself(ask: Ask, rule: Rule) -> bool:
+def _ends_by_itself(ask: SimulatedRequest, rule: ProviderRule) -> bool:
     if ask.implicit is None:
         return rule.automatic in ("always", "default")
     return ask.implicit and rule.automatic != "never"
@@ -296,7 +296,7 @@ def ask_of(
     scope: bytes = b"",
     first_byte: float | None = None,
     end: float | None = None,
-) -> Ask:
+) -> SimulatedRequest:
     """A rendered request as it was sent, its tokens estimated; markers are the client's own.
 
     `scope` sets apart requests that the provider does not let share.
@@ -304,7 +304,9 @@ def ask_of(
     segments = rendered.segments
     ends = rate.cumulative(len(one.data) for one in segments)
     blocks = [
-        Block(digest, tokens, one.position, one.endpoint, one.role in ("assistant", "model"))
+        SimulatedBlock(
+            digest, tokens, one.position, one.endpoint, one.role in ("assistant", "model")
+        )
         for digest, tokens, one in zip(prefix_digests(segments, scope), ends, segments, strict=True)
     ]
     marks = tuple(
@@ -317,4 +319,4 @@ def ask_of(
     elif asked.mode:
         implicit = asked.mode != "explicit"
     ttl = asked.automatic.ttl if asked.automatic is not None else asked.ttl
-    return Ask(at, blocks, marks, implicit, ttl, first_byte, end)
+    return SimulatedRequest(at, blocks, marks, implicit, ttl, first_byte, end)

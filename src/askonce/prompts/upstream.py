@@ -9,14 +9,14 @@ import logging
 from contextlib import AbstractContextManager
 from typing import Any
 
-from askonce.core.fail_open import Boundary
+from askonce.core.fail_open import FailOpen
 from askonce.core.models import Call, Usage
 from askonce.core.protocols import Prices, Response, Upstream
 from askonce.core.runtime.interface import Runtime
 from askonce.formats import recognize
 from askonce.ledger.ledger import Ledger
-from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing, Plan, PlanReport
-from askonce.prompts.prefix_lock import Warming, Writing
+from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing, PlanReport, PromptPlan
+from askonce.prompts.prefix_lock import PrefixLock, PrefixWrite
 from askonce.prompts.requests.request_parts import Dialect
 
 _log = logging.getLogger("askonce.prompts")
@@ -29,14 +29,14 @@ _REFUSALS = (400, 422)
 _MANY = 100_000  # tokens; a price per token is one of so many
 
 
-class Prompting:
+class PromptService:
     """The optimizer, in one flavor of the story."""
 
     def __init__(
         self,
         optimizer: Optimizer,
-        warming: Warming,
-        guard: AbstractContextManager[Any],
+        warming: PrefixLock,
+        lock: AbstractContextManager[Any],
         *,
         hold: float,
         runtime: Runtime,
@@ -45,20 +45,20 @@ class Prompting:
     ) -> None:
         self._optimizer = optimizer
         self._warming = warming
-        self._guard = guard
+        self._lock = lock
         self._hold = hold
         self._runtime = runtime
         self._ledger = ledger
         self._prices = prices
-        self.boundary = Boundary(ledger)
+        self.boundary = FailOpen(ledger)
 
-    def through(self, upstream: Upstream) -> "Prompted":
+    def through(self, upstream: Upstream) -> "PreparedUpstream":
         """The same upstream, asked with prepared requests; for one call."""
-        return Prompted(self, upstream)
+        return PreparedUpstream(self, upstream)
 
-    def plan(self, call: Call, body: bytes) -> Plan | None:
+    def plan(self, call: Call, body: bytes) -> PromptPlan | None:
         """What to send in the place of a body; None where nothing is to be thought of it."""
-        plan: Plan | None = None
+        plan: PromptPlan | None = None
         with self.boundary.around("prompts"):
             known = recognize(call.path.partition("?")[0])
             dialect = None if known is None else _DIALECTS.get(known.name)
@@ -67,14 +67,14 @@ class Prompting:
             path = call.path.partition("?")[0]
             sent = Outgoing(dialect, call.origin, path, call.namespace, body)
             now = self._runtime.now()
-            with self._guard:
+            with self._lock:
                 plan = self._optimizer.plan(sent, now)
             self._note(plan.report)
         return plan
 
-    async def turn(self, plan: Plan) -> Writing | None:
+    async def turn(self, plan: PromptPlan) -> PrefixWrite | None:
         """Wait while somebody else writes the same prefix; what is got has to be left."""
-        writing: Writing | None = None
+        writing: PrefixWrite | None = None
         if not self._hold or not plan.prefixes:
             return None
         with self.boundary.around("prompts"):
@@ -85,48 +85,48 @@ class Prompting:
                 self._ledger.prompts("held")
         return writing
 
-    def heard(self, plan: Plan, call: Call, usage: Usage) -> None:
+    def heard(self, plan: PromptPlan, call: Call, usage: Usage) -> None:
         """The provider reported what a planned call took."""
         with self.boundary.around("prompts"):
             now = self._runtime.now()
-            with self._guard:
+            with self._lock:
                 self._optimizer.heard(plan, usage, now)
                 priced = not self._optimizer.wants_price(call.origin, plan.report.model)
             if priced or self._prices is None or not plan.report.model:
                 return
             many = Usage(input_tokens=_MANY)
             cost = self._prices.cost(plan.report.model, call.origin, many)
-            with self._guard:
+            with self._lock:
                 price = None if cost is None else cost / _MANY
                 self._optimizer.priced(call.origin, plan.report.model, price)
 
-    def refused(self, plan: Plan) -> None:
+    def refused(self, plan: PromptPlan) -> None:
         """The provider took the caller's own request and not what was made of it."""
         with self.boundary.around("prompts"):
             self._ledger.prompts("refused")
             now = self._runtime.now()
-            with self._guard:
+            with self._lock:
                 self._optimizer.refused(plan, now)
             _log.warning("%s refuses prepared prompts; they go out as they are", plan.report.model)
 
     def _note(self, report: PlanReport) -> None:
         for word in report.did:
             self._ledger.prompts(word)
-        if report.because != "ok":
-            self._ledger.prompts(report.because)
+        if report.reason != "ok":
+            self._ledger.prompts(report.reason)
         elif not report.did and report.expected_tokens:
             self._ledger.prompts("would-mark")
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("%s", told(report))
 
 
-class Prompted:
+class PreparedUpstream:
     """An `Upstream` for one call, which prepares what is sent."""
 
-    def __init__(self, prompting: Prompting, upstream: Upstream) -> None:
+    def __init__(self, prompting: PromptService, upstream: Upstream) -> None:
         self._prompting = prompting
         self._upstream = upstream
-        self._asked: tuple[Plan, Call] | None = None
+        self._asked: tuple[PromptPlan, Call] | None = None
 
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
         prompting = self._prompting
@@ -161,7 +161,7 @@ class Prompted:
 
 def told(report: PlanReport) -> str:
     """A report as a header's value."""
-    words = [f"did={'+'.join(report.did) or 'nothing'}", f"because={report.because}"]
+    words = [f"did={'+'.join(report.did) or 'nothing'}", f"because={report.reason}"]
     if report.markers:
         where = ", ".join(f"{one.pointer} {one.ttl}" for one in report.markers)
         words.append(f'at="{where}"')

@@ -1,6 +1,6 @@
 """The third layer, for both flavors: the embedder, the index, and what keeps the index true.
 
-A composition root, as `rack.py` is for the layers below memory. Whatever is missing (a library, a
+A composition root, as `pair.py` is for the layers below memory. Whatever is missing (a library, a
 model, an address that names nothing) is a `ConfigError` when the cache is made; what fails later
 is only counted.
 """
@@ -11,28 +11,28 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from askonce.core.breaker import Breaker
-from askonce.core.errors import ConfigError
-from askonce.core.fail_open import Boundary
-from askonce.core.guarded import Engine
+from askonce.core.breaker import CircuitBreaker
+from askonce.core.errors import ConfigError, missing_library
+from askonce.core.fail_open import FailOpen
+from askonce.core.guarded import GuardedBackend
 from askonce.core.models import Entry, Key
 from askonce.core.protocols import PaidEmbedder, Store, VectorIndex
 from askonce.core.rules.packs import PACKS
 from askonce.core.rules.re2 import compiled
 from askonce.core.rules.rules import Ruleset
-from askonce.core.runtime.event_loop import Suspending, once_in_thread
-from askonce.core.runtime.threads import Blocking, leaf_guard
+from askonce.core.runtime.event_loop import AsyncRuntime, run_in_thread
+from askonce.core.runtime.threads import SyncRuntime, leaf_lock
 from askonce.core.scopes import compared_by
 from askonce.ledger.ledger import Ledger
 from askonce.semantic.embedders.open_embedder import is_local, open_embedder
-from askonce.semantic.embedding import Embedding
+from askonce.semantic.embedding import EmbeddingQueue
 from askonce.semantic.index.open_index import open_process_index
 from askonce.semantic.index.process import ProcessIndex
-from askonce.semantic.lookup import Indexed, Neighbors, ScopeOf
-from askonce.semantic.reindex import FIRST_WORDS, Indexing
+from askonce.semantic.lookup import OpenIndex, ScopeOf, SemanticLookup
+from askonce.semantic.reindex import FIRST_WORDS, IndexReconciler
 from askonce.semantic.settings import Semantic
 from askonce.semantic.shadow import compare
-from askonce.stores.context import Ground, needing
+from askonce.stores.context import StoreContext, needing
 from askonce.stores.open_store import sqlite_path
 from askonce.stores.tiered.tiers import Tiers
 
@@ -45,7 +45,7 @@ _FAR_WORKERS = 4
 _PATIENCE = 10.0  # seconds, of who removes
 
 
-class SemanticRack:
+class SemanticAssembly:
     """What both flavors of matching by meaning share.
 
     `store` is the most shared one: beside its file, if it is one, the index in this process is kept
@@ -56,8 +56,8 @@ class SemanticRack:
         self,
         semantic: Semantic,
         *,
-        runtime: Blocking,
-        suspending: Suspending,
+        runtime: SyncRuntime,
+        suspending: AsyncRuntime,
         ledger: Ledger,
         entries: Callable[[], AsyncIterator[Entry]] | None,
         store: str | Store | None,
@@ -70,55 +70,56 @@ class SemanticRack:
         self._suspending = suspending
         self._ledger = ledger
         self._cost = embedding_cost
-        self._guard = leaf_guard()
-        self._opening = leaf_guard()
+        self._lock = leaf_lock()
+        self._opening = leaf_lock()
         self._deadline = semantic.patience
         self._near = semantic.index.partition(":")[0] == "process"
         named = semantic.index.partition(":")[2]
         self._file = Path(named) if self._near and named else _beside(store)
-        self._opened: dict[tuple[bool, int], Indexed] = {}
+        self._opened: dict[tuple[bool, int], OpenIndex] = {}
         self._process: ProcessIndex | None = None
         # An index in this process is as slow as the machine, and no less well for it.
         slow, stall = (1e9, 1e9) if self._near else (self._deadline * 0.9, self._deadline / 2)
-        self._breaker = Breaker(slow=slow, stall=stall)
-        self._breaker_guard = leaf_guard()
+        self._breaker = CircuitBreaker(slow=slow, stall=stall)
+        self._breaker_guard = leaf_lock()
         self.missed = False
         """Was there anything removed that could not be taken out of the index?"""
+        self._check_libraries()
         self._actions = [compiled(pattern) for pattern, _ in PACKS["side-effects"]]
-        self.embedding = self._new_embedding(Blocking(**times))
+        self.embedding = self._new_embedding(SyncRuntime(**times))
         self._check()
-        self.indexing = Indexing(
+        self.indexing = IndexReconciler(
             self.embedding,
             lambda dimensions: self.index(dimensions, suspends=False),
-            runtime=Blocking(**times),
+            runtime=SyncRuntime(**times),
             ledger=ledger,
             entries=entries,
             own=self._own if self._near else None,
         )
 
-    def _new_embedding(self, runtime: Blocking) -> Embedding:
+    def _new_embedding(self, runtime: SyncRuntime) -> EmbeddingQueue:
         semantic = self.semantic
         near = is_local(semantic.embedder)
-        ground = Ground(
-            runtime.guard, runtime.now, runtime.place, False, self._deadline, runtime.tick
+        context = StoreContext(
+            runtime.lock, runtime.now, runtime.place, False, self._deadline, runtime.tick
         )
-        embedder = open_embedder(semantic.embedder, ground, key=semantic.embedder_key)
+        embedder = open_embedder(semantic.embedder, context, key=semantic.embedder_key)
 
         async def probe() -> None:
             await embedder.embed(["Is anybody there?"])
 
-        engine = Engine(
+        engine = GuardedBackend(
             "embedder",
             probe,
             runtime=runtime,
             ledger=self._ledger,
             # What runs in this process is as slow as the machine, and no less well for it.
-            breaker=Breaker(slow=1e9 if near else self._deadline * 0.9),
-            guard=runtime.guard(),
+            breaker=CircuitBreaker(slow=1e9 if near else self._deadline * 0.9),
+            lock=runtime.lock(),
             deadline=self._deadline,
             count=lambda: self._ledger.semantic("embedder-failed"),
         )
-        return Embedding(
+        return EmbeddingQueue(
             embedder,
             engine,
             runtime=runtime,
@@ -130,7 +131,7 @@ class SemanticRack:
 
     def _account(self, embedder: PaidEmbedder) -> Callable[[int, int], None]:
         """How the ledger hears of what was embedded for money."""
-        ledger, boundary = self._ledger, Boundary(self._ledger)
+        ledger, boundary = self._ledger, FailOpen(self._ledger)
 
         def account(characters: int, audited: int) -> None:
             requests, tokens = embedder.take_used()
@@ -145,11 +146,11 @@ class SemanticRack:
 
         return account
 
-    def neighbors(
+    def lookup(
         self, tiers: Tiers, scope_of: ScopeOf, rules: Ruleset | None, *, suspends: bool
-    ) -> Neighbors:
+    ) -> SemanticLookup:
         """What lies near, for one flavor."""
-        return Neighbors(
+        return SemanticLookup(
             tiers,
             self.semantic,
             scope_of,
@@ -167,12 +168,12 @@ class SemanticRack:
         """Does a question ask for something to be done? The rules' own pack of patterns says so."""
         return any(pattern.search(question) is not None for pattern in self._actions)
 
-    def index(self, dimensions: int, *, suspends: bool) -> Indexed:
+    def index(self, dimensions: int, *, suspends: bool) -> OpenIndex:
         """The index for vectors of so many dimensions, as one flavor asks it."""
         found = self._opened.get((suspends, dimensions))
         if found is None:
             made = self._open(dimensions, suspends)
-            with self._guard:
+            with self._lock:
                 found = self._opened.setdefault((suspends, dimensions), made)
         return found
 
@@ -230,7 +231,7 @@ class SemanticRack:
         if not in_loop:
             await self._end()
             return
-        await once_in_thread("askonce-semantic", self._end)
+        await run_in_thread("askonce-semantic", self._end)
         for (suspends, _), indexed in self._opened.items():
             if suspends and not self._near:
                 await indexed.vectors.close()
@@ -242,20 +243,21 @@ class SemanticRack:
                 await indexed.vectors.close()
         await self.embedding.close()
 
+    def _check_libraries(self) -> None:
+        """Name the one extra that brings all of them. Raises `ConfigError`."""
+        for library in ("numpy", "re2", "usearch") if self._near else ("re2",):
+            if importlib.util.find_spec(library) is None:
+                raise missing_library("matching by meaning", library, "semantic")
+
     def _check(self) -> None:
         """Say now what would only be a counted fault later. Raises `ConfigError`."""
         if not self._near:
             self._far(self.embedding.dimensions or 1, suspends=False)
             return
-        for library in ("numpy", "usearch"):
-            if importlib.util.find_spec(library) is None:
-                raise ConfigError(
-                    f"an index of vectors needs {library}; run: pip install 'askonce[semantic]'"
-                )
         if self._file is not None and not self._file.absolute().parent.is_dir():
             raise ConfigError(f"semantic: index {self._file}: there is no such folder; make it")
 
-    def _open(self, dimensions: int, suspends: bool) -> Indexed:
+    def _open(self, dimensions: int, suspends: bool) -> OpenIndex:
         runtime = self._suspending if suspends else self._runtime
         vectors: VectorIndex = (
             self._own(dimensions) if self._near else self._far(dimensions, suspends)
@@ -264,17 +266,17 @@ class SemanticRack:
         async def probe() -> None:
             await vectors.size(_NOWHERE)
 
-        engine = Engine(
+        engine = GuardedBackend(
             "index",
             probe,
             runtime=runtime,
             ledger=self._ledger,
             breaker=self._breaker,
-            guard=self._breaker_guard,
+            lock=self._breaker_guard,
             deadline=self._deadline,
             count=lambda: self._ledger.semantic("index-failed"),
         )
-        return Indexed(vectors, engine)
+        return OpenIndex(vectors, engine)
 
     def _own(self, dimensions: int) -> ProcessIndex:
         with self._opening:  # the index thread and callers come at the same moment
@@ -282,7 +284,7 @@ class SemanticRack:
                 self._process = open_process_index(
                     self.embedding.name,
                     dimensions,
-                    guard=leaf_guard(),
+                    lock=leaf_lock(),
                     clock=self._runtime.now,
                     max_entries=self.semantic.max_entries,
                     max_bytes=self.semantic.size,
@@ -294,8 +296,8 @@ class SemanticRack:
     def _far(self, dimensions: int, suspends: bool) -> VectorIndex:
         semantic = self.semantic
         runtime = self._suspending if suspends else self._runtime
-        ground = Ground(
-            runtime.guard, runtime.now, runtime.place, suspends, self._deadline, runtime.tick
+        context = StoreContext(
+            runtime.lock, runtime.now, runtime.place, suspends, self._deadline, runtime.tick
         )
         named: dict[str, Any] = {
             "embedder": self.embedding.name,
@@ -306,11 +308,11 @@ class SemanticRack:
             with needing("postgres"):
                 from askonce.stores.postgres.vectors import open_postgres_vectors
 
-            return open_postgres_vectors(semantic.index, ground, **named)
+            return open_postgres_vectors(semantic.index, context, **named)
         with needing("redis"):
             from askonce.stores.redis.vectors import open_redis_vectors
 
-        return open_redis_vectors(semantic.index, ground, **named)
+        return open_redis_vectors(semantic.index, context, **named)
 
 
 def _beside(store: str | Store | None) -> Path | None:

@@ -12,10 +12,10 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from askonce.core.guarded import Engine
+from askonce.core.guarded import GuardedBackend
 from askonce.core.protocols import Embedder
-from askonce.core.runtime.interface import Bell, Runtime
-from askonce.core.runtime.threads import leaf_guard
+from askonce.core.runtime.interface import Event, Runtime
+from askonce.core.runtime.threads import leaf_lock
 from askonce.ledger.ledger import Ledger
 
 _KEPT: Final = 16 << 20
@@ -26,7 +26,7 @@ _MOST_WAITING: Final = 256
 """More than these, and the embedder is too slow for what comes: the next goes on without."""
 
 
-class Embedding:
+class EmbeddingQueue:
     """One embedder behind a queue. Its `runtime` is blocking and its own.
 
     `together` is how many texts go to the embedder in one call, `workers` how many calls at once.
@@ -37,7 +37,7 @@ class Embedding:
     def __init__(
         self,
         embedder: Embedder,
-        engine: Engine,
+        engine: GuardedBackend,
         *,
         runtime: Runtime,
         ledger: Ledger,
@@ -49,7 +49,7 @@ class Embedding:
         self._engine = engine
         self._runtime = runtime
         self._ledger = ledger
-        self._guard = leaf_guard()
+        self._lock = leaf_lock()
         self._together = together
         self._workers = workers
         self._account = account
@@ -76,7 +76,7 @@ class Embedding:
 
     def known(self, text: str) -> bytes | None:
         """A text's vector, if nobody has to wait for it."""
-        with self._guard:
+        with self._lock:
             return self._kept.get(_digest(text))
 
     async def vector(
@@ -88,7 +88,7 @@ class Embedding:
         `audits` says that it is an answer, to be compared with another one.
         """
         digest = _digest(text)
-        with self._guard:
+        with self._lock:
             if digest in self._kept:
                 self._kept.move_to_end(digest)
                 return self._kept[digest]
@@ -101,16 +101,16 @@ class Embedding:
                     wanted = self._wanted[digest] = _Wanted(digest, text, audits=audits)
                     self._queue.append(wanted)
             if wanted is not None:
-                bell = runtime.far_bell()
-                wanted.bells.append(bell)
+                event = runtime.thread_event()
+                wanted.bells.append(event)
                 starts = bool(self._queue) and self._working < self._workers
                 self._working += starts
         if wanted is None:
             self._ledger.semantic("crowded")
             return None
         if starts:
-            self._runtime.behind(self._work)
-        if not await bell.heard(patience):
+            self._runtime.in_background(self._work)
+        if not await event.heard(patience):
             self._ledger.semantic("late")
             return None
         return wanted.vector
@@ -136,29 +136,29 @@ class Embedding:
             if not ended:
                 # Whatever killed this worker: nobody waits for it, and the next one may begin.
                 self._finish(batch, None)
-                with self._guard:
+                with self._lock:
                     self._working -= 1
 
     def _finish(self, batch: "list[_Wanted]", found: list[bytes | None] | None) -> None:
         """Give out what was found, and wake whoever waits for it."""
         if found is not None and len(found) != len(batch):
             found = None
-        bells: list[Bell] = []
-        with self._guard:
+        bells: list[Event] = []
+        with self._lock:
             for number, wanted in enumerate(batch):
                 if found is not None:
                     wanted.vector = found[number]
                     self._keep(wanted)
                 self._wanted.pop(wanted.digest, None)
                 bells += wanted.bells
-        for bell in bells:
-            bell.ring()
+        for event in bells:
+            event.ring()
         unread = 0 if found is None else found.count(None)
         if unread:
             self._ledger.semantic("unreadable", unread)
 
     def _next(self) -> "list[_Wanted]":
-        with self._guard:
+        with self._lock:
             batch = [self._queue.popleft() for _ in range(min(self._together, len(self._queue)))]
             if not batch:
                 self._working -= 1
@@ -190,7 +190,7 @@ class _Wanted:
         self.text = text
         self.audits = audits
         self.vector: bytes | None = None
-        self.bells: list[Bell] = []
+        self.bells: list[Event] = []
 
 
 def _embed(embedder: Embedder, texts: list[str]) -> Callable[[], Awaitable[list[bytes | None]]]:

@@ -13,20 +13,20 @@ from typing import Any, Final, NamedTuple
 
 from askonce.core import policy, scopes
 from askonce.core.directives import Directives, Mode
-from askonce.core.guarded import Engine
-from askonce.core.models import Because, Call, Entry, Key, Near
+from askonce.core.guarded import GuardedBackend
+from askonce.core.models import Call, Entry, Key, NearestKey, Reason
 from askonce.core.policy import Life
 from askonce.core.protocols import VectorIndex
 from askonce.core.request import CacheRequest
 from askonce.core.rules.rules import Ruleset
 from askonce.core.runtime.interface import Work
-from askonce.core.runtime.threads import leaf_guard
+from askonce.core.runtime.threads import leaf_lock
 from askonce.core.scopes import Incomparable, Scoped, Scoping
-from askonce.core.wire_format import Format
-from askonce.semantic.embedding import Embedding
+from askonce.core.wire_format import WireFormat
+from askonce.semantic.embedding import EmbeddingQueue
 from askonce.semantic.guards import CANDIDATES, Text, judge, prepare
 from askonce.semantic.settings import Semantic
-from askonce.stores.tiered.tiers import Found, Tiers
+from askonce.stores.tiered.tiers import TierHit, Tiers
 
 _READ_BEFORE: Final = 1_024  # of some 8 KB each
 _MOST_BEHIND: Final = 256
@@ -39,27 +39,29 @@ LONGEST_QUESTION: Final = 20_000
 _PATIENCE_OF_PROGRAMS: Final = 10.0  # seconds; on the first call the model is read
 
 
-class Neighbor(NamedTuple):
+class SemanticHit(NamedTuple):
     """An entry that may answer, and the cosine of its question to the one that is asked."""
 
-    found: Found
+    found: TierHit
     similarity: float
 
 
-class Indexed(NamedTuple):
+class OpenIndex(NamedTuple):
     """The index as one flavor asks it."""
 
     vectors: VectorIndex
-    engine: Engine
+    engine: GuardedBackend
 
 
-ScopeOf = Callable[[Call, Format, str, Scoping], Scoped | Incomparable]
+ScopeOf = Callable[[Call, WireFormat, str, Scoping], Scoped | Incomparable]
 """How a recognized call's question is scoped: what reads the body once more."""
 
-Compare = Callable[["Neighbors", Scoped, Entry, Directives, Format | None], Awaitable[object]]
+Compare = Callable[
+    ["SemanticLookup", Scoped, Entry, Directives, WireFormat | None], Awaitable[object]
+]
 
 
-class Neighbors:
+class SemanticLookup:
     """What lies near, for one flavor.
 
     `open_index` gives the index for vectors of so many dimensions; `here` says that it is in this
@@ -74,8 +76,8 @@ class Neighbors:
         semantic: Semantic,
         scope_of: ScopeOf,
         rules: Ruleset | None,
-        embedding: Embedding,
-        open_index: Callable[[int], Indexed],
+        embedding: EmbeddingQueue,
+        open_index: Callable[[int], OpenIndex],
         *,
         here: bool,
         holds: Callable[[Entry], bool],
@@ -95,22 +97,22 @@ class Neighbors:
         self._compare = compare
         self._wake = wake
         self._patience = semantic.patience
-        self._texts = Prepared(leaf_guard())
-        self._guard = leaf_guard()
+        self._texts = PreparedTexts(leaf_lock())
+        self._lock = leaf_lock()
         self._waiting = 0
         self._pace = Pace(_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE)
 
-    def mode(self, wishes: Directives) -> Mode:
+    def mode(self, directives: Directives) -> Mode:
         """How this call is matched. A caller decides for itself, unless all of it is off."""
-        return self.semantic.mode if wishes.semantic is None else wishes.semantic
+        return self.semantic.mode if directives.semantic is None else directives.semantic
 
-    def threshold(self, wishes: Directives) -> float:
+    def threshold(self, directives: Directives) -> float:
         """From which similarity on; a caller may only ask for more."""
-        return max(self.semantic.threshold, wishes.similarity)
+        return max(self.semantic.threshold, directives.similarity)
 
     def scoped(self, asked: CacheRequest) -> Scoped | None:
         """Within what a call's question may be compared; None if it is not compared at all."""
-        if self.mode(asked.wishes) == "off":
+        if self.mode(asked.directives) == "off":
             return None
         if len(asked.question.text) > LONGEST_QUESTION:
             self.tiers.ledger.semantic("too-long")
@@ -123,9 +125,11 @@ class Neighbors:
             return None
         return self._unless_it_acts(found)
 
-    def scoped_text(self, wishes: Directives, key: Key, scope: str, question: str) -> Scoped | None:
+    def scoped_text(
+        self, directives: Directives, key: Key, scope: str, question: str
+    ) -> Scoped | None:
         """The same for a plain text, of which this is the key."""
-        if self.mode(wishes) == "off" or len(question) > LONGEST_QUESTION:
+        if self.mode(directives) == "off" or len(question) > LONGEST_QUESTION:
             return None
         return self._unless_it_acts(Scoped(scopes.scope_of_text(key.namespace, scope), question))
 
@@ -133,48 +137,48 @@ class Neighbors:
         """What asks for something to be done is done for exactly these words, or not at all."""
         if self.semantic.tools or not self._acts(asked.text):
             return asked
-        self.tiers.ledger.semantic(Because.SIDE_EFFECT.value)
+        self.tiers.ledger.semantic(Reason.SIDE_EFFECT.value)
         return None
 
     async def find(
         self,
         asked: Scoped,
         key: Key,
-        wishes: Directives,
+        directives: Directives,
         *,
         threshold: float | None = None,
         patience: float | None = None,
         quiet: bool = False,
-    ) -> Neighbor | None:
+    ) -> SemanticHit | None:
         """The nearest entry of the scope that may answer, by another key than this one."""
         near = await self.nearest(asked, self._patience if patience is None else patience)
         if near is None:
             return None
-        least = self.threshold(wishes) if threshold is None else threshold
+        least = self.threshold(directives) if threshold is None else threshold
         # Reading them may take no longer than finding them might have.
         until = self.tiers.runtime.tick() + (self._patience if patience is None else patience)
         question = self._texts.read(asked.text)
-        because = "far"
+        reason = "far"
         for key_, similarity in near:
             if similarity < least:
                 break
             if key_ == key:
                 continue
             if self.tiers.runtime.tick() > until:
-                because = "late"
+                reason = "late"
                 break
-            found = await self._fresh(asked, key, key_, wishes)
+            found = await self._fresh(asked, key, key_, directives)
             if found is None:
                 continue
             verdict = judge(question, self._texts.read(found.entry.question), similarity, least)
             if verdict.yes:
-                return Neighbor(found, similarity)
-            because = verdict.because.value
+                return SemanticHit(found, similarity)
+            reason = verdict.reason.value
         if not quiet:
-            self.tiers.ledger.semantic(because)
+            self.tiers.ledger.semantic(reason)
         return None
 
-    async def nearest(self, asked: Scoped, patience: float | None) -> list[Near] | None:
+    async def nearest(self, asked: Scoped, patience: float | None) -> list[NearestKey] | None:
         """What the index names; None where the embedder or the index cannot say."""
         self._wake()
         vector = await self.embedding.vector(asked.text, self.tiers.runtime, patience)
@@ -205,8 +209,8 @@ class Neighbors:
         self,
         entry: Entry,
         asked: Scoped,
-        wishes: Directives,
-        format_: Format | None,
+        directives: Directives,
+        format_: WireFormat | None,
         *,
         looked_up: bool = True,
     ) -> None:
@@ -215,7 +219,7 @@ class Neighbors:
 
         Behind the caller, unless all that is left to do takes some microseconds.
         """
-        shadow = self.mode(wishes) == "shadow" and looked_up
+        shadow = self.mode(directives) == "shadow" and looked_up
         if shadow and not self._pace.allows(self.tiers.runtime.tick()):
             shadow = False
             self.tiers.ledger.semantic("skipped")
@@ -225,15 +229,15 @@ class Neighbors:
 
         async def go_on() -> None:
             if shadow:
-                await self._compare(self, asked, entry, wishes, format_)
+                await self._compare(self, asked, entry, directives, format_)
             await self.keep(entry)
 
         self._behind(go_on)
 
-    async def put(self, entry: Entry, asked: Scoped, wishes: Directives) -> None:
+    async def put(self, entry: Entry, asked: Scoped, directives: Directives) -> None:
         """A program brought an answer itself: whoever asks for it next finds it by meaning."""
-        if self.mode(wishes) == "shadow":
-            await self.stored(entry, asked, wishes, None)
+        if self.mode(directives) == "shadow":
+            await self.stored(entry, asked, directives, None)
         else:
             await self.keep(entry, patience=_PATIENCE_OF_PROGRAMS)
 
@@ -249,7 +253,7 @@ class Neighbors:
 
     def _behind(self, work: Work) -> None:
         """Do it behind the caller, or not at all: callers go before, and an index is made anew."""
-        with self._guard:
+        with self._lock:
             crowded = self._waiting >= _MOST_BEHIND
             self._waiting += not crowded
         if crowded:
@@ -261,26 +265,28 @@ class Neighbors:
                 with self.tiers.boundary.around("semantic"):
                     await work()
             finally:
-                with self._guard:
+                with self._lock:
                     self._waiting -= 1
 
-        self.tiers.runtime.behind(attempt)
+        self.tiers.runtime.in_background(attempt)
 
-    async def _fresh(self, asked: Scoped, key: Key, named: Key, wishes: Directives) -> Found | None:
+    async def _fresh(
+        self, asked: Scoped, key: Key, named: Key, directives: Directives
+    ) -> TierHit | None:
         """An entry that the index names, if it is there, fresh, and of this very scope."""
         if named[:2] != key[:2]:
             return None
-        found = await self.tiers.find_fresh(named, wishes)
+        found = await self.tiers.find_fresh(named, directives)
         if found is not None:
             entry = found.entry
             # The index only names; what the entry itself says about its scope is what counts.
             if entry.scope != asked.scope or entry.is_refusal:
                 return None
-            return self._under_rules(found, wishes)
+            return self._under_rules(found, directives)
         self._drop_if_gone(asked, named)
         return None
 
-    def _under_rules(self, found: Found, wishes: Directives) -> Found | None:
+    def _under_rules(self, found: TierHit, directives: Directives) -> TierHit | None:
         """The entry, if the rules of today allow an answer to the question that it answers.
 
         The asker's own words are under the rules anyway. But a rule about prices also means an
@@ -295,7 +301,7 @@ class Neighbors:
             route=entry.route or entry.key.format,
             format=entry.key.format,
         )
-        ruled = policy.ruled(wishes, ruling)
+        ruled = policy.ruled(directives, ruling)
         now = self.tiers.runtime.now()
         life = policy.life_of(entry, ruled, self.tiers.limits, now)
         if ruled.never is not None or life is not Life.FRESH:
@@ -335,22 +341,22 @@ class Pace:
         return True
 
 
-class Prepared:
+class PreparedTexts:
     """Questions as the guards read them, the last few thousand."""
 
-    def __init__(self, guard: Any) -> None:
-        self._guard = guard
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
         self._texts: OrderedDict[bytes, Text] = OrderedDict()
 
     def read(self, text: str) -> Text:
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
-        with self._guard:
+        with self._lock:
             known = self._texts.get(digest)
             if known is not None:
                 self._texts.move_to_end(digest)
                 return known
         made = prepare(text)
-        with self._guard:
+        with self._lock:
             self._texts[digest] = made
             if len(self._texts) > _READ_BEFORE:
                 self._texts.popitem(last=False)

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol
 
 from askonce.core import scopes
-from askonce.core.fail_open import Boundary
+from askonce.core.fail_open import FailOpen
 from askonce.core.models import Entry, Key
 from askonce.core.protocols import VectorIndex
-from askonce.core.runtime.background import Tending
+from askonce.core.runtime.background import PeriodicWorker
 from askonce.core.runtime.interface import Runtime
 from askonce.ledger.ledger import Ledger
-from askonce.semantic.embedding import Embedding
-from askonce.semantic.lookup import Indexed
+from askonce.semantic.embedding import EmbeddingQueue
+from askonce.semantic.lookup import OpenIndex
 
 _PAUSE: Final = 0.5  # seconds between two looks whether there is anything to do
 _AGAIN: Final = 5.0  # after something failed
@@ -49,7 +49,7 @@ class OwnIndex(VectorIndex, Protocol):
         """Write the file if there is one and anything has changed."""
 
 
-class Indexing:
+class IndexReconciler:
     """Does that work, in a daemon thread of its own. Its `runtime` is blocking.
 
     `own` opens the index in this process, None where processes share one; `entries` gives all
@@ -58,8 +58,8 @@ class Indexing:
 
     def __init__(
         self,
-        embedding: Embedding,
-        open_index: Callable[[int], Indexed],
+        embedding: EmbeddingQueue,
+        open_index: Callable[[int], OpenIndex],
         *,
         runtime: Runtime,
         ledger: Ledger,
@@ -70,7 +70,7 @@ class Indexing:
         self._open = open_index
         self._runtime = runtime
         self._ledger = ledger
-        self._boundary = Boundary(ledger)
+        self._boundary = FailOpen(ledger)
         self._entries = entries
         self._own = own
         self._dimensions = 0
@@ -81,19 +81,19 @@ class Indexing:
         self.ready = False
         """Was the index compared with the entries once?"""
         self.starting = False
-        self._tending = Tending("askonce-index", self._step)
+        self._worker = PeriodicWorker("askonce-index", self._step)
 
     def start(self) -> None:
-        if self._tending.start():
+        if self._worker.start():
             self.starting = not self.ready
 
     def rest(self) -> None:
         """Never start: this process only removes."""
-        self._tending.stop()
+        self._worker.stop()
 
     async def end(self) -> None:
         """Stop for good, after saving."""
-        self._tending.stop()
+        self._worker.stop()
         if self._dimensions and self._own is not None:
             with self._boundary.around("index"):
                 await self._own(self._dimensions).save()
@@ -148,7 +148,7 @@ class Indexing:
             looked += 1
             if looked % _BREATH == 0:
                 await self._runtime.pause(0.001)
-            if self._tending.stopped:
+            if self._worker.stopped:
                 return False
             if not entry.scope or entry.is_refusal or not entry.is_fresh(self._runtime.now()):
                 continue

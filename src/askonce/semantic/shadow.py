@@ -11,10 +11,10 @@ import msgspec
 from askonce.core.directives import Directives
 from askonce.core.models import Entry
 from askonce.core.scopes import Scoped
-from askonce.core.wire_format import Format
+from askonce.core.wire_format import WireFormat
 from askonce.semantic.agreement import Agreement, agreement
 from askonce.semantic.embedding import cosine
-from askonce.semantic.lookup import Neighbor, Neighbors
+from askonce.semantic.lookup import SemanticHit, SemanticLookup
 
 FLOOR: Final = 0.80
 """Similarities below this are not looked at."""
@@ -28,18 +28,22 @@ _decode = msgspec.json.Decoder().decode
 
 
 async def compare(
-    neighbors: Neighbors, asked: Scoped, entry: Entry, wishes: Directives, format_: Format | None
+    lookup: SemanticLookup,
+    asked: Scoped,
+    entry: Entry,
+    directives: Directives,
+    format_: WireFormat | None,
 ) -> Agreement | None:
     """Compare the answer that just came with the one that would have been served; None if none.
 
     `format_` is the wire format of the answers; None for plain texts.
     """
-    ledger = neighbors.tiers.ledger
-    threshold = neighbors.threshold(wishes)
-    neighbor = await neighbors.find(
+    ledger = lookup.tiers.ledger
+    threshold = lookup.threshold(directives)
+    neighbor = await lookup.find(
         asked,
         entry.key,
-        wishes,
+        directives,
         threshold=min(FLOOR, threshold),
         patience=_PATIENCE,
         quiet=True,
@@ -47,7 +51,7 @@ async def compare(
     if neighbor is None:
         ledger.semantic("shadow:none")
         return None
-    found = await _agreement(neighbors, neighbor, entry, format_)
+    found = await _agreement(lookup, neighbor, entry, format_)
     band = min(99, int(neighbor.similarity * 100))
     ledger.semantic(f"shadow:0.{band:02d}:{found.value}")
     if neighbor.similarity < threshold:
@@ -58,13 +62,13 @@ async def compare(
 
 
 async def _agreement(
-    neighbors: Neighbors, neighbor: Neighbor, entry: Entry, format_: Format | None
+    lookup: SemanticLookup, neighbor: SemanticHit, entry: Entry, format_: WireFormat | None
 ) -> Agreement:
     if max(len(neighbor.found.entry.body), len(entry.body)) > _LONGEST:
         return Agreement.UNCLEAR
     would, did = (_said(one, format_) for one in (neighbor.found.entry, entry))
     vectors = [
-        await neighbors.embedding.vector(text, neighbors.tiers.runtime, audits=True)
+        await lookup.embedding.vector(text, lookup.tiers.runtime, audits=True)
         for text in (would, did)
     ]
     similarity = None
@@ -73,7 +77,7 @@ async def _agreement(
     return agreement(would, did, similarity)
 
 
-def _said(entry: Entry, format_: Format | None) -> str:
+def _said(entry: Entry, format_: WireFormat | None) -> str:
     if format_ is None:
         return entry.body.decode(errors="replace")
     return format_.text(_decode(entry.body))

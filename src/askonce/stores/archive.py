@@ -35,7 +35,7 @@ _LONGEST_FRAME = MAX_PAYLOAD_BYTES + 1_024
 _CHECK_BYTES = 16
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
+class ArchiveHeader(msgspec.Struct, frozen=True, kw_only=True):
     """The first line. `created` is seconds since the Unix epoch, `pepper` the old store's."""
 
     askonce: str = "archive"
@@ -49,7 +49,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         return f"Header(version={self.version}, made_by={self.made_by!r})"
 
 
-class Footer(msgspec.Struct, frozen=True, kw_only=True):
+class ArchiveFooter(msgspec.Struct, frozen=True, kw_only=True):
     """What follows the entries: an entry with an older epoch, or that was removed, is not valid."""
 
     entries: int
@@ -61,7 +61,7 @@ class ArchiveDamaged(StoreError):
     """The file is no archive, or not a whole one."""
 
 
-class Writer:
+class ArchiveWriter:
     """Writes an archive to a file, in blocks that are each complete by themselves.
 
     `offset` is where the last complete block ends: cut there, the file can be gone on with.
@@ -76,7 +76,7 @@ class Writer:
         self._block: list[bytes] = []
         self._size = 0
 
-    def begin(self, header: Header) -> None:
+    def begin(self, header: ArchiveHeader) -> None:
         self._add(msgspec.json.encode(header) + b"\n")
         self.flush()
 
@@ -93,7 +93,7 @@ class Writer:
         self.flush()
         return True
 
-    def end(self, footer: Footer) -> None:
+    def end(self, footer: ArchiveFooter) -> None:
         self._add(_frame(b"F", msgspec.json.encode(footer)))
         self._block.append(self._check.digest())
         self.flush()
@@ -111,13 +111,13 @@ class Writer:
         self._size += len(frame)
 
 
-class Reader:
+class ArchiveReader:
     """Reads an archive, and trusts nothing in it. Raises `ArchiveDamaged`."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.count = 0
         self.check = _new_check()
-        self.footer: Footer | None = None
+        self.footer: ArchiveFooter | None = None
         self._name = name
         self._file = unpacking(file, name)
         with self._reading():
@@ -153,12 +153,12 @@ class Reader:
         whole = self._read(_CHECK_BYTES) == self.check.digest()
         with self._reading():
             whole = whole and not self._file.read(1)
-        footer = _decoded(body, Footer)
+        footer = _decoded(body, ArchiveFooter)
         if not whole or footer is None or footer.entries != self.count:
             raise ArchiveDamaged(f"{self._name}: is damaged: its checksum does not match")
         self.footer = footer
 
-    def _header(self, line: bytes) -> Header:
+    def _header(self, line: bytes) -> ArchiveHeader:
         fields = _decoded(line, dict[str, Any])
         if fields is None or fields.get("askonce") != "archive" or not line.endswith(b"\n"):
             raise ArchiveDamaged(f"{self._name}: is not an archive that `askonce export` wrote")
@@ -167,7 +167,7 @@ class Reader:
             raise ArchiveDamaged(
                 f"{self._name}: has format {version}; this AskOnce reads up to {VERSION}: upgrade"
             )
-        header: Header | None = _decoded(line, Header)
+        header: ArchiveHeader | None = _decoded(line, ArchiveHeader)
         if header is None or header.version != VERSION or len(header.pepper) != 32:
             raise ArchiveDamaged(f"{self._name}: is damaged: its first line makes no sense")
         return header

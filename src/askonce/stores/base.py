@@ -1,6 +1,6 @@
 """A plain store is five methods; the rest of a store's duties follow from them.
 
-Whoever adds a store subclasses `PlainStore` and writes `read`, `write`, `remove`, `epochs` and
+Whoever adds a store subclasses `BaseStore` and writes `read`, `write`, `remove`, `epochs` and
 `scan`. What is here then is correct for one process and modest for several: no news of others, no
 leases between processes, counters that end with the process. Each may be done better.
 """
@@ -11,17 +11,17 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from askonce.core.errors import StoreError
-from askonce.core.models import Damage, Entry, Key, Lease, News, Selection
+from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
 from askonce.stores.counters import tallied
 
 _PEPPER = Key("~askonce", "pepper", hashlib.sha256(b"pepper").digest())
 _FOR_GOOD = 1e11  # seconds since the Unix epoch: some three thousand years ahead
 
 
-class PlainStore(ABC):
-    """A `Store` of five methods; see the protocol for `tells` and `leases_travel`."""
+class BaseStore(ABC):
+    """A `Store` of five methods; see the protocol for `pushes_changes` and `leases_travel`."""
 
-    tells = False
+    pushes_changes = False
     leases_travel = True
 
     @abstractmethod
@@ -45,8 +45,8 @@ class PlainStore(ABC):
     async def learn(self, epochs: Mapping[str, int]) -> None:
         raise StoreError("this store cannot stand in front of another one")
 
-    async def news(self, since: str | None, patience: float) -> News:
-        return News(since or "0")
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
+        return ChangeBatch(since or "0")
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         return Lease(key, 0)
@@ -57,7 +57,7 @@ class PlainStore(ABC):
     async def release(self, lease: Lease) -> None:
         return
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
         ours: dict[str, int] = self.__dict__.setdefault("_tallies", {})
         return tallied(ours, add, under)
 

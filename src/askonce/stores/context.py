@@ -4,21 +4,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
-from askonce.core.errors import ConfigError
+from askonce.core.errors import missing_library
 
 DEADLINE = 0.25
 """Seconds that one call of a store over the network may take."""
 
 
-class Ground(NamedTuple):
+class StoreContext(NamedTuple):
     """What a store needs of the process that opens it.
 
-    `guard` makes a lock, `clock` tells seconds since the Unix epoch, `place` the event loop of a
+    `lock` makes a lock, `clock` tells seconds since the Unix epoch, `place` the event loop of a
     suspending caller (None in a thread). `deadline` is how many seconds one call may take, by
     `tick`, a clock that never jumps; while that stands still, each of its waits may take so long.
     """
 
-    guard: Callable[[], AbstractContextManager[Any]]
+    lock: Callable[[], AbstractContextManager[Any]]
     clock: Callable[[], float]
     place: Callable[[], object] = lambda: None
     suspending: bool = False
@@ -33,6 +33,4 @@ def needing(extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         library = (error.name or extra).partition(".")[0]
-        raise ConfigError(
-            f"this address needs {library}; run: pip install 'askonce[{extra}]'"
-        ) from None
+        raise missing_library("this address", library, extra) from None

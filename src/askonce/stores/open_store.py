@@ -7,7 +7,7 @@ from typing import Literal
 
 from askonce.core.errors import ConfigError
 from askonce.core.protocols import Store
-from askonce.stores.context import Ground, needing
+from askonce.stores.context import StoreContext, needing
 
 SCHEMES = (
     "memory:",
@@ -25,7 +25,7 @@ _POSTGRES = ("postgresql", "postgres")
 
 def open_store(
     url: str,
-    ground: Ground,
+    context: StoreContext,
     *,
     size: int | None = None,
     eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo",
@@ -41,31 +41,31 @@ def open_store(
 
         return SqliteStore(
             path,
-            guard=ground.guard(),
-            clock=ground.clock,
+            lock=context.lock(),
+            clock=context.clock,
             max_bytes=size,
             # A call may wait more than once for other writers.
-            busy_timeout_ms=round(ground.deadline * 1000 / 5),
+            busy_timeout_ms=round(context.deadline * 1000 / 5),
         )
     if url == "memory:":
         from askonce.stores.memory.store import MemoryStore
 
         return MemoryStore(
             MEMORY_BYTES if size is None else size,
-            guard=ground.guard(),
+            lock=context.lock(),
             eviction=eviction,
-            clock=ground.clock,
+            clock=context.clock,
         )
     if scheme in _REDIS:
         with needing("redis"):
             from askonce.stores.redis.store import open_redis
 
-        return open_redis(url, ground)
+        return open_redis(url, context)
     if scheme in _POSTGRES:
         with needing("postgres"):
             from askonce.stores.postgres.store import open_postgres
 
-        return open_postgres(url, ground)
+        return open_postgres(url, context)
     raise ConfigError(f"no store has the scheme {scheme!r}; what works is {', '.join(SCHEMES)}")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from askonce.core.models import Damage, Entry, Key, Lease, News, Selection
+from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
 from askonce.core.protocols import Store
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class ThreadedStore:
     def __init__(self, store: Store, run: RunInThread) -> None:
         self._store = store
         self._run = run
-        self.tells = store.tells
+        self.pushes_changes = store.pushes_changes
         self.leases_travel = store.leases_travel
 
     async def read(self, key: Key) -> Entry | None:
@@ -59,7 +59,7 @@ class ThreadedStore:
     async def learn(self, epochs: Mapping[str, int]) -> None:
         await self._run(lambda: self._store.learn(epochs))
 
-    async def news(self, since: str | None, patience: float) -> News:
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
         return await self._run(lambda: self._store.news(since, patience))
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
@@ -71,8 +71,8 @@ class ThreadedStore:
     async def release(self, lease: Lease) -> None:
         await self._run(lambda: self._store.release(lease))
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        return await self._run(lambda: self._store.tallies(add, under))
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        return await self._run(lambda: self._store.counters(add, under))
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         return await self._run(lambda: self._store.check(fix=fix))

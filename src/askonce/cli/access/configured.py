@@ -9,8 +9,8 @@ from askonce.config.load import Gateway, Settings, load
 from askonce.config.show import masked_url
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking
-from askonce.stores.context import Ground
+from askonce.core.runtime.threads import SyncRuntime
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store, sqlite_path
 from askonce.stores.tiered.layers import MEMORY, tiers_of
 
@@ -54,9 +54,9 @@ def open_url(url: str, *, size: int | None = None) -> Store:
     """The store at an address, with patience: nobody waits for an answer here."""
     if url == MEMORY:
         raise StoreError("the store is memory:, which nobody but the running gateway can read")
-    runtime = Blocking()
-    ground = Ground(
-        runtime.guard, runtime.now, runtime.place, deadline=_DEADLINE, tick=runtime.tick
+    runtime = SyncRuntime()
+    ground = StoreContext(
+        runtime.lock, runtime.now, runtime.place, deadline=_DEADLINE, tick=runtime.tick
     )
     return open_store(url, ground, size=size)
 

@@ -43,8 +43,8 @@ def existing_cache(settings: Settings) -> Cache:
     own = Layer(MEMORY, size=_MEMORY_BYTES)
     layers = [own, *existing_layers(settings)]
     cache = Cache(layers=layers, audit=settings.admin.audit, semantic=_semantic(settings))
-    if cache.works.semantic is not None:
-        cache.works.semantic.indexing.rest()
+    if cache.assembly.semantic is not None:
+        cache.assembly.semantic.indexing.rest()
     return cache
 
 

@@ -8,13 +8,13 @@ from askonce.config.show import masked_url
 from askonce.core.models import Damage
 from askonce.core.protocols import Store
 from askonce.core.rules.ruleset import compiled_rules
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 
 
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
     compiled_rules(settings.rules)  # what is wrong with a pattern, nobody should learn in service
-    damage = finish(_check(open_existing(settings), fix=options.fix))
+    damage = run_sync(_check(open_existing(settings), fix=options.fix))
     where = masked_url(settings.shared_url)
     remains = bool(damage) and not options.fix
     if options.json:

@@ -8,7 +8,7 @@ from askonce.cli.transfer.progress import closing, move
 from askonce.cli.transfer.transfer import Copy
 from askonce.config.show import masked_url
 from askonce.core.errors import ConfigError
-from askonce.core.runtime.threads import Blocking
+from askonce.core.runtime.threads import SyncRuntime
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
         f"askonce-copy-{hashlib.sha256(of.encode()).hexdigest()[:8]}.progress",
         of=of,
         namespace=options.namespace,
-        clock=Blocking().now,
+        clock=SyncRuntime().now,
     )
     return move(
         options,

@@ -7,16 +7,14 @@ import tempfile
 from collections.abc import Iterator
 
 from askonce.cli.access.gateways import started_gateway
-from askonce.core.errors import ConfigError
+from askonce.core.errors import missing_library
 
 
 def run(options: argparse.Namespace) -> int:
     try:
         from askonce.cli.demo.demo import main
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the demo needs {error.name}; install it with: pip install 'askonce[demo]'"
-        ) from None
+        raise missing_library("the demo", str(error.name), "demo") from None
     arguments = [f"--requests={options.requests}", f"--concurrency={options.concurrency}"]
     arguments += ["--json"] if options.json else []
     arguments += [f"--picture={options.picture}"] if options.picture else []

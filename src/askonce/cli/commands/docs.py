@@ -13,10 +13,15 @@ from askonce.cli.output.meter import Meter
 from askonce.cli.transfer.progress import INTERRUPTED, closing
 from askonce.core.document_tags import version_of
 from askonce.core.errors import ConfigError
-from askonce.core.fail_open import Boundary
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.fail_open import FailOpen
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.invalidation.audit import Audit
-from askonce.invalidation.document_sync import Manifest, Synced, Syncing, read_manifest
+from askonce.invalidation.document_sync import (
+    DocumentSync,
+    DocumentSyncResult,
+    Manifest,
+    read_manifest,
+)
 from askonce.ledger.ledger import Ledger
 
 WHO = "cli"
@@ -26,10 +31,10 @@ _NAMED = 5
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
     manifest = _manifest(options.manifest, options.prefix)
-    runtime = Blocking()
+    runtime = SyncRuntime()
     store = open_existing(settings)
-    syncing = Syncing(store, manifest)
-    results: list[Synced] = []
+    syncing = DocumentSync(store, manifest)
+    results: list[DocumentSyncResult] = []
 
     with Meter("looking") as meter:
 
@@ -37,13 +42,13 @@ def run(options: argparse.Namespace) -> int:
             results.append(await syncing.run(dry_run=options.dry_run, tell=meter.tell))
 
         try:
-            finish(closing(work(), store))
+            run_sync(closing(work(), store))
         except KeyboardInterrupt:
             print("askonce: stopped; run it again to do all of it", file=sys.stderr)
             return INTERRUPTED
     (synced,) = results
     if not synced.dry_run:
-        audit = Audit(Boundary(Ledger(runtime.guard())), runtime.now, settings.admin.audit)
+        audit = Audit(FailOpen(Ledger(runtime.lock())), runtime.now, settings.admin.audit)
         audit(WHO, _told(synced, options.prefix), synced.entries, tags=synced.tags)
     if options.json:
         print(json.dumps(msgspec.to_builtins(synced), indent=2))
@@ -52,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _told(synced: Synced, prefix: str) -> dict[str, str | int]:
+def _told(synced: DocumentSyncResult, prefix: str) -> dict[str, str | int]:
     return {
         "documents": prefix,
         "changed": len(synced.changed),
@@ -82,7 +87,7 @@ def _manifest(name: str, prefix: str) -> Manifest:
     )
 
 
-def _print(synced: Synced) -> None:
+def _print(synced: DocumentSyncResult) -> None:
     for what in ("changed", "removed", "added"):
         names = getattr(synced, what)
         if names:

@@ -16,7 +16,7 @@ from askonce.cli.transfer.progress import closing
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 
 SHORTEST_DIGEST = 8
 _SHOWN = 12  # of a digest, in a table: enough to paste it into another command
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     async def work() -> None:
         results.append(await verb(store, options))
 
-    finish(closing(work(), store))
+    run_sync(closing(work(), store))
     return results[0]
 
 
@@ -44,7 +44,7 @@ class _Listed(NamedTuple):
 
 
 async def _list(store: Store, options: argparse.Namespace) -> int:
-    now = Blocking().now()
+    now = SyncRuntime().now()
     found: list[_Listed] = []
     more = False
     async for entry in store.scan(Selection(namespace=options.namespace)):
@@ -123,7 +123,7 @@ async def _show(store: Store, options: argparse.Namespace) -> int:
     entry = await store.read(key)
     if entry is None:
         raise StoreError(f"there is no entry {key}")
-    now = Blocking().now()
+    now = SyncRuntime().now()
     if options.json:
         print(show_json(_facts(entry, now)))
     else:

@@ -9,12 +9,12 @@ from typing import Any
 from askonce.cli.output.columns import plain, show_json
 from askonce.cli.output.eval_tables import show
 from askonce.cli.output.meter import Meter
-from askonce.core.errors import ConfigError
+from askonce.core.errors import ConfigError, missing_library
 from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet, measure
 from askonce.semantic.evaluation.question_files import Complaint, read_pair_set, read_stream_set
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
 from askonce.semantic.evaluation.streams import mixed_in, zipf_arrivals
-from askonce.semantic.evaluation.text_vectors import Meanings
+from askonce.semantic.evaluation.text_vectors import TextVectors
 from askonce.semantic.guards import THRESHOLD
 
 SEED = 1
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     plots = _plots(options.plots)
     threshold = THRESHOLD if options.threshold is None else options.threshold
     sets, complaints = _sets(options)
-    meanings = Meanings.of(options.embedder)
+    meanings = TextVectors.of(options.embedder)
     try:
         embed(sets, meanings)
         told = [measure(one, meanings, threshold=threshold) for one in sets]
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def embed(sets: Sequence[Set], meanings: Meanings) -> None:
+def embed(sets: Sequence[Set], meanings: TextVectors) -> None:
     """Give every text of the sets its vector, each once."""
     texts = [text for one in sets for text in one.texts()]
     total = len(meanings.missing(texts))
@@ -146,7 +146,7 @@ def _plots(folder: str | None) -> Any:
 
         from askonce.cli.output import eval_plots
     except ImportError:
-        raise ConfigError("--plots needs matplotlib; run: pip install 'askonce[eval]'") from None
+        raise missing_library("--plots", "matplotlib", "eval") from None
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,7 +9,7 @@ import msgspec
 
 from askonce.cli.access.configured import read_settings
 from askonce.core.errors import CallMalformed, ConfigError
-from askonce.core.wire_format import Format
+from askonce.core.wire_format import WireFormat
 from askonce.pipeline.explain import Explanation, explain, guess_format
 
 
@@ -71,7 +71,7 @@ def _guess(options: argparse.Namespace, a: Any, b: Any) -> str:
     return guess_a
 
 
-def _format(name: str) -> Format:
+def _format(name: str) -> WireFormat:
     if name == "anthropic_messages":
         from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
 
@@ -95,8 +95,8 @@ def _print(explanation: Explanation) -> None:
         for item in found:
             print(f"  {item.pointer or '/'}\n    A  {item.a}\n    B  {item.b}")
     bypasses = [("A", explanation.bypass_a), ("B", explanation.bypass_b)]
-    if any(because for _, because in bypasses):
+    if any(reason for _, reason in bypasses):
         print()
-    for name, because in bypasses:
-        if because:
-            print(f"{name} would not be looked up: bypass, {because}")
+    for name, reason in bypasses:
+        if reason:
+            print(f"{name} would not be looked up: bypass, {reason}")

@@ -13,7 +13,7 @@ from askonce.cli.transfer.progress import closing, move
 from askonce.cli.transfer.transfer import Export
 from askonce.config.show import masked_url
 from askonce.core.errors import ConfigError
-from askonce.core.runtime.threads import Blocking
+from askonce.core.runtime.threads import SyncRuntime
 
 
 def run(options: argparse.Namespace) -> int:
@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     source = masked_url(settings.shared_url)
     store = open_existing(settings)
     export = Export(
-        store, options.file, source=source, namespace=options.namespace, clock=Blocking().now
+        store, options.file, source=source, namespace=options.namespace, clock=SyncRuntime().now
     )
     path = Path(options.file)
     if path.is_dir():

@@ -18,10 +18,10 @@ from askonce.cli.transfer.progress import INTERRUPTED
 from askonce.config.load import Settings
 from askonce.core.directives import is_tag
 from askonce.core.errors import ConfigError
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.invalidation.sweep import UNDER_WAY
 from askonce.invalidation.target import Invalidation, read
-from askonce.library.assembly import Works
+from askonce.library.assembly import Assembly
 from askonce.stores.tiered.layers import tiers_of
 
 _PATIENCE_S = 60.0
@@ -62,17 +62,17 @@ def run(options: argparse.Namespace) -> int:
 def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[str, Any]:
     before = _in_gateway(settings, wanted)
     with existing_cache(settings) as cache:
-        works = cache.works
+        assembly = cache.assembly
         if dry_run:
-            layers = {name: _Found(count, None) for name, count in _look(works, wanted).items()}
+            layers = {name: _Found(count, None) for name, count in _look(assembly, wanted).items()}
             unreadable = 0
         else:
-            found = _sweep(works, wanted)
+            found = _sweep(assembly, wanted)
             unreadable = _scrub(settings)
-            left = _look(works, wanted)
+            left = _look(assembly, wanted)
             layers = {name: _Found(count, left[name]) for name, count in found.items()}
-        now = works.blocking_runtime.now()
-        index = _index(works)
+        now = assembly.blocking_runtime.now()
+        index = _index(assembly)
     after = before if dry_run else _in_gateway(settings, wanted)
     if isinstance(before, int) and isinstance(after, int):
         layers["gateway's memory"] = _Found(before, None if dry_run else after)
@@ -89,11 +89,11 @@ def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[
     }
 
 
-def _index(works: Works) -> str:
+def _index(assembly: Assembly) -> str:
     """What became of the vectors of what was removed."""
-    if works.semantic is None:
+    if assembly.semantic is None:
         return "no question is matched by meaning"
-    return _INDEX_MISSED if works.semantic.missed else "has no vector of it any more"
+    return _INDEX_MISSED if assembly.semantic.missed else "has no vector of it any more"
 
 
 def _facts(one: _Found) -> dict[str, int]:
@@ -102,23 +102,23 @@ def _facts(one: _Found) -> dict[str, int]:
     )
 
 
-def _look(works: Works, wanted: Invalidation) -> dict[str, int]:
+def _look(assembly: Assembly, wanted: Invalidation) -> dict[str, int]:
     with Meter("looking") as meter:
-        looked = finish(works.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
     return below(looked)
 
 
-def _sweep(works: Works, wanted: Invalidation) -> dict[str, int]:
+def _sweep(assembly: Assembly, wanted: Invalidation) -> dict[str, int]:
     """Remove what there is, and once more what was on its way meanwhile."""
     with Meter("removing") as meter:
-        first = finish(works.invalidate(wanted, who=WHO, tell=meter.tell))
+        first = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
         if wanted.subject is not None and is_tag(wanted.subject):
             # Not before: who looks at the entries does not see those of a tag that was bumped.
-            finish(works.invalidate(Invalidation(tags=(wanted.subject,)), who=WHO))
+            run_sync(assembly.invalidate(Invalidation(tags=(wanted.subject,)), who=WHO))
     print(f"askonce: waiting {UNDER_WAY} s for what is being written now", file=sys.stderr)
-    finish(works.blocking_runtime.pause(UNDER_WAY))
+    run_sync(assembly.blocking_runtime.pause(UNDER_WAY))
     with Meter("removing") as meter:
-        second = finish(works.invalidate(wanted, who=WHO, tell=meter.tell))
+        second = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
     late = below(second)
     return {name: count + late[name] for name, count in below(first).items()}
 
@@ -129,9 +129,9 @@ def _scrub(settings: Settings) -> int:
     for tier in tiers_of(existing_layers(settings))[1]:
         store = open_url(str(tier.store), size=tier.size)
         try:
-            removed += finish(store.scrub())
+            removed += run_sync(store.scrub())
         finally:
-            finish(store.close())
+            run_sync(store.close())
     return removed
 
 

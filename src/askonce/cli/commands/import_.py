@@ -13,7 +13,7 @@ from askonce.cli.transfer.progress import closing, move
 from askonce.cli.transfer.transfer import Import
 from askonce.config.show import masked_url
 from askonce.core.errors import ConfigError
-from askonce.core.runtime.threads import Blocking
+from askonce.core.runtime.threads import SyncRuntime
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
         file = files.enter_context(_opened(options.file))
         store = open_shared(settings)
         # Reads all of it once: nothing is imported of an archive that is not whole.
-        arriving = Import(store, file, options.file, target=target, clock=Blocking().now)
+        arriving = Import(store, file, options.file, target=target, clock=SyncRuntime().now)
         name = "standard input" if options.file == "-" else options.file
         return move(
             options,

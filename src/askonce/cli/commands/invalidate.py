@@ -13,10 +13,10 @@ from askonce.cli.output.columns import columns, plain, show_json, show_span
 from askonce.cli.output.meter import Meter
 from askonce.cli.transfer.progress import INTERRUPTED
 from askonce.core.errors import ConfigError
-from askonce.core.runtime.threads import finish
-from askonce.invalidation.sweep import UNDER_WAY, Sample, Swept, Tell
+from askonce.core.runtime.threads import run_sync
+from askonce.invalidation.sweep import UNDER_WAY, EntrySample, InvalidationResult, Tell
 from askonce.invalidation.target import Invalidation, read
-from askonce.library.assembly import Works
+from askonce.library.assembly import Assembly
 from askonce.library.cache import Cache
 
 WHO = "cli"
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     with existing_cache(settings) as cache:
         wanted = _wanted(cache, fields, options.key)
         try:
-            return _carry_out(cache.works, wanted, options)
+            return _carry_out(cache.assembly, wanted, options)
         except KeyboardInterrupt:
             print("askonce: stopped; run it again to do all of it", file=sys.stderr)
             return INTERRUPTED
@@ -60,38 +60,38 @@ def _fields(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _wanted(cache: Cache, fields: dict[str, Any], keys: list[str]) -> Invalidation:
-    store = cache.works.shared
+    store = cache.assembly.shared
     assert store is not None
-    named = [str(finish(named_key(store, text))) for text in keys]
-    return read({**fields, "key": named}, cache.works.blocking_runtime.now())
+    named = [str(run_sync(named_key(store, text))) for text in keys]
+    return read({**fields, "key": named}, cache.assembly.blocking_runtime.now())
 
 
-def _carry_out(works: Works, wanted: Invalidation, options: argparse.Namespace) -> int:
+def _carry_out(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) -> int:
     if options.dry_run:
         with Meter("looking") as meter:
-            swept = finish(works.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+            swept = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
         _report(swept, wanted, options)
         return 0
     if wanted.by_tags_alone:
-        counted = _counted(works, wanted)
-        finish(works.invalidate(wanted, who=WHO))
+        counted = _counted(assembly, wanted)
+        run_sync(assembly.invalidate(wanted, who=WHO))
         _report(counted, wanted, options)
         return 0
-    _ask(works, wanted, options)
-    began = works.blocking_runtime.tick()
+    _ask(assembly, wanted, options)
+    began = assembly.blocking_runtime.tick()
     with Meter("looking") as meter:
-        swept = finish(works.invalidate(wanted, who=WHO, tell=meter.tell))
+        swept = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
     _report(swept, wanted, options)
-    wait_for_those_under_way(works, began)
+    wait_for_those_under_way(assembly, began)
     return 0
 
 
-def wait_for_those_under_way(works: Works, began: float) -> None:
+def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
     """Closing the cache looks a second time; before that, what others were writing must be there.
 
     Whoever does not wait gets the second look at once.
     """
-    left = began + UNDER_WAY - works.blocking_runtime.tick()
+    left = began + UNDER_WAY - assembly.blocking_runtime.tick()
     if left < 0.05:
         return
     print(
@@ -99,7 +99,7 @@ def wait_for_those_under_way(works: Works, began: float) -> None:
         file=sys.stderr,
     )
     try:
-        finish(works.blocking_runtime.pause(left))
+        run_sync(assembly.blocking_runtime.pause(left))
     except KeyboardInterrupt:
         return
 
@@ -108,29 +108,29 @@ class _LongEnough(Exception):
     """Counting took its time."""
 
 
-def _counted(works: Works, wanted: Invalidation) -> Swept:
+def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
     """How many answers carry the tags, as far as that can be said quickly."""
-    until = works.blocking_runtime.tick() + _COUNTING_S
+    until = assembly.blocking_runtime.tick() + _COUNTING_S
 
     def tell(_looked: int) -> None:
-        if works.blocking_runtime.tick() > until:
+        if assembly.blocking_runtime.tick() > until:
             raise _LongEnough
 
     stop: Tell = tell
     try:
-        looked = finish(works.invalidate(wanted, who=WHO, dry_run=True, tell=stop))
+        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=stop))
     except _LongEnough:
-        return Swept(tags=wanted.tags)
+        return InvalidationResult(tags=wanted.tags)
     return msgspec.structs.replace(looked, dry_run=False, tags=wanted.tags)
 
 
-def _ask(works: Works, wanted: Invalidation, options: argparse.Namespace) -> None:
+def _ask(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) -> None:
     """On a terminal, before answers go that nobody named one by one."""
     named = wanted.tags or wanted.keys
     if options.yes or options.json or named or not sys.stdin.isatty() or not sys.stderr.isatty():
         return
     with Meter("looking") as meter:
-        looked = finish(works.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
     if not looked.entries:
         return
     for line in _table(looked):
@@ -144,12 +144,12 @@ def _ask(works: Works, wanted: Invalidation, options: argparse.Namespace) -> Non
 # What is said
 
 
-def below(swept: Swept) -> dict[str, int]:
+def below(swept: InvalidationResult) -> dict[str, int]:
     """The counts of the layers; this process's own memory holds nothing."""
     return {name: count for name, count in swept.layers.items() if name != "memory"}
 
 
-def _report(swept: Swept, wanted: Invalidation, options: argparse.Namespace) -> None:
+def _report(swept: InvalidationResult, wanted: Invalidation, options: argparse.Namespace) -> None:
     if options.json:
         facts = {
             "dry_run": options.dry_run,
@@ -177,7 +177,7 @@ def _by_tags(wanted: Invalidation) -> str:
     return f" by {tags} {plain(', '.join(wanted.tags))}"
 
 
-def _table(swept: Swept) -> list[str]:
+def _table(swept: InvalidationResult) -> list[str]:
     if not swept.samples:
         return []
     now = [_row(sample) for sample in swept.samples]
@@ -186,7 +186,7 @@ def _table(swept: Swept) -> list[str]:
     return [*lines, f"... and {more:,} more"] if more > 0 else lines
 
 
-def _row(sample: Sample) -> tuple[str, ...]:
+def _row(sample: EntrySample) -> tuple[str, ...]:
     place, _, digest = sample.key.rpartition("/")
     namespace = place.rpartition("/")[0]
     tags = ", ".join(sample.tags) or "-"

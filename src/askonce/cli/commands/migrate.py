@@ -4,9 +4,9 @@ import argparse
 
 from askonce.cli.access.configured import read_settings
 from askonce.config.show import masked_url
-from askonce.core.protocols import EventSource, Store
-from askonce.core.runtime.threads import Blocking, finish
-from askonce.stores.context import Ground
+from askonce.core.protocols import EventReader, Store
+from askonce.core.runtime.threads import SyncRuntime, run_sync
+from askonce.stores.context import StoreContext
 from askonce.stores.event_source import open_source
 from askonce.stores.open_store import open_store
 
@@ -15,23 +15,23 @@ _DEADLINE_S = 10.0
 
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
-    runtime = Blocking()
-    ground = Ground(
-        runtime.guard, runtime.now, runtime.place, deadline=_DEADLINE_S, tick=runtime.tick
+    runtime = SyncRuntime()
+    ground = StoreContext(
+        runtime.lock, runtime.now, runtime.place, deadline=_DEADLINE_S, tick=runtime.tick
     )
-    places: list[tuple[str, Store | EventSource]] = [
+    places: list[tuple[str, Store | EventReader]] = [
         (settings.shared_url, open_store(settings.shared_url, ground))
     ]
     for source in settings.sources:
         where = {"stream": source.stream, "channel": source.channel}
         places.append((source.url, open_source(source.url, ground, name=source.name, **where)))
     for url, place in places:
-        for line in finish(_migrate(place)) or ["nothing to do"]:
+        for line in run_sync(_migrate(place)) or ["nothing to do"]:
             print(f"{masked_url(url)}: {line}")
     return 0
 
 
-async def _migrate(store: Store | EventSource) -> list[str]:
+async def _migrate(store: Store | EventReader) -> list[str]:
     try:
         return await store.migrate()
     finally:

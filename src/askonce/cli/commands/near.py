@@ -12,13 +12,13 @@ from askonce.cli.output.columns import plain, show_json
 from askonce.cli.output.meter import Meter
 from askonce.config.load import Settings
 from askonce.core.errors import ConfigError
-from askonce.core.models import Because, Entry, Key, Selection
+from askonce.core.models import Entry, Key, Reason, Selection
 from askonce.core.rules.ruleset import compiled_rules
-from askonce.core.runtime.event_loop import Suspending
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.event_loop import AsyncRuntime
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.core.scopes import compared_by
 from askonce.ledger.ledger import Ledger
-from askonce.semantic.assembly import SemanticRack
+from askonce.semantic.assembly import SemanticAssembly
 from askonce.semantic.embedding import cosine
 from askonce.semantic.guards import Veto, judge, prepare, verdicts
 from askonce.semantic.settings import Semantic
@@ -38,7 +38,7 @@ class _Lying(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
-    told = finish(_told(settings, options.near, options.namespace, options.limit))
+    told = run_sync(_told(settings, options.near, options.namespace, options.limit))
     if options.json:
         print(show_json(told))
     else:
@@ -56,21 +56,21 @@ async def _told(
         entries, others = await _newest(chosen)
     finally:
         await store.close()
-    ledger = Ledger(Blocking().guard())
-    rack = _rack(settings, ledger)
-    refused = _Refusing(settings, rack)
+    ledger = Ledger(SyncRuntime().lock())
+    pair = _rack(settings, ledger)
+    refused = _Refusing(settings, pair)
     try:
-        vector = await rack.embedding.vector(question, Blocking())
+        vector = await pair.embedding.vector(question, SyncRuntime())
         if vector is None:
             raise ConfigError(_no_vector(ledger))
-        found = await _nearest(rack, vector, entries, limit)
+        found = await _nearest(pair, vector, entries, limit)
     finally:
-        await rack.close(in_loop=False)
+        await pair.close(in_loop=False)
     return {
         "question": question,
         "mode": semantic.mode,
         "threshold": semantic.threshold,
-        "embedder": rack.embedding.name,
+        "embedder": pair.embedding.name,
         "compared": len(entries),
         "not_compared": others,
         "nearest": [_judged(question, one, semantic, refused) for one in found],
@@ -79,7 +79,7 @@ async def _told(
 
 async def _newest(entries: AsyncIterator[Entry]) -> tuple[list[Entry], int]:
     """The newest entries that may be compared, without their answers, and how many may not."""
-    now = Blocking().now()
+    now = SyncRuntime().now()
     kept: list[tuple[float, Key, Entry]] = []
     others = 0
     async for entry in entries:
@@ -98,11 +98,11 @@ def _without_answer(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, body=b"")
 
 
-def _rack(settings: Settings, ledger: Ledger) -> SemanticRack:
-    return SemanticRack(
+def _rack(settings: Settings, ledger: Ledger) -> SemanticAssembly:
+    return SemanticAssembly(
         settings.semantic,
-        runtime=Blocking(),
-        suspending=Suspending(),
+        runtime=SyncRuntime(),
+        suspending=AsyncRuntime(),
         ledger=ledger,
         entries=None,
         store=settings.shared_url,
@@ -111,7 +111,7 @@ def _rack(settings: Settings, ledger: Ledger) -> SemanticRack:
 
 
 def _no_vector(ledger: Ledger) -> str:
-    if ledger.tallies().get("semantic:embedder-failed"):
+    if ledger.counters().get("semantic:embedder-failed"):
         return "the embedder does not answer; see [semantic] embedder"
     return (
         "the embedder cannot read all of this question (it is empty, too long, or has signs that"
@@ -120,12 +120,12 @@ def _no_vector(ledger: Ledger) -> str:
 
 
 async def _nearest(
-    rack: SemanticRack, vector: bytes, entries: list[Entry], limit: int
+    pair: SemanticAssembly, vector: bytes, entries: list[Entry], limit: int
 ) -> list[_Lying]:
     dimensions = len(vector) // 4
-    index = rack.index(dimensions, suspends=False).vectors
-    rack.load(dimensions)
-    name = rack.embedding.name
+    index = pair.index(dimensions, suspends=False).vectors
+    pair.load(dimensions)
+    name = pair.embedding.name
     by_key = {entry.key: entry for entry in entries}
     found: dict[Key, _Lying] = {}
     for scope in dict.fromkeys(entry.scope for entry in entries):
@@ -136,11 +136,11 @@ async def _nearest(
     with Meter("comparing") as meter:
         fresh = 0
         for entry in entries:
-            if fresh >= _EMBEDDED or await rack.holds(entry, dimensions):
+            if fresh >= _EMBEDDED or await pair.holds(entry, dimensions):
                 continue
             fresh += 1
             meter.tell(fresh)
-            other = await rack.embedding.vector(entry.question, Blocking())
+            other = await pair.embedding.vector(entry.question, SyncRuntime())
             if other is not None:
                 found.setdefault(entry.key, _Lying(cosine(vector, other), entry))
     return heapq.nlargest(limit, found.values(), key=lambda one: one.similarity)
@@ -149,13 +149,13 @@ async def _nearest(
 class _Refusing:
     """What is not compared whatever it says: what asks for an action, and what rules refuse."""
 
-    def __init__(self, settings: Settings, rack: SemanticRack) -> None:
-        self._acts = (lambda _: False) if settings.semantic.tools else rack.acts
+    def __init__(self, settings: Settings, pair: SemanticAssembly) -> None:
+        self._acts = (lambda _: False) if settings.semantic.tools else pair.acts
         self._rules = compiled_rules(settings.rules) if settings.rules else None
 
     def __call__(self, question: str, entry: Entry) -> str | None:
         if self._acts(question) or self._acts(entry.question):
-            return Because.SIDE_EFFECT.value
+            return Reason.SIDE_EFFECT.value
         if self._rules is None:
             return None
         for text in (question, entry.question):
@@ -165,8 +165,8 @@ class _Refusing:
                 route=entry.route or entry.key.format,
                 format=entry.key.format,
             )
-            if ruling.because is not None:
-                return ruling.because.value
+            if ruling.reason is not None:
+                return ruling.reason.value
         return None
 
 
@@ -175,12 +175,12 @@ def _judged(question: str, lying: _Lying, semantic: Semantic, refused: _Refusing
     verdict = judge(
         prepare(question), prepare(entry.question), lying.similarity, semantic.threshold
     )
-    vetoes = [one.because.value for one in verdicts(question, entry.question) if not one.yes]
+    vetoes = [one.reason.value for one in verdicts(question, entry.question) if not one.yes]
     return {
         "question": entry.question,
         "similarity": round(lying.similarity, 4),
         "vetoes": vetoes,
-        "decision": refused(question, entry) or ("serve" if verdict.yes else verdict.because.value),
+        "decision": refused(question, entry) or ("serve" if verdict.yes else verdict.reason.value),
         "namespace": entry.key.namespace,
         "model": entry.asked_model or entry.model,
         "scope": entry.scope.hex()[:12],

@@ -12,7 +12,7 @@ from askonce.cli.output.columns import plain, show_json
 from askonce.config.load import Settings, load
 from askonce.config.rule_tables import plain_tables, show_ttl
 from askonce.core.errors import ConfigError
-from askonce.core.rules.rules import Effect, Rules, Ruleset, Ruling
+from askonce.core.rules.rules import RuleEffect, Rules, Ruleset, Ruling
 from askonce.core.rules.ruleset import compiled_rules
 from askonce.formats import recognize
 
@@ -84,15 +84,15 @@ def _says_never(rule: Any) -> bool:
 
 
 def _told(question: str, ruling: Ruling, settings: Settings) -> dict[str, Any]:
-    stored = ruling.because is None and not ruling.tags_in_doubt
+    stored = ruling.reason is None and not ruling.tags_in_doubt
     ttl = settings.cache.ttl.total_seconds() if ruling.ttl is None else ruling.ttl
-    because = ruling.because or ("bad-tags" if ruling.tags_in_doubt else None)
+    reason = ruling.reason or ("bad-tags" if ruling.tags_in_doubt else None)
     return {
         "question": question,
         "stored": stored and ttl > 0,
         "ttl": ttl if stored else None,
         "tags": list(ruling.tags) if stored else [],
-        "because": because if because is not None or ttl > 0 else "ttl-zero",
+        "because": reason if reason is not None or ttl > 0 else "ttl-zero",
         "never": ruling.never,
         "won": {
             "never": _places(ruling, "never"),
@@ -111,9 +111,9 @@ def _lines(question: str, ruling: Ruling, settings: Settings, *, styled: bool) -
     bold, dim, normal = (_BOLD, _DIM, _PLAIN) if styled else ("", "", "")
     yield f"{bold}{plain(question)}{normal}"
     rules = settings.rules
-    if ruling.because is not None:
+    if ruling.reason is not None:
         by = f"  {_named(rules, _places(ruling, 'never'))}" if ruling.won else ""
-        yield f"  never stored ({ruling.because}): {ruling.never}{dim}{by}{normal}"
+        yield f"  never stored ({ruling.reason}): {ruling.never}{dim}{by}{normal}"
     elif ruling.tags_in_doubt:
         by = _named(rules, _places(ruling, "tags"))
         yield f"  not stored (bad-tags): too many tags, or one too long{dim}  {by}{normal}"
@@ -153,7 +153,7 @@ def _show_event(ruleset: Ruleset, options: argparse.Namespace) -> None:
         if not equals or not key:
             raise ConfigError(f"{member!r} is not a member of an event's data; write KEY=VALUE")
         data[key] = value
-    effect: Effect = ruleset.effect(name, data)
+    effect: RuleEffect = ruleset.effect(name, data)
     if options.json:
         told = {"event": name, "data": data}
         print(json.dumps({**told, "tags": effect.tags, "patterns": effect.patterns}, indent=2))

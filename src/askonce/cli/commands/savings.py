@@ -14,12 +14,12 @@ from askonce.cli.access.configured import gateway_url, open_existing, read_setti
 from askonce.cli.output.columns import columns, plain, show_json
 from askonce.config.load import Settings
 from askonce.config.show import masked_url
-from askonce.core.errors import ConfigError, StoreError
+from askonce.core.errors import ConfigError, StoreError, missing_library
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.ledger.daily import COSTS, SAVED
 from askonce.ledger.persistence import read_day, told
-from askonce.ledger.savings import BY, Part, Savings, Sums, plain_sums, savings_of
+from askonce.ledger.savings import BY, Savings, SavingsPart, Sums, plain_sums, savings_of
 
 _PATIENCE_S = 10.0
 _MOST_BYTES = 256 << 20
@@ -78,7 +78,7 @@ def _found(settings: Settings, options: argparse.Namespace) -> tuple[Savings, st
         raise StoreError(
             f"the gateway names {options.by}s only where [admin] has a token, and {error}"
         ) from error
-    return finish(_kept(store, settings, options.days)), masked_url(settings.shared_url)
+    return run_sync(_kept(store, settings, options.days)), masked_url(settings.shared_url)
 
 
 def ask_gateway(settings: Settings, days: int) -> Savings | None:
@@ -98,7 +98,7 @@ def ask_gateway(settings: Settings, days: int) -> Savings | None:
 
 async def _kept(store: Store, settings: Settings, days: int) -> Savings:
     try:
-        today = read_day(Blocking().now())
+        today = read_day(SyncRuntime().now())
         return await told(store, today, days, settings.ledger.storage_price)
     finally:
         await store.close()
@@ -135,7 +135,7 @@ def _parts(total: Sums) -> Iterator[tuple[str, ...]]:
         yield ("not read", f"{total.unread.calls:,}", "", "", "unpriced")
 
 
-def _counts(part: Part) -> tuple[str, str, str]:
+def _counts(part: SavingsPart) -> tuple[str, str, str]:
     return f"{part.calls:,}", f"{part.tokens:,}", f"{part.unpriced:,}"
 
 
@@ -224,7 +224,7 @@ def _plots(path: str | None) -> Any:
 
         from askonce.cli.output import savings_plot
     except ImportError:
-        raise ConfigError("--plot needs matplotlib; run: pip install 'askonce[eval]'") from None
+        raise missing_library("--plot", "matplotlib", "eval") from None
     if Path(path).suffix.lower() != ".png":
         raise ConfigError("--plot writes a PNG; give it a name that ends in .png")
     if not Path(path).absolute().parent.is_dir():

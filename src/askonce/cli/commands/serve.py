@@ -5,7 +5,7 @@ import argparse
 from askonce.cli.access.configured import read_settings
 from askonce.config.load import Settings
 from askonce.config.show import masked_url
-from askonce.core.errors import ConfigError
+from askonce.core.errors import missing_library
 
 
 def run(options: argparse.Namespace) -> int:
@@ -18,9 +18,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         from askonce.gateway.server import serve
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the gateway needs {error.name}; install it with: pip install 'askonce[gateway]'"
-        ) from None
+        raise missing_library("the gateway", str(error.name), "gateway") from None
     serve(settings, ready=lambda url: print(_welcome(url, settings), flush=True))
     return 0
 

@@ -9,7 +9,7 @@ from askonce.cli.access.gateways import ask_gateway
 from askonce.config.show import masked_url
 from askonce.core.errors import StoreError
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 from askonce.ledger.ledger import Stats, stats_of
 
 COUNTS = ("calls", "hits", "misses", "joined", "bypassed", "stored", "errors")
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     stats, source = ask_gateway(settings.gateway), gateway_url(settings.gateway)
     if stats is None:
         try:
-            stats = finish(_kept(open_existing(settings)))
+            stats = run_sync(_kept(open_existing(settings)))
         except StoreError as error:
             raise StoreError(f"no gateway answers at {source}, and {error}") from error
         source = masked_url(settings.shared_url)
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def _kept(store: Store) -> Stats:
     try:
-        return stats_of(await store.tallies({}))
+        return stats_of(await store.counters({}))
     finally:
         await store.close()
 

@@ -28,7 +28,7 @@ from askonce.core.errors import ConfigError
 from askonce.core.models import Entry
 from askonce.core.protocols import Store
 from askonce.core.rules.ruleset import compiled_rules
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.core.scopes import scope_of_text
 from askonce.core.units import parse_duration
 from askonce.pipeline.texts import FORMAT, wishes_for
@@ -39,7 +39,7 @@ _PATIENCE_S = 600.0
 _SHOWN = 100  # characters of a provider's complaint
 
 
-class Known(msgspec.Struct, forbid_unknown_fields=True):
+class KnownAnswer(msgspec.Struct, forbid_unknown_fields=True):
     """A line with a question and its answer."""
 
     question: str
@@ -50,7 +50,7 @@ class Known(msgspec.Struct, forbid_unknown_fields=True):
     tags: list[str] = []
 
 
-class Asked(msgspec.Struct, forbid_unknown_fields=True):
+class WarmLine(msgspec.Struct, forbid_unknown_fields=True):
     """A line with a question for a provider."""
 
     path: str
@@ -108,7 +108,7 @@ class Warmer:
         self._rules = compiled_rules(settings.rules) if settings.rules else None
         self._options = options
         self._stack = stack
-        self._clock = Blocking().now
+        self._clock = SyncRuntime().now
         self._store: Store | None = None
         self._via: str | None = options.via
 
@@ -116,15 +116,15 @@ class Warmer:
         numbered = ((n, line) for n, line in enumerate(file, 1) if line.strip())
         pool = self._stack.enter_context(ThreadPoolExecutor(self._options.concurrency))
         while some := list(islice(numbered, _AT_ONCE)):
-            asked: list[tuple[int, Asked]] = []
-            known: list[tuple[int, Known]] = []
+            asked: list[tuple[int, WarmLine]] = []
+            known: list[tuple[int, KnownAnswer]] = []
             for number, line in some:
                 try:
                     read = read_line(line)
                 except ValueError as error:
                     yield Came(number, FAILED, str(error))
                     continue
-                if isinstance(read, Known):
+                if isinstance(read, KnownAnswer):
                     known.append((number, read))
                 else:
                     asked.append((number, read))
@@ -135,20 +135,20 @@ class Warmer:
                     functools.partial(ask, self._gateway()), *zip(*asked, strict=True)
                 )
 
-    def _keep(self, number: int, known: Known) -> Came:
+    def _keep(self, number: int, known: KnownAnswer) -> Came:
         if self._store is None:
             self._store = open_shared(self._settings)
-            self._stack.callback(lambda: finish(self._store.close()) if self._store else None)
+            self._stack.callback(lambda: run_sync(self._store.close()) if self._store else None)
         try:
             ttl = self._seconds(known.ttl)
         except ValueError as error:
             return Came(number, FAILED, str(error))
         limits = self._settings.cache.limits
-        wishes = wishes_for(self._rules, known.question, ttl, known.tags)
-        verdict = policy.may_put(wishes, limits)
+        directives = wishes_for(self._rules, known.question, ttl, known.tags)
+        verdict = policy.may_put(directives, limits)
         if not verdict.yes:
-            return Came(number, FAILED, f"may not be stored: {verdict.because}")
-        stored = finish(keep(self._store, known, wishes, self._clock(), limits))
+            return Came(number, FAILED, f"may not be stored: {verdict.reason}")
+        stored = run_sync(keep(self._store, known, directives, self._clock(), limits))
         if stored is None:
             return Came(number, THERE)
         return Came(number, STORED) if stored else Came(number, FAILED, "the store refused it")
@@ -169,13 +169,15 @@ class Warmer:
         return self._via.rstrip("/")
 
 
-def read_line(line: bytes) -> Known | Asked:
+def read_line(line: bytes) -> KnownAnswer | WarmLine:
     """What a line says. Raises ValueError, in words for whoever wrote it."""
     try:
         fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise ValueError("is not one JSON object") from None
-    kind: type[Known] | type[Asked] = Asked if "path" in fields or "request" in fields else Known
+    kind: type[KnownAnswer] | type[WarmLine] = (
+        WarmLine if "path" in fields or "request" in fields else KnownAnswer
+    )
     try:
         return msgspec.json.decode(line, type=kind)
     except msgspec.ValidationError as error:
@@ -183,13 +185,13 @@ def read_line(line: bytes) -> Known | Asked:
 
 
 async def keep(
-    store: Store, known: Known, wishes: Directives, now: float, limits: policy.Limits
+    store: Store, known: KnownAnswer, directives: Directives, now: float, limits: policy.Limits
 ) -> bool | None:
     """Store a known answer under the key that `Cache.get` looks for; None if it is there."""
     asked = {"question": known.question, "scope": known.scope}
     key = keys.key_of(known.namespace, FORMAT, asked)
-    ttl = policy.lifetime(wishes.ttl, limits, key.digest, wishes.lives)
-    tags = tuple((await store.epochs(wishes.tags)).items()) if wishes.tags else ()
+    ttl = policy.lifetime(directives.ttl, limits, key.digest, directives.lives)
+    tags = tuple((await store.epochs(directives.tags)).items()) if directives.tags else ()
     before = await store.read(key)
     body = known.answer.encode()
     if before is not None and before.is_fresh(now) and before.body == body and before.tags == tags:
@@ -209,7 +211,7 @@ async def keep(
     return await store.write(entry)
 
 
-def ask(via: str, number: int, asked: Asked) -> Came:
+def ask(via: str, number: int, asked: WarmLine) -> Came:
     """Ask a gateway, and say what it says of its cache."""
     headers = {"content-type": "application/json", **asked.headers}
     # Streaming is a way to show the answer, not part of the question.

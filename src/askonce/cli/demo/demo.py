@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from askonce.cli.demo.provider.answers import answer_to
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
-from askonce.cli.demo.report import WIDTH, Answered, CacheStatus, Report, Savings
-from askonce.cli.demo.traffic import Ask, arrivals
+from askonce.cli.demo.report import WIDTH, Answered, CacheStatus, DemoSavings, Report
+from askonce.cli.demo.traffic import TrafficCall, arrivals
 
 OPENAI_MODEL = "gpt-4o-mini"
 ANTHROPIC_MODEL = "claude-haiku-4-5"
@@ -56,7 +56,7 @@ class Customers:
         await self.openai.close()
         await self.anthropic.close()
 
-    async def put(self, ask: Ask) -> Answered:
+    async def put(self, ask: TrafficCall) -> Answered:
         """Ask one question, time the answer and compare it with what the model says."""
         texts = self._openai(ask) if ask.sdk == "openai" else self._anthropic(ask)
         started = time.perf_counter()
@@ -82,7 +82,7 @@ class Customers:
             right="".join(said) == answer_to(ask.question),
         )
 
-    async def _openai(self, ask: Ask) -> AsyncGenerator[str, None]:
+    async def _openai(self, ask: TrafficCall) -> AsyncGenerator[str, None]:
         """The `Cache-Status` header, then the answer as it comes."""
         create = self.openai.chat.completions.with_raw_response.create
         messages: list[Any] = [
@@ -106,7 +106,7 @@ class Customers:
                 for choice in chunk.choices:
                     yield choice.delta.content or ""
 
-    async def _anthropic(self, ask: Ask) -> AsyncGenerator[str, None]:
+    async def _anthropic(self, ask: TrafficCall) -> AsyncGenerator[str, None]:
         """The `Cache-Status` header, then the answer as it comes."""
         create = self.anthropic.messages.with_raw_response.create
         messages: list[Any] = [{"role": "user", "content": ask.question}]
@@ -129,7 +129,7 @@ class Customers:
 
 
 async def ask_all(
-    asks: Sequence[Ask], *, gateway_url: str, concurrency: int, seen: Seen
+    asks: Sequence[TrafficCall], *, gateway_url: str, concurrency: int, seen: Seen
 ) -> list[Answered]:
     """Ask every question, `concurrency` at a time, in order; `seen` hears of each answer."""
     waiting = iter(asks)
@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None, *, start_gateway: StartGateway) -> i
     """
     options = _options(argv)
     console = Console(width=min(Console().width, 100))
-    provider = PracticeProvider()
+    provider = DemoProvider()
     with running(provider) as provider_url, start_gateway(provider_url) as gateway_url:
         if not options.json:
             console.print(
@@ -273,19 +273,19 @@ def _calls(provider_url: str) -> int:
     return int(httpx2.get(f"{provider_url}/practice/calls").raise_for_status().json()["total"])
 
 
-def _savings(gateway_url: str) -> Savings:
+def _savings(gateway_url: str) -> DemoSavings:
     """What the gateway says it has saved so far; nothing if it does not say."""
     response = httpx2.get(f"{gateway_url}/askonce/stats")
     if response.status_code != 200:
-        return Savings()
+        return DemoSavings()
     stats = response.json()
-    return Savings(Decimal(str(stats["saved_usd"])), int(stats["saved_tokens"]))
+    return DemoSavings(Decimal(str(stats["saved_usd"])), int(stats["saved_tokens"]))
 
 
-def _difference(after: Savings, before: Savings) -> Savings:
+def _difference(after: DemoSavings, before: DemoSavings) -> DemoSavings:
     if after.usd is None or after.tokens is None:
         return after
-    return Savings(after.usd - (before.usd or 0), after.tokens - (before.tokens or 0))
+    return DemoSavings(after.usd - (before.usd or 0), after.tokens - (before.tokens or 0))
 
 
 def _ms_since(started: float) -> float:

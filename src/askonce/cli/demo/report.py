@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from askonce.cli.demo.traffic import Ask
+from askonce.cli.demo.traffic import TrafficCall
 
 WIDTH = 88
 
@@ -52,7 +52,7 @@ class CacheStatus(msgspec.Struct, frozen=True):
 class Answered(msgspec.Struct, frozen=True):
     """One call of the demo, as its caller saw it. Times are milliseconds."""
 
-    ask: Ask
+    ask: TrafficCall
     outcome: str
     took_ms: float
     first_text_ms: float | None = None
@@ -60,7 +60,7 @@ class Answered(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Savings(msgspec.Struct, frozen=True):
+class DemoSavings(msgspec.Struct, frozen=True):
     """What the gateway's own ledger says was saved; None where it did not say."""
 
     usd: Decimal | None = None
@@ -73,7 +73,7 @@ class Report(msgspec.Struct, frozen=True):
     calls: tuple[Answered, ...]
     seconds: float
     upstream_calls: int | None = None
-    savings: Savings = Savings()
+    savings: DemoSavings = DemoSavings()
 
     def where(self, outcome: str) -> list[Answered]:
         """The calls that were answered this way."""

@@ -15,14 +15,14 @@ import msgspec
 Sdk = Literal["openai", "anthropic"]
 
 
-class Question(msgspec.Struct, frozen=True):
+class TrafficQuestion(msgspec.Struct, frozen=True):
     """One customer's question out of BANKING77, with the intent its authors gave it."""
 
     text: str
     intent: str
 
 
-class Ask(msgspec.Struct, frozen=True):
+class TrafficCall(msgspec.Struct, frozen=True):
     """One question on its way: through which SDK, streamed or not."""
 
     question: str
@@ -31,13 +31,13 @@ class Ask(msgspec.Struct, frozen=True):
     sdk: Sdk
 
 
-def questions() -> list[Question]:
+def questions() -> list[TrafficQuestion]:
     """The 1,500 questions of the sample that ships with the package (see NOTICE beside it)."""
     packed = importlib.resources.files("askonce.semantic.evaluation").joinpath(
         "data", "banking77.jsonl.gz"
     )
     lines = gzip.decompress(packed.read_bytes()).splitlines()
-    return [msgspec.json.decode(line, type=Question) for line in lines]
+    return [msgspec.json.decode(line, type=TrafficQuestion) for line in lines]
 
 
 def arrivals(
@@ -47,7 +47,7 @@ def arrivals(
     zipf: float = 1.0,
     streamed: float = 0.2,
     anthropic: float = 0.02,
-) -> list[Ask]:
+) -> list[TrafficCall]:
     """`count` questions in order of arrival, the same for the same arguments.
 
     The question of rank r comes with a probability proportional to `1 / r ** zipf`. `streamed`
@@ -62,7 +62,7 @@ def arrivals(
     streams = set(dice.sample(range(count), round(count * streamed)))
     through_anthropic = set(dice.sample(range(count), round(count * anthropic)))
     return [
-        Ask(
+        TrafficCall(
             question=question.text,
             intent=question.intent,
             stream=index in streams,

@@ -4,7 +4,7 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-from askonce.core.runtime.threads import Blocking
+from askonce.core.runtime.threads import SyncRuntime
 
 _LINE_EVERY_S = 5.0
 
@@ -19,7 +19,7 @@ class Meter:
         self._verb = verb
         self._things = things
         self._total = total
-        self._tick = Blocking().tick
+        self._tick = SyncRuntime().tick
         self._began = self._tick()
         self._lined = self._began
         self._started: int | None = None

@@ -11,8 +11,8 @@ from askonce.cli.output.columns import plain, show_json
 from askonce.core.errors import ConfigError
 from askonce.prompts.analyzer.snapshots import (
     VERSION,
-    Change,
     Snapshot,
+    SnapshotChange,
     Snapshots,
     compare,
     guess_api,
@@ -104,7 +104,7 @@ def _keep(name: str, prompts: dict[str, Snapshot]) -> None:
         raise ConfigError(f"{name}: cannot be written: {error.strerror or error}") from None
 
 
-def _tell(changes: list[Change], count: int, options: argparse.Namespace) -> None:
+def _tell(changes: list[SnapshotChange], count: int, options: argparse.Namespace) -> None:
     for change in changes:
         print(f"{plain(change.file)}: {_said(change)}")
     kept = count - sum(change.what != "gone" for change in changes)
@@ -113,7 +113,7 @@ def _tell(changes: list[Change], count: int, options: argparse.Namespace) -> Non
         print(f"askonce: wrote {plain(options.snapshots)}", file=sys.stderr)
 
 
-def _said(change: Change) -> str:
+def _said(change: SnapshotChange) -> str:
     if change.what in ("gone", "new"):
         return f"{change.what}; --update takes note of it"
     where = change.pointer or "/"

@@ -11,7 +11,7 @@ import msgspec
 from askonce.cli.output.meter import Meter
 from askonce.cli.transfer.transfer import Moved
 from askonce.core.protocols import Store
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 
 INTERRUPTED = 130
 
@@ -42,7 +42,7 @@ def move(
     meter = Meter(_DOING[verb], total)
     try:
         with meter:
-            finish(work(meter.tell))
+            run_sync(work(meter.tell))
     except KeyboardInterrupt:
         print(f"askonce: stopped after {moved.total:,} entries; {again}", file=sys.stderr)
         return INTERRUPTED

@@ -19,9 +19,9 @@ from msgspec.structs import replace
 from askonce import __version__
 from askonce.cli.transfer.checkpoints import Checkpoint, KeyFile, Keys, Stage, open_private, writing
 from askonce.core.errors import StoreError
-from askonce.core.models import Entry, News, Selection
+from askonce.core.models import ChangeBatch, Entry, Selection
 from askonce.core.protocols import Store
-from askonce.stores.archive import Footer, Header, Reader, Writer
+from askonce.stores.archive import ArchiveFooter, ArchiveHeader, ArchiveReader, ArchiveWriter
 
 Tell = Callable[[int], None]
 
@@ -81,7 +81,7 @@ class Export:
     async def run(self, tell: Tell, *, restart: bool = False) -> None:
         stage = None if restart else self._checkpoint.load(self._of)
         with writing(self._partial), open_private(self._partial, keep=stage is not None) as file:
-            writer = Writer(file, self._path)
+            writer = ArchiveWriter(file, self._path)
             if stage is None:
                 stage = await self._begin(writer)
                 seen = Keys()
@@ -98,14 +98,14 @@ class Export:
     async def to_stream(self, stream: BinaryIO, tell: Tell) -> None:
         """The same into a pipe, which cannot be gone on with."""
         with writing("the archive"):
-            writer = Writer(stream, "")
+            writer = ArchiveWriter(stream, "")
             stage = await self._begin(writer, lasting=False)
             await self._collect(writer, Keys(), stage, tell, lasting=False)
 
-    async def _begin(self, writer: Writer, *, lasting: bool = True) -> Stage:
+    async def _begin(self, writer: ArchiveWriter, *, lasting: bool = True) -> Stage:
         # The mark first: what is invalidated from here on, the footer says.
         mark = (await self._store.news(None, 0)).mark
-        header = Header(
+        header = ArchiveHeader(
             made_by=f"askonce {__version__}",
             created=self._clock(),
             pepper=await self._store.pepper(),
@@ -117,9 +117,9 @@ class Export:
             self._checkpoint.save(stage)
         return stage
 
-    def _go_on(self, writer: Writer, file: BinaryIO, stage: Stage) -> Keys:
+    def _go_on(self, writer: ArchiveWriter, file: BinaryIO, stage: Stage) -> Keys:
         try:
-            reader = Reader(file, self._path)
+            reader = ArchiveReader(file, self._path)
             found = itertools.islice(reader.entries(), stage.entries)
             seen = Keys(entry.key for entry in found)
         except StoreError:
@@ -132,7 +132,7 @@ class Export:
         return seen
 
     async def _collect(
-        self, writer: Writer, seen: Keys, stage: Stage, tell: Tell, *, lasting: bool = True
+        self, writer: ArchiveWriter, seen: Keys, stage: Stage, tell: Tell, *, lasting: bool = True
     ) -> None:
         async for entry in scan(self._store, self._namespace):
             if entry.key in seen:
@@ -148,14 +148,14 @@ class Export:
                     stage = replace(stage, entries=writer.entries, offset=writer.offset)
                     self._checkpoint.save(stage)
         news = await all_news(self._store, stage.mark)
-        writer.end(Footer(entries=writer.entries, epochs=news.epochs, removed=news.removed))
+        writer.end(ArchiveFooter(entries=writer.entries, epochs=news.epochs, removed=news.removed))
         tell(writer.entries)
 
 
 # Into a store
 
 
-class Arrival:
+class ImportedEntry:
     """Entries that arrive in a store."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
@@ -183,7 +183,7 @@ class Arrival:
             self.moved.orphaned += sum(of_credentials)
 
 
-class Import(Arrival):
+class Import(ImportedEntry):
     """An archive on its way into a store. Nothing of it arrives before all of it was checked."""
 
     def __init__(
@@ -224,12 +224,12 @@ class Import(Arrival):
         if self._checkpoint:
             self._checkpoint.discard()
 
-    def _opened(self) -> Reader:
+    def _opened(self) -> ArchiveReader:
         self._file.seek(0)
-        return Reader(self._file, "standard input" if self._path == "-" else self._path)
+        return ArchiveReader(self._file, "standard input" if self._path == "-" else self._path)
 
 
-class Copy(Arrival):
+class Copy(ImportedEntry):
     """One store's entries on their way into another.
 
     `progress` is the file that says how far it came; `of` says what is copied where.
@@ -275,7 +275,7 @@ class Copy(Arrival):
             seen.add(entry.key for entry in fresh)
             tell(self.moved.total)
 
-    async def _invalidate(self, news: News) -> None:
+    async def _invalidate(self, news: ChangeBatch) -> None:
         """Do to the target what was done to the source meanwhile."""
         if news.epochs:
             await self._store.epochs(sorted(news.epochs), bump=True)
@@ -293,7 +293,7 @@ async def scan(store: Store, namespace: str | None) -> AsyncIterator[Entry]:
             yield entry
 
 
-async def all_news(store: Store, mark: str) -> News:
+async def all_news(store: Store, mark: str) -> ChangeBatch:
     """What happened since the mark. Raises StoreError if nobody knows any more."""
     epochs: dict[str, int] = {}
     removed: tuple[Selection, ...] = ()
@@ -306,7 +306,7 @@ async def all_news(store: Store, mark: str) -> News:
         epochs |= news.epochs
         removed += news.removed
         mark = news.mark
-    return News(mark, epochs, removed)
+    return ChangeBatch(mark, epochs, removed)
 
 
 async def chunks(entries: AsyncIterator[Entry]) -> AsyncIterator[list[Entry]]:
@@ -335,7 +335,7 @@ def _under(epochs: Mapping[str, int], entry: Entry) -> Entry:
     return replace(entry, tags=tuple((tag, epochs[tag]) for tag, _ in entry.tags))
 
 
-def _is_valid(entry: Entry, footer: Footer) -> bool:
+def _is_valid(entry: Entry, footer: ArchiveFooter) -> bool:
     if any(epoch < footer.epochs.get(tag, 0) for tag, epoch in entry.tags):
         return False
     return not any(_names(selection, entry) for selection in footer.removed)

@@ -11,7 +11,7 @@ A space in a pattern stands for any white space. There is no look-ahead: RE2 has
 
 from typing import NamedTuple
 
-from askonce.core.models import Because
+from askonce.core.models import Reason
 
 
 class PackedPattern(NamedTuple):
@@ -273,8 +273,8 @@ PACKS = {
 }
 
 REASONS = {
-    "personal": Because.PERSONAL,
-    "time-sensitive": Because.TIME_SENSITIVE,
-    "side-effects": Because.SIDE_EFFECT,
+    "personal": Reason.PERSONAL,
+    "time-sensitive": Reason.TIME_SENSITIVE,
+    "side-effects": Reason.SIDE_EFFECT,
 }
 """The word for an answer that a pack keeps out."""

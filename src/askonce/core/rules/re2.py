@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
-from askonce.core.errors import ConfigError
+from askonce.core.errors import ConfigError, missing_library
 
 LONGEST = 1_000
 """Characters of a pattern; RE2 bounds what it compiles to by itself."""
 
 
-class Match(Protocol):
+class Re2Match(Protocol):
     """Where a pattern was found."""
 
     def groupdict(self) -> dict[str, str | None]: ...
@@ -21,29 +21,29 @@ class Match(Protocol):
     def span(self) -> tuple[int, int]: ...
 
 
-class Pattern(Protocol):
+class Re2Pattern(Protocol):
     """A compiled pattern; upper and lower case are the same to it."""
 
     @property
     def groupindex(self) -> Mapping[str, int]: ...
 
-    def search(self, text: str) -> Match | None: ...
+    def search(self, text: str) -> Re2Match | None: ...
 
-    def finditer(self, text: str) -> Iterator[Match]: ...
+    def finditer(self, text: str) -> Iterator[Re2Match]: ...
 
 
-Compile = Callable[[str], Pattern]
+Compile = Callable[[str], Re2Pattern]
 
 
 @lru_cache(maxsize=1_024)
-def compiled(pattern: str) -> Pattern:
+def compiled(pattern: str) -> Re2Pattern:
     """A pattern in RE2's syntax. Raises `ConfigError` that says what is wrong with it."""
     if len(pattern) > LONGEST:
         raise ConfigError(f"a pattern of {len(pattern)} characters is too long; {LONGEST} may be")
     try:
         import re2  # type: ignore[import-untyped]  # the only user of an extra
     except ImportError:
-        raise ConfigError("patterns need RE2; run: pip install 'askonce[rules]'") from None
+        raise missing_library("a pattern", "RE2", "rules") from None
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
@@ -67,15 +67,15 @@ class _Compiled:
         self._find_all = found.finditer
         self.groupindex: Mapping[str, int] = dict(found.groupindex)
 
-    def search(self, text: str) -> Match | None:
+    def search(self, text: str) -> Re2Match | None:
         try:
-            found: Match | None = self._found(text)
+            found: Re2Match | None = self._found(text)
         except UnicodeEncodeError:
             found = self._found(_whole(text))
         return found
 
-    def finditer(self, text: str) -> Iterator[Match]:
-        every: Iterator[Match] = self._find_all(_whole(text))
+    def finditer(self, text: str) -> Iterator[Re2Match]:
+        every: Iterator[Re2Match] = self._find_all(_whole(text))
         return every
 
 

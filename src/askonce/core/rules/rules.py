@@ -25,7 +25,7 @@ import msgspec
 
 from askonce.core.directives import MAX_TAGS
 from askonce.core.errors import ConfigError
-from askonce.core.models import Because
+from askonce.core.models import Reason
 from askonce.core.rules import tag_templates
 from askonce.core.rules.packs import PACKS, REASONS
 from askonce.core.rules.tag_templates import TagTooLong
@@ -39,7 +39,7 @@ SAYS_NEVER = "a rule says so"
 _EVENT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-class Found(Protocol):
+class RuleMatch(Protocol):
     """Where a pattern was found."""
 
     def groupdict(self) -> Mapping[str, str | None]: ...
@@ -49,9 +49,9 @@ class Pattern(Protocol):
     @property
     def groupindex(self) -> Mapping[str, int]: ...
 
-    def search(self, text: str) -> Found | None: ...
+    def search(self, text: str) -> RuleMatch | None: ...
 
-    def finditer(self, text: str) -> Iterator[Found]: ...
+    def finditer(self, text: str) -> Iterator[RuleMatch]: ...
 
 
 Compile = Callable[[str], Pattern]
@@ -88,20 +88,20 @@ class EventRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Ruling(NamedTuple):
     """What the rules say of one question.
 
-    `because` is the word for an answer that is never stored, and `never` says why in a sentence.
+    `reason` is the word for an answer that is never stored, and `never` says why in a sentence.
     `won` names the rules behind each part by their places, `matched` all that are about it.
     """
 
     ttl: float | None = None
     tags: tuple[str, ...] = ()
     never: str | None = None
-    because: Because | None = None
+    reason: Reason | None = None
     tags_in_doubt: bool = False
     won: tuple[tuple[str, int], ...] = ()
     matched: tuple[int, ...] = ()
 
 
-class Effect(NamedTuple):
+class RuleEffect(NamedTuple):
     """What an event invalidates."""
 
     tags: tuple[str, ...]
@@ -216,7 +216,7 @@ class Ruleset:
         A rule's `route` may be the path asked or the name of the format.
         """
         ttl: float | None = None
-        never: tuple[str, Because] | None = None
+        never: tuple[str, Reason] | None = None
         tags: dict[str, None] = {}
         won: list[tuple[str, int]] = []
         matched: list[int] = []
@@ -226,14 +226,14 @@ class Ruleset:
                 continue
             if patterns and len(question) > LONGEST_QUESTION:
                 why = f"longer than the {LONGEST_QUESTION:,} characters that patterns look at"
-                return Ruling(never=why, because=Because.TOO_LARGE)
+                return Ruling(never=why, reason=Reason.TOO_LARGE)
             found, why_not = _found(patterns, question)
             if patterns and not found:
                 continue
             matched.append(place)
             why_not = why_not or rule.never
             if why_not is not None and never is None:
-                never = (why_not, Because.RULE if rule.pack is None else REASONS[rule.pack])
+                never = (why_not, Reason.RULE if rule.pack is None else REASONS[rule.pack])
                 won.append(("never", place))
             if rule.ttl is not None and ttl is None:
                 ttl = rule.ttl
@@ -247,10 +247,10 @@ class Ruleset:
             return NO_RULING
         in_doubt = in_doubt or len(tags) > MAX_TAGS
         named = tuple(sorted(tags)[:MAX_TAGS])
-        said, because = never or (None, None)
-        return Ruling(ttl, named, said, because, in_doubt, tuple(won), tuple(matched))
+        said, reason = never or (None, None)
+        return Ruling(ttl, named, said, reason, in_doubt, tuple(won), tuple(matched))
 
-    def effect(self, event: str, data: Mapping[str, Any]) -> Effect:
+    def effect(self, event: str, data: Mapping[str, Any]) -> RuleEffect:
         """What an event invalidates. Raises `ConfigError` where no rule knows it, or where its
         data lack a member that a rule needs."""
         known = [rule for rule in self.rules.events if rule.event == event]
@@ -270,7 +270,7 @@ class Ruleset:
                 except TagTooLong as error:
                     raise ConfigError(f"the event {event!r}: the tag {error}") from None
         patterns = dict.fromkeys(rule.match for rule in known if rule.match is not None)
-        return Effect(tuple(tags), tuple(patterns))
+        return RuleEffect(tuple(tags), tuple(patterns))
 
 
 def _check_rule(rule: Rule, where: str) -> None:

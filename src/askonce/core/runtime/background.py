@@ -6,10 +6,10 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from askonce.core.runtime.threads import finish
+from askonce.core.runtime.threads import run_sync
 
 
-class Tending:
+class PeriodicWorker:
     """Does one small piece of work again and again, in a daemon thread of its own.
 
     The work says how many seconds to pause before the next time. It is a method; the thread ends
@@ -53,6 +53,6 @@ def _tend(
         piece = work()
         if piece is None:
             return
-        pause = finish(piece())
+        pause = run_sync(piece())
         del piece
         stopped.wait(pause)

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, TypeVar
 
-from askonce.core.runtime.interface import Bell, Labor, Work
-from askonce.core.runtime.threads import chance, finish
+from askonce.core.runtime.interface import Event, Task, Work
+from askonce.core.runtime.threads import chance, run_sync
 
 T = TypeVar("T")
 
 
-class _Future:
+class _LoopEvent:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[None] = self._loop.create_future()
@@ -38,14 +38,14 @@ class _Future:
         return True
 
 
-class _FarFuture(_Future):
+class _ThreadSafeLoopEvent(_LoopEvent):
     def ring(self) -> None:
         # The loop is closed where whoever waited is gone with it.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(super().ring)
 
 
-class _Task:
+class _LoopTask:
     def __init__(self, work: Work) -> None:
         self._task = asyncio.get_running_loop().create_task(work())
 
@@ -57,7 +57,7 @@ class _Task:
         await asyncio.wait([self._task])
 
 
-class Suspending:
+class AsyncRuntime:
     """The runtime of asyncio event loops; flights are shared within one loop."""
 
     interrupts = True
@@ -76,22 +76,22 @@ class Suspending:
     def place(self) -> object:
         return asyncio.get_running_loop()
 
-    def guard(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         return threading.Lock()
 
-    def turnstile(self) -> AbstractAsyncContextManager[Any]:
+    def async_lock(self) -> AbstractAsyncContextManager[Any]:
         return self._turnstiles.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
-    def bell(self) -> Bell:
-        return _Future()
+    def event(self) -> Event:
+        return _LoopEvent()
 
-    def far_bell(self) -> Bell:
-        return _FarFuture()
+    def thread_event(self) -> Event:
+        return _ThreadSafeLoopEvent()
 
-    def start(self, work: Work) -> Labor:
-        return _Task(work)
+    def start(self, work: Work) -> Task:
+        return _LoopTask(work)
 
-    def behind(self, work: Work) -> None:
+    def in_background(self, work: Work) -> None:
         task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -128,7 +128,7 @@ def _sound(
 _LATE = 0.02  # seconds after which a loop is too busy to say that others are slow
 
 
-class InThread:
+class ThreadRunner:
     """Runs blocking coroutines in a thread of their own one after another, or in a few."""
 
     def __init__(self, name: str, threads: int = 1) -> None:
@@ -142,15 +142,15 @@ class InThread:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
             self._pid = os.getpid()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: finish(story()))
+        return await loop.run_in_executor(self._pool, lambda: run_sync(story()))
 
     def close(self) -> None:
         self._pool.shutdown(wait=False)
 
 
-async def once_in_thread(name: str, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def run_in_thread(name: str, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run one blocking coroutine in a thread of its own."""
-    thread = InThread(name)
+    thread = ThreadRunner(name)
     try:
         return await thread(story)
     finally:

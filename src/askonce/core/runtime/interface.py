@@ -8,7 +8,7 @@ T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-class Bell(Protocol):
+class Event(Protocol):
     """Rung once; wakes the one who waits for it."""
 
     def ring(self) -> None: ...
@@ -17,7 +17,7 @@ class Bell(Protocol):
         """Wait until it rings; False if `patience` seconds passed first."""
 
 
-class Labor(Protocol):
+class Task(Protocol):
     """Work under way that outlives whoever started it."""
 
     async def done(self) -> None:
@@ -45,21 +45,21 @@ class Runtime(Protocol):
     def place(self) -> object:
         """Where flights can be shared: one event loop, or all threads of a process."""
 
-    def guard(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         """A lock for a few statements; never held across an `await`."""
 
-    def turnstile(self) -> AbstractAsyncContextManager[Any]:
+    def async_lock(self) -> AbstractAsyncContextManager[Any]:
         """Lets callers of one place in one at a time; may be held across an `await`."""
 
-    def bell(self) -> Bell:
+    def event(self) -> Event:
         """A bell that is rung in the place where it is heard."""
 
-    def far_bell(self) -> Bell:
+    def thread_event(self) -> Event:
         """A bell that any thread may ring."""
 
-    def start(self, work: Work) -> Labor: ...
+    def start(self, work: Work) -> Task: ...
 
-    def behind(self, work: Work) -> None:
+    def in_background(self, work: Work) -> None:
         """Do the work after the caller was answered."""
 
     async def pause(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """The sync mode: coroutines that block, run to their end without an event loop.
 
 The request path is written once, as `async def`. In sync mode its backends are coroutines that
-block instead of suspending, and `finish` steps them to their end. Only `core.runtime` knows
+block instead of suspending, and `run_sync` steps them to their end. Only `core.runtime` knows
 threads, event loops and clocks.
 """
 
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, TypeVar
 
-from askonce.core.runtime.interface import Bell, Labor, Work
+from askonce.core.runtime.interface import Event, Task, Work
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def chance() -> float:
     return 1.0 - random.random()  # noqa: S311 - nothing secret hangs on it
 
 
-def finish(story: Coroutine[Any, Any, T]) -> T:
+def run_sync(story: Coroutine[Any, Any, T]) -> T:
     """Step a coroutine that never suspends to its end and return what it returns.
 
     Raises RuntimeError if it suspends: a suspending edge was given to the blocking flavor.
@@ -41,7 +41,7 @@ def finish(story: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a blocking story met an edge that suspends")
 
 
-def leaf_guard() -> AbstractContextManager[Any]:
+def leaf_lock() -> AbstractContextManager[Any]:
     """A lock for a few statements that take no other lock; held over a fork.
 
     So a forked child finds it free, and what it guards whole.
@@ -70,7 +70,7 @@ def _free_leaves() -> None:
 os.register_at_fork(before=_hold_leaves, after_in_parent=_free_leaves, after_in_child=_free_leaves)
 
 
-class _Event:
+class _ThreadEvent:
     def __init__(self) -> None:
         self._event = threading.Event()
 
@@ -81,7 +81,7 @@ class _Event:
         return self._event.wait(patience)
 
 
-class _Inline:
+class _InlineTask:
     def __init__(self, work: Work) -> None:
         self._work = work
 
@@ -92,7 +92,7 @@ class _Inline:
         """Nothing to do: whoever runs it is the one who waits for it."""
 
 
-class _Turnstile:
+class _AsyncLock:
     """A lock for a flavor that blocks."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class _Turnstile:
         self._lock.release()
 
 
-class Blocking:
+class SyncRuntime:
     """The runtime of ordinary threads."""
 
     interrupts = False
@@ -121,36 +121,36 @@ class Blocking:
         self._lock = threading.Lock()
         self._behind: ThreadPoolExecutor | None = None
         self._behind_in = 0
-        self._turnstile = _Turnstile()
+        self._turnstile = _AsyncLock()
 
     def place(self) -> object:
         return os.getpid()  # a forked child has none of its parent's threads
 
-    def guard(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         return threading.Lock()
 
-    def turnstile(self) -> AbstractAsyncContextManager[Any]:
+    def async_lock(self) -> AbstractAsyncContextManager[Any]:
         return self._turnstile
 
-    def bell(self) -> Bell:
-        return _Event()
+    def event(self) -> Event:
+        return _ThreadEvent()
 
-    def far_bell(self) -> Bell:
-        return _Event()
+    def thread_event(self) -> Event:
+        return _ThreadEvent()
 
-    def start(self, work: Work) -> Labor:
-        return _Inline(work)
+    def start(self, work: Work) -> Task:
+        return _InlineTask(work)
 
-    def behind(self, work: Work) -> None:
+    def in_background(self, work: Work) -> None:
         try:
             with self._lock:
                 if self._behind is None or self._behind_in != os.getpid():
                     self._behind = ThreadPoolExecutor(4, thread_name_prefix="askonce-behind")
                     self._behind_in = os.getpid()
-                self._behind.submit(lambda: finish(work()))
+                self._behind.submit(lambda: run_sync(work()))
         except RuntimeError:
             # The main thread has ended, and no other one takes work any more.
-            finish(work())
+            run_sync(work())
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - this flavor blocks

@@ -13,22 +13,22 @@ from askonce.formats.usage import ReportedUsage, read_usage
 from askonce.prompts.analyzer.causes import Cause
 from askonce.prompts.analyzer.divergence import diverge
 from askonce.prompts.analyzer.families import Families
-from askonce.prompts.analyzer.findings import Event, Finding
-from askonce.prompts.analyzer.hindsight import Hindsight, Seen
+from askonce.prompts.analyzer.findings import Finding, LossEvent
+from askonce.prompts.analyzer.hindsight import Hindsight, SeenPrefix
 from askonce.prompts.analyzer.log_lines import BadLine, LogLine, read_line
 from askonce.prompts.analyzer.log_order import LogOrder
-from askonce.prompts.analyzer.log_routes import Route, Routes
-from askonce.prompts.analyzer.predecessors import Near, Neighbors
-from askonce.prompts.analyzer.prompt_shapes import Shape, Shaping, Side
+from askonce.prompts.analyzer.log_routes import LogRoute, LogRoutes
+from askonce.prompts.analyzer.predecessors import Predecessor, Predecessors
+from askonce.prompts.analyzer.prompt_shapes import PromptShape, PromptShaper, Side
 from askonce.prompts.analyzer.rule_causes import Entries, missed_by_rule, write_price
 from askonce.prompts.analyzer.simulated_prompts import ask_of_shape
 from askonce.prompts.analyzer.text_diff import first_difference
-from askonce.prompts.analyzer.trie import PrefixTrie, Texts
-from askonce.prompts.provider.rules import Rule, RuleBook
+from askonce.prompts.analyzer.trie import PrefixTrie, TrieTexts
+from askonce.prompts.provider.rules import ProviderRule, RuleBook
 from askonce.prompts.provider.tokens import TokenCounter, TokenRate
 from askonce.prompts.requests.render import render
 from askonce.prompts.requests.segments import Rendered, Segment
-from askonce.prompts.simulator import Ask, Fate, Simulator
+from askonce.prompts.simulator import Fate, SimulatedRequest, Simulator
 
 LEAST = 48
 """From how many tokens on something that was lost is worth telling."""
@@ -51,7 +51,7 @@ class Waiting(NamedTuple):
     duration: float | None
     line: LogLine
     rendered: Rendered
-    rule: Rule | None
+    rule: ProviderRule | None
     usage: ReportedUsage | None
 
 
@@ -59,7 +59,7 @@ class Analysis:
     """Takes the log line by line; after `finish`, its members hold what there is to tell."""
 
     def __init__(self, book: RuleBook) -> None:
-        self.routes = Routes()
+        self.routes = LogRoutes()
         self.findings: dict[tuple[int, Cause], Finding] = {}
         self.bad: list[BadLine] = []
         self.bad_count = 0
@@ -71,10 +71,10 @@ class Analysis:
         self._rates: dict[str, TokenRate] = {}
         self._order: LogOrder[Waiting] = LogOrder()
         self._families = Families()
-        self._shaping = Shaping()
+        self._shaping = PromptShaper()
         self._trie = PrefixTrie()
-        self._texts = Texts()
-        self._neighbors = Neighbors()
+        self._texts = TrieTexts()
+        self._neighbors = Predecessors()
         self._simulators: dict[str, Simulator] = {}
         self._entries = Entries()
         self._instructions: set[int] = set()
@@ -159,7 +159,7 @@ class Analysis:
         family: int,
         segments: tuple[Segment, ...],
         instructions: Segment | None,
-    ) -> tuple[Shape, bytes, int]:
+    ) -> tuple[PromptShape, bytes, int]:
         """The prompt's shape and text, and the tokens of turn-scoped instructions behind it."""
         model = one.rendered.model
         rate = self._rates.get(model)
@@ -167,12 +167,19 @@ class Analysis:
             rate = self._rates[model] = self._counter.rate(model)
         self._now = ts = max(self._now, one.ts)
         wait = _FIRST_BYTE if one.duration is None else min(one.duration, _FIRST_BYTE)
-        shape = Shape(one.number, ts, ts + wait, one.line.session, family)
+        shape = PromptShape(one.number, ts, ts + wait, one.line.session, family)
         ends = rate.cumulative(len(segment.data) for segment in segments)
         text = self._shaping.shape(shape, segments, ends, scope)
         return shape, text, 0 if instructions is None else rate.tokens(len(instructions.data))
 
-    def _simulated(self, scope: str, ask: Ask, rule: Rule | None, shape: Shape, rest: int) -> Fate:
+    def _simulated(
+        self,
+        scope: str,
+        ask: SimulatedRequest,
+        rule: ProviderRule | None,
+        shape: PromptShape,
+        rest: int,
+    ) -> Fate:
         if rule is None:
             return Fate(uncached=shape.total + rest)
         key = f"{scope}\x1f{rule.models[0]}"
@@ -182,7 +189,7 @@ class Analysis:
         fate = simulator.ask(ask)
         return Fate(fate.read, fate.written, fate.uncached + rest) if rest else fate
 
-    def _kept(self, text: bytes, near: Near | None) -> int:
+    def _kept(self, text: bytes, near: Predecessor | None) -> int:
         """Keep the text, as what it does not share with its neighbor's."""
         if near is None:
             return self._texts.add(text)
@@ -193,12 +200,12 @@ class Analysis:
 
     def _look_for_causes(
         self,
-        route: Route,
-        shape: Shape,
+        route: LogRoute,
+        shape: PromptShape,
         text: bytes,
-        near: Near | None,
-        seen: Seen | None,
-        ask: Ask,
+        near: Predecessor | None,
+        seen: SeenPrefix | None,
+        ask: SimulatedRequest,
         fate: Fate,
     ) -> None:
         rule = route.rule
@@ -218,8 +225,13 @@ class Analysis:
             self._found(route, missed)
 
     def _divergence(
-        self, shape: Shape, text: bytes, near: Near, rule: Rule | None, fate: Fate
-    ) -> Event | None:
+        self,
+        shape: PromptShape,
+        text: bytes,
+        near: Predecessor,
+        rule: ProviderRule | None,
+        fate: Fate,
+    ) -> LossEvent | None:
         """Where a request parts from the one that it should have followed."""
         other, block = near.shape, near.block
         if block >= len(shape) or (block >= len(other) and near.is_turn):
@@ -240,7 +252,7 @@ class Analysis:
         least = 0 if rule is None else rule.min_tokens
         data_a = a.data(block) if block < len(other) else b""
         data_b = b.data(block)
-        return Event(
+        return LossEvent(
             cause=found.cause,
             confidence=found.confidence,
             pointer=found.pointer,
@@ -257,12 +269,12 @@ class Analysis:
         )
 
     def _look_at_instructions(
-        self, route: Route, shape: Shape, scope: str, instructions: Segment, tokens: int
+        self, route: LogRoute, shape: PromptShape, scope: str, instructions: Segment, tokens: int
     ) -> None:
         """Instructions that the provider reads anew with every turn, sent once more."""
         known = hash((scope, instructions.data))
         if known in self._instructions and tokens >= LEAST:
-            event = Event(
+            event = LossEvent(
                 cause=Cause.INSTRUCTIONS,
                 confidence=0.7,
                 pointer=instructions.pointer,
@@ -275,7 +287,7 @@ class Analysis:
             route.misplaced += tokens
         self._instructions.add(known)
 
-    def _found(self, route: Route, event: Event) -> None:
+    def _found(self, route: LogRoute, event: LossEvent) -> None:
         key = (route.number, event.cause)
         finding = self.findings.get(key)
         if finding is None:
@@ -293,7 +305,7 @@ class Analysis:
 
 
 def _without_turn_scoped(
-    rendered: Rendered, rule: Rule | None
+    rendered: Rendered, rule: ProviderRule | None
 ) -> tuple[tuple[Segment, ...], Segment | None]:
     """The segments that a cache can hold, and instructions that stand behind them."""
     segments = rendered.segments

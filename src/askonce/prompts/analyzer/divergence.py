@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from askonce.prompts.analyzer.causes import Cause
 from askonce.prompts.analyzer.parameter_changes import changed_parameter
-from askonce.prompts.analyzer.prompt_shapes import Shape, Side, recovered
+from askonce.prompts.analyzer.prompt_shapes import PromptShape, Side, recovered
 from askonce.prompts.analyzer.slots import find_slot
 from askonce.prompts.analyzer.text_diff import first_difference
 from askonce.prompts.analyzer.tool_changes import changed_tools
@@ -59,7 +59,7 @@ def diverge(a: Side, b: Side, block: int) -> Divergence:
     return _changed_blocks(a, b, block)
 
 
-def _first_image(shape: Shape) -> str:
+def _first_image(shape: PromptShape) -> str:
     return next((place.pointer for place in shape.places if place.form == "image"), "")
 
 
@@ -155,7 +155,7 @@ def _reordered(a: Side, b: Side, block: int) -> Divergence | None:
     return Divergence(cause, 0.9, pointer, text_a, text_b, first_difference(text_a, text_b), lost)
 
 
-def _is_compacted(a: Shape, b: Shape, block: int) -> bool:
+def _is_compacted(a: PromptShape, b: PromptShape, block: int) -> bool:
     """Did several turns give way to a summary of them?"""
     if block >= len(b) or b.places[block].kind is not Kind.MESSAGE:
         return False

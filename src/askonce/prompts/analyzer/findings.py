@@ -21,7 +21,7 @@ class Excerpt(msgspec.Struct, frozen=True):
     earlier_line: int
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class LossEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One request that lost something, and why."""
 
     cause: Cause
@@ -52,9 +52,9 @@ class Finding:
         self.confidence = 0.0
         self.pointers: Counter[str] = Counter()
         self.lines: list[int] = []
-        self.example: Event | None = None
+        self.example: LossEvent | None = None
 
-    def add(self, event: Event, read: Decimal) -> None:
+    def add(self, event: LossEvent, read: Decimal) -> None:
         lost = event.lost if event.cachable else 0
         self.count += 1
         self.lost += lost

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from askonce.prompts.analyzer.prompt_shapes import Shape
-from askonce.prompts.provider.rules import Rule
+from askonce.prompts.analyzer.prompt_shapes import PromptShape
+from askonce.prompts.provider.rules import ProviderRule
 
 MOST_LIFETIMES = 2
 
 
-class Seen(NamedTuple):
+class SeenPrefix(NamedTuple):
     """What was known of a prompt's beginning when it came.
 
     `blocks` of it had been seen before, last by the prompt `visitor`, at `ts`; `ready` is when an
@@ -53,7 +53,9 @@ class Hindsight:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def visit(self, shape: Shape, number: int, route: int, rule: Rule | None) -> Seen | None:
+    def visit(
+        self, shape: PromptShape, number: int, route: int, rule: ProviderRule | None
+    ) -> SeenPrefix | None:
         """A prompt comes by; what was known of it before, if anything."""
         own = hash(("route", route))
         found = [self._nodes.get(one ^ own) for one in shape.chained]
@@ -62,7 +64,7 @@ class Hindsight:
         if known:
             node = found[known - 1]
             assert node is not None
-            seen = Seen(known, self._visitor[node], self._ts[node], self._ready[node])
+            seen = SeenPrefix(known, self._visitor[node], self._ts[node], self._ready[node])
         reached = self._reached(shape, [n for n in found[:known] if n is not None], rule)
         for block, node in enumerate(found):
             if node is None:
@@ -78,7 +80,9 @@ class Hindsight:
             self._ts[node] = shape.ts
         return seen
 
-    def _reached(self, shape: Shape, nodes: list[int], rule: Rule | None) -> list[int]:
+    def _reached(
+        self, shape: PromptShape, nodes: list[int], rule: ProviderRule | None
+    ) -> list[int]:
         """For each lifetime, how many blocks an entry alive has: the longest that may be one."""
         if rule is None:
             return []
@@ -95,7 +99,7 @@ class Hindsight:
             reached.append(blocks)
         return reached
 
-    def _add(self, shape: Shape, block: int, number: int, route: int) -> None:
+    def _add(self, shape: PromptShape, block: int, number: int, route: int) -> None:
         self._route.append(route)
         self._tokens.append(shape.tokens_of(block))
         self._visits.append(1)
@@ -105,7 +109,7 @@ class Hindsight:
         self._ts.append(shape.ts)
         self._ready.append(shape.ready)
 
-    def best(self, rules: list[Rule | None]) -> list[Best]:
+    def best(self, rules: list[ProviderRule | None]) -> list[Best]:
         """For each route, by its number, what the best markers would have done."""
         best = [Best(0, {}) for _ in rules]
         for route, tokens, visits, *reads in self._counts():
@@ -124,7 +128,7 @@ class Hindsight:
         return zip(self._route, self._tokens, self._visits, *self._reads, strict=True)
 
 
-def _cheapest(rule: Rule, visits: int, reads: list[int]) -> tuple[int, Decimal]:
+def _cheapest(rule: ProviderRule, visits: int, reads: list[int]) -> tuple[int, Decimal]:
     """The best lifetime's number, from 1, and what writing for it costs; 0 for none."""
     best, kind, cost = float(visits), 0, Decimal(1)
     for number, (life, count) in enumerate(zip(rule.ttls.values(), reads, strict=False), 1):

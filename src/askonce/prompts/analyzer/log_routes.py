@@ -11,7 +11,7 @@ import msgspec
 
 from askonce.formats.usage import ReportedUsage
 from askonce.prompts.analyzer.hindsight import Best
-from askonce.prompts.provider.rules import Rule
+from askonce.prompts.provider.rules import ProviderRule
 from askonce.prompts.requests.segments import Kind, Rendered
 from askonce.prompts.simulator import Fate
 
@@ -36,10 +36,12 @@ class Tokens(msgspec.Struct):
         return self.plain + self.written + self.surcharge + self.read * read
 
 
-class Route:
+class LogRoute:
     """One route and its numbers. `told` is how many of its requests came with their usage."""
 
-    def __init__(self, number: int, provider: str, api: str, model: str, rule: Rule | None) -> None:
+    def __init__(
+        self, number: int, provider: str, api: str, model: str, rule: ProviderRule | None
+    ) -> None:
         self.number = number
         self.provider = provider
         self.api = api
@@ -123,20 +125,20 @@ class Route:
         return min(1.0, told.read / told.total / goal)
 
 
-class Routes:
+class LogRoutes:
     """All routes of a log, by number."""
 
     def __init__(self) -> None:
-        self.all: list[Route] = []
-        self._known: dict[tuple[str, str, str, int], Route] = {}
+        self.all: list[LogRoute] = []
+        self._known: dict[tuple[str, str, str, int], LogRoute] = {}
 
     def route(
-        self, provider: str, api: str, rendered: Rendered, family: int, rule: Rule | None
-    ) -> Route:
+        self, provider: str, api: str, rendered: Rendered, family: int, rule: ProviderRule | None
+    ) -> LogRoute:
         key = (provider, api, rendered.model, family)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = Route(len(self.all), provider, api, rendered.model, rule)
+            found = self._known[key] = LogRoute(len(self.all), provider, api, rendered.model, rule)
             found.family = family
             found.tools = sum(one.kind is Kind.TOOL for one in rendered.segments)
             found.head = next(

@@ -4,28 +4,28 @@ from collections import deque
 from typing import NamedTuple
 
 from askonce.prompts.analyzer.families import MIXED
-from askonce.prompts.analyzer.hindsight import Seen
-from askonce.prompts.analyzer.prompt_shapes import Shape, first_change
-from askonce.prompts.analyzer.trie import Match
+from askonce.prompts.analyzer.hindsight import SeenPrefix
+from askonce.prompts.analyzer.prompt_shapes import PromptShape, first_change
+from askonce.prompts.analyzer.trie import TrieMatch
 
 _RECENT = 6  # prompts of a session that are looked through
 _SAID = 24  # tokens; shorter messages are said in many conversations
 
 
-class Near(NamedTuple):
+class Predecessor(NamedTuple):
     """An earlier prompt, the first block that differs, and whether it is the previous turn."""
 
     number: int
-    shape: Shape
+    shape: PromptShape
     block: int
     is_turn: bool
 
 
-class Neighbors:
+class Predecessors:
     """Keeps the shapes of all prompts, and finds the one to compare another with."""
 
     def __init__(self) -> None:
-        self._shapes: list[Shape] = []
+        self._shapes: list[PromptShape] = []
         self._sessions: dict[tuple[str, str, int], deque[int]] = {}
         self._echoes: dict[tuple[str, int], int] = {}
         self._families: dict[tuple[str, int], int] = {}
@@ -34,10 +34,10 @@ class Neighbors:
     def next_number(self) -> int:
         return len(self._shapes)
 
-    def __getitem__(self, number: int) -> Shape:
+    def __getitem__(self, number: int) -> PromptShape:
         return self._shapes[number]
 
-    def add(self, shape: Shape, scope: str) -> None:
+    def add(self, shape: PromptShape, scope: str) -> None:
         family, number = shape.family, len(self._shapes)
         self._shapes.append(shape)
         self._families[scope, family] = number
@@ -51,7 +51,9 @@ class Neighbors:
             if shape.tokens_of(block) >= _SAID:
                 self._echoes[scope, shape.hashes[block]] = number
 
-    def of(self, shape: Shape, scope: str, seen: Seen | None, match: Match | None) -> Near | None:
+    def of(
+        self, shape: PromptShape, scope: str, seen: SeenPrefix | None, match: TrieMatch | None
+    ) -> Predecessor | None:
         """The previous turn if there is one, else what shares the most, else the family's last."""
         family = shape.family
         if shape.session is not None:
@@ -74,11 +76,11 @@ class Neighbors:
             last = match.neighbor
         return None if last is None else self._near(last, shape, is_turn=False)
 
-    def _near(self, number: int, shape: Shape, *, is_turn: bool) -> Near:
+    def _near(self, number: int, shape: PromptShape, *, is_turn: bool) -> Predecessor:
         other = self._shapes[number]
-        return Near(number, other, first_change(other, shape), is_turn)
+        return Predecessor(number, other, first_change(other, shape), is_turn)
 
-    def _echo(self, shape: Shape, scope: str) -> int | None:
+    def _echo(self, shape: PromptShape, scope: str) -> int | None:
         """A prompt of the same conversation, by what was said in both."""
         for block in range(len(shape) - 1, shape.head - 1, -1):
             number = self._echoes.get((scope, shape.hashes[block]))
@@ -88,7 +90,7 @@ class Neighbors:
         return None
 
 
-def _is_told(a: Shape, b: Shape) -> bool:
+def _is_told(a: PromptShape, b: PromptShape) -> bool:
     """Do two prompts share most of one's conversation, and more than one message of it?"""
     said = {a.hashes[block]: a.tokens_of(block) for block in range(a.head, len(a))}
     shared = [said[one] for one in set(b.hashes[b.head :]) if one in said]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from askonce.prompts.requests.segments import Kind, Segment
 
 
-class Place(NamedTuple):
+class BlockPlace(NamedTuple):
     """What a block is and where it stands in its request."""
 
     kind: Kind
@@ -20,7 +20,7 @@ class Place(NamedTuple):
     frame: int  # bytes before its own
 
 
-class Shape:
+class PromptShape:
     """One prompt. Of each block: its place, where it ends in the text, how many tokens the prompt
     has up to there, a hash of it alone, and one of everything up to its end."""
 
@@ -38,7 +38,7 @@ class Shape:
         self.ready = ready
         self.session = session
         self.text = -1
-        self.places: tuple[Place, ...] = ()
+        self.places: tuple[BlockPlace, ...] = ()
         self.ends = array("Q")
         self.tokens = array("Q")
         self.hashes = array("q")
@@ -67,22 +67,24 @@ class Shape:
         return len(self.places)
 
 
-class Shaping:
+class PromptShaper:
     """Makes shapes; the same place of another prompt is the same object."""
 
     def __init__(self) -> None:
-        self._places: dict[Place, Place] = {}
+        self._places: dict[BlockPlace, BlockPlace] = {}
 
     def shape(
-        self, shape: Shape, segments: Sequence[Segment], tokens: Sequence[int], scope: str
+        self, shape: PromptShape, segments: Sequence[Segment], tokens: Sequence[int], scope: str
     ) -> bytes:
         """Fill in a shape; `tokens` are those up to each block's end. Returns the text."""
         pieces: list[bytes] = []
-        places: list[Place] = []
+        places: list[BlockPlace] = []
         chained, end = hash(scope), 0
         for segment, total in zip(segments, tokens, strict=True):
             frame = segment.frame
-            place = Place(segment.kind, segment.role, segment.form, segment.pointer, len(frame))
+            place = BlockPlace(
+                segment.kind, segment.role, segment.form, segment.pointer, len(frame)
+            )
             places.append(self._places.setdefault(place, place))
             pieces += (frame, segment.data)
             end += len(frame) + len(segment.data)
@@ -99,7 +101,7 @@ class Shaping:
 class Side(NamedTuple):
     """One of two prompts that are compared, with its text."""
 
-    shape: Shape
+    shape: PromptShape
     text: bytes
 
     def data(self, block: int) -> bytes:
@@ -114,7 +116,7 @@ class Side(NamedTuple):
         return (ends[block - 1] if block else 0) + self.shape.places[block].frame
 
 
-def first_change(a: Shape, b: Shape) -> int:
+def first_change(a: PromptShape, b: PromptShape) -> int:
     """The first block in which two prompts differ, or how many the shorter one has."""
     low, high = 0, min(len(a), len(b))
     if a.chained[:high] == b.chained[:high]:
@@ -128,7 +130,7 @@ def first_change(a: Shape, b: Shape) -> int:
     return low
 
 
-def recovered(a: Shape, b: Shape, start: int) -> int:
+def recovered(a: PromptShape, b: PromptShape, start: int) -> int:
     """Tokens of the second prompt, from a block on, that the first has as well from there on."""
     left: dict[int, int] = {}
     for one in a.hashes[start:]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from askonce.prompts.analyzer.analyzer import Analysis
 from askonce.prompts.analyzer.findings import Finding
-from askonce.prompts.analyzer.log_routes import Route, Tokens
+from askonce.prompts.analyzer.log_routes import LogRoute, Tokens
 
 PriceOf = Callable[[str, str], Decimal | None]
 """US dollars for one uncached input token of a provider's model; None where it is not known."""
@@ -60,14 +60,14 @@ def plain_report(analysis: Analysis, price_of: PriceOf, words: Words) -> dict[st
     }
 
 
-def score_of(routes: list[Route]) -> float:
+def score_of(routes: list[LogRoute]) -> float:
     """What part of the achievable reads of a log happens, over all routes, weighed by tokens."""
     weights = [(route.score, route.layout.read) for route in routes if route.rule is not None]
     whole = sum(weight for _, weight in weights)
     return round(sum(score * weight for score, weight in weights) / whole, 4) if whole else 1.0
 
 
-def _route(route: Route, price: Decimal | None, words: Words) -> dict[str, Any]:
+def _route(route: LogRoute, price: Decimal | None, words: Words) -> dict[str, Any]:
     read = Decimal(1) if route.rule is None else route.rule.read
     numbers = {
         "reported": route.reported if route.told else None,
@@ -107,7 +107,7 @@ def _usd(tokens: Decimal, price: Decimal | None) -> float | None:
     return None if price is None else float(round(tokens * price, 9))
 
 
-def _rule(route: Route) -> dict[str, Any] | None:
+def _rule(route: LogRoute) -> dict[str, Any] | None:
     rule = route.rule
     if rule is None:
         return None
@@ -122,7 +122,7 @@ def _rule(route: Route) -> dict[str, Any] | None:
     }
 
 
-def _notes(route: Route, price: Decimal | None) -> list[str]:
+def _notes(route: LogRoute, price: Decimal | None) -> list[str]:
     notes = []
     if route.rule is None:
         notes.append("no rule is known for this model; only what was reported is told")
@@ -140,7 +140,9 @@ def _notes(route: Route, price: Decimal | None) -> list[str]:
     return notes
 
 
-def _finding(finding: Finding, route: Route, price: Decimal | None, words: Words) -> dict[str, Any]:
+def _finding(
+    finding: Finding, route: LogRoute, price: Decimal | None, words: Words
+) -> dict[str, Any]:
     found = finding.excerpt
     example = finding.example
     assert example is not None

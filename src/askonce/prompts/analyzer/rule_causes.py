@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from askonce.prompts.analyzer.causes import Cause
-from askonce.prompts.analyzer.findings import Event
-from askonce.prompts.analyzer.hindsight import Seen
-from askonce.prompts.analyzer.prompt_shapes import Shape
-from askonce.prompts.provider.rules import Rule
-from askonce.prompts.simulator import Ask, Fate, effective_marks, looked_up
+from askonce.prompts.analyzer.findings import LossEvent
+from askonce.prompts.analyzer.hindsight import SeenPrefix
+from askonce.prompts.analyzer.prompt_shapes import PromptShape
+from askonce.prompts.provider.rules import ProviderRule
+from askonce.prompts.simulator import Fate, SimulatedRequest, effective_marks, looked_up
 
 
 class Written(NamedTuple):
@@ -28,31 +28,31 @@ class Entries:
     def __init__(self) -> None:
         self._written: dict[int, Written] = {}
 
-    def note(self, shape: Shape, ask: Ask, rule: Rule) -> None:
+    def note(self, shape: PromptShape, ask: SimulatedRequest, rule: ProviderRule) -> None:
         """A request writes, or renews, entries at its breakpoints."""
         for mark in effective_marks(ask, rule):
-            if mark.behind >= len(shape) or shape.tokens[mark.behind] < rule.min_tokens:
+            if mark.after >= len(shape) or shape.tokens[mark.after] < rule.min_tokens:
                 continue
-            digest = shape.chained[mark.behind]
+            digest = shape.chained[mark.after]
             held = self._written.get(digest)
             alive = held is not None and shape.ts <= held.used + rule.ttls[mark.ttl].seconds
             ready = min(held.ready, shape.ready) if alive and held else shape.ready
             self._written[digest] = Written(ready, shape.ts)
 
-    def of(self, shape: Shape, block: int) -> Written | None:
+    def of(self, shape: PromptShape, block: int) -> Written | None:
         return self._written.get(shape.chained[block])
 
 
 def missed_by_rule(
-    shape: Shape,
-    ask: Ask,
-    rule: Rule,
+    shape: PromptShape,
+    ask: SimulatedRequest,
+    rule: ProviderRule,
     *,
-    seen: Seen,
+    seen: SeenPrefix,
     fate: Fate,
     entries: Entries,
     earlier_line: int,
-) -> Event | None:
+) -> LossEvent | None:
     """The cause, if the request read less than what had been seen of it before."""
     whole = shape.before(seen.blocks)
     lost = whole - fate.read
@@ -72,7 +72,7 @@ def missed_by_rule(
     else:
         return None
     place = shape.places[block]
-    return Event(
+    return LossEvent(
         cause=cause,
         confidence=0.9 if rule.confidence == "high" else 0.7,
         pointer=place.pointer,
@@ -85,14 +85,19 @@ def missed_by_rule(
     )
 
 
-def write_price(rule: Rule | None, fate: Fate) -> Decimal:
+def write_price(rule: ProviderRule | None, fate: Fate) -> Decimal:
     """What the request paid for tokens that it could have read: the price of writing, if any."""
     lives = [] if rule is None else [rule.ttls[ttl] for ttl, count in fate.written.items() if count]
     return max((life.write for life in lives), default=Decimal(1))
 
 
 def _by_breakpoints(
-    shape: Shape, ask: Ask, rule: Rule, seen: Seen, fate: Fate, entries: Entries
+    shape: PromptShape,
+    ask: SimulatedRequest,
+    rule: ProviderRule,
+    seen: SeenPrefix,
+    fate: Fate,
+    entries: Entries,
 ) -> tuple[Cause, int] | None:
     marks = effective_marks(ask, rule)
     last = seen.blocks - 1
@@ -106,11 +111,11 @@ def _by_breakpoints(
         if block in found:
             gap = Cause.COLD_START if written.ready > shape.ts else Cause.TTL_GAP
             return gap, block
-        if any(mark.behind >= block for mark in marks):
+        if any(mark.after >= block for mark in marks):
             return Cause.LOOK_BACK, block
         return Cause.BREAKPOINT_MISSING, block
     if seen.ready > shape.ts:
         return None if marks else (Cause.BREAKPOINT_MISSING, last)
     asked_for = bool(ask.marks) or (rule.automatic == "request" and bool(ask.implicit))
-    late = asked_for and any(mark.behind > last for mark in marks)
+    late = asked_for and any(mark.after > last for mark in marks)
     return (Cause.BREAKPOINT_TOO_LATE if late else Cause.BREAKPOINT_MISSING), last

@@ -2,23 +2,23 @@
 
 from collections.abc import Sequence
 
-from askonce.prompts.analyzer.prompt_shapes import Shape
+from askonce.prompts.analyzer.prompt_shapes import PromptShape
 from askonce.prompts.analyzer.trie import BLOCK
-from askonce.prompts.provider.rules import Rule
+from askonce.prompts.provider.rules import ProviderRule
 from askonce.prompts.requests.segments import Rendered, Segment
-from askonce.prompts.simulator import Ask, Block, Mark
+from askonce.prompts.simulator import Mark, SimulatedBlock, SimulatedRequest
 
 _COARSE = 4  # nodes of the trie in a piece of a prompt that is read by its longest prefix
 
 
 def ask_of_shape(
-    shape: Shape,
+    shape: PromptShape,
     rendered: Rendered,
     segments: Sequence[Segment],
     nodes: Sequence[int],
     duration: float | None,
-    rule: Rule | None,
-) -> Ask:
+    rule: ProviderRule | None,
+) -> SimulatedRequest:
     """The request. A provider that reads any common prefix sees pieces within its blocks too."""
     answers = ("assistant", "model")
     marks: tuple[Mark, ...] = ()
@@ -26,7 +26,7 @@ def ask_of_shape(
         blocks = _pieces(shape, nodes)
     else:
         blocks = [
-            Block(digest, tokens, one.position, one.endpoint, one.role in answers)
+            SimulatedBlock(digest, tokens, one.position, one.endpoint, one.role in answers)
             for digest, tokens, one in zip(shape.chained, shape.tokens, segments, strict=True)
         ]
         marks = tuple(
@@ -41,17 +41,17 @@ def ask_of_shape(
         implicit = asked.mode != "explicit"
     ttl = asked.automatic.ttl if asked.automatic is not None else asked.ttl
     end = None if duration is None else shape.ts + duration
-    return Ask(shape.ts, blocks, marks, implicit, ttl, shape.ready, end)
+    return SimulatedRequest(shape.ts, blocks, marks, implicit, ttl, shape.ready, end)
 
 
-def _pieces(shape: Shape, nodes: Sequence[int]) -> list[Block]:
+def _pieces(shape: PromptShape, nodes: Sequence[int]) -> list[SimulatedBlock]:
     size = shape.ends[-1]
     if not size:
         return []
     rate = shape.total / size
     blocks = [
-        Block(nodes[n], round((n + 1) * BLOCK * rate))
+        SimulatedBlock(nodes[n], round((n + 1) * BLOCK * rate))
         for n in range(_COARSE - 1, len(nodes), _COARSE)
     ]
     # A digest of its own, which no piece of a longer prompt has.
-    return [*blocks, Block(("end", shape.chained[-1]), shape.total)]
+    return [*blocks, SimulatedBlock(("end", shape.chained[-1]), shape.total)]

@@ -16,7 +16,7 @@ VERSION = 1
 _PIECE = 256  # bytes
 
 
-class Block(msgspec.Struct, frozen=True):
+class SnapshotBlock(msgspec.Struct, frozen=True):
     """A block's place, its size in bytes and the hashes of its pieces, one after the other."""
 
     pointer: str
@@ -29,7 +29,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     api: str
     digest: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[SnapshotBlock, ...]
 
 
 class Snapshots(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Snapshots(msgspec.Struct, frozen=True):
     prompts: dict[str, Snapshot]
 
 
-class Change(msgspec.Struct, frozen=True):
+class SnapshotChange(msgspec.Struct, frozen=True):
     """How a prompt is not what it was; `pointer` and `byte` say where it parts from it.
 
     `kept` is how much of it, in bytes, still comes before that place.
@@ -62,36 +62,36 @@ def snapshot(rendered: Rendered) -> Snapshot:
             blake2b(segment.frame + segment.data[start : start + _PIECE], digest_size=4).hexdigest()
             for start in range(0, len(segment.data), _PIECE)
         )
-        blocks.append(Block(segment.pointer, len(segment.data), pieces))
+        blocks.append(SnapshotBlock(segment.pointer, len(segment.data), pieces))
     return Snapshot(rendered.dialect, whole.hexdigest(), tuple(blocks))
 
 
-def compare(before: Mapping[str, Snapshot], after: Mapping[str, Snapshot]) -> list[Change]:
+def compare(before: Mapping[str, Snapshot], after: Mapping[str, Snapshot]) -> list[SnapshotChange]:
     """What changed, in the order of the names."""
     changes = []
     for name in sorted({*before, *after}):
         if name not in after:
-            changes.append(Change(name, "gone"))
+            changes.append(SnapshotChange(name, "gone"))
         elif name not in before:
-            changes.append(Change(name, "new"))
+            changes.append(SnapshotChange(name, "new"))
         elif before[name].digest != after[name].digest:
             changes.append(_change(name, before[name], after[name]))
     return changes
 
 
-def _change(name: str, before: Snapshot, after: Snapshot) -> Change:
+def _change(name: str, before: Snapshot, after: Snapshot) -> SnapshotChange:
     size = sum(block.size for block in after.blocks)
     kept = 0
     for old, new in zip(before.blocks, after.blocks, strict=False):
         if (old.size, old.pieces) != (new.size, new.pieces):
             byte = min(_first_piece(old.pieces, new.pieces), new.size)
-            return Change(name, "changed", new.pointer, byte, kept + byte, size)
+            return SnapshotChange(name, "changed", new.pointer, byte, kept + byte, size)
         kept += new.size
-    longer: Sequence[Block] = max(before.blocks, after.blocks, key=len)
+    longer: Sequence[SnapshotBlock] = max(before.blocks, after.blocks, key=len)
     shared = min(len(before.blocks), len(after.blocks))
     what = "longer" if len(after.blocks) > shared else "shorter"
     pointer = longer[shared].pointer if shared < len(longer) else ""
-    return Change(name, what, pointer, 0, kept, size)
+    return SnapshotChange(name, what, pointer, 0, kept, size)
 
 
 def _first_piece(a: str, b: str) -> int:

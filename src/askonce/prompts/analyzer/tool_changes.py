@@ -10,7 +10,7 @@ from askonce.prompts.analyzer.prompt_shapes import Side
 from askonce.prompts.requests.segments import Kind
 
 
-class Tool(NamedTuple):
+class ToolDefinition(NamedTuple):
     """A tool as it was declared, and where."""
 
     name: str
@@ -60,22 +60,22 @@ def _same(a: Any, b: Any) -> bool:
     return msgspec.json.encode(a, order="sorted") == msgspec.json.encode(b, order="sorted")
 
 
-def _after(tools: list[Tool], new: Tool) -> str:
+def _after(tools: list[ToolDefinition], new: ToolDefinition) -> str:
     place = int(digits) if (digits := new.pointer.rpartition("/")[2]).isdigit() else len(tools)
     return _text(tools[place]) if place < len(tools) else ""
 
 
-def _text(tool: Tool) -> str:
+def _text(tool: ToolDefinition) -> str:
     return tool.data.decode(errors="replace")
 
 
-def _tools(side: Side) -> Iterator[Tool]:
+def _tools(side: Side) -> Iterator[ToolDefinition]:
     for block, place in enumerate(side.shape.places):
         if place.kind is Kind.TOOL:
             yield from _declared(side.data(block), place.pointer)
 
 
-def _declared(data: bytes, pointer: str) -> Iterator[Tool]:
+def _declared(data: bytes, pointer: str) -> Iterator[ToolDefinition]:
     """One tool, or those that an object of Gemini's declares."""
     value = msgspec.json.decode(data)
     for name in ("functionDeclarations", "function_declarations"):
@@ -83,9 +83,9 @@ def _declared(data: bytes, pointer: str) -> Iterator[Tool]:
         if isinstance(declared, list):
             for number, one in enumerate(declared):
                 where = f"{pointer}/{name}/{number}"
-                yield Tool(_name(one), where, msgspec.json.encode(one), one)
+                yield ToolDefinition(_name(one), where, msgspec.json.encode(one), one)
             return
-    yield Tool(_name(value), pointer, data, value)
+    yield ToolDefinition(_name(value), pointer, data, value)
 
 
 def _name(tool: Any) -> str:

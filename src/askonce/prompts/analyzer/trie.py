@@ -17,7 +17,7 @@ _PACKED = 1024  # from how many bytes on a text is worth compressing
 _ROOM = 256 << 20  # bytes; from there on texts are kept compressed
 
 
-class Match(NamedTuple):
+class TrieMatch(NamedTuple):
     """How far a prompt follows an earlier one: `neighbor` is the latest that goes as far."""
 
     neighbor: int
@@ -37,7 +37,7 @@ class PrefixTrie:
     def __len__(self) -> int:
         return len(self._latest)
 
-    def add(self, scope: str, text: bytes, visitor: int) -> Match | None:
+    def add(self, scope: str, text: bytes, visitor: int) -> TrieMatch | None:
         """Enter a prompt; what it shares with those of the same scope, None if not a block."""
         return self.visit(self.nodes(scope, text), visitor)
 
@@ -50,16 +50,16 @@ class PrefixTrie:
             nodes.append(chained)
         return nodes
 
-    def visit(self, nodes: list[int], visitor: int) -> Match | None:
+    def visit(self, nodes: list[int], visitor: int) -> TrieMatch | None:
         """Come by these nodes, and remember whoever did."""
         # A node that is known has known nodes before it.
         blocks = bisect_left(nodes, True, key=lambda node: node not in self._latest)
-        match = Match(self._latest[nodes[blocks - 1]], blocks) if blocks else None
+        match = TrieMatch(self._latest[nodes[blocks - 1]], blocks) if blocks else None
         self._latest.update(dict.fromkeys(nodes, visitor))
         return match
 
 
-class Texts:
+class TrieTexts:
     """The prompts of a log, each kept as what it does not share with an earlier one."""
 
     def __init__(self) -> None:

@@ -17,13 +17,13 @@ from decimal import Decimal
 
 import msgspec
 
-from askonce.prompts.provider.rules import Rule
+from askonce.prompts.provider.rules import ProviderRule
 from askonce.prompts.simulator import Mark
 
 _LEAST_GAIN = 1e-9
 
 
-class Plan(msgspec.Struct, frozen=True):
+class BreakpointPlan(msgspec.Struct, frozen=True):
     """Breakpoints and what they are expected to cost, in input tokens at their full price."""
 
     marks: tuple[Mark, ...]
@@ -54,12 +54,12 @@ class _Step(msgspec.Struct):
 def plan(
     tokens: Sequence[int],
     alive: Mapping[str, Sequence[float]],
-    rule: Rule,
+    rule: ProviderRule,
     *,
     candidates: Sequence[int] | None = None,
     most: int | None = None,
     dialect: str = "",
-) -> Plan:
+) -> BreakpointPlan:
     """The cheapest breakpoints under a rule.
 
     `tokens` are T(1)…T(m), `alive` is P_t(i) by the name of the lifetime; a lifetime that it does
@@ -84,21 +84,21 @@ def plan(
                 cost = step.cost + whole - tokens[step.block]
                 if cost < lowest - _LEAST_GAIN:
                     best, lowest = step, cost
-    return Plan(_marks(best), lowest, whole)
+    return BreakpointPlan(_marks(best), lowest, whole)
 
 
 def expected_cost(
     tokens: Sequence[int],
     alive: Mapping[str, Sequence[float]],
     marks: Sequence[Mark],
-    rule: Rule,
+    rule: ProviderRule,
 ) -> float:
     """E of the breakpoints given, which have to be in the order of the prompt."""
     cost, upto = 0.0, 0
     for mark in marks:
-        price = _prices(rule, mark.ttl, alive[mark.ttl])[mark.behind]
-        cost += (tokens[mark.behind] - upto) * price
-        upto = tokens[mark.behind]
+        price = _prices(rule, mark.ttl, alive[mark.ttl])[mark.after]
+        cost += (tokens[mark.after] - upto) * price
+        upto = tokens[mark.after]
     return cost + (tokens[-1] if tokens else 0) - upto
 
 
@@ -120,7 +120,7 @@ def padding_pays_from(minimum: int, write: Decimal, read: Decimal, uses: int) ->
     return minimum * (read + (write - read) / uses)
 
 
-def _lifetimes(rule: Rule, alive: Mapping[str, Sequence[float]], dialect: str) -> list[str]:
+def _lifetimes(rule: ProviderRule, alive: Mapping[str, Sequence[float]], dialect: str) -> list[str]:
     """The names of the lifetimes to choose from, the longest first."""
     usable = [
         ttl
@@ -130,7 +130,7 @@ def _lifetimes(rule: Rule, alive: Mapping[str, Sequence[float]], dialect: str) -
     return sorted(usable, key=lambda ttl: -rule.ttls[ttl].seconds)
 
 
-def _prices(rule: Rule, ttl: str, alive: Sequence[float]) -> list[float]:
+def _prices(rule: ProviderRule, ttl: str, alive: Sequence[float]) -> list[float]:
     """g_t(i): no prefix is alive more often than a shorter one."""
     write, read = float(rule.ttls[ttl].write), float(rule.read)
     fall, prices, least = write - read, [], 1.0
@@ -145,7 +145,7 @@ def _worth_trying(
     candidates: Sequence[int],
     tokens: Sequence[int],
     prices: Mapping[str, Sequence[float]],
-    rule: Rule,
+    rule: ProviderRule,
 ) -> list[int]:
     """The candidates that can be in a best plan.
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from askonce.prompts.optimizer.breakpoint_plan import expected_cost, plan
-from askonce.prompts.optimizer.reuse_stats import Sighting
-from askonce.prompts.provider.rules import Lifetime, Rule
-from askonce.prompts.requests.request_parts import Boundary
+from askonce.prompts.optimizer.reuse_stats import PrefixReuse
+from askonce.prompts.provider.rules import Lifetime, ProviderRule
+from askonce.prompts.requests.request_parts import PartBoundary
 from askonce.prompts.simulator import Mark
 
 _LEAST_GAIN = 1.0
@@ -25,16 +25,16 @@ class Choice(msgspec.Struct, frozen=True):
     `saves` is expected, in input tokens; `write` is the dearest write among the markers.
     """
 
-    marked: tuple[tuple[Boundary, str], ...] = ()
+    marked: tuple[tuple[PartBoundary, str], ...] = ()
     explicit: bool = False
     saves: float = 0.0
     write: float = 1.0
-    because: str = "ok"
+    reason: str = "ok"
 
 
 def choose(
-    seen: Sequence[Sighting],
-    rule: Rule,
+    seen: Sequence[PrefixReuse],
+    rule: ProviderRule,
     ttls: Mapping[str, Lifetime],
     tokens: int,
     per_token: float,
@@ -49,7 +49,7 @@ def choose(
     nothing is known of a route, nothing is.
     """
     if not known:
-        return Choice(because="not-seen-before")
+        return Choice(reason="not-seen-before")
     lengths = [*(round(one.boundary.size / per_token) for one in seen), tokens]
     alive = {
         name: [*(one.chances[float(life.seconds)] for one in seen), 0.0]
@@ -63,12 +63,12 @@ def choose(
         before = expected_cost(lengths, alive, [Mark(ends[0], next(iter(ttls)))], rule)
     saves = before - planned.cost
     if saves < _LEAST_GAIN and not planned.marks:
-        return Choice(because="not-worth-it")
+        return Choice(reason="not-worth-it")
     marks = _filled_up(able, planned.marks, rule.max_writes)
-    by_itself = implicit and any(mark.behind in ends for mark in marks)
-    own = [mark for mark in marks if not by_itself or mark.behind not in ends]
+    by_itself = implicit and any(mark.after in ends for mark in marks)
+    own = [mark for mark in marks if not by_itself or mark.after not in ends]
     return Choice(
-        tuple([(seen[mark.behind].boundary, mark.ttl) for mark in own]),
+        tuple([(seen[mark.after].boundary, mark.ttl) for mark in own]),
         implicit and not by_itself,
         max(saves, 0.0),
         max([float(ttls[mark.ttl].write) for mark in own], default=1.0),
@@ -80,7 +80,7 @@ def _filled_up(able: Sequence[int], marks: Sequence[Mark], most: int) -> list[Ma
     least as often, and is all there is for a call that goes on otherwise."""
     filled = list(marks)
     for at in reversed(able):
-        behind = [mark.ttl for mark in filled if mark.behind > at]
-        if behind and len(filled) < most and all(mark.behind != at for mark in filled):
-            filled = sorted([*filled, Mark(at, behind[0])], key=lambda mark: mark.behind)
+        later = [mark.ttl for mark in filled if mark.after > at]
+        if later and len(filled) < most and all(mark.after != at for mark in filled):
+            filled = sorted([*filled, Mark(at, later[0])], key=lambda mark: mark.after)
     return filled

@@ -22,7 +22,7 @@ _FOLLOWS = 0.05
 _WAITING = 2_048
 
 
-class Talks:
+class ContinuationStats:
     """The conversations of one route."""
 
     def __init__(self) -> None:

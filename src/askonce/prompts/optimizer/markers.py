@@ -17,7 +17,7 @@ from askonce.prompts.requests.members import (
     whole,
     with_member,
 )
-from askonce.prompts.requests.request_parts import Anatomy, Part
+from askonce.prompts.requests.request_parts import RequestPart, RequestParts
 
 _ANTHROPIC_BLOCKS = frozenset(
     {"text", "image", "document", "tool_use", "tool_result", "search_result"}
@@ -36,7 +36,7 @@ def marker(dialect: str, ttl: str | None) -> tuple[str, bytes]:
     return "prompt_cache_breakpoint", encoded({"mode": "explicit"})
 
 
-def mark(anatomy: Anatomy, part: Part, ttl: str | None) -> bool:
+def mark(anatomy: RequestParts, part: RequestPart, ttl: str | None) -> bool:
     """Mark the end of a part; False where none can stand there."""
     dialect = anatomy.dialect
     name, told = marker(dialect, ttl)
@@ -55,7 +55,7 @@ def mark(anatomy: Anatomy, part: Part, ttl: str | None) -> bool:
     return True
 
 
-def can_be_marked(anatomy: Anatomy, part: Part) -> bool:
+def can_be_marked(anatomy: RequestParts, part: RequestPart) -> bool:
     """Would `mark` find a place?"""
     before = part.raw
     done = mark(anatomy, part, None)

@@ -17,18 +17,18 @@ import msgspec
 from askonce.core.models import Usage
 from askonce.prompts.optimizer.breakpoints import Choice, choose
 from askonce.prompts.optimizer.markers import can_be_marked, mark
-from askonce.prompts.optimizer.reuse_stats import Route, Sighting, Sightings
+from askonce.prompts.optimizer.reuse_stats import PrefixReuse, ReuseStats, RouteReuse
 from askonce.prompts.optimizer.stable_tools import FrozenTools
 from askonce.prompts.optimizer.volatile_tail import cut_out, place_of, say_late
 from askonce.prompts.optimizer.volatile_text import Cut, Finder
-from askonce.prompts.provider.rules import Lifetime, Rule, RuleBook
+from askonce.prompts.provider.rules import Lifetime, ProviderRule, RuleBook
 from askonce.prompts.provider.tokens import BYTES_PER_TOKEN
 from askonce.prompts.requests.members import NotUnderstood, encoded, is_null, text
 from askonce.prompts.requests.request_parts import (
-    Anatomy,
-    Boundary,
     Dialect,
-    Part,
+    PartBoundary,
+    RequestPart,
+    RequestParts,
     Section,
     boundaries,
     is_marked,
@@ -49,7 +49,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Marker(msgspec.Struct, frozen=True):
+class PlannedMarker(msgspec.Struct, frozen=True):
     """A breakpoint: where in the request as it was sent, and how long it is to live."""
 
     pointer: str
@@ -68,23 +68,23 @@ class PlanReport(msgspec.Struct, frozen=True, kw_only=True):
 
     level: Level
     did: tuple[str, ...] = ()
-    because: str = "ok"
+    reason: str = "ok"
     provider: str = ""
     model: str = ""
-    markers: tuple[Marker, ...] = ()
+    markers: tuple[PlannedMarker, ...] = ()
     tokens: int = 0
     expected_tokens: float = 0.0
     expected_usd: Decimal | None = None
 
 
-class Plan(msgspec.Struct, frozen=True):
+class PromptPlan(msgspec.Struct, frozen=True):
     """What to send, and why. `prefixes` name what this call writes or reads, longest last."""
 
     body: bytes
     report: PlanReport
     prefixes: tuple[bytes, ...] = ()
     lifetime: float = 0.0
-    route: Route | None = None
+    route: RouteReuse | None = None
     size: int = 0
     write: float = 1.0
     read: float = 1.0
@@ -98,17 +98,17 @@ class Optimizer:
         self.level = level
         self._volatile = volatile
         self._frozen = FrozenTools()
-        self._sightings = Sightings()
+        self._sightings = ReuseStats()
         self._prices: dict[tuple[str, str], Decimal | None] = {}
 
-    def plan(self, sent: Outgoing, now: float) -> Plan:
+    def plan(self, sent: Outgoing, now: float) -> PromptPlan:
         """What to send in the place of a request; `now` in seconds, never going back by much."""
         try:
             return self._planned(sent, now)
-        except NotUnderstood as reason:
-            return Plan(sent.body, PlanReport(level=self.level, because=reason.because))
+        except NotUnderstood as error:
+            return PromptPlan(sent.body, PlanReport(level=self.level, reason=error.reason))
 
-    def heard(self, plan: Plan, usage: Usage, now: float) -> None:
+    def heard(self, plan: PromptPlan, usage: Usage, now: float) -> None:
         """The provider reported what a planned call took."""
         route = plan.route
         if route is None:
@@ -119,7 +119,7 @@ class Optimizer:
             won = usage.cache_read_tokens * (1 - plan.read)
             route.paid(won - usage.cache_write_tokens * (plan.write - 1), now)
 
-    def refused(self, plan: Plan, now: float) -> None:
+    def refused(self, plan: PromptPlan, now: float) -> None:
         """The provider refused what was made of a request: nothing is made for a day."""
         if plan.route is not None:
             plan.route.rest(now)
@@ -132,8 +132,8 @@ class Optimizer:
     def wants_price(self, origin: str, model: str) -> bool:
         return (origin, model) not in self._prices
 
-    def _planned(self, sent: Outgoing, now: float) -> Plan:
-        anatomy = Anatomy(sent.dialect, sent.body)
+    def _planned(self, sent: Outgoing, now: float) -> PromptPlan:
+        anatomy = RequestParts(sent.dialect, sent.body)
         model = text(anatomy.members.get("model")) or ""
         if sent.dialect == "gemini":
             model = sent.path.rpartition("/models/")[2].partition(":")[0]
@@ -141,14 +141,14 @@ class Optimizer:
         rule = self._rules.rule(provider, model)
         report = PlanReport(level=self.level, provider=provider, model=model)
         if rule is None:
-            return Plan(sent.body, _because(report, "unknown-model"))
+            return PromptPlan(sent.body, _because(report, "unknown-model"))
         place = "\n".join((sent.namespace or "", sent.origin, sent.path, provider)).encode()
         if is_marked(sent.body):
             found = boundaries(anatomy, place, rule.invalidators)
             own = [one for one in found if is_marked(bytes(_part(anatomy, one).raw))]
             if is_marked(encoded(sorted(anatomy.members))):
                 own = found
-            return Plan(
+            return PromptPlan(
                 sent.body,
                 _because(report, "client-marked"),
                 tuple([one.digest for one in own if one.size >= rule.min_tokens * BYTES_PER_TOKEN]),
@@ -164,8 +164,8 @@ class _Work:
         self,
         optimizer: Optimizer,
         sent: Outgoing,
-        anatomy: Anatomy,
-        rule: Rule,
+        anatomy: RequestParts,
+        rule: ProviderRule,
         report: PlanReport,
         place: bytes,
     ) -> None:
@@ -180,7 +180,7 @@ class _Work:
         self._did: list[str] = []
         self._tail = ""
 
-    def done(self, now: float) -> Plan:
+    def done(self, now: float) -> PromptPlan:
         optimizer, sent, rule = self._optimizer, self._sent, self._rule
         route = optimizer._sightings.route((self._place, self._report.model))
         changes = optimizer.level != "observe" and not route.rests(now)
@@ -197,7 +197,7 @@ class _Work:
         choice = self._choice(seen, route, tokens, size >= least)
         report = msgspec.structs.replace(
             self._report,
-            because="resting" if route.rests(now) else choice.because,
+            reason="resting" if route.rests(now) else choice.reason,
             tokens=tokens,
             expected_tokens=choice.saves,
             expected_usd=self._usd(choice.saves),
@@ -208,12 +208,12 @@ class _Work:
         body = sent.body
         if self._did:
             body = self._anatomy.body(self._changed, self._members)
-        markers = tuple([Marker(one.pointer, ttl) for one, ttl in choice.marked])
+        markers = tuple([PlannedMarker(one.pointer, ttl) for one, ttl in choice.marked])
         marked = "marked" in self._did
         report = msgspec.structs.replace(
             report, did=tuple(self._did), markers=markers if marked else ()
         )
-        return Plan(
+        return PromptPlan(
             body,
             report,
             self._prefixes(found, choice, route, marked=marked),
@@ -255,13 +255,15 @@ class _Work:
         name = self._rule.default_ttl
         return {name: self._rule.ttls[name]}
 
-    def _choice(self, seen: Sequence[Sighting], route: Route, tokens: int, enough: bool) -> Choice:
+    def _choice(
+        self, seen: Sequence[PrefixReuse], route: RouteReuse, tokens: int, enough: bool
+    ) -> Choice:
         """Where to mark; nothing where the model is not marked, or nothing is known yet."""
         rule = self._rule
         if rule.marker not in ("anthropic", "openai") or not rule.max_writes:
-            return Choice(because="automatic")
+            return Choice(reason="automatic")
         if not enough:
-            return Choice(because="too-short")
+            return Choice(reason="too-short")
         per_token, least = route.bytes_per_token, route.bytes_of(rule.min_tokens)
         implicit = rule.automatic == "default"
         able = [
@@ -276,7 +278,7 @@ class _Work:
         )
 
     def _carry_out(
-        self, choice: Choice, found: Sequence[Boundary], route: Route, enough: bool
+        self, choice: Choice, found: Sequence[PartBoundary], route: RouteReuse, enough: bool
     ) -> None:
         rule, anatomy = self._rule, self._anatomy
         for boundary, ttl in choice.marked:
@@ -300,7 +302,7 @@ class _Work:
             return False
         return is_null(self._anatomy.members.get(_KEY))
 
-    def _key(self, found: Sequence[Boundary], route: Route) -> str:
+    def _key(self, found: Sequence[PartBoundary], route: RouteReuse) -> str:
         """Who asks; and, where a key steers to a machine, which prefix and which shard of it."""
         rule = self._rule
         who = hashlib.blake2b((self._sent.namespace or "").encode(), digest_size=8).hexdigest()
@@ -319,7 +321,7 @@ class _Work:
         return f"{key}-{int.from_bytes(talk[:4]) % shards}"
 
     def _prefixes(
-        self, found: Sequence[Boundary], choice: Choice, route: Route, *, marked: bool
+        self, found: Sequence[PartBoundary], choice: Choice, route: RouteReuse, *, marked: bool
     ) -> tuple[bytes, ...]:
         """What is worth waiting for while another call writes it."""
         rule = self._rule
@@ -336,16 +338,16 @@ class _Work:
         return None if price is None else price * Decimal(repr(tokens))
 
 
-def _part(anatomy: Anatomy, boundary: Boundary) -> Part:
+def _part(anatomy: RequestParts, boundary: PartBoundary) -> RequestPart:
     if boundary.kind == "tools":
         assert anatomy.tools is not None
         return anatomy.tools
     return (anatomy.system if boundary.kind == "system" else anatomy.messages)[boundary.at]
 
 
-def _because(report: PlanReport, because: str) -> PlanReport:
-    return msgspec.structs.replace(report, because=because)
+def _because(report: PlanReport, reason: str) -> PlanReport:
+    return msgspec.structs.replace(report, reason=reason)
 
 
-def _lifetime(rule: Rule) -> float:
+def _lifetime(rule: ProviderRule) -> float:
     return float(rule.ttls[rule.default_ttl].seconds)

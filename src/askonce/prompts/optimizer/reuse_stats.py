@@ -9,9 +9,9 @@ conversation goes on. Time is a parameter.
 from collections.abc import Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from askonce.prompts.optimizer.continuation_stats import Talks
+from askonce.prompts.optimizer.continuation_stats import ContinuationStats
 from askonce.prompts.provider.tokens import BYTES_PER_TOKEN
-from askonce.prompts.requests.request_parts import Boundary
+from askonce.prompts.requests.request_parts import PartBoundary
 
 _SLOWEST = 0.05
 """The weight of the newest sighting, once there were twenty."""
@@ -104,7 +104,7 @@ class _Prefix:
         return self.last is not None and now - self.last < lifetime
 
 
-class Route:
+class RouteReuse:
     """What is known of the calls of one sender to one model.
 
     `bytes_per_token` follows what the provider counts, `pace` is the seconds between two calls.
@@ -112,7 +112,7 @@ class Route:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.talks = Talks()
+        self.talks = ContinuationStats()
         self._expected: dict[tuple[str, float], Average] = {}
         self.bytes_per_token = BYTES_PER_TOKEN
         self.pace: float | None = None
@@ -128,14 +128,14 @@ class Route:
             self.pace = gap if self.pace is None else self.pace + _SLOWEST * (gap - self.pace)
         self._last = now
 
-    def chance(self, boundary: Boundary, stage: int, lifetime: float, lean: float) -> float:
+    def chance(self, boundary: PartBoundary, stage: int, lifetime: float, lean: float) -> float:
         """What is expected of a prefix that nothing is known of itself."""
         if boundary.kind in ("turn", "end"):
             return self.talks.chance(stage, lifetime, lean)
         known = self._expected.get((_kind(boundary), lifetime))
         return 0.0 if known is None else known.rate
 
-    def learn(self, boundary: Boundary, lifetime: float, *, again: bool) -> None:
+    def learn(self, boundary: PartBoundary, lifetime: float, *, again: bool) -> None:
         kind = (_kind(boundary), lifetime)
         self._expected.setdefault(kind, Average()).add(1.0 if again else 0.0)
 
@@ -169,35 +169,35 @@ class Route:
         return now < self._resting_until
 
 
-class Sighting(NamedTuple):
+class PrefixReuse(NamedTuple):
     """A boundary, and by lifetime the chance that a call finds its prefix alive."""
 
-    boundary: Boundary
+    boundary: PartBoundary
     chances: dict[float, float]
 
 
-class Sightings:
+class ReuseStats:
     """Prefixes and routes seen lately."""
 
     def __init__(self, prefixes: int = 65_536, routes: int = 1_024) -> None:
         self._prefixes: Recent[bytes, _Prefix] = Recent(prefixes)
-        self._routes: Recent[Hashable, Route] = Recent(routes)
+        self._routes: Recent[Hashable, RouteReuse] = Recent(routes)
 
     def __len__(self) -> int:
         return len(self._prefixes)
 
-    def route(self, name: Hashable) -> Route:
-        return self._routes.get(name) or self._routes.put(name, Route())
+    def route(self, name: Hashable) -> RouteReuse:
+        return self._routes.get(name) or self._routes.put(name, RouteReuse())
 
     def see(
         self,
-        route: Route,
-        found: Sequence[Boundary],
+        route: RouteReuse,
+        found: Sequence[PartBoundary],
         lifetimes: Sequence[float],
         now: float,
         *,
         ends_are_written: bool,
-    ) -> list[Sighting]:
+    ) -> list[PrefixReuse]:
         """Take in a prompt's boundaries: those worth a look, and how likely each is alive.
 
         Of the turns only the end is worth one, the last that was seen before, and the last that
@@ -225,13 +225,17 @@ class Sightings:
                 if boundary.kind in ("tools", "system"):
                     route.learn(boundary, lifetime, again=alive)
                 lowest[lifetime] = chances[lifetime] = min(lowest[lifetime], chance)
-            seen.append(Sighting(boundary, chances))
+            seen.append(PrefixReuse(boundary, chances))
             prefix.last = now
         route.talks.end(stage, now)
         return seen
 
     def _stage(
-        self, route: Route, worth: Sequence[Boundary], lifetimes: Sequence[float], now: float
+        self,
+        route: RouteReuse,
+        worth: Sequence[PartBoundary],
+        lifetimes: Sequence[float],
+        now: float,
     ) -> int:
         """How far this conversation has come; an end that is sent again is where it was."""
         for boundary in reversed(worth):
@@ -243,11 +247,11 @@ class Sightings:
             return prefix.stage if boundary.kind == "end" else prefix.stage + 1
         return 0
 
-    def _worth(self, found: Sequence[Boundary]) -> list[Boundary]:
+    def _worth(self, found: Sequence[PartBoundary]) -> list[PartBoundary]:
         system = [one for one in found if one.kind == "system"]
         few = {id(one) for one in (*system[:3], *system[-1:])}
         worth = [one for one in found if one.kind == "tools" or id(one) in few]
-        turns: list[Boundary] = []
+        turns: list[PartBoundary] = []
         for one in reversed(found):
             prefix = self._prefixes.get(one.digest) if one.kind == "turn" else None
             if prefix is None or (turns and prefix.stage is None):
@@ -257,7 +261,7 @@ class Sightings:
                 break
         return [*worth, *reversed(turns), *(one for one in found if one.kind == "end")]
 
-    def _note(self, found: Sequence[Boundary], now: float) -> None:
+    def _note(self, found: Sequence[PartBoundary], now: float) -> None:
         """Others may go on from any turn of this prompt, and not from its end."""
         # Those further in front were noted when the conversation was shorter.
         for one in found[-_NOTED:]:
@@ -265,6 +269,6 @@ class Sightings:
                 self._prefixes.put(one.digest, _Prefix()).last = now
 
 
-def _kind(boundary: Boundary) -> str:
+def _kind(boundary: PartBoundary) -> str:
     """What a prefix is compared with as long as little is known of itself."""
     return f"{boundary.kind}/{min(boundary.at, 3)}"

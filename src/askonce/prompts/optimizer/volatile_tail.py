@@ -20,7 +20,7 @@ from askonce.prompts.requests.members import (
     text,
     whole,
 )
-from askonce.prompts.requests.request_parts import Anatomy, Part
+from askonce.prompts.requests.request_parts import RequestPart, RequestParts
 
 Place = Literal["developer", "system", "user"]
 
@@ -36,7 +36,7 @@ def place_of(provider: str, model: str) -> Place:
     return "system" if takes else "user"
 
 
-def cut_out(anatomy: Anatomy, cut: Cut) -> bool:
+def cut_out(anatomy: RequestParts, cut: Cut) -> bool:
     """Take volatile spans out of the instructions; did anything change? Raises NotUnderstood."""
     kept = []
     for part in anatomy.system:
@@ -54,7 +54,7 @@ def cut_out(anatomy: Anatomy, cut: Cut) -> bool:
     return True
 
 
-def say_late(anatomy: Anatomy, tail: str, place: Place) -> None:
+def say_late(anatomy: RequestParts, tail: str, place: Place) -> None:
     """Say at the end what was cut out. Raises NotUnderstood where it finds no place."""
     if not tail:
         return
@@ -70,7 +70,7 @@ def say_late(anatomy: Anatomy, tail: str, place: Place) -> None:
     anatomy.tail.append(encoded({"role": place, "content": tail}))
 
 
-def _without(part: Part, cut: Cut) -> Json | None:
+def _without(part: RequestPart, cut: Cut) -> Json | None:
     """A part of the system text without its volatile spans; None where nothing is left of it."""
     if is_text(part.raw):
         return _text_without(part.raw, cut)
@@ -111,7 +111,7 @@ def _replaced(raw: Json, found: dict[str, Json], name: str, before: Json, after:
     return raw if after is before else whole({**found, name: after})
 
 
-def _with_section(anatomy: Anatomy, raw: Json, told: str) -> bytes:
+def _with_section(anatomy: RequestParts, raw: Json, told: str) -> bytes:
     """A user's turn with one more block at its end."""
     if anatomy.dialect == "gemini":
         found = members(raw)

@@ -36,7 +36,7 @@ class Lifetime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dialects: tuple[str, ...] = ()
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProviderRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one provider caches the prompts of some models.
 
     matching    what a hit is: a whole `breakpoint` that an earlier request wrote too, the longest
@@ -121,7 +121,9 @@ class _Stated(NamedTuple):
         return self.members.keys() >= _REQUIRED
 
 
-_REQUIRED = {one.name for one in msgspec.structs.fields(Rule) if one.required} - {"provider"}
+_REQUIRED = {one.name for one in msgspec.structs.fields(ProviderRule) if one.required} - {
+    "provider"
+}
 
 
 class RuleBook:
@@ -160,12 +162,12 @@ class RuleBook:
             return next(found, None)
         return self._names.get(asked)
 
-    def rule(self, provider: str, model: str) -> Rule | None:
+    def rule(self, provider: str, model: str) -> ProviderRule | None:
         """The rule for a model; None where none is known, which means to measure only."""
         own = self.provider(provider)
         return None if own is None else self._found(own, model)
 
-    def rules(self) -> Iterator[Rule]:
+    def rules(self) -> Iterator[ProviderRule]:
         """Every whole rule as its file states it."""
         for provider in self.providers:
             for one in (*self._shipped.get(provider, ()), *self._laid_over.get(provider, ())):
@@ -192,7 +194,7 @@ class RuleBook:
             for one in rules:
                 _rule(provider, one if one.is_whole or below is None else _over(below, one))
 
-    def _find(self, provider: str, model: str) -> Rule | None:
+    def _find(self, provider: str, model: str) -> ProviderRule | None:
         names = _names_of(model)
         over = [one for one in self._laid_over.get(provider, ()) if _matches(one, names)]
         shipped = (one for one in self._shipped.get(provider, ()) if _matches(one, names))
@@ -219,9 +221,9 @@ def _over(below: _Stated, above: _Stated) -> _Stated:
     return _Stated(above.models, _laid_over(below.members, above_members), above.place)
 
 
-def _rule(provider: str, stated: _Stated) -> Rule:
+def _rule(provider: str, stated: _Stated) -> ProviderRule:
     try:
-        return msgspec.convert({**stated.members, "provider": provider}, Rule)
+        return msgspec.convert({**stated.members, "provider": provider}, ProviderRule)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{stated.place}: {error}") from None
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from askonce.prompts.requests.reader import Reading
+from askonce.prompts.requests.reader import PromptReading
 from askonce.prompts.requests.segments import Kind, pointed, taken_out
 
 _MEMBERS = """
@@ -27,7 +27,7 @@ FORMS = {
 _READ = frozenset({"role", "content", "tool_calls", "cache_control", "prompt_cache_breakpoint"})
 
 
-def read(reading: Reading) -> None:
+def read(reading: PromptReading) -> None:
     reading.doubt_unknown_members(KNOWN)
     reading.parameters("tools")
     reading.tools(reading.list_at("tools"))
@@ -61,7 +61,9 @@ def _ends(role: str, following: Any, *, at_start: bool) -> bool:
     return at_start and after not in _SYSTEM
 
 
-def _message(reading: Reading, kind: Kind, number: int, message: dict[str, Any], role: str) -> None:
+def _message(
+    reading: PromptReading, kind: Kind, number: int, message: dict[str, Any], role: str
+) -> None:
     pointer, writer = pointed("messages", number), reading.writer
     if role not in ROLES:
         writer.doubt(pointer, f"a message of an unknown role ({role})")
@@ -80,7 +82,9 @@ def _message(reading: Reading, kind: Kind, number: int, message: dict[str, Any],
     _calls(reading, kind, pointer, message, role)
 
 
-def _calls(reading: Reading, kind: Kind, pointer: str, message: dict[str, Any], role: str) -> None:
+def _calls(
+    reading: PromptReading, kind: Kind, pointer: str, message: dict[str, Any], role: str
+) -> None:
     writer = reading.writer
     calls = message.get("tool_calls")
     if calls is not None and not isinstance(calls, list):
@@ -95,7 +99,7 @@ def _calls(reading: Reading, kind: Kind, pointer: str, message: dict[str, Any], 
 
 
 def _part(
-    reading: Reading, kind: Kind, pointer: str, part: Any, role: str, *, markable: bool
+    reading: PromptReading, kind: Kind, pointer: str, part: Any, role: str, *, markable: bool
 ) -> None:
     if not isinstance(part, dict):
         reading.writer.doubt(pointer, "not an object")

@@ -5,7 +5,7 @@ No source says in which order Gemini compares them; this is the order of the oth
 
 from typing import Any
 
-from askonce.prompts.requests.reader import Reading
+from askonce.prompts.requests.reader import PromptReading
 from askonce.prompts.requests.segments import Kind, pointed
 
 _MEMBERS = """
@@ -31,7 +31,7 @@ ROLES = frozenset({"user", "model", "function"})
 _READ = frozenset({"role", "parts"})
 
 
-def read(reading: Reading) -> None:
+def read(reading: PromptReading) -> None:
     reading.doubt_unknown_members(KNOWN)
     if any(reading.request.get(name) for name in ("cachedContent", "cached_content")):
         reading.writer.doubt("/cachedContent", "a part of the prompt lies at the provider")
@@ -49,7 +49,9 @@ def read(reading: Reading) -> None:
         _content(reading, Kind.MESSAGE, pointed("contents", number), content, None)
 
 
-def _content(reading: Reading, kind: Kind, pointer: str, content: Any, role: str | None) -> None:
+def _content(
+    reading: PromptReading, kind: Kind, pointer: str, content: Any, role: str | None
+) -> None:
     parts = content.get("parts") if isinstance(content, dict) else None
     if not isinstance(parts, list):
         reading.writer.doubt(pointer, "not a content with parts")

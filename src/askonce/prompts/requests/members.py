@@ -19,11 +19,11 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 class NotUnderstood(Exception):
-    """A request that nothing is done to; `because` is the word for why."""
+    """A request that nothing is done to; `reason` is the word for why."""
 
-    def __init__(self, because: str = "not-understood") -> None:
-        super().__init__(because)
-        self.because = because
+    def __init__(self, reason: str = "not-understood") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def members(raw: Json) -> dict[str, Json]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from askonce.prompts.requests.reader import Reading
+from askonce.prompts.requests.reader import PromptReading
 from askonce.prompts.requests.segments import Kind, pointed
 
 _MEMBERS = """
@@ -23,7 +23,7 @@ _MARKABLE = frozenset({"text", "image", "document", "search_result", "tool_use",
 _READ = frozenset({"role", "content"})
 
 
-def read(reading: Reading) -> None:
+def read(reading: PromptReading) -> None:
     reading.doubt_unknown_members(KNOWN)
     for name in ("container", "mcp_servers"):
         if reading.request.get(name):
@@ -49,7 +49,7 @@ def read(reading: Reading) -> None:
         _message(reading, number, message)
 
 
-def _system(reading: Reading) -> None:
+def _system(reading: PromptReading) -> None:
     system = reading.request.get("system")
     if isinstance(system, str):
         reading.writer.text(Kind.SYSTEM, "/system", system, "system", markable=bool(system))
@@ -60,7 +60,7 @@ def _system(reading: Reading) -> None:
         reading.writer.doubt("/system", "neither a string nor a list")
 
 
-def _message(reading: Reading, number: int, message: Any) -> None:
+def _message(reading: PromptReading, number: int, message: Any) -> None:
     pointer = pointed("messages", number)
     role = message.get("role") if isinstance(message, dict) else None
     if not isinstance(role, str):
@@ -81,7 +81,7 @@ def _message(reading: Reading, number: int, message: Any) -> None:
     reading.writer.end_message(is_endpoint=role == "user")
 
 
-def _block(reading: Reading, kind: Kind, pointer: str, block: Any, role: str) -> None:
+def _block(reading: PromptReading, kind: Kind, pointer: str, block: Any, role: str) -> None:
     if not isinstance(block, dict):
         reading.writer.doubt(pointer, "not an object")
         return

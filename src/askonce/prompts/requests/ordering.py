@@ -19,7 +19,7 @@ Member = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 
 
-class Marks(NamedTuple):
+class OrderingMarks(NamedTuple):
     """The lifetimes of the markers; None where none is to be set. An empty one is the default."""
 
     stable: str | None = None
@@ -39,12 +39,12 @@ class Prompt(dict[str, Any]):
     """A request's members, to be given to an SDK with `**` or sent as `body`.
 
     `prefix` is how `body` begins for every prompt of the same layout. `marked` says by JSON
-    pointer where markers stand, and `because` why there is none.
+    pointer where markers stand, and `reason` why there is none.
     """
 
     prefix: bytes = b""
     marked: tuple[str, ...] = ()
-    because: str = "ok"
+    reason: str = "ok"
 
     @property
     def body(self) -> bytes:
@@ -58,10 +58,12 @@ class Prompt(dict[str, Any]):
         return found
 
 
-class Laying:
+class PromptOrdering:
     """One prompt being laid out."""
 
-    def __init__(self, kind: Kind, front: Front, marks: Marks, *, breakpoints: bool) -> None:
+    def __init__(
+        self, kind: Kind, front: Front, marks: OrderingMarks, *, breakpoints: bool
+    ) -> None:
         """`breakpoints`: does an OpenAI model take them?"""
         self._kind = kind
         self._front = front

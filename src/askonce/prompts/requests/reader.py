@@ -9,7 +9,7 @@ from askonce.prompts.requests.segments import Kind, SegmentWriter, pointed, take
 _ABSENT = object()
 
 
-class Reading:
+class PromptReading:
     """One request being read into a writer of segments."""
 
     def __init__(

@@ -9,10 +9,17 @@ understood is named in `Rendered.doubts`.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from askonce.prompts.provider.rules import Rule, Tier
+from askonce.prompts.provider.rules import ProviderRule, Tier
 from askonce.prompts.requests import chat, gemini, messages, responses
-from askonce.prompts.requests.reader import Reading
-from askonce.prompts.requests.segments import Asked, Kind, Marker, Rendered, Segment, marker_of
+from askonce.prompts.requests.reader import PromptReading
+from askonce.prompts.requests.segments import (
+    Kind,
+    Rendered,
+    RequestedCaching,
+    Segment,
+    SegmentMarker,
+    marker_of,
+)
 
 DIALECTS = ("chat", "responses", "messages", "gemini")
 
@@ -45,7 +52,7 @@ _INVALIDATORS: dict[str, dict[str, Tier]] = {
 }
 """What the prompt depends on where no rule says it."""
 
-_READ: dict[str, Callable[[Reading], None]] = {
+_READ: dict[str, Callable[[PromptReading], None]] = {
     "chat": chat.read,
     "responses": responses.read,
     "messages": messages.read,
@@ -55,7 +62,7 @@ _DEEP = "nested too deeply"
 
 
 def render(
-    request: Any, dialect: str, *, rule: Rule | None = None, model: str | None = None
+    request: Any, dialect: str, *, rule: ProviderRule | None = None, model: str | None = None
 ) -> Rendered:
     """What the provider's cache sees of this request.
 
@@ -72,7 +79,7 @@ def render(
     if rule is not None and rule.invalidators:
         invalidators = rule.invalidators
     last = rule is not None and rule.instructions_last
-    reading = Reading(request, named, invalidators, instructions_last=last)
+    reading = PromptReading(request, named, invalidators, instructions_last=last)
     try:
         known(reading)
     except RecursionError:
@@ -93,15 +100,15 @@ def _model(request: Any) -> str:
     return model if isinstance(model, str) else ""
 
 
-def _asked(request: dict[str, Any], dialect: str, key_field: str) -> Asked:
-    automatic: Marker | None = None
+def _asked(request: dict[str, Any], dialect: str, key_field: str) -> RequestedCaching:
+    automatic: SegmentMarker | None = None
     if dialect == "messages" and request.get("cache_control") is not None:
         automatic = marker_of("cache_control", request["cache_control"], "/cache_control")
     options = request.get("prompt_cache_options")
     options = options if isinstance(options, dict) else {}
     key = request.get(key_field or "prompt_cache_key")
     ttl = _word(options.get("ttl")) or _word(request.get("prompt_cache_retention"))
-    return Asked(automatic, _word(options.get("mode")), ttl, _word(key))
+    return RequestedCaching(automatic, _word(options.get("mode")), ttl, _word(key))
 
 
 def _word(value: Any) -> str:

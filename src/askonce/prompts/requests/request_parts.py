@@ -84,7 +84,7 @@ class _Message(msgspec.Struct):
 _message = msgspec.json.Decoder(_Message).decode
 
 
-class Part(msgspec.Struct):
+class RequestPart(msgspec.Struct):
     """One piece of a prompt. `role` is empty for tools and for Anthropic's system text.
 
     `pointer` is where it stands in the request as it was sent.
@@ -109,7 +109,7 @@ def is_marked(body: bytes) -> bool:
     return b"cache" in body and any(marker in body for marker in _MARKERS)
 
 
-class Anatomy:
+class RequestParts:
     """A request taken apart. Raises NotUnderstood."""
 
     def __init__(self, dialect: Dialect, body: bytes) -> None:
@@ -125,7 +125,7 @@ class Anatomy:
         self.tail: list[Json] = []
         """Messages of ours, behind everything else."""
 
-    def parts(self) -> Iterable[Part]:
+    def parts(self) -> Iterable[RequestPart]:
         """All parts but the tail, in the provider's order."""
         if self.tools is not None:
             yield self.tools
@@ -162,43 +162,45 @@ class Anatomy:
         alone = len(every) == 1 and is_text(every[0])
         found[_MESSAGES[self.dialect]] = every[0] if alone else listed(every)
 
-    def _tools(self) -> Part | None:
+    def _tools(self) -> RequestPart | None:
         tools = self.members.get("tools")
         if is_null(tools) or tools is None:
             return None
         if not is_list(tools):
             raise NotUnderstood
-        return Part("tools", "/tools", tools)
+        return RequestPart("tools", "/tools", tools)
 
-    def _system(self) -> list[Part]:
+    def _system(self) -> list[RequestPart]:
         name = _SYSTEM.get(self.dialect)
         raw = self.members.get(name) if name is not None else None
         if raw is None or is_null(raw):
             return []
         if is_text(raw) and self.dialect != "gemini":
-            return [Part("system", f"/{name}", raw)]
+            return [RequestPart("system", f"/{name}", raw)]
         if self.dialect == "gemini":
             raw = members(raw).get("parts", b"")
             name = f"{name}/parts"
         if not is_list(raw) or self.dialect == "responses":
             raise NotUnderstood
-        return [Part("system", f"/{name}/{at}", block) for at, block in enumerate(items(raw))]
+        return [
+            RequestPart("system", f"/{name}/{at}", block) for at, block in enumerate(items(raw))
+        ]
 
-    def _messages(self) -> list[Part]:
+    def _messages(self) -> list[RequestPart]:
         name = _MESSAGES[self.dialect]
         raw = self.members.get(name)
         if raw is None:
             raise NotUnderstood
         if self.dialect == "responses" and is_text(raw):
-            return [Part("messages", f"/{name}", raw, "user")]
+            return [RequestPart("messages", f"/{name}", raw, "user")]
         if not is_list(raw):
             raise NotUnderstood
-        found: list[Part] = []
+        found: list[RequestPart] = []
         early = self.dialect in ("chat", "responses")
         for at, message in enumerate(items(raw)):
             role = _role_of(self.dialect, message)
             early = early and role in INSTRUCTING
-            part = Part("system" if early else "messages", f"/{name}/{at}", message, role)
+            part = RequestPart("system" if early else "messages", f"/{name}/{at}", message, role)
             (self.system if early else found).append(part)
         return found
 
@@ -224,7 +226,7 @@ def _role_of(dialect: Dialect, raw: bytes) -> str:
     return role
 
 
-class Boundary(msgspec.Struct, frozen=True):
+class PartBoundary(msgspec.Struct, frozen=True):
     """An end of a prefix. `size` is its bytes, `digest` names it and everything it hangs on."""
 
     kind: Literal["tools", "system", "turn", "end"]
@@ -236,15 +238,15 @@ class Boundary(msgspec.Struct, frozen=True):
 
 
 def boundaries(
-    anatomy: Anatomy, place: bytes, invalidators: Mapping[str, Section]
-) -> list[Boundary]:
+    anatomy: RequestParts, place: bytes, invalidators: Mapping[str, Section]
+) -> list[PartBoundary]:
     """Where prefixes may end: behind the tools, each system part and each turn that asks.
 
     `place` is what sets caches apart (who asks whom for which model), `invalidators` are the
     parameters whose change loses a section and what follows it.
     """
     digest = hashlib.sha256(place)
-    found: list[Boundary] = []
+    found: list[PartBoundary] = []
     size = 0
 
     def enter(section: Section) -> None:
@@ -252,8 +254,8 @@ def boundaries(
             if loses == section:
                 digest.update(_parameter(anatomy.members, name))
 
-    def end(kind: Literal["tools", "system", "turn"], part: Part, at: int) -> None:
-        found.append(Boundary(kind, part.pointer, size, digest.copy().digest()[:16], at))
+    def end(kind: Literal["tools", "system", "turn"], part: RequestPart, at: int) -> None:
+        found.append(PartBoundary(kind, part.pointer, size, digest.copy().digest()[:16], at))
 
     enter("tools")
     if anatomy.tools is not None:

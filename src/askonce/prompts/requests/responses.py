@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from askonce.prompts.requests.reader import Reading
+from askonce.prompts.requests.reader import PromptReading
 from askonce.prompts.requests.segments import Kind, pointed
 
 _MEMBERS = """
@@ -40,7 +40,7 @@ _READ = frozenset({"role", "content", "type", "id", "status"})
 _TOKENS_OF_TEXT = frozenset({"type", "text", "annotations", "logprobs"})
 
 
-def read(reading: Reading) -> None:
+def read(reading: PromptReading) -> None:
     reading.doubt_unknown_members(KNOWN | set(_AT_THE_PROVIDER))
     for name in _AT_THE_PROVIDER:
         if reading.request.get(name) is not None:
@@ -55,7 +55,7 @@ def read(reading: Reading) -> None:
         _instructions(reading, Kind.MESSAGE)
 
 
-def _instructions(reading: Reading, kind: Kind) -> None:
+def _instructions(reading: PromptReading, kind: Kind) -> None:
     instructions = reading.request.get("instructions")
     if isinstance(instructions, str):
         reading.writer.text(kind, "/instructions", instructions, "developer")
@@ -63,7 +63,7 @@ def _instructions(reading: Reading, kind: Kind) -> None:
         reading.writer.doubt("/instructions", "not a string")
 
 
-def _input(reading: Reading) -> None:
+def _input(reading: PromptReading) -> None:
     asked = reading.request.get("input")
     if isinstance(asked, str):
         reading.parameters("messages")
@@ -100,7 +100,7 @@ def _form(item: dict[str, Any]) -> str | None:
     return ITEMS.get(named) if isinstance(named, str) else None
 
 
-def _item(reading: Reading, kind: Kind, number: int, item: dict[str, Any]) -> None:
+def _item(reading: PromptReading, kind: Kind, number: int, item: dict[str, Any]) -> None:
     pointer, named, role = pointed("input", number), item.get("type"), item.get("role")
     if named in (None, "message") and isinstance(role, str):
         _message(reading, kind, pointer, item, role)
@@ -113,7 +113,9 @@ def _item(reading: Reading, kind: Kind, number: int, item: dict[str, Any]) -> No
     )
 
 
-def _message(reading: Reading, kind: Kind, pointer: str, item: dict[str, Any], role: str) -> None:
+def _message(
+    reading: PromptReading, kind: Kind, pointer: str, item: dict[str, Any], role: str
+) -> None:
     if role not in ROLES:
         reading.writer.doubt(pointer, f"a message of an unknown role ({role})")
     reading.rest_of_message(kind, pointer, item, role, _READ)
@@ -128,7 +130,7 @@ def _message(reading: Reading, kind: Kind, pointer: str, item: dict[str, Any], r
         reading.writer.doubt(f"{pointer}/content", "neither a string nor a list")
 
 
-def _part(reading: Reading, kind: Kind, pointer: str, part: Any, role: str) -> None:
+def _part(reading: PromptReading, kind: Kind, pointer: str, part: Any, role: str) -> None:
     if not isinstance(part, dict):
         reading.writer.doubt(pointer, "not an object")
         return

@@ -29,7 +29,7 @@ class Kind(enum.StrEnum):
     MESSAGE = "message"
 
 
-class Marker(msgspec.Struct, frozen=True):
+class SegmentMarker(msgspec.Struct, frozen=True):
     """A marker that the client set itself; `ttl` is empty where it left that to the provider."""
 
     syntax: str
@@ -54,7 +54,7 @@ class Segment(msgspec.Struct, frozen=True):
     data: bytes
     role: str = ""
     form: str = ""
-    marker: Marker | None = None
+    marker: SegmentMarker | None = None
     markable: bool = False
     endpoint: bool = False
     position: int = 0
@@ -65,7 +65,7 @@ class Segment(msgspec.Struct, frozen=True):
         return _frame(self.kind, self.role, self.form)
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RequestedCaching(msgspec.Struct, frozen=True):
     """What a request itself says about the provider's cache, beside the markers of its blocks.
 
     `automatic` is a marker at the request's top level (Anthropic); `mode` and `ttl` are OpenAI's
@@ -73,7 +73,7 @@ class Asked(msgspec.Struct, frozen=True):
     isolates.
     """
 
-    automatic: Marker | None = None
+    automatic: SegmentMarker | None = None
     mode: str = ""
     ttl: str = ""
     key: str = ""
@@ -89,7 +89,7 @@ class Rendered(msgspec.Struct, frozen=True):
     dialect: str
     model: str
     segments: tuple[Segment, ...]
-    asked: Asked = Asked()
+    asked: RequestedCaching = RequestedCaching()
     doubts: tuple[str, ...] = ()
 
     @property
@@ -97,7 +97,7 @@ class Rendered(msgspec.Struct, frozen=True):
         return not self.doubts
 
     @property
-    def markers(self) -> tuple[Marker, ...]:
+    def markers(self) -> tuple[SegmentMarker, ...]:
         """The client's own, in the order of the stream."""
         return tuple(one.marker for one in self.segments if one.marker is not None)
 
@@ -168,7 +168,7 @@ class SegmentWriter:
         role: str = "",
         *,
         markable: bool = False,
-        marker: Marker | None = None,
+        marker: SegmentMarker | None = None,
     ) -> None:
         """A block of text, given as a string or as a block that says no more than it."""
         self._add(Segment(kind, pointer, text_bytes(text), role, "text", marker, markable))
@@ -187,7 +187,7 @@ class SegmentWriter:
         marker, bare = taken_out(block, pointer)
         self._add(Segment(kind, pointer, json_bytes(bare), role, form, marker, markable))
 
-    def mark_last(self, marker: Marker) -> None:
+    def mark_last(self, marker: SegmentMarker) -> None:
         """A marker that stands for one at the last block, which has none itself."""
         if self.segments and self.segments[-1].marker is None:
             self.segments[-1] = msgspec.structs.replace(self.segments[-1], marker=marker)
@@ -211,7 +211,7 @@ class SegmentWriter:
         self._position += 1
 
 
-def taken_out(block: dict[str, Any], pointer: str) -> tuple[Marker | None, dict[str, Any]]:
+def taken_out(block: dict[str, Any], pointer: str) -> tuple[SegmentMarker | None, dict[str, Any]]:
     """A block's marker, and the block without it; the same object where it has none."""
     if not any(name in block for name in MARKERS):
         return None, block
@@ -222,6 +222,6 @@ def taken_out(block: dict[str, Any], pointer: str) -> tuple[Marker | None, dict[
     return None, bare
 
 
-def marker_of(syntax: str, value: Any, pointer: str) -> Marker:
+def marker_of(syntax: str, value: Any, pointer: str) -> SegmentMarker:
     ttl = value.get("ttl") if isinstance(value, dict) else None
-    return Marker(syntax, ttl if isinstance(ttl, str) else "", pointer)
+    return SegmentMarker(syntax, ttl if isinstance(ttl, str) else "", pointer)

@@ -23,8 +23,8 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from askonce.core.errors import ConfigError, EmbedderError
-from askonce.stores.context import Ground
+from askonce.core.errors import ConfigError, EmbedderError, missing_library
+from askonce.stores.context import StoreContext
 
 LONGEST = 8_000
 """Characters of a text; a longer one is not sent, since many servers cut it without a word."""
@@ -70,7 +70,7 @@ class EndpointEmbedder:
         model: str,
         key: str | None = None,
         *,
-        ground: Ground,
+        context: StoreContext,
         dimensions: int | None = None,
         longest: int = LONGEST,
         encoding: str = "float",
@@ -78,9 +78,7 @@ class EndpointEmbedder:
         try:
             import httpx2
         except ImportError:
-            raise ConfigError(
-                "an embeddings endpoint needs httpx2; run: pip install 'askonce[semantic]'"
-            ) from None
+            raise missing_library("an embeddings endpoint", "httpx2", "semantic") from None
         self._library: Any = httpx2
         self._url = _endpoint(base_url)
         if key and not (key.isascii() and key.isprintable()):
@@ -100,10 +98,10 @@ class EndpointEmbedder:
             self._asked["dimensions"] = dimensions
         self._longest = longest
         self._key = key
-        self._ground = ground
-        self._guard = ground.guard()
+        self._ground = context
+        self._lock = context.lock()
         # A client belongs to one event loop, and to one process.
-        self._clients: MutableMapping[Any, Any] = WeakKeyDictionary() if ground.suspending else {}
+        self._clients: MutableMapping[Any, Any] = WeakKeyDictionary() if context.suspending else {}
 
     async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
         """A vector for each text; None for one that is not sent. Raises `EmbedderError`."""
@@ -119,13 +117,13 @@ class EndpointEmbedder:
 
     def take_used(self) -> tuple[int, int]:
         """The requests that were answered since this was asked last, and their tokens."""
-        with self._guard:
+        with self._lock:
             used, self._used = self._used, (0, 0)
         return used
 
     async def close(self) -> None:
         """Close the connections of the caller's place; those of another are its own to close."""
-        with self._guard:
+        with self._lock:
             client = self._clients.pop(self._ground.place(), None)
         if client is not None:
             await (client.aclose() if self._ground.suspending else _done(client.close))
@@ -185,7 +183,7 @@ class EndpointEmbedder:
 
     def _client(self) -> Any:
         place = self._ground.place()
-        with self._guard:
+        with self._lock:
             client = self._clients.get(place)
             if client is None:
                 kind = "AsyncClient" if self._ground.suspending else "Client"
@@ -202,13 +200,13 @@ class EndpointEmbedder:
             by_place = {vector.index: vector.embedding for vector in answer.data}
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise EmbedderError("the embeddings endpoint's answer has no embeddings") from None
-        with self._guard:
+        with self._lock:
             requests, tokens = self._used
             self._used = (requests + 1, tokens + answer.tokens)
         if sorted(by_place) != list(range(count)):
             raise EmbedderError("the embeddings endpoint did not answer for each text")
         vectors = [_numbers(by_place[place]) for place in range(count)]
-        with self._guard:
+        with self._lock:
             learned = self.dimensions or len(vectors[0])
             for vector in vectors:
                 if len(vector) != learned:

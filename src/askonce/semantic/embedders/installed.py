@@ -34,7 +34,7 @@ class _InstalledEmbedder:
     library: str
     package: str
 
-    def __init__(self, model: str, *, guard: AbstractContextManager[Any]) -> None:
+    def __init__(self, model: str, *, lock: AbstractContextManager[Any]) -> None:
         if importlib.util.find_spec(self.library) is None:
             raise ConfigError(
                 f"{self.package}:{model} needs {self.package}; run: pip install {self.package}"
@@ -42,14 +42,14 @@ class _InstalledEmbedder:
         self.name = f"{self.package}:{model}"
         self.dimensions = 0
         self._wanted = model
-        self._guard = guard
+        self._lock = lock
         self._model: Any = None
 
     async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
         """A vector for each text; None for one that does not fit the model."""
         found: list[bytes | None] = [None] * len(texts)
         # Neither library promises that threads may share a model.
-        with self._guard:
+        with self._lock:
             try:
                 if self._model is None:
                     self._model = self._open(importlib.import_module(self.library))
@@ -63,7 +63,7 @@ class _InstalledEmbedder:
         return found
 
     async def close(self) -> None:
-        with self._guard:
+        with self._lock:
             self._model = None
 
     def _may_embed(self, text: str) -> bool:

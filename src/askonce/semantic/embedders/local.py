@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from weakref import WeakValueDictionary
 
-from askonce.core.errors import ConfigError, EmbedderError
+from askonce.core.errors import ConfigError, EmbedderError, missing_library
 
 TOKENS = 254
 """How many tokens a text may have, beside the two that the model adds to each."""
@@ -39,12 +39,10 @@ class LocalEmbedder:
     Raises `ConfigError` where the extra is not installed.
     """
 
-    def __init__(self, *, guard: AbstractContextManager[Any], threads: int = 1) -> None:
+    def __init__(self, *, lock: AbstractContextManager[Any], threads: int = 1) -> None:
         for library in _NEEDS:
             if importlib.util.find_spec(library) is None:
-                raise ConfigError(
-                    f"the local embedder needs {library}; run: pip install 'askonce[semantic]'"
-                )
+                raise missing_library("the local embedder", library, "semantic")
         import askonce_models
 
         try:
@@ -52,7 +50,7 @@ class LocalEmbedder:
         except askonce_models.DamagedModelError as error:
             raise ConfigError(_damaged(error)) from error
         self.dimensions = askonce_models.DIMENSIONS
-        self._guard = guard
+        self._lock = lock
         self._threads = threads
         self._model: _Model | None = None
         self._closed = False
@@ -62,7 +60,7 @@ class LocalEmbedder:
         model = self._model
         if model is not None:
             return model
-        with self._guard:
+        with self._lock:
             if self._closed:
                 raise EmbedderError("the local embedder was closed")
             if self._model is None:
@@ -85,7 +83,7 @@ class LocalEmbedder:
         return self.load().unread(text)
 
     async def close(self) -> None:
-        with self._guard:
+        with self._lock:
             self._closed = True
             self._model = None
 

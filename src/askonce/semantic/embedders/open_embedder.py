@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from askonce.core.errors import ConfigError
 from askonce.core.protocols import Embedder
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 
 ADDRESSES = (
     "local",
@@ -20,7 +20,7 @@ ADDRESSES = (
 _OPTIONS = {"model": str, "dimensions": int, "longest": int, "encoding": str}
 
 
-def open_embedder(address: str, ground: Ground, *, key: str | None = None) -> Embedder:
+def open_embedder(address: str, context: StoreContext, *, key: str | None = None) -> Embedder:
     """Open the embedder that an address names; nothing is loaded or connected yet.
 
     `key` is what an endpoint wants to see. An embedder that lives in this process blocks in either
@@ -31,7 +31,7 @@ def open_embedder(address: str, ground: Ground, *, key: str | None = None) -> Em
     if address == "local":
         from askonce.semantic.embedders.local import LocalEmbedder
 
-        return LocalEmbedder(guard=ground.guard())
+        return LocalEmbedder(lock=context.lock())
     if scheme in ("sentence-transformers", "fastembed"):
         from askonce.semantic.embedders.installed import (
             FastembedEmbedder,
@@ -41,9 +41,9 @@ def open_embedder(address: str, ground: Ground, *, key: str | None = None) -> Em
         if not rest:
             raise ConfigError(f"{scheme}: needs a model's name; write {scheme}:NAME")
         kind = FastembedEmbedder if scheme == "fastembed" else SentenceTransformersEmbedder
-        return kind(rest, guard=ground.guard())
+        return kind(rest, lock=context.lock())
     if scheme in ("http", "https"):
-        return _endpoint(address, ground, key)
+        return _endpoint(address, context, key)
     raise ConfigError(f"no embedder has this address; what works is {', '.join(ADDRESSES)}")
 
 
@@ -62,7 +62,7 @@ _INDEX = ("numpy", "re2", "usearch")
 _LOCAL = (*_INDEX, "askonce_models", "onnxruntime", "tokenizers")
 
 
-def _endpoint(address: str, ground: Ground, key: str | None) -> Embedder:
+def _endpoint(address: str, context: StoreContext, key: str | None) -> Embedder:
     from askonce.semantic.embedders.endpoint import EndpointEmbedder
 
     options: dict[str, Any] = {}
@@ -82,5 +82,5 @@ def _endpoint(address: str, ground: Ground, key: str | None) -> Embedder:
     if not options.get("model"):
         raise ConfigError("an embeddings endpoint needs a model; add ?model=NAME to its address")
     return EndpointEmbedder(
-        parts._replace(query="", fragment="").geturl(), key=key, ground=ground, **options
+        parts._replace(query="", fragment="").geturl(), key=key, context=context, **options
     )

@@ -12,8 +12,8 @@ from askonce.semantic.evaluation.pairs import Pair
 from askonce.semantic.evaluation.plain import plain_pairs, plain_stream
 from askonce.semantic.evaluation.search_cost import search_cost
 from askonce.semantic.evaluation.stream_reports import Search, report_stream
-from askonce.semantic.evaluation.streams import Question
-from askonce.semantic.evaluation.text_vectors import Meanings
+from askonce.semantic.evaluation.streams import StreamQuestion
+from askonce.semantic.evaluation.text_vectors import TextVectors
 
 
 class PairSet(NamedTuple):
@@ -30,7 +30,7 @@ class StreamSet(NamedTuple):
     """A stream in the order of time, under its name."""
 
     name: str
-    questions: list[Question]
+    questions: list[StreamQuestion]
 
     def texts(self) -> list[str]:
         return [question.text for question in self.questions]
@@ -39,22 +39,22 @@ class StreamSet(NamedTuple):
 Set = PairSet | StreamSet
 
 
-def measure(one: Set, meanings: Meanings, *, threshold: float) -> dict[str, Any]:
+def measure(one: Set, meanings: TextVectors, *, threshold: float) -> dict[str, Any]:
     """Everything that is told about a set, as plain values. Its texts were embedded before."""
     if isinstance(one, PairSet):
         return _measured_pairs(one, meanings, threshold)
     return _measured_stream(one, meanings, threshold)
 
 
-def _measured_pairs(one: PairSet, meanings: Meanings, threshold: float) -> dict[str, Any]:
+def _measured_pairs(one: PairSet, meanings: TextVectors, threshold: float) -> dict[str, Any]:
     rows = [(meanings.row(pair.a), meanings.row(pair.b)) for pair in one.pairs]
     similarities = meanings.matrix.cosines(rows)
     report = report_pairs(one.name, one.pairs, similarities, meanings.read, threshold=threshold)
     return plain_pairs(report, search_cost(meanings, [a for a, _ in rows], [b for _, b in rows]))
 
 
-def _measured_stream(one: StreamSet, meanings: Meanings, threshold: float) -> dict[str, Any]:
-    def search(questions: Sequence[Question], limit: int) -> Search:
+def _measured_stream(one: StreamSet, meanings: TextVectors, threshold: float) -> dict[str, Any]:
+    def search(questions: Sequence[StreamQuestion], limit: int) -> Search:
         return meanings.matrix.search([meanings.row(asked.text) for asked in questions], limit)
 
     rows = [meanings.row(asked.text) for asked in one.questions]

@@ -24,7 +24,7 @@ class Proposed(NamedTuple):
     same: bool
 
 
-class Effect(msgspec.Struct, frozen=True):
+class GuardEffect(msgspec.Struct, frozen=True):
     """What one guard alone does.
 
     recall_lost      vetoed pairs of those proposed that are the same
@@ -36,22 +36,22 @@ class Effect(msgspec.Struct, frozen=True):
     wrong_prevented: Share
 
 
-def effects_of(proposed: Iterable[Proposed]) -> list[Effect]:
+def effects_of(proposed: Iterable[Proposed]) -> list[GuardEffect]:
     """The effect of each guard, in their order, and last that of all together."""
     pairs = list(proposed)
     # The same words are the same question: no guard is asked about them.
     asked = [one for one in pairs if one.question.digest != one.other.digest]
     found = [
-        _effect(because, pairs, [one.same for one in asked if vetoes(one.question, one.other)])
-        for because, vetoes in GUARDS
+        _effect(reason, pairs, [one.same for one in asked if vetoes(one.question, one.other)])
+        for reason, vetoes in GUARDS
     ]
     vetoed = [one.same for one in asked if not verdict(one.question, one.other).yes]
     return [*found, _effect(ALL, pairs, vetoed)]
 
 
-def _effect(guard: str, pairs: list[Proposed], vetoed: list[bool]) -> Effect:
+def _effect(guard: str, pairs: list[Proposed], vetoed: list[bool]) -> GuardEffect:
     same = sum(one.same for one in pairs)
-    return Effect(
+    return GuardEffect(
         guard=str(guard),
         recall_lost=share(sum(vetoed), same),
         wrong_prevented=share(len(vetoed) - sum(vetoed), len(pairs) - same),

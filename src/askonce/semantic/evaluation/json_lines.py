@@ -11,7 +11,7 @@ LONGEST = 1 << 20
 """How long a line may be, in bytes or characters. No question is as long."""
 
 
-class Fault(msgspec.Struct, frozen=True):
+class LineFault(msgspec.Struct, frozen=True):
     """A line that could not be read; lines are counted from 1."""
 
     line: int
@@ -24,13 +24,13 @@ class Wrong(ValueError):
 
 def read_objects(
     lines: Iterable[str | bytes], make: Callable[[dict[str, Any]], T]
-) -> tuple[list[T], list[Fault]]:
+) -> tuple[list[T], list[LineFault]]:
     """What `make` makes of each line's object, in order, and the lines it could not read.
 
     Empty lines are no faults. `make` raises `Wrong` where an object is not what it needs.
     """
     made: list[T] = []
-    faults: list[Fault] = []
+    faults: list[LineFault] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -42,9 +42,9 @@ def read_objects(
                 raise Wrong("not a JSON object")
             made.append(make(found))
         except Wrong as error:
-            faults.append(Fault(number, str(error)))
+            faults.append(LineFault(number, str(error)))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            faults.append(Fault(number, "not JSON"))
+            faults.append(LineFault(number, "not JSON"))
     return made, faults
 
 

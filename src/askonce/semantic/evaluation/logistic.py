@@ -30,7 +30,7 @@ FLAT = 1e-10
 """A step from which the likelihood's logarithm can gain less than this is the last one."""
 
 
-class Seen(NamedTuple):
+class Observations(NamedTuple):
     """How often an answer was right and wrong at one similarity."""
 
     similarity: float
@@ -71,14 +71,14 @@ def sigma(x: float) -> float:
     return grown / (1 + grown)
 
 
-def are_apart(seen: Sequence[Seen]) -> bool:
+def are_apart(seen: Sequence[Observations]) -> bool:
     """Does no wrong similarity lie above a right one?"""
     wrong = max((one.similarity for one in seen if one.wrong), default=-math.inf)
     right = min((one.similarity for one in seen if one.right), default=math.inf)
     return wrong <= right
 
 
-def fit(seen: Sequence[Seen], *, start: Curve | None = None) -> Curve:
+def fit(seen: Sequence[Observations], *, start: Curve | None = None) -> Curve:
     """The curve of the highest likelihood, or with Jeffreys' prior where that is not finite.
 
     A `start` that lies near it only saves time. The penalized likelihood may have two summits;
@@ -95,7 +95,7 @@ def fit(seen: Sequence[Seen], *, start: Curve | None = None) -> Curve:
     return curve
 
 
-def _climbed(seen: Sequence[Seen], a: float, b: float, *, penalized: bool) -> Curve | None:
+def _climbed(seen: Sequence[Observations], a: float, b: float, *, penalized: bool) -> Curve | None:
     """Newton's method with steps that are halved until they gain enough, or doubled.
 
     None if it runs away, as the plain likelihood may where the classes hardly overlap.
@@ -130,7 +130,7 @@ def _climbed(seen: Sequence[Seen], a: float, b: float, *, penalized: bool) -> Cu
 
 
 def _step(
-    seen: Sequence[Seen], a: float, b: float, sums: _Sums, *, penalized: bool
+    seen: Sequence[Observations], a: float, b: float, sums: _Sums, *, penalized: bool
 ) -> tuple[float, float]:
     """Where Newton's method goes next.
 
@@ -152,7 +152,7 @@ def _step(
     return step_a, step_b
 
 
-def _likelihood(seen: Sequence[Seen], a: float, b: float, *, penalized: bool) -> float:
+def _likelihood(seen: Sequence[Observations], a: float, b: float, *, penalized: bool) -> float:
     """The logarithm of the likelihood; with half the logarithm of the information if penalized."""
     total = 0.0
     for one in seen:
@@ -168,7 +168,7 @@ def _softplus(x: float) -> float:
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
-def _sums_at(seen: Sequence[Seen], a: float, b: float, *, penalized: bool) -> _Sums:
+def _sums_at(seen: Sequence[Observations], a: float, b: float, *, penalized: bool) -> _Sums:
     chances = [sigma(a + b * one.similarity) for one in seen]
     aa = ab = bb = 0.0
     for one, p in zip(seen, chances, strict=True):

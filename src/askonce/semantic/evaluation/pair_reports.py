@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from askonce.semantic.evaluation.guard_effects import Effect, Proposed, effects_of
+from askonce.semantic.evaluation.guard_effects import GuardEffect, Proposed, effects_of
 from askonce.semantic.evaluation.intervals import Share
 from askonce.semantic.evaluation.pairs import (
     Pair,
@@ -42,7 +42,7 @@ class PairReport(msgspec.Struct, frozen=True, kw_only=True):
     curve: list[Point]
     bare_curve: list[Point]
     fixed: list[Point]
-    guards: list[Effect]
+    guards: list[GuardEffect]
 
 
 def report_pairs(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from askonce.semantic.evaluation.intervals import Share, share
-from askonce.semantic.evaluation.json_lines import Fault, Wrong, read_objects, text_of
+from askonce.semantic.evaluation.json_lines import LineFault, Wrong, read_objects, text_of
 
 CURVE_POINTS = 200
 """How many thresholds a curve shows at most."""
@@ -48,7 +48,7 @@ class Point(msgspec.Struct, frozen=True):
     precision: Share
 
 
-def read_pairs(lines: Iterable[str | bytes]) -> tuple[list[Pair], list[Fault]]:
+def read_pairs(lines: Iterable[str | bytes]) -> tuple[list[Pair], list[LineFault]]:
     """Pairs out of JSON lines with `a`, `b` and `same` (true, false, 1 or 0)."""
     return read_objects(lines, _pair)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from askonce.semantic.evaluation.guard_effects import Effect
+from askonce.semantic.evaluation.guard_effects import GuardEffect
 from askonce.semantic.evaluation.intervals import Share, share
 from askonce.semantic.evaluation.pair_reports import PairReport
 from askonce.semantic.evaluation.pairs import Point
@@ -175,7 +175,7 @@ def _plain_search(search: SearchCost | None) -> dict[str, Any]:
     }
 
 
-def _plain_effect(effect: Effect) -> dict[str, Any]:
+def _plain_effect(effect: GuardEffect) -> dict[str, Any]:
     return {
         "guard": effect.guard,
         **plain_shares(

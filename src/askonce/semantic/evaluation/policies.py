@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 from askonce.semantic.evaluation.draws import share_of
-from askonce.semantic.evaluation.logistic import Curve, Seen, fit, sigma
+from askonce.semantic.evaluation.logistic import Curve, Observations, fit, sigma
 from askonce.semantic.evaluation.streams import Candidate, Right
 
 FEWEST = 6
@@ -66,8 +66,8 @@ class Observed:
         self._changed = True
         self.count += 1
 
-    def seen(self) -> list[Seen]:
-        return [Seen(place, *counts) for place, counts in sorted(self._counts.items())]
+    def seen(self) -> list[Observations]:
+        return [Observations(place, *counts) for place, counts in sorted(self._counts.items())]
 
     def curve(self) -> Curve:
         if self._curve is None or self._changed:

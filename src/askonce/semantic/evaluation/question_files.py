@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 
 from askonce.core.errors import ConfigError
 from askonce.semantic.evaluation.evaluate import PairSet, StreamSet
-from askonce.semantic.evaluation.json_lines import LONGEST, Fault
+from askonce.semantic.evaluation.json_lines import LONGEST, LineFault
 from askonce.semantic.evaluation.pairs import read_pairs
 from askonce.semantic.evaluation.streams import read_stream
 
@@ -31,7 +31,7 @@ class Complaint(NamedTuple):
         return f"{where}: {self.why}"
 
 
-Read = Callable[[Iterable[bytes]], tuple[list[T], list[Fault]]]
+Read = Callable[[Iterable[bytes]], tuple[list[T], list[LineFault]]]
 
 
 def read_pair_set(name: str) -> tuple[PairSet, list[Complaint]]:

@@ -5,9 +5,9 @@ from hashlib import sha256
 from statistics import median
 
 from askonce.core.models import Key
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.semantic.evaluation.plain import SearchCost
-from askonce.semantic.evaluation.text_vectors import Meanings
+from askonce.semantic.evaluation.text_vectors import TextVectors
 from askonce.semantic.index.open_index import open_process_index
 
 MOST_ENTRIES = 5_000
@@ -17,7 +17,7 @@ _NEVER = 1e11  # seconds since the epoch
 
 
 def search_cost(
-    meanings: Meanings, entries: Sequence[int], questions: Sequence[int]
+    meanings: TextVectors, entries: Sequence[int], questions: Sequence[int]
 ) -> SearchCost | None:
     """Both searches on the same entries and questions, given by their rows; medians.
 
@@ -29,22 +29,22 @@ def search_cost(
     asked = asked[:: max(1, len(asked) // ASKED)][:ASKED]
     if not known or not asked:
         return None
-    runtime = Blocking()
+    runtime = SyncRuntime()
     embedder = meanings.embedder
     index = open_process_index(
-        embedder.name, embedder.dimensions, guard=runtime.guard(), clock=runtime.now
+        embedder.name, embedder.dimensions, lock=runtime.lock(), clock=runtime.now
     )
     for row in known:
         key = Key(namespace="eval", format="text", digest=sha256(row.to_bytes(8)).digest())
-        finish(index.add(_SCOPE, key, meanings.vector(row) or b"", _NEVER))
+        run_sync(index.add(_SCOPE, key, meanings.vector(row) or b"", _NEVER))
     ours = _median_us(
-        lambda row: finish(index.nearest(_SCOPE, meanings.vector(row) or b"", 1)), asked, runtime
+        lambda row: run_sync(index.nearest(_SCOPE, meanings.vector(row) or b"", 1)), asked, runtime
     )
     scan = _median_us(lambda row: meanings.matrix.scan(row, known), asked, runtime)
     return SearchCost(len(known), ours, scan)
 
 
-def _median_us(search: Callable[[int], object], rows: Sequence[int], runtime: Blocking) -> float:
+def _median_us(search: Callable[[int], object], rows: Sequence[int], runtime: SyncRuntime) -> float:
     times = []
     for row in rows:
         began = runtime.tick()

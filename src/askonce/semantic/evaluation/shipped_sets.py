@@ -5,7 +5,7 @@ import importlib.resources
 
 from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet
 from askonce.semantic.evaluation.pairs import read_pairs
-from askonce.semantic.evaluation.streams import Question, mixed_in, read_stream, zipf_arrivals
+from askonce.semantic.evaluation.streams import StreamQuestion, mixed_in, read_stream, zipf_arrivals
 
 ARRIVALS = 2_400
 EXPONENT = 0.8
@@ -22,7 +22,7 @@ def shipped_sets() -> list[Set]:
     ]
 
 
-def customers() -> list[Question]:
+def customers() -> list[StreamQuestion]:
     """Customers' questions as often as Zipf's law says, with some that no answer serves."""
     # The practice provider's customers ask the same questions.
     asked, _ = read_stream(_lines("banking77.jsonl.gz"))

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from askonce.semantic.evaluation.guard_effects import Effect, Proposed, effects_of
+from askonce.semantic.evaluation.guard_effects import GuardEffect, Proposed, effects_of
 from askonce.semantic.evaluation.intervals import Share, share
 from askonce.semantic.evaluation.pair_reports import FIXED
 from askonce.semantic.evaluation.policies import FixedThreshold, VCache
 from askonce.semantic.evaluation.streams import (
     Candidate,
     Nearest,
-    Policy,
-    Question,
     Replayed,
+    ServingPolicy,
+    StreamQuestion,
     replay,
 )
 from askonce.semantic.guards import CANDIDATES, Text, Veto, judge
@@ -27,7 +27,7 @@ Search = Callable[[int, Sequence[int]], Sequence[tuple[int, float]]]
 One search serves one replay, and finds at most so many entries as it was made for.
 """
 
-MakeSearch = Callable[[Sequence[Question], int], Search]
+MakeSearch = Callable[[Sequence[StreamQuestion], int], Search]
 """The questions of a stream, and how many of the nearest are wanted."""
 
 
@@ -58,12 +58,12 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     curve: list[Run]
     fixed: list[Run]
     vcache: list[Run]
-    guards: list[Effect]
+    guards: list[GuardEffect]
 
 
 def report_stream(
     name: str,
-    questions: Sequence[Question],
+    questions: Sequence[StreamQuestion],
     search: MakeSearch,
     read: Callable[[str], Text],
     *,
@@ -72,11 +72,11 @@ def report_stream(
 ) -> StreamReport:
     """Replay a stream against everything it is compared with, each with an empty cache."""
 
-    def guarded(asked: Sequence[Question], at: float, notes: list[Proposed]) -> Replayed:
+    def guarded(asked: Sequence[StreamQuestion], at: float, notes: list[Proposed]) -> Replayed:
         nearest = _guarded(asked, search(asked, CANDIDATES), read, at, notes)
         return replay(asked, nearest, FixedThreshold(at))
 
-    def bare(policy: Callable[[float], Policy], number: float) -> Run:
+    def bare(policy: Callable[[float], ServingPolicy], number: float) -> Run:
         return Run(
             number,
             *(
@@ -108,9 +108,9 @@ def report_stream(
     )
 
 
-def without_repeats(questions: Sequence[Question]) -> list[Question]:
+def without_repeats(questions: Sequence[StreamQuestion]) -> list[StreamQuestion]:
     """The questions whose very words did not come before, in their order."""
-    first: dict[str, Question] = {}
+    first: dict[str, StreamQuestion] = {}
     for question in questions:
         first.setdefault(question.text, question)
     return list(first.values())
@@ -124,7 +124,7 @@ def _plain(search: Search) -> Nearest:
 
 
 def _guarded(
-    questions: Sequence[Question],
+    questions: Sequence[StreamQuestion],
     search: Search,
     read: Callable[[str], Text],
     threshold: float,
@@ -138,8 +138,8 @@ def _guarded(
         candidates = []
         for place, (entry, similarity) in enumerate(found):
             other = questions[entry]
-            because = judge(read(asked.text), read(other.text), similarity, threshold).because
-            candidates.append(Candidate(entry, similarity, because not in (Veto.OK, Veto.FAR)))
+            reason = judge(read(asked.text), read(other.text), similarity, threshold).reason
+            candidates.append(Candidate(entry, similarity, reason not in (Veto.OK, Veto.FAR)))
             if place == 0 and similarity >= threshold:
                 same = asked.need is not None and asked.need == other.need
                 notes.append(Proposed(read(asked.text), read(other.text), same))

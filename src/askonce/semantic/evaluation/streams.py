@@ -13,7 +13,7 @@ import msgspec
 from askonce.core.errors import ConfigError
 from askonce.semantic.evaluation.draws import Draws
 from askonce.semantic.evaluation.intervals import Share, share
-from askonce.semantic.evaluation.json_lines import Fault, Wrong, read_objects, text_of
+from askonce.semantic.evaluation.json_lines import LineFault, Wrong, read_objects, text_of
 
 BUCKETS = 50
 """How many stretches of a stream are told apart at most."""
@@ -22,7 +22,7 @@ NO_INTENT = frozenset({"oos", "out_of_scope"})
 """How data sets name the intent of what is out of scope (CLINC150 says `oos`)."""
 
 
-class Question(msgspec.Struct, frozen=True):
+class StreamQuestion(msgspec.Struct, frozen=True):
     """A question and what it is after; None is out of scope, where every hit is wrong."""
 
     text: str
@@ -48,7 +48,7 @@ Right = Callable[[Candidate], bool]
 """Would this entry's answer have been right? It is known once the question has been asked."""
 
 
-class Policy(Protocol):
+class ServingPolicy(Protocol):
     """What decides about hits. One policy serves one replay: it may learn."""
 
     def decide(self, question: int, candidates: Sequence[Candidate]) -> Candidate | None:
@@ -86,7 +86,7 @@ class Replayed(msgspec.Struct, frozen=True):
     over_time: list[Bucket]
 
 
-def read_stream(lines: Iterable[str | bytes]) -> tuple[list[Question], list[Fault]]:
+def read_stream(lines: Iterable[str | bytes]) -> tuple[list[StreamQuestion], list[LineFault]]:
     """Questions out of JSON lines with `text`, and `intent` or `need` as the right answer.
 
     The order of the lines is the order of time. A question is out of scope if it has neither, or
@@ -95,19 +95,23 @@ def read_stream(lines: Iterable[str | bytes]) -> tuple[list[Question], list[Faul
     return read_objects(lines, _question)
 
 
-def _question(found: dict[str, Any]) -> Question:
+def _question(found: dict[str, Any]) -> StreamQuestion:
     text = text_of(found, "text")
     name = "intent" if found.get("intent") is not None else "need"
     need = found.get(name)
     if need is None or (name == "intent" and need in NO_INTENT):
-        return Question(text, None)
+        return StreamQuestion(text, None)
     if isinstance(need, bool) or not isinstance(need, str | int):
         raise Wrong(f"`{name}` is neither a text nor a whole number")
-    return Question(text, str(need))
+    return StreamQuestion(text, str(need))
 
 
 def replay(
-    questions: Sequence[Question], nearest: Nearest, policy: Policy, *, buckets: int = BUCKETS
+    questions: Sequence[StreamQuestion],
+    nearest: Nearest,
+    policy: ServingPolicy,
+    *,
+    buckets: int = BUCKETS,
 ) -> Replayed:
     """Ask a policy every question in turn, beginning with an empty cache."""
     entries: list[int] = []
@@ -134,7 +138,7 @@ def replay(
     )
 
 
-def _right(questions: Sequence[Question], asked: Question) -> Right:
+def _right(questions: Sequence[StreamQuestion], asked: StreamQuestion) -> Right:
     def right(candidate: Candidate) -> bool:
         return asked.need is not None and questions[candidate.entry].need == asked.need
 
@@ -160,15 +164,15 @@ def _over_time(
 
 
 def zipf_arrivals(
-    questions: Sequence[Question], *, count: int, exponent: float, seed: int
-) -> list[Question]:
+    questions: Sequence[StreamQuestion], *, count: int, exponent: float, seed: int
+) -> list[StreamQuestion]:
     """`count` questions whose needs come as often as Zipf's law says.
 
     The need of rank r comes with a weight of r to the power of -`exponent`; 0 makes all alike.
     A seed decides which need has which rank. A need's wordings come in a drawn order, and none
     comes again before all of them came. A question out of scope is a need of its own.
     """
-    wordings: dict[object, list[Question]] = {}
+    wordings: dict[object, list[StreamQuestion]] = {}
     for number, question in enumerate(questions):
         own = number if question.need is None else question.need
         wordings.setdefault(own, []).append(question)
@@ -200,8 +204,8 @@ def _rank_at(upto: list[float], place: float) -> int:
 
 
 def mixed_in(
-    questions: Sequence[Question], strangers: Iterable[str], *, part: float, seed: int
-) -> list[Question]:
+    questions: Sequence[StreamQuestion], strangers: Iterable[str], *, part: float, seed: int
+) -> list[StreamQuestion]:
     """The questions with out-of-scope ones among them, which are then this part of the whole.
 
     Both keep their order of time, and no stranger comes twice. `ConfigError` if there are too few.
@@ -209,7 +213,7 @@ def mixed_in(
     if not 0 <= part < 1:
         raise ConfigError(f"out-of-scope questions are a part from 0 to below 1, not {part}")
     needed = round(len(questions) * part / (1 - part))
-    strange = [Question(text, None) for text in strangers]
+    strange = [StreamQuestion(text, None) for text in strangers]
     if len(strange) < needed:
         raise ConfigError(
             f"{needed} out-of-scope questions are needed for a part of {part}; "

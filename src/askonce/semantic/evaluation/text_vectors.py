@@ -7,17 +7,17 @@ from functools import cached_property
 
 from askonce.core.errors import EmbedderError
 from askonce.core.protocols import Embedder
-from askonce.core.runtime.threads import Blocking, finish
+from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.semantic.embedders.open_embedder import is_local, open_embedder
 from askonce.semantic.guards import Text, prepare
 from askonce.semantic.index.matrix import Matrix
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 
 _TOGETHER = 256  # texts of one call
 _PATIENCE_S = 60.0  # for one call of an endpoint: nobody waits for an answer here
 
 
-class Meanings:
+class TextVectors:
     """Texts with their rows in a matrix of vectors; a text that comes again has the same row."""
 
     def __init__(self, embedder: Embedder, *, workers: int = 1) -> None:
@@ -28,13 +28,13 @@ class Meanings:
         self._read: dict[str, Text] = {}
 
     @classmethod
-    def of(cls, address: str) -> "Meanings":
+    def of(cls, address: str) -> "TextVectors":
         """With the embedder of an address. Raises `ConfigError` where that is none."""
-        runtime = Blocking()
-        ground = Ground(
-            runtime.guard, runtime.now, runtime.place, deadline=_PATIENCE_S, tick=runtime.tick
+        runtime = SyncRuntime()
+        context = StoreContext(
+            runtime.lock, runtime.now, runtime.place, deadline=_PATIENCE_S, tick=runtime.tick
         )
-        embedder = open_embedder(address, ground, key=os.environ.get("OPENAI_API_KEY"))
+        embedder = open_embedder(address, context, key=os.environ.get("OPENAI_API_KEY"))
         # In this process a call computes in its own thread, one on each core.
         return cls(embedder, workers=(os.cpu_count() or 1) if is_local(address) else 1)
 
@@ -66,7 +66,7 @@ class Meanings:
                 raise
 
     def _vectors_of(self, texts: Sequence[str]) -> list[bytes | None]:
-        vectors = finish(self.embedder.embed(texts))
+        vectors = run_sync(self.embedder.embed(texts))
         if len(vectors) != len(texts):
             raise EmbedderError("the embedder answered with another number of vectors")
         return vectors
@@ -90,4 +90,4 @@ class Meanings:
         return Matrix(self._vectors, self.embedder.dimensions)
 
     def close(self) -> None:
-        finish(self.embedder.close())
+        run_sync(self.embedder.close())

@@ -8,7 +8,7 @@ from askonce.semantic.guards.features import Features, features_of
 from askonce.semantic.guards.guards import GUARDS, verdict
 from askonce.semantic.guards.judge import judge
 from askonce.semantic.guards.text import Text, prepare
-from askonce.semantic.guards.vetoes import Verdict, Veto
+from askonce.semantic.guards.vetoes import GuardVerdict, Veto
 from askonce.semantic.operating_point import CANDIDATES, THRESHOLD
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "GUARDS",
     "THRESHOLD",
     "Features",
+    "GuardVerdict",
     "Text",
-    "Verdict",
     "Veto",
     "features",
     "judge",
@@ -28,17 +28,17 @@ __all__ = [
 ]
 
 
-def may_match(a: str, b: str) -> Verdict:
+def may_match(a: str, b: str) -> GuardVerdict:
     """Whether the answer to one question may be served for the other, as far as the guards see."""
     return verdict(prepare(a), prepare(b))
 
 
-def verdicts(a: str, b: str) -> tuple[Verdict, ...]:
+def verdicts(a: str, b: str) -> tuple[GuardVerdict, ...]:
     """What every guard says, in their order, for an explanation."""
     one, two = prepare(a), prepare(b)
     return tuple(
-        Verdict(one.digest == two.digest or not vetoes(one, two), because)
-        for because, vetoes in GUARDS
+        GuardVerdict(one.digest == two.digest or not vetoes(one, two), reason)
+        for reason, vetoes in GUARDS
     )
 
 

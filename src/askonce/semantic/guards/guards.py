@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from askonce.semantic.guards import requests, senses, sequences, subjects
 from askonce.semantic.guards.text import Text
-from askonce.semantic.guards.vetoes import Verdict, Veto
+from askonce.semantic.guards.vetoes import GuardVerdict, Veto
 
 Guard = Callable[[Text, Text], bool]
 
@@ -36,14 +36,14 @@ GUARDS: tuple[tuple[Veto, Guard], ...] = (
 )
 """Every guard under its reason word."""
 
-_YES = Verdict(True, Veto.OK)
+_YES = GuardVerdict(True, Veto.OK)
 
 
-def verdict(a: Text, b: Text) -> Verdict:
+def verdict(a: Text, b: Text) -> GuardVerdict:
     """The first veto, or yes."""
     if a.digest == b.digest:
         return _YES
-    for because, vetoes in GUARDS:
+    for reason, vetoes in GUARDS:
         if vetoes(a, b):
-            return Verdict(False, because)
+            return GuardVerdict(False, reason)
     return _YES

@@ -4,11 +4,11 @@ import math
 
 from askonce.semantic.guards.guards import verdict
 from askonce.semantic.guards.text import Text
-from askonce.semantic.guards.vetoes import Verdict, Veto
+from askonce.semantic.guards.vetoes import GuardVerdict, Veto
 
 
-def judge(question: Text, other: Text, similarity: float, threshold: float) -> Verdict:
+def judge(question: Text, other: Text, similarity: float, threshold: float) -> GuardVerdict:
     """Whether the answer to another question may be served for this one, and why not."""
     if math.isnan(similarity) or similarity < threshold:
-        return Verdict(False, Veto.FAR)
+        return GuardVerdict(False, Veto.FAR)
     return verdict(question, other)

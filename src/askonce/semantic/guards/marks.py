@@ -61,7 +61,7 @@ _WORDS = re.compile(r"\w+")
 _SPACE = re.compile(r"\s+")
 
 
-class Marks(msgspec.Struct, frozen=True):
+class TextMarks(msgspec.Struct, frozen=True):
     """The marked-off parts of a text, folded."""
 
     quoted: frozenset[str]
@@ -70,7 +70,7 @@ class Marks(msgspec.Struct, frozen=True):
     forms: frozenset[str]
 
 
-NONE = Marks(frozenset(), frozenset(), frozenset(), frozenset())
+NONE = TextMarks(frozenset(), frozenset(), frozenset(), frozenset())
 
 
 def _form(written: str) -> str:
@@ -82,7 +82,7 @@ def _form(written: str) -> str:
     return form
 
 
-def marks_of(text: str) -> Marks:
+def marks_of(text: str) -> TextMarks:
     """Find the marked-off parts; every pattern is bounded, so the cost is linear."""
     text = text[:MAX_CHARS]
     plain = _DOUBLED.sub('"', text)
@@ -107,4 +107,4 @@ def marks_of(text: str) -> Marks:
         _form(match.group(1)) for pattern in (_FORM, _MANNER) for match in pattern.finditer(text)
     }
     quoted.discard("")
-    return Marks(frozenset(quoted), frozenset(code), frozenset(formulas), frozenset(forms))
+    return TextMarks(frozenset(quoted), frozenset(code), frozenset(formulas), frozenset(forms))

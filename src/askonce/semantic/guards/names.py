@@ -152,7 +152,7 @@ _LETTERED = words_of("""
     """)
 
 
-class Known(Protocol):
+class KnownNames(Protocol):
     """What of a text tells whether it has a name."""
 
     @property
@@ -165,7 +165,7 @@ class Known(Protocol):
     def heads(self) -> str: ...
 
 
-def is_known(name: Name, text: Known) -> bool:
+def is_known(name: Name, text: KnownNames) -> bool:
     """Whether a text has this name, if perhaps spelled otherwise."""
     known = text.known
     word = name.word

@@ -10,7 +10,7 @@ from askonce.semantic.guards import lexicon
 from askonce.semantic.guards.denials import denied
 from askonce.semantic.guards.languages import LANGUAGES, Tongue, tongue_of
 from askonce.semantic.guards.letters import plain
-from askonce.semantic.guards.marks import Marks, marks_of
+from askonce.semantic.guards.marks import TextMarks, marks_of
 from askonce.semantic.guards.moods import moods_of
 from askonce.semantic.guards.names import Name, letters_of, names_of
 from askonce.semantic.guards.phrases import UNLISTED, Phrases, phrases_of
@@ -50,7 +50,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     places: frozenset[str]
     quantities: frozenset[Quantity]
     dates: frozenset[str]
-    marks: Marks
+    marks: TextMarks
     tongue: Tongue
     tongues: frozenset[str]  # languages that it speaks of
 

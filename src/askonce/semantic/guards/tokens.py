@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_WORDS = 400
-"""How many words are looked at one by one; the rest must be equal, see `Reading.tail`."""
+"""How many words are looked at one by one; the rest must be equal, see `TokenReading.tail`."""
 MAX_LETTERS = 48
 MAX_RUN = 2_000
 
@@ -33,7 +33,7 @@ class Token(NamedTuple):
     is_word: bool
 
 
-class Reading(NamedTuple):
+class TokenReading(NamedTuple):
     """The tokens of a text's first words, where they end, and a digest of all after them."""
 
     tokens: tuple[Token, ...]
@@ -41,7 +41,7 @@ class Reading(NamedTuple):
     tail: bytes
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> TokenReading:
     """Cut a text; linear in its length, whatever it holds."""
     tokens: list[Token] = []
     words = 0
@@ -58,8 +58,8 @@ def read(text: str) -> Reading:
                 words += 1
         end = min(match.end(), match.start() + MAX_RUN)
         if words >= MAX_WORDS or len(tokens) >= 4 * MAX_WORDS or end < match.end():
-            return Reading(tuple(tokens), end, _digest(text[end:]))
-    return Reading(tuple(tokens), len(text), b"")
+            return TokenReading(tuple(tokens), end, _digest(text[end:]))
+    return TokenReading(tuple(tokens), len(text), b"")
 
 
 def _has_word(surface: str) -> bool:

@@ -30,8 +30,8 @@ class Veto(enum.StrEnum):
     QUESTION_WORD = "question-word"
 
 
-class Verdict(NamedTuple):
-    """A decision and the word for it: `(yes, because)`."""
+class GuardVerdict(NamedTuple):
+    """A decision and the word for it: `(yes, reason)`."""
 
     yes: bool
-    because: Veto
+    reason: Veto

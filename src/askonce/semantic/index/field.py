@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from askonce.core.errors import StoreError
-from askonce.core.models import Key, Near
+from askonce.core.models import Key, NearestKey
 from askonce.semantic.index.rows import Rows
 
 EXACT_ENTRIES: Final = 4096
@@ -71,7 +71,7 @@ class Field:
                 small = self._numpy.frombuffer(bytes(self._matrix[place]), self._numpy.int8)
             yield key, small.astype("<f4").tobytes(), self.rows.expires[row]
 
-    def nearest(self, vector: bytes, limit: int, now: float) -> list[Near]:
+    def nearest(self, vector: bytes, limit: int, now: float) -> list[NearestKey]:
         question = self._floats(vector)
         if self.rows.count == 0:
             return []
@@ -80,7 +80,7 @@ class Field:
         else:
             rows, scores = self._searched(question, limit, now)
         return [
-            Near(self.rows.key(row), max(-1.0, min(1.0, score)))
+            NearestKey(self.rows.key(row), max(-1.0, min(1.0, score)))
             for row, score in zip(rows, scores, strict=True)
         ]
 

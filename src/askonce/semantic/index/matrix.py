@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from askonce.core.errors import ConfigError
+from askonce.core.errors import missing_library
 
 _BLOCK = 256  # questions whose cosines are computed at once
 
@@ -101,4 +101,4 @@ def _numpy() -> Any:
     try:
         return importlib.import_module("numpy")
     except ImportError:
-        raise ConfigError("measuring needs numpy; run: pip install 'askonce[semantic]'") from None
+        raise missing_library("measuring", "numpy", "semantic") from None

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from askonce.core.errors import ConfigError
+from askonce.core.errors import missing_library
 from askonce.semantic.index.process import ProcessIndex
 
 
@@ -16,7 +16,7 @@ def open_process_index(
     embedder: str,
     dimensions: int,
     *,
-    guard: AbstractContextManager[Any],
+    lock: AbstractContextManager[Any],
     clock: Callable[[], float],
     max_entries: int | None = None,
     max_bytes: int | None = None,
@@ -25,23 +25,21 @@ def open_process_index(
 ) -> ProcessIndex:
     """The index of one embedder's vectors, with what its file keeps if there is one.
 
-    `guard` is a lock, `clock` tells seconds since the Unix epoch, `max_entries` bounds each scope
+    `lock` is a lock, `clock` tells seconds since the Unix epoch, `max_entries` bounds each scope
     and `max_bytes` all of it. Without `load` the file is only read when `load` is called. Raises
     `ConfigError` where the libraries are not installed.
     """
     try:
         import numpy
         import usearch.index
-    except ImportError:
-        raise ConfigError(
-            "an index of vectors needs its libraries; run: pip install 'askonce[semantic]'"
-        ) from None
+    except ImportError as error:
+        raise missing_library("an index of vectors", str(error.name), "semantic") from None
     libraries = (numpy, usearch.index)
     index = ProcessIndex(
         embedder,
         dimensions,
         libraries=libraries,
-        guard=guard,
+        lock=lock,
         clock=clock,
         max_entries=max_entries,
         max_bytes=max_bytes,

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from askonce.core.models import Key, Near
+from askonce.core.models import Key, NearestKey
 from askonce.semantic.index import file
 from askonce.semantic.index.field import Field
 
@@ -31,7 +31,7 @@ class ProcessIndex:
         dimensions: int,
         *,
         libraries: tuple[Any, Any],
-        guard: AbstractContextManager[Any],
+        lock: AbstractContextManager[Any],
         clock: Callable[[], float],
         max_entries: int | None = None,
         max_bytes: int | None = None,
@@ -41,7 +41,7 @@ class ProcessIndex:
         self.dimensions = dimensions
         self.rebuilt_needed = False
         self._libraries = libraries
-        self._guard = guard
+        self._lock = lock
         self._clock = clock
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -59,7 +59,7 @@ class ProcessIndex:
 
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
         now = self._clock()
-        with self._guard:
+        with self._lock:
             field = self._fields.get(scope) or Field(self.dimensions, self._libraries)
             before = field.rows.count
             field.add(key, vector, expires)
@@ -73,9 +73,9 @@ class ProcessIndex:
             while self._max_bytes is not None and self.used_bytes > self._max_bytes:
                 self._make_room()
 
-    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[Near]:
+    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[NearestKey]:
         now = self._clock()
-        with self._guard:
+        with self._lock:
             field = self._fields.get(scope)
             if field is None or limit < 1:
                 return []
@@ -85,7 +85,7 @@ class ProcessIndex:
             return near
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
-        with self._guard:
+        with self._lock:
             if self._gone is not None:
                 keys = list(keys)
                 self._gone |= {_mark(scope, key) for key in keys}
@@ -96,14 +96,14 @@ class ProcessIndex:
 
     async def size(self, scope: bytes | None = None) -> int:
         now = self._clock()
-        with self._guard:
+        with self._lock:
             if scope is None:
                 return sum(field.alive(now) for field in self._fields.values())
             field = self._fields.get(scope)
             return 0 if field is None else field.alive(now)
 
     async def clear(self) -> None:
-        with self._guard:
+        with self._lock:
             self._fields = OrderedDict()
             self._rows = 0
             self._changes += 1
@@ -114,7 +114,7 @@ class ProcessIndex:
 
     def has(self, scope: bytes, key: Key, expires: float) -> bool:
         """Is an entry there, with this end? In a pass it is noted as seen."""
-        with self._guard:
+        with self._lock:
             field = self._fields.get(scope)
             row = None if field is None else field.rows.find(key)
             if field is None or row is None or abs(field.rows.expires[row] - expires) > _SAME_END:
@@ -125,7 +125,7 @@ class ProcessIndex:
 
     def begin_pass(self) -> None:
         """From now on note what is added, and what is asked for and there."""
-        with self._guard:
+        with self._lock:
             # What came in a moment ago may still be on its way into the store.
             self._seen = {*self._young, *self._old}
 
@@ -139,12 +139,12 @@ class ProcessIndex:
     def end_pass(self) -> int:
         """Forget what was neither added nor seen since the pass began; how many."""
         forgotten = 0
-        with self._guard:
+        with self._lock:
             seen, scopes = self._seen or set(), list(self._fields)
         for scope in scopes:
             start = 0
             while True:
-                with self._guard:  # not for long: callers search
+                with self._lock:  # not for long: callers search
                     field = self._fields.get(scope)
                     if field is None or start >= len(field.rows):
                         break
@@ -154,7 +154,7 @@ class ProcessIndex:
                     if gone:
                         self._remove(scope, field, gone)
                 start += _AT_ONCE
-        with self._guard:
+        with self._lock:
             self._seen = None
         return forgotten
 
@@ -171,11 +171,11 @@ class ProcessIndex:
         """
         if self._path is None or self._changes == self._saved:
             return False
-        with self._guard:
+        with self._lock:
             changes, scopes = self._changes, list(self._fields)
         sections = []
         for scope in scopes:
-            with self._guard:  # one scope at a time: callers search
+            with self._lock:  # one scope at a time: callers search
                 field = self._fields.get(scope)
                 if field is not None:
                     sections.append(self._section(scope, field))
@@ -203,12 +203,12 @@ class ProcessIndex:
         else:
             self._merge(fields)
             self.rebuilt_needed = False
-        with self._guard:
+        with self._lock:
             self._gone = None
 
     def _merge(self, kept: OrderedDict[bytes, Field]) -> None:
         """Put what a file kept below what came in before it was read, which is newer."""
-        with self._guard:
+        with self._lock:
             gone = self._gone or set()
             for scope, field in list(kept.items()) if gone else []:
                 field.remove([key for key in field.rows if _mark(scope, key) in gone])

@@ -47,7 +47,7 @@ class Resident:
         self.priority = 0.0
 
 
-class Policy(Protocol):
+class EvictionPolicy(Protocol):
     """Decides which residents leave so that `used` never exceeds `capacity`, both in bytes.
 
     Guarantees: after `add` or `settle`, `used <= capacity`; every resident that left is in the

@@ -18,9 +18,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from askonce.core.models import Entry, Key, Selection, Shape, Usage
-from askonce.stores.base import PlainStore
+from askonce.stores.base import BaseStore
 from askonce.stores.counters import tallied
-from askonce.stores.memory.eviction import GreedyDual, Policy, Resident, S3Fifo
+from askonce.stores.memory.eviction import EvictionPolicy, GreedyDual, Resident, S3Fifo
 
 Eviction = Literal["s3-fifo", "gdsf"]
 
@@ -42,7 +42,7 @@ _BYTES_PER_TOKEN = 4
 _NOT_SHOWN: Mapping[Shape, bytes] = MappingProxyType({})
 
 
-class Held(Resident):
+class HeldEntry(Resident):
     """An entry in memory, with the presentations of it that were rendered before."""
 
     __slots__ = ("entry", "shown")
@@ -54,13 +54,13 @@ class Held(Resident):
 
 
 # The record, its slots for `size`, `cost` and `priority`, its garbage collector's header.
-_HELD_BYTES = Held.__basicsize__ + 16 + 3 * _NUMBER_BYTES + _DICT_SLOT_BYTES
+_HELD_BYTES = HeldEntry.__basicsize__ + 16 + 3 * _NUMBER_BYTES + _DICT_SLOT_BYTES
 
 
-class MemoryStore(PlainStore):
+class MemoryStore(BaseStore):
     """A `Store` that keeps entries as objects, and answers without suspending.
 
-    `find`, `keep` and `show` are its synchronous face, for the hot path. `guard` is a lock that
+    `find`, `keep` and `show` are its synchronous face, for the hot path. `lock` is a lock that
     need not be reentrant. With a `clock` (seconds since the Unix epoch), an entry that is past
     its last use, stale answers included, is forgotten when it is found; without one it stays
     until it is evicted. Reading never makes an entry live longer.
@@ -70,22 +70,22 @@ class MemoryStore(PlainStore):
         self,
         size_bytes: int,
         *,
-        guard: AbstractContextManager[object],
+        lock: AbstractContextManager[object],
         eviction: Eviction = "s3-fifo",
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.size_bytes = size_bytes
         self.evicted = 0
-        self._guard = guard
+        self._lock = lock
         self._clock = clock
-        self._policy: Policy = (
+        self._policy: EvictionPolicy = (
             S3Fifo(size_bytes, ghost_bytes=_GHOST_BYTES)
             if eviction == "s3-fifo"
             else GreedyDual(size_bytes, tombstone_bytes=_TOMBSTONE_BYTES)
         )
         self._record_bytes = _HELD_BYTES + (_TOMBSTONE_BYTES if eviction == "gdsf" else 0)
         self._touch = self._policy.touch
-        self._held: dict[Key, Held] = {}
+        self._held: dict[Key, HeldEntry] = {}
         self._common = _Common(size_bytes // _COMMON_SHARE)
         self._epochs = _Epochs(size_bytes // _EPOCHS_SHARE)
         self._tallies: dict[str, int] = {}
@@ -101,7 +101,7 @@ class MemoryStore(PlainStore):
 
     # The synchronous face
 
-    def find(self, key: Key) -> Held | None:
+    def find(self, key: Key) -> HeldEntry | None:
         """The entry under this key, unless a tag of it was invalidated since it was asked."""
         held = self._held.get(key)
         if held is None:
@@ -121,12 +121,12 @@ class MemoryStore(PlainStore):
         False if one of its tags was invalidated meanwhile (what was there stays), or if it alone
         is larger than the memory (what was there goes: it is not the latest answer any more).
         """
-        with self._guard:
+        with self._lock:
             if entry.tags and not self._epochs.agree(entry.tags):
                 return False
             entry = self._common.shared(entry)
             self._balance()
-            held = Held(entry, weigh(entry, self._common) + self._record_bytes)
+            held = HeldEntry(entry, weigh(entry, self._common) + self._record_bytes)
             old = self._held.pop(entry.key, None)
             if held.size > self._policy.capacity:
                 if old is not None:
@@ -136,12 +136,12 @@ class MemoryStore(PlainStore):
             self._held[entry.key] = held
             return True
 
-    def show(self, held: Held, shape: Shape, frames: bytes) -> None:
+    def show(self, held: HeldEntry, shape: Shape, frames: bytes) -> None:
         """Remember a rendered presentation, for as long as the entry stays.
 
         Nothing if the entry has left meanwhile, or if it would no longer fit.
         """
-        with self._guard:
+        with self._lock:
             if self._held.get(held.entry.key) is not held:
                 return
             shown = {**held.shown, shape: frames}
@@ -155,16 +155,16 @@ class MemoryStore(PlainStore):
             self._policy.resize(held, size)
             self._let_go(self._policy.settle())
 
-    def heed(self, epochs: Mapping[str, int]) -> None:
+    def apply_epochs(self, epochs: Mapping[str, int]) -> None:
         """Take over epochs that another store has seen; one that is behind changes nothing."""
-        with self._guard:
+        with self._lock:
             for tag, epoch in epochs.items():
                 self._epochs.raise_to(tag, epoch)
             self._balance()
 
     def sweep(self, names: Callable[[Entry], bool]) -> int:
         """Drop the entries that are named; how many. Callers get through in between."""
-        with self._guard:
+        with self._lock:
             everything = list(self._held.values())
         chosen = [held for held in everything if names(held.entry)]
         for held in chosen:
@@ -177,7 +177,7 @@ class MemoryStore(PlainStore):
             self._forget(held)
 
     def forget_all(self) -> None:
-        with self._guard:
+        with self._lock:
             for held in list(self._held.values()):
                 self._drop(held)
 
@@ -191,17 +191,17 @@ class MemoryStore(PlainStore):
         return self.keep(entry)
 
     async def learn(self, epochs: Mapping[str, int]) -> None:
-        self.heed(epochs)
+        self.apply_epochs(epochs)
 
     async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
-        with self._guard:
+        with self._lock:
             chosen = self._chosen(selection)
             for held in chosen:
                 self._drop(held)
             return len(chosen)
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
-        with self._guard:
+        with self._lock:
             wanted = dict.fromkeys(tags)
             if bump:
                 self._epochs.bump(wanted)
@@ -209,18 +209,18 @@ class MemoryStore(PlainStore):
             return {tag: self._epochs.of(tag) for tag in wanted}
 
     async def scan(self, selection: Selection) -> AsyncIterator[Entry]:
-        with self._guard:
+        with self._lock:
             chosen = self._chosen(selection)
         for held in chosen:
             if self._epochs.agree(held.entry.tags):
                 yield held.entry
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        with self._guard:
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        with self._lock:
             return tallied(self._tallies, add, under)
 
     async def pepper(self) -> bytes:
-        with self._guard:
+        with self._lock:
             if self._pepper is None:
                 self._pepper = os.urandom(32)
             return self._pepper
@@ -231,7 +231,7 @@ class MemoryStore(PlainStore):
 
     # Under the lock
 
-    def _chosen(self, selection: Selection) -> list[Held]:
+    def _chosen(self, selection: Selection) -> list[HeldEntry]:
         if selection.keys is None:
             candidates = list(self._held.values())
         else:
@@ -239,13 +239,13 @@ class MemoryStore(PlainStore):
             candidates = [held for held in known if held is not None]
         return [held for held in candidates if _names(selection, held.entry)]
 
-    def _drop(self, held: Held) -> None:
+    def _drop(self, held: HeldEntry) -> None:
         del self._held[held.entry.key]
         self._policy.drop(held)
 
     def _let_go(self, victims: list[Resident]) -> None:
         for victim in victims:
-            assert isinstance(victim, Held)
+            assert isinstance(victim, HeldEntry)
             del self._held[victim.entry.key]
         self.evicted += len(victims)
 
@@ -254,8 +254,8 @@ class MemoryStore(PlainStore):
         self._policy.capacity = self.size_bytes - self._epochs.bytes - self._common.bytes
         self._let_go(self._policy.settle())
 
-    def _forget(self, held: Held) -> None:
-        with self._guard:
+    def _forget(self, held: HeldEntry) -> None:
+        with self._lock:
             # Another thread may have replaced it since it was found.
             if self._held.get(held.entry.key) is held:
                 self._drop(held)

@@ -13,7 +13,7 @@ from askonce.core.errors import ConfigError
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 
 
-class Address(NamedTuple):
+class PostgresAddress(NamedTuple):
     """Where the store is: libpq's parameters, and the schema of our tables."""
 
     parameters: dict[str, Any]
@@ -30,7 +30,7 @@ class Address(NamedTuple):
         return line.replace(password, "***") if password else line
 
 
-def parse_address(url: str, *, schema: str = "askonce") -> Address:
+def parse_address(url: str, *, schema: str = "askonce") -> PostgresAddress:
     """Read an address; `schema` where it names none. Raises `ConfigError`."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
@@ -53,4 +53,4 @@ def parse_address(url: str, *, schema: str = "askonce") -> Address:
         raise ConfigError(
             f"schema={schema} in the store's address is not a name of up to 48 of a-z, 0-9 and _"
         )
-    return Address(parameters, schema)
+    return PostgresAddress(parameters, schema)

@@ -11,12 +11,12 @@ there any more, because the log was trimmed, restored or made anew, the news are
 
 import msgspec
 
-from askonce.core.models import News, Selection
-from askonce.stores.context import Ground
-from askonce.stores.postgres.address import Address
-from askonce.stores.postgres.connections import Connections
+from askonce.core.models import ChangeBatch, Selection
+from askonce.stores.context import StoreContext
+from askonce.stores.postgres.address import PostgresAddress
+from askonce.stores.postgres.connections import PostgresConnections
 from askonce.stores.postgres.schema import ensure
-from askonce.stores.postgres.session import Rows, Session
+from askonce.stores.postgres.session import PostgresSession, Rows
 
 KEPT = 20_000
 _MOST_BYTES = 64 << 10
@@ -45,7 +45,7 @@ _AFTER = """
     ORDER BY number"""
 
 
-class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+class PostgresChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one line of the log says; `lost` where it would be too long to say."""
 
     bumped: tuple[str, ...] = ()
@@ -54,16 +54,16 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Change)
+_decoder = msgspec.json.Decoder(PostgresChange)
 
 
-def logged(change: Change) -> bytes:
+def logged(change: PostgresChange) -> bytes:
     """The change as the log keeps it."""
     line = _encoder.encode(change)
-    return line if len(line) <= _MOST_BYTES else _encoder.encode(Change(lost=True))
+    return line if len(line) <= _MOST_BYTES else _encoder.encode(PostgresChange(lost=True))
 
 
-def channel(address: Address) -> str:
+def channel(address: PostgresAddress) -> str:
     """Where changes are announced."""
     return f"{address.schema}_changes"
 
@@ -71,19 +71,19 @@ def channel(address: Address) -> str:
 class ChangeLog:
     """Reads the log, and waits for it to grow, on a connection of its own."""
 
-    def __init__(self, address: Address, ground: Ground) -> None:
+    def __init__(self, address: PostgresAddress, context: StoreContext) -> None:
         self._address = address
-        self._ground = ground
-        self._connections = Connections(address, ground, self._listen, most=1)
+        self._ground = context
+        self._connections = PostgresConnections(address, context, self._listen, most=1)
         self._newest = address.statement(_NEWEST)
         self._after = address.statement(_AFTER)
 
-    async def news(self, since: str | None, patience: float) -> News:
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
         tick = self._ground.tick
         seconds = self._ground.deadline + max(0.0, patience)
         async with self._connections.borrowed(seconds) as session:
             if since is None:
-                return News(await self._mark(session))
+                return ChangeBatch(await self._mark(session))
             until = tick() + patience
             while True:
                 news = await self._after_mark(session, since)
@@ -96,15 +96,15 @@ class ChangeLog:
     def close(self) -> None:
         self._connections.close()
 
-    async def _listen(self, session: Session) -> None:
+    async def _listen(self, session: PostgresSession) -> None:
         await ensure(session, self._address)
         await session.rows(f'LISTEN "{channel(self._address)}"')
 
-    async def _mark(self, session: Session) -> str:
+    async def _mark(self, session: PostgresSession) -> str:
         generation, number = (await session.rows(self._newest))[0]
         return f"{generation}:{number}"
 
-    async def _after_mark(self, session: Session, since: str) -> News:
+    async def _after_mark(self, session: PostgresSession, since: str) -> ChangeBatch:
         generation, _, digits = since.partition(":")
         number = int(digits) if digits.isdecimal() else -1
         epochs: dict[str, int] = {}
@@ -114,16 +114,16 @@ class ChangeLog:
             page = await session.rows(self._after, number, _PAGE)
             changes = _decoded(page, generation, number)
             if changes is None:
-                return News(await self._mark(session), lost=True)
+                return ChangeBatch(await self._mark(session), lost=True)
             for number, change in changes:
                 epochs |= dict.fromkeys(change.bumped, number)
                 if change.removed is not None:
                     removed.append(change.removed)
             if len(page) < _PAGE:
-                return News(f"{generation}:{number}", epochs, tuple(removed))
+                return ChangeBatch(f"{generation}:{number}", epochs, tuple(removed))
 
 
-def _decoded(page: Rows, generation: str, known: int) -> list[tuple[int, Change]] | None:
+def _decoded(page: Rows, generation: str, known: int) -> list[tuple[int, PostgresChange]] | None:
     """The changes after the one that is known, or None if they cannot be known."""
     if not page or page[0][:2] != (generation, known):
         return None

@@ -11,9 +11,9 @@ from psycopg import generators
 from psycopg.conninfo import make_conninfo
 
 from askonce.core.errors import StoreError
-from askonce.stores.context import Ground
-from askonce.stores.postgres.address import Address
-from askonce.stores.postgres.session import PostgresError, Session
+from askonce.stores.context import StoreContext
+from askonce.stores.postgres.address import PostgresAddress
+from askonce.stores.postgres.session import PostgresError, PostgresSession
 from askonce.stores.postgres.waiting import (
     Loop,
     LoopPermits,
@@ -25,7 +25,7 @@ from askonce.stores.postgres.waiting import (
 )
 
 
-class Connections:
+class PostgresConnections:
     """At most `most` sessions for each place (a thread's process, or an event loop).
 
     The last one given back is the first to be borrowed. `greet` makes a new session ready for
@@ -34,21 +34,21 @@ class Connections:
 
     def __init__(
         self,
-        address: Address,
-        ground: Ground,
-        greet: Callable[[Session], Awaitable[None]],
+        address: PostgresAddress,
+        context: StoreContext,
+        greet: Callable[[PostgresSession], Awaitable[None]],
         *,
         most: int = 8,
     ) -> None:
         self._address = address
-        self._ground = ground
+        self._ground = context
         self._greet = greet
         self._most = most
         self._pools: dict[tuple[int, object], _Pool] = {}
         self._closed = False
 
     @asynccontextmanager
-    async def borrowed(self, seconds: float | None = None) -> AsyncIterator[Session]:
+    async def borrowed(self, seconds: float | None = None) -> AsyncIterator[PostgresSession]:
         """A session for one call, which has to end within `seconds` (else the deadline)."""
         pool, tick = self._pool(), self._ground.tick
         patience = self._ground.deadline if seconds is None else seconds
@@ -102,7 +102,7 @@ class Connections:
                 pool.close()
                 self._pools.pop(place, None)
 
-    async def _connect(self, until: float) -> Session:
+    async def _connect(self, until: float) -> PostgresSession:
         tick, suspends = self._ground.tick, self._ground.suspending
         loop = cast("Loop", self._ground.place())
         ready = ready_in(loop) if suspends else ready_in_thread
@@ -123,7 +123,7 @@ class Connections:
         except (psycopg.Error, OSError, UnicodeError) as error:
             # From None: no text of libpq's goes out uncensored.
             raise PostgresError(self._address.censored(f"no PostgreSQL: {error}")) from None
-        session = Session(pgconn, ready, tick, suspends=suspends)
+        session = PostgresSession(pgconn, ready, tick, suspends=suspends)
         session.until = until
         try:
             await session.begin()
@@ -137,10 +137,10 @@ class Connections:
 class _Pool:
     def __init__(self, permits: Permits, *, closed: bool) -> None:
         self.permits = permits
-        self._idle: list[Session] = []
+        self._idle: list[PostgresSession] = []
         self._closed = closed
 
-    def idle_session(self) -> Session | None:
+    def idle_session(self) -> PostgresSession | None:
         while True:
             try:
                 session = self._idle.pop()
@@ -150,7 +150,7 @@ class _Pool:
                 return session
             session.close()
 
-    def keep(self, session: Session) -> None:
+    def keep(self, session: PostgresSession) -> None:
         self._idle.append(session)
         if self._closed:
             self.close()

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from askonce.core.errors import StoreError
-from askonce.core.models import Arrival
-from askonce.stores.context import Ground
+from askonce.core.models import EventMessage
+from askonce.stores.context import StoreContext
 from askonce.stores.event_message import arrival
-from askonce.stores.postgres.address import Address, parse_address
-from askonce.stores.postgres.connections import Connections
-from askonce.stores.postgres.session import PostgresError, Session
+from askonce.stores.postgres.address import PostgresAddress, parse_address
+from askonce.stores.postgres.connections import PostgresConnections
+from askonce.stores.postgres.session import PostgresError, PostgresSession
 
 KEPT_DAYS = 7
 _PAGE = 100
@@ -137,25 +137,27 @@ class _Told(msgspec.Struct):
 _told = msgspec.json.Decoder(_Told)
 
 
-def open_table(url: str, ground: Ground, *, name: str, table: str) -> "TableSource":
+def open_table(url: str, context: StoreContext, *, name: str, table: str) -> "PostgresTableReader":
     """The table of events in a database. Raises `ConfigError` for a wrong address."""
-    return TableSource(parse_address(url, schema="public"), ground, name=name, table=table)
+    return PostgresTableReader(parse_address(url, schema="public"), context, name=name, table=table)
 
 
-class TableSource:
+class PostgresTableReader:
     """An `EventSource` over one table, which is made if it is not there yet."""
 
-    def __init__(self, address: Address, ground: Ground, *, name: str, table: str) -> None:
+    def __init__(
+        self, address: PostgresAddress, context: StoreContext, *, name: str, table: str
+    ) -> None:
         self._address = address
-        self._ground = ground
+        self._ground = context
         self._name = name
         self._channel = table
-        self._connections = Connections(address, ground, self._greet, most=1)
+        self._connections = PostgresConnections(address, context, self._greet, most=1)
         self._place: _Place | None = None
         self._reads = 0
         self._may_tidy = True
 
-    async def read(self, since: str | None, patience: float) -> list[Arrival]:
+    async def read(self, since: str | None, patience: float) -> list[EventMessage]:
         if self._place is None:
             self._place = _Place.of(since)
         async with self._connections.borrowed(self._ground.deadline + patience) as session:
@@ -168,7 +170,7 @@ class TableSource:
         return arrivals
 
     async def migrate(self) -> list[str]:
-        connections = Connections(self._address, self._ground, _unprepared, most=1)
+        connections = PostgresConnections(self._address, self._ground, _unprepared, most=1)
         try:
             async with connections.borrowed(_MIGRATION_SECONDS) as session:
                 made = await self._make(session)
@@ -180,11 +182,11 @@ class TableSource:
     async def close(self) -> None:
         self._connections.close()
 
-    async def _greet(self, session: Session) -> None:
+    async def _greet(self, session: PostgresSession) -> None:
         await self._make(session)
         await session.rows(f'LISTEN "{self._channel}"')
 
-    async def _make(self, session: Session) -> bool:
+    async def _make(self, session: PostgresSession) -> bool:
         """Make the table unless it is there; was it made?"""
         where = self._statement("{table}")
         if (await session.rows("SELECT to_regclass($1) IS NOT NULL", where))[0][0]:
@@ -200,14 +202,14 @@ class TableSource:
             raise
         return True
 
-    async def _arrivals(self, session: Session) -> list[Arrival]:
+    async def _arrivals(self, session: PostgresSession) -> list[EventMessage]:
         place = self._place or _BEGINNING
         page = await self._page(session, place)
         if not page and place.upto is not None:  # a round ended just there
             page = await self._page(session, self._place or _BEGINNING)
         return page + _live(session)
 
-    async def _page(self, session: Session, place: _Place) -> list[Arrival]:
+    async def _page(self, session: PostgresSession, place: _Place) -> list[EventMessage]:
         rows = await self._rows(session, place)
         if _next(rows[0][0]) < _next(place.upto or place.seen):
             place = _BEGINNING
@@ -217,19 +219,19 @@ class TableSource:
         self._place = place.after(page, upto)
         return [self._arrival(_Place(place.seen, upto, int(row[0]), row[1]), row) for row in page]
 
-    async def _rows(self, session: Session, place: _Place) -> list[tuple[Any, ...]]:
+    async def _rows(self, session: PostgresSession, place: _Place) -> list[tuple[Any, ...]]:
         _, next_, under_way = place.seen.split(":")
         ended = [one for one in under_way.split(",") if one]
         after = (str(place.xact), place.seq)
         return await session.rows(self._statement(_AFTER), next_, ended, place.upto, *after, _PAGE)
 
-    def _arrival(self, place: _Place, row: tuple[Any, ...]) -> Arrival:
+    def _arrival(self, place: _Place, row: tuple[Any, ...]) -> EventMessage:
         xact, seq, id_, event, data = row
         # The transaction's id, because a table that was made anew counts from the beginning.
         known = id_ or f"{self._name}:{xact}-{seq}"
         return arrival(place.mark, known, event.encode(), data.encode())
 
-    async def _tidy(self, session: Session) -> bool:
+    async def _tidy(self, session: PostgresSession) -> bool:
         """Remove some of what is too old to be of use, if this role may; is there more?"""
         if not self._may_tidy:
             return False
@@ -255,21 +257,21 @@ class TableSource:
         return self._address.statement(text)
 
 
-def _live(session: Session) -> list[Arrival]:
+def _live(session: PostgresSession) -> list[EventMessage]:
     """Events that came as notifications."""
     told_now, lost = session.take_told()
     arrivals = []
     if lost:
-        arrivals.append(Arrival(None, error="notifications came too fast, and some were lost"))
+        arrivals.append(EventMessage(None, error="notifications came too fast, and some were lost"))
     for text in told_now:
         try:
             told = _told.decode(text)
         except (msgspec.MsgspecError, UnicodeError):
-            arrivals.append(Arrival(None, error="a notification that is not an event in JSON"))
+            arrivals.append(EventMessage(None, error="a notification that is not an event in JSON"))
         else:
             arrivals.append(arrival(None, told.id, told.event.encode(), bytes(told.data)))
     return arrivals
 
 
-async def _unprepared(_session: Session) -> None:
+async def _unprepared(_session: PostgresSession) -> None:
     return

@@ -9,11 +9,11 @@ when its time is over. The lock is named after the fence, so every lease has one
 from collections.abc import Iterable
 
 from askonce.core.models import Key, Lease
-from askonce.stores.context import Ground
-from askonce.stores.postgres.address import Address
-from askonce.stores.postgres.connections import Connections
+from askonce.stores.context import StoreContext
+from askonce.stores.postgres.address import PostgresAddress
+from askonce.stores.postgres.connections import PostgresConnections
 from askonce.stores.postgres.schema import columns, ensure
-from askonce.stores.postgres.session import Session
+from askonce.stores.postgres.session import PostgresSession
 
 # Whether the holder is dead is found out by trying its lock, which this transaction's end gives
 # back. A session would get its own locks again: those named in $5 are alive. Of several who see
@@ -54,12 +54,12 @@ _RELEASE = """
     SELECT pg_advisory_unlock({schema}.lease_lock($4))"""
 
 
-class Leases:
+class PostgresLeases:
     """The leases held by this store, on a connection of their own that lives as long as they."""
 
-    def __init__(self, address: Address, ground: Ground) -> None:
+    def __init__(self, address: PostgresAddress, context: StoreContext) -> None:
         self._address = address
-        self._connections = Connections(address, ground, self._greet, most=1)
+        self._connections = PostgresConnections(address, context, self._greet, most=1)
         self._lease, self._renew, self._unlock, self._release = map(
             address.statement, (_LEASE, _RENEW, _UNLOCK, _RELEASE)
         )
@@ -97,5 +97,5 @@ class Leases:
         """End the connection, and every lease with it."""
         self._connections.close()
 
-    async def _greet(self, session: Session) -> None:
+    async def _greet(self, session: PostgresSession) -> None:
         await ensure(session, self._address)

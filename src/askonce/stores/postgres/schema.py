@@ -21,8 +21,8 @@ Text is kept as UTF-8 in `bytea`, because PostgreSQL's text cannot hold NUL.
 
 from askonce.core.errors import StoreError
 from askonce.core.models import Key
-from askonce.stores.postgres.address import Address
-from askonce.stores.postgres.session import PostgresError, Session
+from askonce.stores.postgres.address import PostgresAddress
+from askonce.stores.postgres.session import PostgresError, PostgresSession
 
 _NO_TABLE, _NO_SCHEMA, _NOT_ALLOWED = "42P01", "3F000", "42501"
 _MIGRATING = 0x41736B4F6E6365  # "AskOnce": the advisory lock of those who migrate
@@ -102,7 +102,7 @@ def columns(key: Key) -> tuple[bytes, bytes, bytes]:
     return raw(key.namespace), raw(key.format), key.digest
 
 
-async def version_of(session: Session, address: Address) -> int:
+async def version_of(session: PostgresSession, address: PostgresAddress) -> int:
     """The format of the tables that are there; 0 where there are none."""
     try:
         rows = await session.rows(address.statement(_VERSION))
@@ -121,7 +121,7 @@ async def version_of(session: Session, address: Address) -> int:
     return version
 
 
-async def ensure(session: Session, address: Address) -> tuple[int, int]:
+async def ensure(session: PostgresSession, address: PostgresAddress) -> tuple[int, int]:
     """Make or renew the tables, if need be; the format that was found, and the present one.
 
     Safe for any number of processes at once. One message does it all: once the server has it,
@@ -148,7 +148,7 @@ async def ensure(session: Session, address: Address) -> tuple[int, int]:
     return found, version
 
 
-def _script(address: Address) -> str:
+def _script(address: PostgresAddress) -> str:
     steps = "".join(
         f"IF found < {number} THEN {step} UPDATE {{schema}}.meta SET version = {number}; END IF;"
         for number, step in enumerate(STEPS, 1)

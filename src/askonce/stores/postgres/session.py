@@ -31,7 +31,7 @@ class PostgresError(StoreError):
         self.sqlstate = sqlstate
 
 
-class Session:
+class PostgresSession:
     """One connection, used by one call at a time.
 
     `until` is the tick at which the call has to end. `held` are the fences of the leases whose

@@ -13,25 +13,25 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from askonce.core.errors import EntryDamaged
-from askonce.core.models import Damage, Entry, Key, Lease, News, Selection
-from askonce.stores.base import PlainStore
-from askonce.stores.context import Ground
+from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
+from askonce.stores.base import BaseStore
+from askonce.stores.context import StoreContext
 from askonce.stores.counters import bounds
 from askonce.stores.envelope import seal, unseal
-from askonce.stores.postgres.address import Address, parse_address
+from askonce.stores.postgres.address import PostgresAddress, parse_address
 from askonce.stores.postgres.change_feed import (
     KEPT,
     RECORD,
     TRIM,
-    Change,
     ChangeLog,
+    PostgresChange,
     channel,
     logged,
 )
-from askonce.stores.postgres.connections import Connections
-from askonce.stores.postgres.leases import Leases
+from askonce.stores.postgres.connections import PostgresConnections
+from askonce.stores.postgres.leases import PostgresLeases
 from askonce.stores.postgres.schema import columns, ensure, raw
-from askonce.stores.postgres.session import Rows, Session
+from askonce.stores.postgres.session import PostgresSession, Rows
 from askonce.stores.postgres.statements import (
     ADD,
     ADOPT,
@@ -62,24 +62,24 @@ _TRIM_EVERY = 256
 _MIGRATION_SECONDS = 60.0
 
 
-class PostgresStore(PlainStore):
+class PostgresStore(BaseStore):
     """A `Store` in PostgreSQL, in either flavor. Nothing is connected before the first call.
 
     `damaged` counts entries that failed their own check when read: they are left where they are
     for `check`.
     """
 
-    tells = True
+    pushes_changes = True
     leases_travel = False  # advisory locks belong to a session
 
-    def __init__(self, address: Address, ground: Ground) -> None:
+    def __init__(self, address: PostgresAddress, context: StoreContext) -> None:
         self.damaged = 0
         self._address = address
-        self._ground = ground
+        self._ground = context
         self._channel = channel(address)
-        self._connections = Connections(address, ground, self._greet)
-        self._changes = ChangeLog(address, ground)
-        self._leases = Leases(address, ground)
+        self._connections = PostgresConnections(address, context, self._greet)
+        self._changes = ChangeLog(address, context)
+        self._leases = PostgresLeases(address, context)
         self._statements: dict[str, str] = {}
         self._writes = 0
         self._changed = 0
@@ -115,7 +115,7 @@ class PostgresStore(PlainStore):
             removed += (await self._ask(REMOVE, *keys, *_limits(selection)))[0][0]
         # Told at the end: whoever forgets an entry now does not find it here again.
         if not quiet:
-            await self._change(RECORD, logged(Change(removed=selection)), self._channel)
+            await self._change(RECORD, logged(PostgresChange(removed=selection)), self._channel)
         return removed
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
@@ -126,7 +126,7 @@ class PostgresStore(PlainStore):
         if not bump:
             rows = await self._ask(EPOCHS, stored)
             return {tag.decode(): epoch for tag, epoch in rows}
-        rows = await self._change(BUMP, logged(Change(bumped=names)), self._channel, stored)
+        rows = await self._change(BUMP, logged(PostgresChange(bumped=names)), self._channel, stored)
         number: int = rows[0][0]
         return dict.fromkeys(names, number)
 
@@ -142,7 +142,7 @@ class PostgresStore(PlainStore):
             tags = [raw(tag) for tag in epochs]
             await self._ask(LEARN, tags, list(epochs.values()), max(epochs.values()))
 
-    async def news(self, since: str | None, patience: float) -> News:
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
         return await self._changes.news(since, patience)
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
@@ -154,7 +154,7 @@ class PostgresStore(PlainStore):
     async def release(self, lease: Lease) -> None:
         await self._leases.release(lease)
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
         named = [raw(name) for name in bounds(under)]
         if add:
             rows = await self._ask(ADD, *named, [raw(name) for name in add], list(add.values()))
@@ -190,7 +190,7 @@ class PostgresStore(PlainStore):
 
     async def migrate(self) -> list[str]:
         # On a connection that was not greeted: greeting would do it unseen.
-        connections = Connections(self._address, self._ground, _unprepared, most=1)
+        connections = PostgresConnections(self._address, self._ground, _unprepared, most=1)
         try:
             async with connections.borrowed(_MIGRATION_SECONDS) as session:
                 found, version = await ensure(session, self._address)
@@ -208,7 +208,7 @@ class PostgresStore(PlainStore):
         self._changes.close()
         self._leases.close()
 
-    async def _greet(self, session: Session) -> None:
+    async def _greet(self, session: PostgresSession) -> None:
         await ensure(session, self._address)
 
     async def _pages(self, selection: Selection) -> AsyncIterator[Rows]:
@@ -271,7 +271,7 @@ class PostgresStore(PlainStore):
         return filled
 
 
-async def _unprepared(_session: Session) -> None:
+async def _unprepared(_session: PostgresSession) -> None:
     return
 
 
@@ -317,9 +317,9 @@ def _fault(row: tuple[Any, ...]) -> str | None:
     return None if told == list(entry.tags) else "its row names other tags than the entry"
 
 
-def open_postgres(url: str, ground: Ground) -> PostgresStore:
+def open_postgres(url: str, context: StoreContext) -> PostgresStore:
     """Open the store of an address; it connects at its first call.
 
     Raises ConfigError for an address that libpq does not understand.
     """
-    return PostgresStore(parse_address(url), ground)
+    return PostgresStore(parse_address(url), context)

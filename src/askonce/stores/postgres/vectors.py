@@ -18,11 +18,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from askonce.core.errors import ConfigError, StoreError
-from askonce.core.models import Key, Near
-from askonce.stores.context import Ground
-from askonce.stores.postgres.address import Address, parse_address
-from askonce.stores.postgres.connections import Connections
-from askonce.stores.postgres.session import PostgresError, Session
+from askonce.core.models import Key, NearestKey
+from askonce.stores.context import StoreContext
+from askonce.stores.postgres.address import PostgresAddress, parse_address
+from askonce.stores.postgres.connections import PostgresConnections
+from askonce.stores.postgres.session import PostgresError, PostgresSession
 from askonce.stores.vector_keys import element_of, key_of
 
 _MAKING = 0x41736B4F6E6365  # as for the tables of a store
@@ -80,7 +80,7 @@ _NEAR = """
 
 def open_postgres_vectors(
     url: str,
-    ground: Ground,
+    context: StoreContext,
     *,
     embedder: str,
     dimensions: int,
@@ -92,7 +92,7 @@ def open_postgres_vectors(
     """
     address = parse_address(url)
     return PostgresVectors(
-        address, ground, embedder=embedder, dimensions=dimensions, max_entries=max_entries
+        address, context, embedder=embedder, dimensions=dimensions, max_entries=max_entries
     )
 
 
@@ -101,8 +101,8 @@ class PostgresVectors:
 
     def __init__(
         self,
-        address: Address,
-        ground: Ground,
+        address: PostgresAddress,
+        context: StoreContext,
         *,
         embedder: str,
         dimensions: int,
@@ -111,9 +111,9 @@ class PostgresVectors:
         self.embedder = embedder
         self.dimensions = dimensions
         self._address = address
-        self._ground = ground
+        self._ground = context
         self._most = max_entries
-        self._connections = Connections(address, ground, self._greet)
+        self._connections = PostgresConnections(address, context, self._greet)
         which = b"%d/%s" % (dimensions, embedder.encode(errors="surrogatepass"))
         self._table = f"vectors_{hashlib.blake2b(which, digest_size=8).hexdigest()}"
 
@@ -125,7 +125,7 @@ class PostgresVectors:
             if self._most is not None:
                 await self._rows(session, _TRIM, _digest(scope), self._most)
 
-    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[Near]:
+    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[NearestKey]:
         text = self._text(vector)
         if limit < 1:
             return []
@@ -137,7 +137,7 @@ class PostgresVectors:
                 rows = await self._rows(session, _NEAR.replace("{exact}", " + 0"), *asked)
         found = [(key_of(bytes(element)), similarity) for element, similarity in rows]
         return [
-            Near(key, max(-1.0, min(1.0, similarity)))
+            NearestKey(key, max(-1.0, min(1.0, similarity)))
             for key, similarity in found
             if key is not None
         ]
@@ -164,7 +164,7 @@ class PostgresVectors:
 
     async def migrate(self) -> list[str]:
         """Make the table; what was done, one line each."""
-        connections = Connections(self._address, self._ground, _unprepared, most=1)
+        connections = PostgresConnections(self._address, self._ground, _unprepared, most=1)
         try:
             async with connections.borrowed(_MAKING_SECONDS) as session:
                 made = await self._make(session)
@@ -175,7 +175,7 @@ class PostgresVectors:
     async def close(self) -> None:
         self._connections.close()
 
-    async def _greet(self, session: Session) -> None:
+    async def _greet(self, session: PostgresSession) -> None:
         await self._make(session)
         # A plan for each scope: what is best for a small one is not for a large one. The graph
         # goes on until it has found enough that are of the scope.
@@ -183,7 +183,7 @@ class PostgresVectors:
         await session.rows("SELECT set_config('hnsw.ef_search', '100', false)")
         await session.rows("SELECT set_config('hnsw.iterative_scan', 'strict_order', false)")
 
-    async def _make(self, session: Session) -> bool:
+    async def _make(self, session: PostgresSession) -> bool:
         """Make the table unless it is there; was it made?"""
         where = self._statement("{table}")
         if (await session.rows("SELECT to_regclass($1) IS NOT NULL", where))[0][0]:
@@ -203,7 +203,7 @@ class PostgresVectors:
             raise
         return True
 
-    async def _rows(self, session: Session, statement: str, *given: object) -> list[Any]:
+    async def _rows(self, session: PostgresSession, statement: str, *given: object) -> list[Any]:
         return await session.rows(self._statement(statement), *given)
 
     def _statement(self, text: str) -> str:
@@ -220,7 +220,7 @@ class PostgresVectors:
         return f"[{','.join(map(repr, floats))}]"
 
 
-async def _unprepared(_session: Session) -> None:
+async def _unprepared(_session: PostgresSession) -> None:
     return
 
 

@@ -32,7 +32,7 @@ _PATHS = {
 }
 
 
-class Server(NamedTuple):
+class ServerAddress(NamedTuple):
     """Where one Redis process listens."""
 
     host: str
@@ -46,7 +46,7 @@ class RedisAddress(NamedTuple):
     """An address, read and checked. Its `repr` shows no password."""
 
     kind: str | None
-    servers: tuple[Server, ...]
+    servers: tuple[ServerAddress, ...]
     user: str | None
     password: str | None
     service: str
@@ -95,7 +95,7 @@ def _credentials(text: str) -> tuple[str | None, str | None]:
     return unquote(user) or None, unquote(password)
 
 
-def _servers(text: str, default_port: int, *, several: bool) -> tuple[Server, ...]:
+def _servers(text: str, default_port: int, *, several: bool) -> tuple[ServerAddress, ...]:
     servers = []
     for part in text.split(","):
         found = _HOST.fullmatch(part)
@@ -103,7 +103,7 @@ def _servers(text: str, default_port: int, *, several: bool) -> tuple[Server, ..
             # The part is not quoted: a password with an unencoded @ would be in it.
             raise ConfigError("a Redis host is HOST or HOST:PORT; encode @ in a password as %40")
         port = int(found["port"] or default_port)
-        servers.append(Server(found["v6"] or found["name"], port))
+        servers.append(ServerAddress(found["v6"] or found["name"], port))
     if len(servers) > 1 and not several:
         raise ConfigError("redis:// takes one host; several are redis+sentinel or redis+cluster")
     return tuple(servers)

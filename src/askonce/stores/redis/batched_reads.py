@@ -39,7 +39,7 @@ class _Hall:
         self.waiting: deque[_Seat] = deque()
 
 
-class Lanes:
+class BatchedReads:
     """Bundles the reads of each event loop; `place` is the loop of whoever calls."""
 
     def __init__(self, read_all: ReadAll, place: Callable[[], Any]) -> None:

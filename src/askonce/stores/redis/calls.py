@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 from redis.exceptions import NoScriptError, ResponseError
 
 from askonce.stores.redis.connections import pack
-from askonce.stores.redis.routes import Command, Route, sure
+from askonce.stores.redis.routes import Command, RedisRoute, sure
 from askonce.stores.redis.scripts import Script
 
 Word = bytes | str | int
 
 
-class Call(NamedTuple):
+class RedisCall(NamedTuple):
     """One command; `spelled` packs the script that it calls, should the server not know it."""
 
     name: bytes
@@ -20,23 +20,23 @@ class Call(NamedTuple):
     spelled: Callable[[], bytes] | None = None
 
 
-def command(verb: bytes, name: bytes, *words: Word) -> Call:
+def command(verb: bytes, name: bytes, *words: Word) -> RedisCall:
     """A call of a plain command whose first word is the key that says where it goes."""
-    return Call(name, pack(verb, name, *words))
+    return RedisCall(name, pack(verb, name, *words))
 
 
-def script(what: Script, keys: Sequence[bytes], *args: Word) -> Call:
+def script(what: Script, keys: Sequence[bytes], *args: Word) -> RedisCall:
     """A call of a script; its first key says where it goes."""
-    return Call(keys[0], what.short(keys, *args), lambda: what.whole(keys, *args))
+    return RedisCall(keys[0], what.short(keys, *args), lambda: what.whole(keys, *args))
 
 
-class Caller:
+class RedisCaller:
     """Makes calls along a route."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: RedisRoute) -> None:
         self._route = route
 
-    async def one(self, call: Call, *, repeatable: bool = False, lasting: bool = False) -> Any:
+    async def one(self, call: RedisCall, *, repeatable: bool = False, lasting: bool = False) -> Any:
         first = Command(call.name, call.packed)
         reply = await self._route.one(first, repeatable=repeatable, lasting=lasting)
         if isinstance(reply, NoScriptError) and call.spelled:
@@ -45,7 +45,7 @@ class Caller:
         return sure(reply)
 
     async def many(
-        self, calls: Sequence[Call], *, patience: float = 0.0, lasting: bool = False
+        self, calls: Sequence[RedisCall], *, patience: float = 0.0, lasting: bool = False
     ) -> list[Any]:
         """The replies of a pipeline of calls, in order."""
         if not calls:

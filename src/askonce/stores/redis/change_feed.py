@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from askonce.core.models import News, Selection
+from askonce.core.models import ChangeBatch, Selection
 
 LOST, BUMPED, REMOVED = "lost", "bumped", "removed"
 PAGE = 1000
@@ -25,7 +25,7 @@ def change(kind: str, what: Sequence[str] | Selection) -> tuple[str, bytes]:
     return (kind, told) if len(told) <= _MOST_BYTES else (LOST, b"")
 
 
-class Reading:
+class ChangeReading:
     """News as they are read from the stream, page by page."""
 
     def __init__(self, since: str) -> None:
@@ -50,10 +50,10 @@ class Reading:
         """Say that everything up to a mark may have changed."""
         self.mark, self._lost = mark, True
 
-    def news(self) -> News:
+    def news(self) -> ChangeBatch:
         if self._lost:
-            return News(self.mark, lost=True)
-        return News(self.mark, self._epochs, tuple(self._removed))
+            return ChangeBatch(self.mark, lost=True)
+        return ChangeBatch(self.mark, self._epochs, tuple(self._removed))
 
     def _learn(self, kind: bytes | None, what: bytes) -> None:
         if kind == b"bumped":

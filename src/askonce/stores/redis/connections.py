@@ -23,8 +23,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from askonce.core.errors import StoreError
-from askonce.stores.context import Ground
-from askonce.stores.redis.address import RedisAddress, Server
+from askonce.stores.context import StoreContext
+from askonce.stores.redis.address import RedisAddress, ServerAddress
 
 FAULTS = (RedisError, OSError, UnicodeError)
 """What redis-py raises; UnicodeError for a host name that cannot be one."""
@@ -45,7 +45,7 @@ def pack(*words: bytes | str | int) -> bytes:
 _REPLICATION = pack("INFO", "replication")
 
 
-class BlockingWire:
+class SyncConnections:
     """One connection whose calls block."""
 
     greeted = False
@@ -78,7 +78,7 @@ class BlockingWire:
         self._connection.disconnect()  # type: ignore[no-untyped-call]
 
 
-class SuspendingWire:
+class AsyncConnections:
     """One connection whose calls suspend, in the event loop that they were made in."""
 
     greeted = False
@@ -121,10 +121,10 @@ class SuspendingWire:
         await self._connection.disconnect(nowait=True)
 
 
-Wire = BlockingWire | SuspendingWire
+Wire = SyncConnections | AsyncConnections
 
 
-class Pool:
+class ConnectionPool:
     """Idle connections of one place to one server, the last used first."""
 
     def __init__(self, make: Callable[[], Wire], loop: Any, deadline: float) -> None:
@@ -203,13 +203,17 @@ class Node:
     """
 
     def __init__(
-        self, server: Server, address: RedisAddress, ground: Ground, greeting: Callable[[], bytes]
+        self,
+        server: ServerAddress,
+        address: RedisAddress,
+        context: StoreContext,
+        greeting: Callable[[], bytes],
     ) -> None:
         self.server = server
         self._address = address
-        self._ground = ground
+        self._ground = context
         self._greeting = greeting
-        self._pools: dict[Any, Pool] = {}
+        self._pools: dict[Any, ConnectionPool] = {}
 
     async def exchange(
         self,
@@ -281,7 +285,7 @@ class Node:
                 raise StoreError(f"no replica of Redis at {self.server} has the change yet")
         return replies
 
-    def _pool(self) -> Pool:
+    def _pool(self) -> ConnectionPool:
         place = self._ground.place()
         pool = self._pools.get(place)
         if pool is None or pool.process != os.getpid():
@@ -291,7 +295,7 @@ class Node:
             pool = self._pools.setdefault(place, self._new_pool(place))
         return pool
 
-    def _new_pool(self, place: Any) -> Pool:
+    def _new_pool(self, place: Any) -> ConnectionPool:
         address, deadline = self._address, self._ground.deadline
         options: dict[str, Any] = {
             "host": self.server.host,
@@ -311,12 +315,12 @@ class Node:
                 "ssl_keyfile": address.files.get("key"),
                 "ssl_check_hostname": True,
             }
-        kind = SuspendingWire if self._ground.suspending else BlockingWire
+        kind = AsyncConnections if self._ground.suspending else SyncConnections
         loop = place if self._ground.suspending else None
         if loop is not None:
             for other in [other for other in self._pools if other.is_closed()]:
                 self._pools.pop(other, None)
-        return Pool(lambda: kind(options, deadline, tls=address.tls), loop, deadline)
+        return ConnectionPool(lambda: kind(options, deadline, tls=address.tls), loop, deadline)
 
 
 def fault_text(fault: BaseException) -> str:

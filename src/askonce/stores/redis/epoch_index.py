@@ -8,36 +8,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from askonce.core.errors import StoreError
-from askonce.core.models import Entry, News, Selection
-from askonce.stores.redis.calls import Call, Caller, command, script
-from askonce.stores.redis.change_feed import BUMPED, PAGE, REMOVED, Reading, change
+from askonce.core.models import ChangeBatch, Entry, Selection
+from askonce.stores.redis.calls import RedisCall, RedisCaller, command, script
+from askonce.stores.redis.change_feed import BUMPED, PAGE, REMOVED, ChangeReading, change
 from askonce.stores.redis.connections import pack
-from askonce.stores.redis.names import Names
+from askonce.stores.redis.names import RedisNames
 from askonce.stores.redis.scripts import CHANGE, EPOCHS, GREET, LEARN
 
 _KNOWN_TAGS = 1024
 _RENEWED_TAGS = 64
 
 
-class Mirror(NamedTuple):
+class EpochMirror(NamedTuple):
     """Epochs of some tags, right at the change of this number."""
 
     label: bytes
     epochs: dict[str, int]
 
 
-class Books:
+class EpochIndex:
     """Epochs and news, as one process sees them."""
 
-    def __init__(self, names: Names, caller: Caller) -> None:
+    def __init__(self, names: RedisNames, caller: RedisCaller) -> None:
         self._names = names
         self._caller = caller
-        self._mirror = Mirror(b"", {})
+        self._mirror = EpochMirror(b"", {})
         self._latest = 0  # the highest number that this process has seen
 
     def greeting(self) -> bytes:
         """The first thing on every new connection to the books' server."""
-        return GREET.whole(self._names.books, self._latest)
+        return GREET.whole(self._names.ledger_store, self._latest)
 
     # Epochs
 
@@ -73,25 +73,25 @@ class Books:
     async def learn(self, epochs: Mapping[str, int]) -> None:
         pairs = [word for tag, epoch in epochs.items() for word in (encoded(tag), epoch)]
         if pairs:
-            call = script(LEARN, self._names.books, self._latest, *pairs)
+            call = script(LEARN, self._names.ledger_store, self._latest, *pairs)
             self._latest = max(self._latest, int(await self._caller.one(call)))
 
-    async def _renewed(self, tags: Sequence[str]) -> Mirror:
+    async def _renewed(self, tags: Sequence[str]) -> EpochMirror:
         """Read the epochs of these tags, and of some others that were of use before."""
         known = self._mirror
         wanted = list(dict.fromkeys([*tags, *list(known.epochs)[-_RENEWED_TAGS:]]))
-        call = script(EPOCHS, self._names.books, self._latest, *map(encoded, wanted))
+        call = script(EPOCHS, self._names.ledger_store, self._latest, *map(encoded, wanted))
         label, *epochs = await self._caller.one(call, repeatable=True)
         found = dict(zip(wanted, map(int, epochs), strict=True))
         if label == known.label and len(known.epochs) < _KNOWN_TAGS:
             found = known.epochs | found
         self._latest = max(self._latest, int(label))
         # One assignment: other threads see this mirror or that one, each right for its label.
-        self._mirror = mirror = Mirror(label, found)
+        self._mirror = mirror = EpochMirror(label, found)
         return mirror
 
     async def _change(self, kind: str, what: bytes, *tags: bytes) -> int:
-        call = script(CHANGE, self._names.books, self._latest, kind, what, *tags)
+        call = script(CHANGE, self._names.ledger_store, self._latest, kind, what, *tags)
         number = int(await self._caller.one(call, lasting=True))
         self._latest = max(self._latest, number)
         return number
@@ -101,12 +101,12 @@ class Books:
     async def tell_removed(self, selection: Selection) -> None:
         await self._change(*change(REMOVED, selection))
 
-    async def news(self, since: str | None, patience: float) -> News:
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
         """What changed after a mark; waits up to `patience` seconds for the first change."""
         if since is None or not (since.isascii() and since.isdecimal()):
             mark = (await self._renewed(())).label.decode()
-            return News(mark, lost=since is not None)
-        reading = Reading(since)
+            return ChangeBatch(mark, lost=since is not None)
+        reading = ChangeReading(since)
         lines, latest = await self._lines(since, patience)
         if not lines and latest != since.encode():
             # A change came between the two commands, or books or stream are lost.
@@ -125,7 +125,7 @@ class Books:
         news = self._names.news
         wait = (b"BLOCK", max(1, round(patience * 1000))) if patience > 0 else ()
         read = pack(b"XREAD", *wait, b"COUNT", PAGE, b"STREAMS", news, f"{since}-0")
-        calls = [Call(news, read), command(b"GET", self._names.seq)]
+        calls = [RedisCall(news, read), command(b"GET", self._names.seq)]
         found, latest = await self._caller.many(calls, patience=patience)
         return (found[news] if found else []), latest
 

@@ -8,37 +8,39 @@ one than it was (it was lost, or restored from a snapshot), and is read from its
 
 from typing import Any
 
-from askonce.core.models import Arrival
-from askonce.stores.context import Ground
+from askonce.core.models import EventMessage
+from askonce.stores.context import StoreContext
 from askonce.stores.event_message import arrival
-from askonce.stores.redis.address import RedisAddress, Server, parse_address
+from askonce.stores.redis.address import RedisAddress, ServerAddress, parse_address
 from askonce.stores.redis.connections import Node, pack
-from askonce.stores.redis.routes import Command, Route, route_to, sure
+from askonce.stores.redis.routes import Command, RedisRoute, route_to, sure
 
 _PAGE = 100
 _BEGINNING = "0-0"
 _PING = pack("PING")
 
 
-def open_stream(url: str, ground: Ground, *, name: str, stream: str) -> "StreamSource":
+def open_stream(url: str, context: StoreContext, *, name: str, stream: str) -> "RedisStreamReader":
     """The stream under a key of this Redis. Raises `ConfigError` for a wrong address."""
-    return StreamSource(parse_address(url), ground, name=name, stream=stream)
+    return RedisStreamReader(parse_address(url), context, name=name, stream=stream)
 
 
-class StreamSource:
+class RedisStreamReader:
     """An `EventSource` over one stream, on one server, a sentinel's or a cluster's."""
 
-    def __init__(self, address: RedisAddress, ground: Ground, *, name: str, stream: str) -> None:
+    def __init__(
+        self, address: RedisAddress, context: StoreContext, *, name: str, stream: str
+    ) -> None:
         self._name = name
         self._stream = stream.encode()
 
-        def make(server: Server, address: RedisAddress) -> Node:
-            return Node(server, address, ground, lambda: _PING)
+        def make(server: ServerAddress, address: RedisAddress) -> Node:
+            return Node(server, address, context, lambda: _PING)
 
-        self._route: Route = route_to(address, make, self._stream)
+        self._route: RedisRoute = route_to(address, make, self._stream)
         self._at: str | None = None
 
-    async def read(self, since: str | None, patience: float) -> list[Arrival]:
+    async def read(self, since: str | None, patience: float) -> list[EventMessage]:
         if self._at is None:
             self._at = since if since is not None and _place(since) is not None else _BEGINNING
         lines = await self._lines(self._at, patience)
@@ -58,7 +60,7 @@ class StreamSource:
     async def close(self) -> None:
         await self._route.close()
 
-    def _arrival(self, place: str, fields: list[bytes] | None) -> Arrival:
+    def _arrival(self, place: str, fields: list[bytes] | None) -> EventMessage:
         words = fields or []
         line = dict(zip(words[::2], words[1::2], strict=False))
         own = line.get(b"id")

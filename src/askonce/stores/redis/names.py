@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 from askonce.core.models import Key
 
 
-class Names:
+class RedisNames:
     """The names of one store's keys."""
 
     def __init__(self, prefix: str) -> None:
@@ -30,10 +30,10 @@ class Names:
         self.epochs = self.home + b"epochs"
         self.seq = self.home + b"seq"
         self.news = self.home + b"news"
-        self.tallies = self.home + b"tallies"
+        self.counters = self.home + b"tallies"
         self.ledger = self.home + b"ledger"
         self.pepper = self.home + b"pepper"
-        self.books = (self.epochs, self.seq, self.news)
+        self.ledger_store = (self.epochs, self.seq, self.news)
 
     def entry(self, key: Key) -> bytes:
         return f"{_stem(self._prefix, key[0], key[1])}{key[2].hex()}}}:e".encode()

@@ -19,7 +19,7 @@ from redis.exceptions import (
 )
 
 from askonce.core.errors import StoreError
-from askonce.stores.redis.address import RedisAddress, Server
+from askonce.stores.redis.address import RedisAddress, ServerAddress
 from askonce.stores.redis.connections import Node, fault_text, pack
 
 SLOTS = 16384
@@ -27,7 +27,7 @@ _HOPS = 5
 _ASKING = pack("ASKING")
 _MAP = pack("CLUSTER", "SLOTS")
 
-MakeNode = Callable[[Server, RedisAddress], Node]
+MakeNode = Callable[[ServerAddress, RedisAddress], Node]
 
 
 class Command(NamedTuple):
@@ -37,7 +37,7 @@ class Command(NamedTuple):
     packed: bytes
 
 
-class Route(Protocol):
+class RedisRoute(Protocol):
     """Brings commands to where their keys are. Error replies are values among the replies."""
 
     spread: bool
@@ -98,7 +98,7 @@ class Sentinels:
         # Sentinels have users of their own, and no databases.
         plain = address._replace(user=None, password=None, db=0)
         self._sentinels = [make(server, plain) for server in address.servers]
-        self._nodes: dict[Server, Node] = {}
+        self._nodes: dict[ServerAddress, Node] = {}
         self._master: Node | None = None
 
     async def one(
@@ -141,7 +141,7 @@ class Sentinels:
             except StoreError:
                 reply = None
             if isinstance(reply, list):
-                server = Server(reply[0].decode(), int(reply[1]))
+                server = ServerAddress(reply[0].decode(), int(reply[1]))
                 node = self._nodes.get(server) or self._make(server, self._address)
                 self._master = self._nodes[server] = node
                 return node
@@ -165,7 +165,7 @@ class Cluster:
         self._home = home
         self._nodes = {server: make(server, address) for server in address.servers}
         self._order = list(address.servers)  # whom to ask for the map, those that failed last
-        self._owners: list[Server] = []  # by slot
+        self._owners: list[ServerAddress] = []  # by slot
         self._is_stale = True
 
     async def one(
@@ -185,7 +185,7 @@ class Cluster:
             )[skip]
             if not isinstance(reply, AskError):  # MovedError is one too
                 return self._noticed(reply)
-            server = Server(reply.host or server.host, int(reply.port))
+            server = ServerAddress(reply.host or server.host, int(reply.port))
             packed, skip = [command.packed], 0
             if isinstance(reply, MovedError):
                 self._owners[reply.slot_id] = server
@@ -197,7 +197,7 @@ class Cluster:
     async def many(
         self, commands: Sequence[Command], *, patience: float = 0.0, lasting: bool = False
     ) -> list[Any]:
-        places: dict[Server, list[int]] = {}
+        places: dict[ServerAddress, list[int]] = {}
         for index, command in enumerate(commands):
             places.setdefault(await self._owner(command.name), []).append(index)
         replies: list[Any] = [None] * len(commands)
@@ -223,7 +223,7 @@ class Cluster:
         for node in list(self._nodes.values()):
             await node.close()
 
-    async def _exchange(self, server: Server, packed: list[bytes], **how: Any) -> list[Any]:
+    async def _exchange(self, server: ServerAddress, packed: list[bytes], **how: Any) -> list[Any]:
         try:
             return await self._node(server).exchange(packed, len(packed), **how)
         except StoreError:
@@ -236,7 +236,7 @@ class Cluster:
             self._is_stale = True
         return reply
 
-    async def _owner(self, name: bytes) -> Server:
+    async def _owner(self, name: bytes) -> ServerAddress:
         if self._is_stale:
             await self._learn()
         return self._owners[key_slot(name)]
@@ -260,12 +260,12 @@ class Cluster:
             "no node of the Redis Cluster tells a map in which every slot has a master"
         )
 
-    def _adopt(self, ranges: list[Any], told_by: Server) -> bool:
+    def _adopt(self, ranges: list[Any], told_by: ServerAddress) -> bool:
         """Take over what `CLUSTER SLOTS` said; False if slots are missing in it."""
-        owners: list[Server | None] = [None] * SLOTS
+        owners: list[ServerAddress | None] = [None] * SLOTS
         for first, last, master, *_ in ranges:
             host = (master[0] or b"").decode() or told_by.host
-            owners[first : last + 1] = [Server(host, master[1])] * (last + 1 - first)
+            owners[first : last + 1] = [ServerAddress(host, master[1])] * (last + 1 - first)
         whole = [owner for owner in owners if owner is not None]
         if len(whole) < SLOTS:
             return False
@@ -273,17 +273,17 @@ class Cluster:
         self._order = list(dict.fromkeys([told_by, *whole, *self._order]))
         return True
 
-    def _ask_last(self, server: Server) -> None:
+    def _ask_last(self, server: ServerAddress) -> None:
         self._order = [*(other for other in self._order if other != server), server]
 
-    def _node(self, server: Server) -> Node:
+    def _node(self, server: ServerAddress) -> Node:
         node = self._nodes.get(server)
         if node is None:
             node = self._nodes[server] = self._make(server, self._address)
         return node
 
 
-def route_to(address: RedisAddress, make: MakeNode, home: bytes) -> Route:
+def route_to(address: RedisAddress, make: MakeNode, home: bytes) -> RedisRoute:
     """The route to an address; connections are greeted for keys that begin with `home`."""
     if address.kind == "cluster":
         return Cluster(address, make, home)

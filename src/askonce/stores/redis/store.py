@@ -20,17 +20,17 @@ from itertools import chain
 from typing import Any
 
 from askonce.core.errors import EntryDamaged, StoreError
-from askonce.core.models import Damage, Entry, Key, Lease, News, Selection
-from askonce.stores.base import PlainStore
-from askonce.stores.context import Ground
+from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
+from askonce.stores.base import BaseStore
+from askonce.stores.context import StoreContext
 from askonce.stores.counters import is_apart
 from askonce.stores.envelope import seal, unseal
-from askonce.stores.redis.address import RedisAddress, Server, parse_address
-from askonce.stores.redis.batched_reads import Lanes
-from askonce.stores.redis.calls import Call, Caller, command, script
+from askonce.stores.redis.address import RedisAddress, ServerAddress, parse_address
+from askonce.stores.redis.batched_reads import BatchedReads
+from askonce.stores.redis.calls import RedisCall, RedisCaller, command, script
 from askonce.stores.redis.connections import Node, pack
-from askonce.stores.redis.epoch_index import Books, encoded
-from askonce.stores.redis.names import Names
+from askonce.stores.redis.epoch_index import EpochIndex, encoded
+from askonce.stores.redis.names import RedisNames
 from askonce.stores.redis.routes import Command, route_to, sure
 from askonce.stores.redis.scripts import ADD, LEASE, RELEASE, RENEW, WRITE
 
@@ -40,30 +40,30 @@ _BULK_BYTES = 1 << 20
 _LONGEST_SECONDS = 1e12
 
 
-def open_redis(url: str, ground: Ground) -> "RedisStore":
+def open_redis(url: str, context: StoreContext) -> "RedisStore":
     """The store at a Redis address. Raises `ConfigError` for an address that is not right."""
-    return RedisStore(parse_address(url), ground)
+    return RedisStore(parse_address(url), context)
 
 
-class RedisStore(PlainStore):
+class RedisStore(BaseStore):
     """A `Store` in Redis. `damaged` counts entries that failed their own check when read."""
 
-    tells = True
+    pushes_changes = True
 
-    def __init__(self, address: RedisAddress, ground: Ground) -> None:
+    def __init__(self, address: RedisAddress, context: StoreContext) -> None:
         self.damaged = 0
-        self._clock = ground.clock
-        self._names = names = Names(address.prefix)
+        self._clock = context.clock
+        self._names = names = RedisNames(address.prefix)
 
-        def make(server: Server, address: RedisAddress) -> Node:
-            return Node(server, address, ground, lambda: self._books.greeting())
+        def make(server: ServerAddress, address: RedisAddress) -> Node:
+            return Node(server, address, context, lambda: self._ledger_store.greeting())
 
         self._route = route_to(address, make, names.home)
-        self._caller = Caller(self._route)
-        self._books = Books(names, self._caller)
-        self._lanes: Lanes | None = None
-        if ground.suspending and not self._route.spread:
-            self._lanes = Lanes(self._read_all, ground.place)
+        self._caller = RedisCaller(self._route)
+        self._ledger_store = EpochIndex(names, self._caller)
+        self._lanes: BatchedReads | None = None
+        if context.suspending and not self._route.spread:
+            self._lanes = BatchedReads(self._read_all, context.place)
 
     # Entries
 
@@ -79,7 +79,7 @@ class RedisStore(PlainStore):
         if blob is None:
             return None
         entry = self._unsealed(sure(blob), key)
-        if entry is None or (entry.tags and not await self._books.holds(entry.tags, label)):
+        if entry is None or (entry.tags and not await self._ledger_store.holds(entry.tags, label)):
             return None
         return entry
 
@@ -105,24 +105,24 @@ class RedisStore(PlainStore):
             removed += await self._unlink(names)
         # Told last: who hears of it must not find the entries here any more.
         if not quiet:
-            await self._books.tell_removed(selection)
+            await self._ledger_store.tell_removed(selection)
         return removed
 
     async def scan(self, selection: Selection) -> AsyncIterator[Entry]:
         async for names in self._pages(selection):
-            for entry in await self._books.valid(await self._entries(names, selection)):
+            for entry in await self._ledger_store.valid(await self._entries(names, selection)):
                 yield entry
 
     # Epochs and news
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
-        return await (self._books.bump(tags) if bump else self._books.epochs(tags))
+        return await (self._ledger_store.bump(tags) if bump else self._ledger_store.epochs(tags))
 
     async def learn(self, epochs: Mapping[str, int]) -> None:
-        await self._books.learn(epochs)
+        await self._ledger_store.learn(epochs)
 
-    async def news(self, since: str | None, patience: float) -> News:
-        return await self._books.news(since, patience)
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
+        return await self._ledger_store.news(since, patience)
 
     # Leases
 
@@ -141,8 +141,8 @@ class RedisStore(PlainStore):
 
     # The rest
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        names = [self._names.tallies, self._names.ledger]
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+        names = [self._names.counters, self._names.ledger]
         asked = 1 + is_apart(under)
         if add:
             words: list[tuple[bytes | str | int, ...]] = [
@@ -168,7 +168,7 @@ class RedisStore(PlainStore):
     async def scrub(self) -> int:
         removed = 0
         async for names in self._pages(Selection()):
-            readable = await self._books.valid(await self._entries(names, Selection()))
+            readable = await self._ledger_store.valid(await self._entries(names, Selection()))
             kept = {self._names.entry(entry.key) for entry in readable}
             removed += await self._unlink([name for name in names if name not in kept])
         return removed
@@ -260,16 +260,16 @@ class RedisStore(PlainStore):
             return sum(map(bool, await self._caller.many(calls)))
         # In a cluster entries and epochs live apart, so nothing holds for both at once. Readers
         # compare the epochs anyway; the second look takes away what none of them could use.
-        entries = await self._books.valid(entries)
+        entries = await self._ledger_store.valid(entries)
         replies = await self._caller.many([self._writing(entry, fence, ()) for entry in entries])
         stored = [entry for entry, reply in zip(entries, replies, strict=True) if reply]
-        lasting = await self._books.valid(stored)
+        lasting = await self._ledger_store.valid(stored)
         if len(lasting) < len(stored):
             late = {entry.key for entry in stored} - {entry.key for entry in lasting}
             await self._unlink([self._names.entry(key) for key in late])
         return len(lasting)
 
-    def _writing(self, entry: Entry, fence: int, tags: tuple[tuple[str, int], ...]) -> Call:
+    def _writing(self, entry: Entry, fence: int, tags: tuple[tuple[str, int], ...]) -> RedisCall:
         blob = seal(entry)
         name = self._names.entry(entry.key)
         life = max(entry.expires, entry.stale_until) - self._clock()

@@ -21,10 +21,10 @@ from typing import Any, Literal
 from redis.exceptions import ResponseError
 
 from askonce.core.errors import ConfigError, StoreError
-from askonce.core.models import Key, Near
-from askonce.stores.context import Ground
-from askonce.stores.redis.address import RedisAddress, Server, parse_address
-from askonce.stores.redis.calls import Call, Caller, command, script
+from askonce.core.models import Key, NearestKey
+from askonce.stores.context import StoreContext
+from askonce.stores.redis.address import RedisAddress, ServerAddress, parse_address
+from askonce.stores.redis.calls import RedisCall, RedisCaller, command, script
 from askonce.stores.redis.connections import Node, pack
 from askonce.stores.redis.routes import Command, route_to, sure
 from askonce.stores.redis.scripts import Script
@@ -80,7 +80,7 @@ return 1
 
 def open_redis_vectors(
     url: str,
-    ground: Ground,
+    context: StoreContext,
     *,
     embedder: str,
     dimensions: int,
@@ -93,7 +93,7 @@ def open_redis_vectors(
     """
     return RedisVectors(
         parse_address(url),
-        ground,
+        context,
         embedder=embedder,
         dimensions=dimensions,
         max_entries=max_entries,
@@ -107,7 +107,7 @@ class RedisVectors:
     def __init__(
         self,
         address: RedisAddress,
-        ground: Ground,
+        context: StoreContext,
         *,
         embedder: str,
         dimensions: int,
@@ -116,17 +116,17 @@ class RedisVectors:
     ) -> None:
         self.embedder = embedder
         self.dimensions = dimensions
-        self._clock = ground.clock
+        self._clock = context.clock
         self._most = max_entries or 0
         self._precision = precision
         which = _digest(b"%d/%s" % (dimensions, embedder.encode(errors="surrogatepass")))
         self._start = f"{address.prefix}:{{~v/{which}/"
 
-        def make(server: Server, address: RedisAddress) -> Node:
-            return Node(server, address, ground, lambda: _PING)
+        def make(server: ServerAddress, address: RedisAddress) -> Node:
+            return Node(server, address, context, lambda: _PING)
 
         self._route = route_to(address, make, self._start.encode())
-        self._caller = Caller(self._route)
+        self._caller = RedisCaller(self._route)
 
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
         self._check(vector)
@@ -137,7 +137,7 @@ class RedisVectors:
         booked = script(_BOOK, names, element, repr(until), repr(self._clock()), self._most)
         await self._all([added, booked])
 
-    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[Near]:
+    async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[NearestKey]:
         self._check(vector)
         if limit < 1:
             return []
@@ -151,7 +151,7 @@ class RedisVectors:
             key = key_of(element)
             if key is not None:
                 # Redis tells (1 + cosine) / 2.
-                found.append(Near(key, max(-1.0, min(1.0, 2 * float(score) - 1))))
+                found.append(NearestKey(key, max(-1.0, min(1.0, 2 * float(score) - 1))))
         return sorted(found, key=lambda near: -near.similarity)
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
@@ -192,7 +192,7 @@ class RedisVectors:
         if not 0 < sum(one * one for one in floats) < float("inf"):
             raise StoreError("the vector has no direction")
 
-    async def _all(self, calls: list[Call]) -> None:
+    async def _all(self, calls: list[RedisCall]) -> None:
         commands = [Command(call.name, call.packed) for call in calls]
         replies = await self._route.many(commands) if commands else []
         for call, reply in zip(calls, replies, strict=True):

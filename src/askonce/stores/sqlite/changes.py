@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from askonce.core.models import News, Selection
+from askonce.core.models import ChangeBatch, Selection
 from askonce.stores.sqlite.schema import FileDamaged, integer, meta, microseconds
 
 KEPT = 10_000
@@ -23,7 +23,7 @@ _NO_LINE = (0, None)
 _LARGEST_BYTES = 64 << 10
 
 
-class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+class SqliteChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the log: the tags that were given an epoch, or what was removed.
 
     `epoch` is the change's number in any case, so that no two lines say the same.
@@ -35,7 +35,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Change)
+_decoder = msgspec.msgpack.Decoder(SqliteChange)
 
 
 def next_number(db: sqlite3.Connection, *, above: int = 0) -> int:
@@ -63,7 +63,7 @@ def bump(db: sqlite3.Connection, tags: Iterable[str], floor: int) -> dict[str, i
     number = next_number(db, above=max(epoch_of(db, tag, floor) for tag in wanted))
     raised = dict.fromkeys(wanted, number)
     db.executemany("INSERT OR REPLACE INTO epochs VALUES (?, ?)", raised.items())
-    _append(db, Change(tags=wanted, epoch=number))
+    _append(db, SqliteChange(tags=wanted, epoch=number))
     return raised
 
 
@@ -79,32 +79,32 @@ def learn(db: sqlite3.Connection, epochs: Mapping[str, int]) -> None:
         epochs.items(),
     )
     # A line for nobody: whoever remembers epochs sees that something changed.
-    _append(db, Change(epoch=next_number(db, above=max(epochs.values()))))
+    _append(db, SqliteChange(epoch=next_number(db, above=max(epochs.values()))))
 
 
 def log_removal(db: sqlite3.Connection, selection: Selection) -> None:
-    _append(db, Change(removed=selection, epoch=next_number(db)))
+    _append(db, SqliteChange(removed=selection, epoch=next_number(db)))
 
 
-def news_since(db: sqlite3.Connection, mark: str | None) -> News:
+def news_since(db: sqlite3.Connection, mark: str | None) -> ChangeBatch:
     """All changes after the mark; without one, only where news begin."""
     newest = db.execute("SELECT id, what FROM changes ORDER BY id DESC LIMIT 1").fetchone()
     present = _mark(db, *(newest or _NO_LINE))
     if mark is None:
-        return News(present)
+        return ChangeBatch(present)
     after = _line_of(db, mark)
     if after is None:
-        return News(present, lost=True)
+        return ChangeBatch(present, lost=True)
     epochs: dict[str, int] = {}
     removed: list[Selection] = []
     for (what,) in db.execute("SELECT what FROM changes WHERE id > ? ORDER BY id", (after,)):
         if what is None:
-            return News(present, lost=True)
+            return ChangeBatch(present, lost=True)
         change = _read(what)
         epochs |= dict.fromkeys(change.tags, change.epoch)
         if change.removed is not None:
             removed.append(change.removed)
-    return News(present, epochs, tuple(removed))
+    return ChangeBatch(present, epochs, tuple(removed))
 
 
 def _mark(db: sqlite3.Connection, line: int, what: object) -> str:
@@ -125,7 +125,7 @@ def _line_of(db: sqlite3.Connection, mark: str) -> int | None:
     return found[0] if found is not None and mark == _mark(db, *found) else None
 
 
-def _append(db: sqlite3.Connection, change: Change) -> None:
+def _append(db: sqlite3.Connection, change: SqliteChange) -> None:
     what: bytes | None = _encoder.encode(change)
     if what is not None and len(what) > _LARGEST_BYTES:
         what = None
@@ -134,7 +134,7 @@ def _append(db: sqlite3.Connection, change: Change) -> None:
         db.execute("DELETE FROM changes WHERE id <= ?", (line - KEPT,))
 
 
-def _read(what: object) -> Change:
+def _read(what: object) -> SqliteChange:
     try:
         return _decoder.decode(what)  # type: ignore[arg-type]  # a damaged row has any type
     except (msgspec.MsgspecError, TypeError, ValueError):

@@ -49,13 +49,13 @@ class DatabaseFile:
     """
 
     def __init__(
-        self, path: str | Path, *, guard: AbstractContextManager[object], busy_timeout_ms: int
+        self, path: str | Path, *, lock: AbstractContextManager[object], busy_timeout_ms: int
     ) -> None:
         self.path = path
         self.epoch_floor = 0
         self.highest_epoch = 0
         self.done: list[str] = []
-        self._guard = guard
+        self._lock = lock
         self._busy_timeout_ms = busy_timeout_ms
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -66,14 +66,14 @@ class DatabaseFile:
         self.highest_epoch = max(self.highest_epoch, *epochs, 0)
 
     def close(self) -> None:
-        with self._guard:
+        with self._lock:
             self._closed = True
             self._disconnect()
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
         """The open database, and the one place where foreign errors become `StoreError`."""
-        with self._guard:
+        with self._lock:
             try:
                 db = self._open()
                 try:
@@ -261,13 +261,13 @@ def _connected_files() -> set[weakref.ref[DatabaseFile]]:
     def before() -> None:
         ours = [file for ref in list(files) if (file := ref()) is not None]
         for file in ours:
-            file._guard.__enter__()
+            file._lock.__enter__()
             file._disconnect()
         forks.append(ours)
 
     def after() -> None:
         for file in forks.pop():
-            file._guard.__exit__(None, None, None)
+            file._lock.__exit__(None, None, None)
 
     os.register_at_fork(before=before, after_in_parent=after, after_in_child=after)
     return files

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from askonce.core.errors import EntryDamaged
-from askonce.core.models import Damage, Entry, Key, Lease, News, Selection
-from askonce.stores.base import PlainStore
+from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
+from askonce.stores.base import BaseStore
 from askonce.stores.counters import bounds
 from askonce.stores.envelope import seal, unseal
 from askonce.stores.sqlite import changes, leases
@@ -56,7 +56,7 @@ _SWEEP = """
 _KNOWN_TAGS = 1_024
 
 
-class Mirror(NamedTuple):
+class SqliteMirror(NamedTuple):
     """Epochs of some tags, as they were on this connection at the change of this number."""
 
     db: object
@@ -64,10 +64,10 @@ class Mirror(NamedTuple):
     epochs: dict[str, int]
 
 
-class SqliteStore(PlainStore):
+class SqliteStore(BaseStore):
     """A `Store` in one SQLite file, shared by threads and processes.
 
-    `guard` is held around each use of the one connection; `clock` gives seconds since the Unix
+    `lock` is held around each use of the one connection; `clock` gives seconds since the Unix
     epoch. Above `max_bytes` of live pages the oldest answers go first, and `write` says False to an
     entry larger than that. `damaged` counts entries that failed their own check when read: they are
     left where they are for `check`.
@@ -77,19 +77,19 @@ class SqliteStore(PlainStore):
         self,
         path: str | Path,
         *,
-        guard: AbstractContextManager[object],
+        lock: AbstractContextManager[object],
         clock: Callable[[], float],
         max_bytes: int | None = None,
         busy_timeout_ms: int = 50,
     ) -> None:
         self.damaged = 0
-        self._file = DatabaseFile(path, guard=guard, busy_timeout_ms=busy_timeout_ms)
+        self._file = DatabaseFile(path, lock=lock, busy_timeout_ms=busy_timeout_ms)
         self._clock = clock
         self._max_bytes = max_bytes
         self._busy_timeout_ms = busy_timeout_ms
         self._until_sweep = 0
         self._heard: tuple[object, ...] = ()
-        self._mirror = Mirror(None, None, {})
+        self._mirror = SqliteMirror(None, None, {})
 
     async def read(self, key: Key) -> Entry | None:
         with self._file.connected() as db:
@@ -154,13 +154,13 @@ class SqliteStore(PlainStore):
                 changes.learn(db, unknown)
                 self._file.note(unknown.values())
 
-    async def news(self, since: str | None, patience: float) -> News:
+    async def news(self, since: str | None, patience: float) -> ChangeBatch:
         """What happened since; at once, because nobody tells: SQLite is asked again instead."""
         with self._file.connected() as db:
             # The version moves with the commits of all other connections, the total with our own.
             state = (db, pragma(db, "data_version"), db.total_changes)
             if since is not None and self._heard == (since, state):
-                return News(since)
+                return ChangeBatch(since)
             db.execute("BEGIN")  # one snapshot
             news = changes.news_since(db, since)
             db.execute("COMMIT")
@@ -192,7 +192,7 @@ class SqliteStore(PlainStore):
             for entry in self._valid_of(rows):
                 yield entry
 
-    async def tallies(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
         lowered = [(name,) for name, count in add.items() if count < 0]
         with self._file.writing() if add else self._file.connected() as db:
             db.executemany(
@@ -217,7 +217,7 @@ class SqliteStore(PlainStore):
         # On a connection of its own, so that other threads' calls go on meanwhile.
         inspector = SqliteStore(
             self._file.path,
-            guard=contextlib.nullcontext(),
+            lock=contextlib.nullcontext(),
             clock=self._clock,
             busy_timeout_ms=self._busy_timeout_ms,
         )
@@ -291,7 +291,7 @@ class SqliteStore(PlainStore):
         """The same for a reader who knows the number of the latest change: most know the epochs."""
         mirror = self._mirror
         if mirror.db is not db or mirror.latest != latest or len(mirror.epochs) > _KNOWN_TAGS:
-            self._mirror = mirror = Mirror(db, latest, {})
+            self._mirror = mirror = SqliteMirror(db, latest, {})
         epochs = mirror.epochs
         for tag, epoch in tags:
             known = epochs.get(tag)

@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import structs
 
 from askonce.core.errors import StoreError
-from askonce.core.fail_open import Boundary
-from askonce.core.models import Entry, Key, News, Selection
+from askonce.core.fail_open import FailOpen
+from askonce.core.models import ChangeBatch, Entry, Key, Selection
 from askonce.core.protocols import Memory, Store
-from askonce.core.runtime.background import Tending
+from askonce.core.runtime.background import PeriodicWorker
 from askonce.core.runtime.interface import Runtime
-from askonce.invalidation.recent_sweeps import Sweeps
+from askonce.invalidation.recent_sweeps import RecentSweeps
 from askonce.invalidation.sweep import sweep_store
 from askonce.invalidation.target import SWEPT, Names, any_of, plain
 
@@ -51,9 +51,9 @@ class Coherence:
         *,
         memory: Memory,
         between: Sequence[Store],
-        sweeps: Sweeps,
+        sweeps: RecentSweeps,
         runtime: Runtime,
-        boundary: Boundary,
+        boundary: FailOpen,
         lost: Callable[[], None],
         swept: Callable[[Names], Awaitable[None]],
         strong: bool = False,
@@ -70,7 +70,7 @@ class Coherence:
         self._swept = swept
         self._mark: str | None = None
         self._synced = self._started = self._first = float("-inf")
-        self._tending = Tending("askonce-news", self._step)
+        self._worker = PeriodicWorker("askonce-news", self._step)
 
     @property
     def current(self) -> bool:
@@ -98,13 +98,13 @@ class Coherence:
         return False
 
     def start(self) -> None:
-        if self._tending.start():
+        if self._worker.start():
             self._started = self._tick()
             if self._first < 0:
                 self._first = self._started  # a forked child's memory did not begin empty
 
     def stop(self) -> None:
-        self._tending.stop()
+        self._worker.stop()
 
     async def _step(self) -> float:
         """One exchange; how many seconds until the next."""
@@ -114,13 +114,13 @@ class Coherence:
             try:
                 await self._exchange()
             except StoreError:
-                if not self._tending.stopped:
+                if not self._worker.stopped:
                     raise
         self.ill = attempt.failed
         if attempt.failed:
             return _AGAIN
         self._synced = began
-        return 0.0 if self._source.tells else _POLL
+        return 0.0 if self._source.pushes_changes else _POLL
 
     async def _exchange(self) -> None:
         if self._mark is None:
@@ -135,7 +135,7 @@ class Coherence:
             # Of sweeps that began before this process heard of any, and still go on.
             news = structs.replace(news, epochs=news.epochs | await self._source.epochs(missed))
         fresh = self._sweeps.hear(news.epochs)
-        self._memory.heed(plain(news.epochs))
+        self._memory.apply_epochs(plain(news.epochs))
         for selection in news.removed:
             await self._memory.remove(selection)
         if fresh:
@@ -155,7 +155,9 @@ class Coherence:
             # It outlives processes: what it missed while none was there, it hears now.
             known = await store.read(_MARK)
             since = None if known is None else known.body.decode()
-            missed = News(mark, lost=True) if since is None else await self._source.news(since, 0)
+            missed = (
+                ChangeBatch(mark, lost=True) if since is None else await self._source.news(since, 0)
+            )
             await self._tell(store, missed)
         await self._doubt()
         return mark
@@ -177,9 +179,9 @@ class Coherence:
             return
         tags = {tag for entry in kept for tag, _ in entry.tags}
         if tags:
-            self._memory.heed(await self._source.epochs(sorted(tags)))
+            self._memory.apply_epochs(await self._source.epochs(sorted(tags)))
 
-    async def _tell(self, store: Store, news: News) -> None:
+    async def _tell(self, store: Store, news: ChangeBatch) -> None:
         """Tell a store between what happened in the authority, and up to where."""
         if news.lost:
             await store.remove(Selection())

@@ -35,7 +35,7 @@ class Layer(msgspec.Struct, frozen=True):
     deadline: timedelta | str | None = None
 
 
-class Tier(NamedTuple):
+class TierSpec(NamedTuple):
     """A layer in precise values: seconds and bytes."""
 
     name: str
@@ -45,9 +45,9 @@ class Tier(NamedTuple):
     deadline: float
 
 
-def tiers_of(layers: Iterable[Layer | str | Store]) -> tuple[Tier | None, tuple[Tier, ...]]:
+def tiers_of(layers: Iterable[Layer | str | Store]) -> tuple[TierSpec | None, tuple[TierSpec, ...]]:
     """The memory's tier, if it is named, and the tiers below it. Raises `ConfigError`."""
-    tiers: list[Tier] = []
+    tiers: list[TierSpec] = []
     for given in layers:
         layer = given if isinstance(given, Layer) else Layer(given)
         tiers.append(_tier(layer, {tier.name for tier in tiers}))
@@ -59,7 +59,7 @@ def tiers_of(layers: Iterable[Layer | str | Store]) -> tuple[Tier | None, tuple[
     return (tiers[0], tuple(tiers[1:])) if memories else (None, tuple(tiers))
 
 
-def _tier(layer: Layer, taken: set[str]) -> Tier:
+def _tier(layer: Layer, taken: set[str]) -> TierSpec:
     name = layer.name or _default_name(layer.store, taken)
     if not _NAME.fullmatch(name):
         raise ConfigError(f"layer name {name!r} cannot be used; write letters, digits, . _ -")
@@ -69,7 +69,7 @@ def _tier(layer: Layer, taken: set[str]) -> Tier:
         raise ConfigError(
             f"layer {name}: size is for memory: and sqlite: alone; bound the engine itself instead"
         )
-    return Tier(
+    return TierSpec(
         name,
         layer.store,
         None if layer.ttl is None else _seconds(name, "ttl", layer.ttl),

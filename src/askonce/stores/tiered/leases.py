@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from askonce.core.errors import StoreError
-from askonce.core.fail_open import Boundary
+from askonce.core.fail_open import FailOpen
 from askonce.core.models import Key, Lease
 from askonce.core.protocols import Store
-from askonce.core.runtime.background import Tending
+from askonce.core.runtime.background import PeriodicWorker
 from askonce.core.runtime.interface import Runtime
-from askonce.stores.tiered.tier import Shelf
+from askonce.stores.tiered.tier import Tier
 
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
@@ -33,50 +33,50 @@ class Turn(NamedTuple):
     taken: bool = False
 
 
-class Renewal:
+class LeaseRenewal:
     """The leases that this process holds, prolonged by one daemon thread while there are any."""
 
     def __init__(
-        self, store: Store, seconds: float, *, runtime: Runtime, boundary: Boundary
+        self, store: Store, seconds: float, *, runtime: Runtime, boundary: FailOpen
     ) -> None:
         self.seconds = seconds
         self._store = store
         self._boundary = boundary
-        self._guard = runtime.guard()
+        self._lock = runtime.lock()
         self._place = runtime.place
         self._here = runtime.place()
         self._held: set[Lease] = set()
         self._over: list[tuple[float, Lease]] = []
         self._tick = runtime.tick
         self._due = float("-inf")
-        self._tending = Tending("askonce-leases", self._step)
+        self._worker = PeriodicWorker("askonce-leases", self._step)
 
     def add(self, lease: Lease) -> None:
-        with self._guard:
+        with self._lock:
             if self._here != self._place():
                 self._here = self._place()
                 self._over.clear()
                 self._held.clear()  # after a fork these are the parent's, to prolong and give back
             self._held.add(lease)
-        self._tending.start()
+        self._worker.start()
 
     def drop(self, lease: Lease) -> None:
-        with self._guard:
+        with self._lock:
             self._held.discard(lease)
 
     def let_go(self, lease: Lease) -> None:
         """Give a lease back that could not be given back: soon, when the store is well again."""
-        with self._guard:
+        with self._lock:
             self._held.discard(lease)
             # What ends by itself meanwhile needs nobody.
             self._over.append((self._tick() + self.seconds, lease))
-        self._tending.start()
+        self._worker.start()
 
     def stop(self) -> None:
-        self._tending.stop()
+        self._worker.stop()
 
     async def _step(self) -> float:
-        with self._guard:
+        with self._lock:
             held = list(self._held)
             over, self._over = [one for one in self._over if one[0] > self._tick()], []
         with self._boundary.around("renew") as attempt:
@@ -86,22 +86,22 @@ class Renewal:
             while over:
                 await self._store.release(over[-1][1])
                 over.pop()
-        with self._guard:
+        with self._lock:
             self._over += over
         return _RETRY if over else self.seconds / (20 if attempt.failed else 10)
 
 
-class Leasing:
+class LeaseQueue:
     """Takes turns with other processes, in one flavor.
 
-    `store` is asked behind `shelf`'s breaker; a wait takes at most `wait` seconds.
+    `store` is asked behind `tier`'s breaker; a wait takes at most `wait` seconds.
     """
 
     def __init__(
-        self, store: Store, shelf: Shelf, renewal: Renewal, *, runtime: Runtime, wait: float
+        self, store: Store, tier: Tier, renewal: LeaseRenewal, *, runtime: Runtime, wait: float
     ) -> None:
         self._store = store
-        self._shelf = shelf
+        self._shelf = tier
         self._renewal = renewal
         self._runtime = runtime
         self._wait = wait
@@ -159,9 +159,9 @@ class Leasing:
                     self._let_go(lease)
 
         # A thread that asks for it cannot be called back, so its answer is waited for.
-        labor = self._runtime.start(take)
+        task = self._runtime.start(take)
         try:
-            await labor.done()
+            await task.done()
         except BaseException:
             awaited = False
             for lease in taken:
@@ -181,4 +181,4 @@ class Leasing:
             if await self._shelf.ask("release", release) is None:
                 self._renewal.let_go(lease)
 
-        self._runtime.behind(give_back)
+        self._runtime.in_background(give_back)

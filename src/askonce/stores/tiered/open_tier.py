@@ -1,59 +1,59 @@
 """A rack: one layer below memory, with what both flavors of it share and what each has alone."""
 
-from askonce.core.breaker import Breaker
+from askonce.core.breaker import CircuitBreaker
 from askonce.core.protocols import Store
-from askonce.core.runtime.event_loop import InThread, Suspending
-from askonce.core.runtime.threads import Blocking
+from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner
+from askonce.core.runtime.threads import SyncRuntime
 from askonce.ledger.ledger import Ledger
-from askonce.stores.context import Ground
+from askonce.stores.context import StoreContext
 from askonce.stores.open_store import is_local, open_store
 from askonce.stores.threaded import ThreadedStore
-from askonce.stores.tiered.layers import Tier
-from askonce.stores.tiered.tier import Shelf
+from askonce.stores.tiered.layers import TierSpec
+from askonce.stores.tiered.tier import Tier
 
 _PATIENCE = 30.0
 """Seconds for one call of a store in a sweep."""
 
 
-class Rack:
+class TierPair:
     """One layer below memory: its blocking store, and what both flavors of it share."""
 
-    def __init__(self, tier: Tier, runtime: Blocking, suspending: Suspending) -> None:
-        self.tier = tier
-        self.guard = runtime.guard()
+    def __init__(self, spec: TierSpec, runtime: SyncRuntime, suspending: AsyncRuntime) -> None:
+        self.spec = spec
+        self.lock = runtime.lock()
         # Where a call cannot be interrupted, the store's own deadline ends it a little earlier.
-        slow = tier.deadline * 0.9
-        self.breaker = Breaker(slow=slow, stall=tier.deadline / 2)
+        slow = spec.deadline * 0.9
+        self.breaker = CircuitBreaker(slow=slow, stall=spec.deadline / 2)
         # Of the one thread that writes: how callers fare does not stop it.
-        self.writing_breaker = Breaker(slow=slow)
+        self.writing_breaker = CircuitBreaker(slow=slow)
         self._suspending = suspending
-        ground = Ground(
-            runtime.guard, runtime.now, runtime.place, False, tier.deadline, runtime.tick
+        context = StoreContext(
+            runtime.lock, runtime.now, runtime.place, False, spec.deadline, runtime.tick
         )
-        self._ground = ground._replace(place=suspending.place, suspending=True)
-        self._local = not isinstance(tier.store, str) or is_local(tier.store)
+        self._ground = context._replace(place=suspending.place, suspending=True)
+        self._local = not isinstance(spec.store, str) or is_local(spec.store)
         self.blocking: Store = (
-            open_store(tier.store, ground, size=tier.size)
-            if isinstance(tier.store, str)
-            else tier.store
+            open_store(spec.store, context, size=spec.size)
+            if isinstance(spec.store, str)
+            else spec.store
         )
-        self._threads: list[InThread] = []
+        self._threads: list[ThreadRunner] = []
         self._native: Store | None = None
         self._patient: Store | None = None
-        self._patience = ground._replace(deadline=_PATIENCE)
+        self._patience = context._replace(deadline=_PATIENCE)
 
-    def shelf(
-        self, runtime: Blocking | Suspending, ledger: Ledger, *, writes: bool = False
-    ) -> Shelf:
-        suspends = isinstance(runtime, Suspending)
-        return Shelf(
-            self.tier.name,
+    def tier(
+        self, runtime: SyncRuntime | AsyncRuntime, ledger: Ledger, *, writes: bool = False
+    ) -> Tier:
+        suspends = isinstance(runtime, AsyncRuntime)
+        return Tier(
+            self.spec.name,
             self.suspending() if suspends else self.blocking,
             runtime=runtime,
             ledger=ledger,
             breaker=self.writing_breaker if writes else self.breaker,
-            guard=self.guard,
-            deadline=self.tier.deadline,
+            lock=self.lock,
+            deadline=self.spec.deadline,
             queues=suspends and self._local,
         )
 
@@ -63,32 +63,32 @@ class Rack:
         reading, writing = self.breaker.state, self.writing_breaker.state
         return (writing if self.breaker.closed else reading).value
 
-    def leasing(self, shelf: Shelf) -> Store:
+    def leasing(self, tier: Tier) -> Store:
         """The store that gives leases to the callers of a shelf."""
-        if shelf.store is self.blocking or self._local or self.blocking.leases_travel:
-            return shelf.store
+        if tier.store is self.blocking or self._local or self.blocking.leases_travel:
+            return tier.store
         return self.threaded()  # what one instance gave, only that one prolongs
 
     def suspending(self) -> Store:
         """The store for event loops."""
         if self._local:
             return self.threaded()
-        assert isinstance(self.tier.store, str)
+        assert isinstance(self.spec.store, str)
         if self._native is None:
-            self._native = open_store(self.tier.store, self._ground, size=self.tier.size)
+            self._native = open_store(self.spec.store, self._ground, size=self.spec.size)
         return self._native
 
     def patient(self) -> Store:
         """The blocking store, for work that nobody's answer waits for."""
-        if not isinstance(self.tier.store, str):
+        if not isinstance(self.spec.store, str):
             return self.blocking
         if self._patient is None:
-            self._patient = open_store(self.tier.store, self._patience, size=self.tier.size)
+            self._patient = open_store(self.spec.store, self._patience, size=self.spec.size)
         return self._patient
 
     def threaded(self) -> Store:
         """The blocking store, for event loops."""
-        thread = InThread(f"askonce-{self.tier.name}")
+        thread = ThreadRunner(f"askonce-{self.spec.name}")
         self._threads.append(thread)
         return ThreadedStore(self.blocking, thread)
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 
-class Sharing:
+class SharingSettings:
     """How processes share: seconds that a lease lasts and that one waits for it, and how strictly
     invalidations of others are looked for."""
 

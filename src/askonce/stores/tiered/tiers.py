@@ -2,7 +2,7 @@
 
 Memory is the first layer and always there. Below it are shelves, the nearest first; the last one
 is the authority: its epochs are true for every process, and it gives out the leases. Whatever a
-shelf does is done in time and behind its circuit breaker (`shelf.py`).
+shelf does is done in time and behind its circuit breaker (`tier.py`).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -11,45 +11,45 @@ from typing import NamedTuple, TypeGuard
 from askonce.core import policy
 from askonce.core.directives import NONE, Directives
 from askonce.core.errors import StoreError
-from askonce.core.fail_open import Boundary
-from askonce.core.models import Because, Entry, Key, Lease, Outcome, Selection, Verdict
+from askonce.core.fail_open import FailOpen
+from askonce.core.models import Entry, Key, Lease, Outcome, Reason, Selection, Verdict
 from askonce.core.policy import Life, Limits
-from askonce.core.protocols import Held, Memory, Store
+from askonce.core.protocols import Memory, MemoryHit, Store
 from askonce.core.runtime.interface import Runtime
-from askonce.invalidation.recent_sweeps import UNKNOWN, Sweeps
+from askonce.invalidation.recent_sweeps import UNKNOWN, RecentSweeps
 from askonce.invalidation.target import SWEPT
 from askonce.ledger.ledger import Ledger
 from askonce.stores.tiered.coherence import Coherence
-from askonce.stores.tiered.leases import Leasing, Turn
-from askonce.stores.tiered.tier import Shelf
-from askonce.stores.tiered.write_behind import Writing, shortened
+from askonce.stores.tiered.leases import LeaseQueue, Turn
+from askonce.stores.tiered.tier import Tier
+from askonce.stores.tiered.write_behind import WriteBehind, shortened
 
 
 async def _nothing() -> None:
     """Wait for nothing: nothing is written in the background."""
 
 
-class Found(NamedTuple):
+class TierHit(NamedTuple):
     """An entry, and the shelf that had it; None for memory."""
 
     entry: Entry
-    shelf: Shelf | None
+    tier: Tier | None
 
     @property
     def outcome(self) -> Outcome:
-        return Outcome.HIT_MEMORY if self.shelf is None else Outcome.HIT_SHARED
+        return Outcome.HIT_MEMORY if self.tier is None else Outcome.HIT_SHARED
 
 
-class Shared(NamedTuple):
+class TierServices(NamedTuple):
     """What the tiers need to agree with other processes and to write in the background.
 
     `settled` waits until everything that is written in the background is written.
     """
 
-    sweeps: Sweeps
-    writings: tuple[Writing, ...] = ()
+    sweeps: RecentSweeps
+    write_behinds: tuple[WriteBehind, ...] = ()
     coherence: Coherence | None = None
-    leasing: Leasing | None = None
+    leasing: LeaseQueue | None = None
     settled: Callable[[], Awaitable[None]] = _nothing
 
 
@@ -64,19 +64,19 @@ class Tiers:
         limits: Limits,
         memory: Memory,
         memory_ttl: float | None,
-        shelves: tuple[Shelf, ...],
-        sharing: Shared,
+        lower: tuple[Tier, ...],
+        sharing: TierServices,
     ) -> None:
         self.runtime = runtime
         self.ledger = ledger
         self.limits = limits
-        self.boundary = Boundary(ledger)
+        self.boundary = FailOpen(ledger)
         self.memory = memory
         self._memory_ttl = memory_ttl
-        self.shelves = shelves
-        self.authority = shelves[-1] if shelves else None
+        self.lower = lower
+        self.authority = lower[-1] if lower else None
         self.sweeps = sharing.sweeps
-        self._writings = sharing.writings
+        self._write_behinds = sharing.write_behinds
         self._coherence = sharing.coherence
         self._leasing = sharing.leasing
         self._settled = sharing.settled
@@ -87,13 +87,13 @@ class Tiers:
         Memory stands in where there is no other tier. None if the authority cannot answer now.
         """
         if self.authority is None:
-            return await self.memory.tallies(add, under)
+            return await self.memory.counters(add, under)
         store = self.authority.store
-        return await self.authority.ask("tallies", lambda: store.tallies(add, under))
+        return await self.authority.ask("tallies", lambda: store.counters(add, under))
 
     # Reading.
 
-    def find(self, key: Key) -> Held | None:
+    def find(self, key: Key) -> MemoryHit | None:
         """Memory's entry, if it may be served without asking anybody."""
         held = self.memory.find(key)
         if held is None or self._coherence is None:
@@ -103,31 +103,33 @@ class Tiers:
             return held
         return held if self._coherence.sees(own=True) else None
 
-    async def recall(self, key: Key) -> Found | None:
+    async def recall(self, key: Key) -> TierHit | None:
         """Memory's entry; with strong consistency the authority is asked about its tags first."""
         held = self.memory.find(key)
         if held is None or (held.entry.tags and not await self._trusts(held.entry, own=True)):
             return None
-        return Found(held.entry, None)
+        return TierHit(held.entry, None)
 
-    async def read(self, key: Key, beyond: float = 0.0, tags: tuple[str, ...] = ()) -> Found | None:
+    async def read(
+        self, key: Key, beyond: float = 0.0, tags: tuple[str, ...] = ()
+    ) -> TierHit | None:
         """The first shelf's fresh entry that ends after `beyond` and carries the tags, else the
         one that ends last, of those with the tags if there is one."""
-        latest: Found | None = None
-        lacking: Found | None = None
-        for shelf in self.shelves:
-            entry = await shelf.read(key)
-            if entry is None or self._hidden(entry, shelf):
+        latest: TierHit | None = None
+        lacking: TierHit | None = None
+        for tier in self.lower:
+            entry = await tier.read(key)
+            if entry is None or self._hidden(entry, tier):
                 continue
-            if entry.tags and shelf is not self.authority and not await self._trusts(entry):
+            if entry.tags and tier is not self.authority and not await self._trusts(entry):
                 continue
             if tags and not policy.carries(entry, tags):
-                lacking = lacking or Found(entry, shelf)
+                lacking = lacking or TierHit(entry, tier)
                 continue
             if latest is None or entry.expires > latest.entry.expires:
-                latest = Found(entry, shelf)
+                latest = TierHit(entry, tier)
             if entry.expires > max(self.runtime.now(), beyond):
-                return Found(entry, shelf)
+                return TierHit(entry, tier)
         return latest or lacking
 
     async def has_answer(self, key: Key) -> bool:
@@ -138,16 +140,16 @@ class Tiers:
                 return True
         return False
 
-    def _hidden(self, entry: Entry, shelf: Shelf) -> bool:
+    def _hidden(self, entry: Entry, tier: Tier) -> bool:
         """Was it swept, and kept all the same by somebody who had not heard of it?"""
         if not self.sweeps.hides(entry):
             return False
 
         async def remove() -> None:
             gone = Selection(keys=(entry.key,))
-            await shelf.ask("remove", lambda: shelf.store.remove(gone, quiet=True))
+            await tier.ask("remove", lambda: tier.store.remove(gone, quiet=True))
 
-        self.runtime.behind(remove)
+        self.runtime.in_background(remove)
         return True
 
     async def _trusts(self, entry: Entry, *, own: bool = False) -> bool:
@@ -164,33 +166,33 @@ class Tiers:
         epochs = await self._authoritative([tag for tag, _ in entry.tags])
         return epochs is not None and all(epochs[tag] == epoch for tag, epoch in entry.tags)
 
-    def backfill(self, found: Found) -> None:
+    def backfill(self, found: TierHit) -> None:
         """What a shelf had, nearer layers may keep; it lives no longer for it."""
-        if found.shelf is None:
+        if found.tier is None:
             return
         if found.entry.tags:
-            self.memory.heed(dict(found.entry.tags))
-        for shelf, writing in zip(self.shelves, self._writings, strict=True):
-            if shelf is found.shelf:
+            self.memory.apply_epochs(dict(found.entry.tags))
+        for tier, writing in zip(self.lower, self._write_behinds, strict=True):
+            if tier is found.tier:
                 break
             writing.put(found.entry)
         self._keep(found.entry)
         if self.sweeps.hides(found.entry):
             self.memory.drop(found.entry.key)  # swept since it was read
 
-    async def find_fresh(self, key: Key, wishes: Directives = NONE) -> Found | None:
+    async def find_fresh(self, key: Key, directives: Directives = NONE) -> TierHit | None:
         """A fresh entry of the first layer that has one; backfilled."""
         now = self.runtime.now()
 
-        def serves(found: Found | None) -> TypeGuard[Found]:
+        def serves(found: TierHit | None) -> TypeGuard[TierHit]:
             if found is None:
                 return False
-            return policy.life_of(found.entry, wishes, self.limits, now) is Life.FRESH
+            return policy.life_of(found.entry, directives, self.limits, now) is Life.FRESH
 
         found = await self.recall(key)
         if serves(found):
             return found
-        found = await self.read(key, tags=wishes.tags)
+        found = await self.read(key, tags=directives.tags)
         if serves(found):
             self.backfill(found)
             return found
@@ -200,13 +202,13 @@ class Tiers:
         """Has no layer anything under this key? False where one of them cannot say."""
         if self.memory.find(key) is not None:
             return False
-        for shelf in self.shelves:
-            store = shelf.store
+        for tier in self.lower:
+            store = tier.store
 
             async def look(store: Store = store) -> tuple[Entry | None]:
                 return (await store.read(key),)
 
-            found = await shelf.ask("read", look)
+            found = await tier.ask("read", look)
             if found is None or found[0] is not None:
                 return False
         return True
@@ -223,7 +225,7 @@ class Tiers:
 
     def give_back(self, lease: Lease) -> None:
         """Let go of a lease whose question got no answer that was stored."""
-        self._writings[-1].give_back(lease)
+        self._write_behinds[-1].give_back(lease)
 
     # Writing.
 
@@ -265,7 +267,7 @@ class Tiers:
         store = self.authority.store
         epochs = await self.authority.ask("epochs", lambda: store.epochs(tags))
         if epochs is not None:
-            self.memory.heed(epochs)
+            self.memory.apply_epochs(epochs)
         return epochs
 
     async def store(self, entry: Entry, lease: Lease | None = None) -> Verdict:
@@ -281,7 +283,7 @@ class Tiers:
                 self.memory.drop(entry.key)
             if lease is not None:
                 self.give_back(lease)
-            return Verdict(False, Because.INVALIDATED)
+            return Verdict(False, Reason.INVALIDATED)
         if not kept:
             now = await self.memory.epochs(tag for tag, _ in entry.tags)
             moved = any(now[tag] != epoch for tag, epoch in entry.tags)
@@ -291,20 +293,20 @@ class Tiers:
             if moved or self.authority is None:
                 if lease is not None:
                     self.give_back(lease)
-                return Verdict(False, Because.INVALIDATED if moved else Because.OVER_SIZE)
-        if self._writings:
+                return Verdict(False, Reason.INVALIDATED if moved else Reason.OVER_SIZE)
+        if self._write_behinds:
             # The layers between follow once the authority has taken it.
-            self._writings[-1].put(entry, lease, self._writings[:-1])
-        return Verdict(True, Because.OK)
+            self._write_behinds[-1].put(entry, lease, self._write_behinds[:-1])
+        return Verdict(True, Reason.OK)
 
     def _keep(self, entry: Entry) -> bool:
         return self.memory.keep(shortened(entry, self.runtime.now(), self._memory_ttl))
 
     def look_after(self) -> None:
         """See whether stores that were left alone are well again, also where nobody asks them."""
-        for shelf in self.shelves:
-            shelf.look_after()
-        for writing in self._writings:
+        for tier in self.lower:
+            tier.look_after()
+        for writing in self._write_behinds:
             writing.look_after()
 
     async def settle(self) -> None:
@@ -324,9 +326,9 @@ class Tiers:
             raised = await self.runtime.within(_INVALIDATION_DEADLINE, bumping)
         except TimeoutError:
             raise StoreError("the store did not confirm the invalidation in time") from None
-        self.memory.heed(raised)
-        for shelf in self.shelves[:-1]:
-            await shelf.ask("learn", lambda shelf=shelf: shelf.store.learn(raised))  # type: ignore[misc]
+        self.memory.apply_epochs(raised)
+        for tier in self.lower[:-1]:
+            await tier.ask("learn", lambda tier=tier: tier.store.learn(raised))  # type: ignore[misc]
 
 
 _INVALIDATION_DEADLINE = 10.0

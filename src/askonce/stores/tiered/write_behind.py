@@ -15,11 +15,11 @@ import msgspec
 from askonce.core.models import Entry, Key, Lease, Selection
 from askonce.core.protocols import Memory
 from askonce.core.runtime.interface import Runtime
-from askonce.invalidation.recent_sweeps import UNKNOWN, Sweeps
+from askonce.invalidation.recent_sweeps import UNKNOWN, RecentSweeps
 from askonce.invalidation.target import GROUP, SWEPT, Names
 from askonce.ledger.ledger import Ledger
-from askonce.stores.tiered.leases import Renewal
-from askonce.stores.tiered.tier import Shelf
+from askonce.stores.tiered.leases import LeaseRenewal
+from askonce.stores.tiered.tier import Tier
 
 QUEUE_ENTRIES = 4_096
 QUEUE_BYTES = 64 << 20
@@ -34,13 +34,13 @@ class Job(NamedTuple):
 
     entry: Entry
     lease: Lease | None
-    above: "tuple[Writing, ...]"
+    above: "tuple[WriteBehind, ...]"
 
 
-class Writing:
+class WriteBehind:
     """The queue of one layer, for both flavors.
 
-    `shelf` and `runtime` are of the blocking flavor. `ttl` bounds how long an entry lives in this
+    `tier` and `runtime` are of the blocking flavor. `ttl` bounds how long an entry lives in this
     layer, in seconds. The last layer has a `renewal`: it is the authority on epochs, and leases
     are its; any other one stands in the middle, learns the authority's epochs, and is written to
     once `begun` says that it may be. `hears` says whether this process hears of sweeps in time.
@@ -48,23 +48,23 @@ class Writing:
 
     def __init__(
         self,
-        shelf: Shelf,
+        tier: Tier,
         *,
         runtime: Runtime,
         ledger: Ledger,
         memory: Memory,
-        guard: AbstractContextManager[Any],
+        lock: AbstractContextManager[Any],
         ttl: float | None,
-        renewal: Renewal | None,
+        renewal: LeaseRenewal | None,
         begun: Callable[[], bool],
         hears: Callable[[], bool],
-        sweeps: Sweeps,
+        sweeps: RecentSweeps,
     ) -> None:
-        self._shelf = shelf
+        self._shelf = tier
         self._runtime = runtime
         self._ledger = ledger
         self._memory = memory
-        self._guard = guard
+        self._lock = lock
         self._ttl = ttl
         self._renewal = renewal
         self._begun = begun
@@ -77,11 +77,11 @@ class Writing:
         self._written_bytes = 0
 
     def put(
-        self, entry: Entry, lease: Lease | None = None, above: "tuple[Writing, ...]" = ()
+        self, entry: Entry, lease: Lease | None = None, above: "tuple[WriteBehind, ...]" = ()
     ) -> None:
         """Have the entry written soon, and into the layers `above` unless this one refuses it."""
         dropped: list[Job] = []
-        with self._guard:
+        with self._lock:
             self._jobs.append(Job(entry, lease, above))
             self._bytes += _size(entry)
             while len(self._jobs) > QUEUE_ENTRIES or self._bytes > QUEUE_BYTES:
@@ -103,19 +103,19 @@ class Writing:
         async def release() -> None:
             await self._release(lease)
 
-        self._runtime.behind(release)
+        self._runtime.in_background(release)
 
     def _start(self, work: Any) -> None:
         here = self._runtime.place()
-        with self._guard:
+        with self._lock:
             if self._draining == here:
                 return
             self._draining = here  # in another process than the last one after a fork
-        self._runtime.behind(work)
+        self._runtime.in_background(work)
 
     async def _drain(self) -> None:
         while True:
-            with self._guard:
+            with self._lock:
                 if not self._jobs:
                     self._draining = None
                     return
@@ -143,7 +143,7 @@ class Writing:
 
     async def swept(self, names: Names) -> None:
         """A sweep was heard of: what was written while it was on its way here goes again."""
-        with self._guard:
+        with self._lock:
             written = [entry for _, entry in self._written]
         late = [entry.key for entry in written if names(entry) and self._is_late(entry)]
         if late:
@@ -153,7 +153,7 @@ class Writing:
         """Remember for a while what was written; without the answer itself."""
         now = self._runtime.tick()
         noted = msgspec.structs.replace(entry, body=b"")
-        with self._guard:
+        with self._lock:
             self._written.append((now, noted))
             self._written_bytes += _size(noted)
             while self._written and (
@@ -173,7 +173,7 @@ class Writing:
 
     async def _write(self, entry: Entry, lease: Lease | None) -> bool | None:
         """Whether the store has taken it; None if it could not be asked."""
-        shelf, store = self._shelf, self._shelf.store
+        tier, store = self._shelf, self._shelf.store
         if self._is_late(entry):
             self._memory.drop(entry.key)
             return False
@@ -190,12 +190,12 @@ class Writing:
                 await store.learn(dict(entry.tags))
             return await store.write(entry, fence=0 if lease is None else lease.fence)
 
-        kept = await shelf.ask("write", write)
+        kept = await tier.ask("write", write)
         if kept is None:
-            self._ledger.layer(shelf.name, "dropped")
+            self._ledger.layer(tier.name, "dropped")
         elif not kept and tags and self._renewal is not None:
             # Another process invalidated a tag, and its news have not come yet.
-            self._memory.heed(await shelf.ask("epochs", lambda: store.epochs(tags)) or {})
+            self._memory.apply_epochs(await tier.ask("epochs", lambda: store.epochs(tags)) or {})
         return kept
 
     async def _missed_a_sweep(self, entry: Entry) -> bool | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from askonce.cli.demo.provider.provider import PracticeProvider
+from askonce.cli.demo.provider.provider import DemoProvider
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(argv)
     word_ms = 10 if options.latency[1] else 0
-    app = PracticeProvider(first_byte_ms=options.latency, word_ms=word_ms)
+    app = DemoProvider(first_byte_ms=options.latency, word_ms=word_ms)
     print(f"The practice provider is on http://{options.host}:{options.port} (Ctrl-C stops it).")
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning", lifespan="off")
 

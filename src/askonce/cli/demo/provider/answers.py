@@ -53,14 +53,14 @@ class Finish(enum.Enum):
     FILTER = "filter"
 
 
-class Tool(msgspec.Struct, frozen=True):
+class DemoTool(msgspec.Struct, frozen=True):
     """A tool as the caller described it: its name and the JSON Schema of its arguments."""
 
     name: str
     schema: dict[str, Any]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class DemoQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """What the practice provider reads out of a request, in any dialect."""
 
     model: str
@@ -71,10 +71,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     choices: int = 1
     thinking: bool = False
     wants_json: bool = False
-    tool: Tool | None = None
+    tool: DemoTool | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
+class DemoAnswer(msgspec.Struct, frozen=True):
     """What the practice provider says: text, or the arguments of a call to `tool`."""
 
     text: str
@@ -122,7 +122,7 @@ def pieces(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
-def arguments(tool: Tool, question: str) -> str:
+def arguments(tool: DemoTool, question: str) -> str:
     """The arguments of a tool call, as JSON: one value for each property of the tool's schema."""
     values: dict[str, Any] = {
         "string": topic(question),

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import msgspec
 
 from askonce.cli.demo.provider.answers import (
-    Answer,
-    Asked,
+    DemoAnswer,
+    DemoQuestion,
+    DemoTool,
     Finish,
-    Tool,
     last_question,
     pieces,
     text_of,
@@ -45,14 +45,14 @@ class ChatCompletions:
 
     path = "/v1/chat/completions"
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> DemoQuestion:
         request = msgspec.json.decode(body, type=_Request)
         if not all(isinstance(turn.get("role"), str) for turn in request.messages):
             raise msgspec.ValidationError("every message needs a `role`")
         question = last_question(request.messages)
         answered_tool = request.messages[-1]["role"] == "tool"
         kind = (request.response_format or {}).get("type", "text")
-        return Asked(
+        return DemoQuestion(
             model=request.model,
             question=question,
             input_tokens=sum(4 + tokens(text_of(m.get("content"))) for m in request.messages),
@@ -63,7 +63,7 @@ class ChatCompletions:
             tool=None if answered_tool else _first_tool(request.tools),
         )
 
-    def whole(self, asked: Asked, answers: Sequence[Answer]) -> bytes:
+    def whole(self, asked: DemoQuestion, answers: Sequence[DemoAnswer]) -> bytes:
         choices = [
             {
                 "index": index,
@@ -76,7 +76,7 @@ class ChatCompletions:
         head = _head(asked, "chat.completion")
         return msgspec.json.encode({**head, "choices": choices, "usage": _usage(asked, answers)})
 
-    def frames(self, asked: Asked, answers: Sequence[Answer]) -> list[bytes]:
+    def frames(self, asked: DemoQuestion, answers: Sequence[DemoAnswer]) -> list[bytes]:
         head = _head(asked, "chat.completion.chunk")
         if asked.usage:
             head["usage"] = None
@@ -118,16 +118,16 @@ class ChatCompletions:
         ]
 
 
-def _first_tool(tools: list[dict[str, Any]] | None) -> Tool | None:
+def _first_tool(tools: list[dict[str, Any]] | None) -> DemoTool | None:
     functions = [tool["function"] for tool in tools or [] if isinstance(tool.get("function"), dict)]
     if not functions:
         return None
     parameters = functions[0].get("parameters")
     schema = parameters if isinstance(parameters, dict) else {}
-    return Tool(str(functions[0].get("name")), schema)
+    return DemoTool(str(functions[0].get("name")), schema)
 
 
-def _head(asked: Asked, kind: str) -> dict[str, Any]:
+def _head(asked: DemoQuestion, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{secrets.token_hex(14)}",
         "object": kind,
@@ -138,7 +138,7 @@ def _head(asked: Asked, kind: str) -> dict[str, Any]:
     }
 
 
-def _message(answer: Answer) -> dict[str, Any]:
+def _message(answer: DemoAnswer) -> dict[str, Any]:
     message: dict[str, Any] = {
         "role": "assistant",
         "content": answer.text,
@@ -160,7 +160,7 @@ def _tool_call(name: str, arguments: str) -> dict[str, Any]:
     }
 
 
-def _deltas(answer: Answer) -> Iterator[dict[str, Any]]:
+def _deltas(answer: DemoAnswer) -> Iterator[dict[str, Any]]:
     role = {"role": "assistant", "refusal": None}
     if answer.tool is not None:
         yield {**role, "content": None}
@@ -180,7 +180,7 @@ def _choice(index: int, delta: dict[str, Any], finish: str | None) -> dict[str, 
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _usage(asked: Asked, answers: Sequence[Answer]) -> dict[str, Any]:
+def _usage(asked: DemoQuestion, answers: Sequence[DemoAnswer]) -> dict[str, Any]:
     output_tokens = sum(answer.tokens for answer in answers)
     return {
         "prompt_tokens": asked.input_tokens,

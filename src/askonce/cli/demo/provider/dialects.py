@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from askonce.cli.demo.provider.answers import Answer, Asked
+from askonce.cli.demo.provider.answers import DemoAnswer, DemoQuestion
 
 Headers = list[tuple[str, str]]
 
@@ -16,16 +16,16 @@ class Dialect(Protocol):
 
     path: str
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> DemoQuestion:
         """Read a request body.
 
         Raises `msgspec.MsgspecError` or UnicodeDecodeError where it is not a request.
         """
 
-    def whole(self, asked: Asked, answers: Sequence[Answer]) -> bytes:
+    def whole(self, asked: DemoQuestion, answers: Sequence[DemoAnswer]) -> bytes:
         """The response body of a call that is not streamed."""
 
-    def frames(self, asked: Asked, answers: Sequence[Answer]) -> list[bytes]:
+    def frames(self, asked: DemoQuestion, answers: Sequence[DemoAnswer]) -> list[bytes]:
         """The server-sent events of a streamed call, the terminal one last."""
 
     def error(self, status: int, message: str) -> bytes:

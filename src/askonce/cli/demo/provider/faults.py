@@ -7,10 +7,10 @@ import enum
 
 import msgspec
 
-from askonce.cli.demo.provider.answers import Answer, Asked, Finish, answer_to, arguments
+from askonce.cli.demo.provider.answers import DemoAnswer, DemoQuestion, Finish, answer_to, arguments
 
 
-class Fault(enum.StrEnum):
+class ProviderFault(enum.StrEnum):
     """Each fault and the model name that asks for it."""
 
     SLOW = "practice-slow"
@@ -43,31 +43,31 @@ class Fault(enum.StrEnum):
     """Nothing wrong: the response is compressed, streamed or not."""
 
     @classmethod
-    def named(cls, model: str) -> "Fault | None":
+    def named(cls, model: str) -> "ProviderFault | None":
         """The fault that a model's name asks for; None for every other model."""
         return _BY_MODEL.get(model)
 
 
-_BY_MODEL = {fault.value: fault for fault in Fault}
+_BY_MODEL = {fault.value: fault for fault in ProviderFault}
 
 REFUSAL = "I am sorry, but I can't help with that."
 
 
-def say(asked: Asked, choice: int) -> Answer:
+def say(asked: DemoQuestion, choice: int) -> DemoAnswer:
     """What the model says: an answer, a call to a tool, or what its fault asks for."""
     if asked.tool is not None and "call the tool" in asked.question.lower():
-        return Answer(arguments(asked.tool, asked.question), Finish.TOOL, asked.tool.name)
+        return DemoAnswer(arguments(asked.tool, asked.question), Finish.TOOL, asked.tool.name)
     text = answer_to(asked.question, choice)
     if asked.wants_json:
         text = msgspec.json.encode({"answer": text}).decode()
     half = text[: len(text) // 2]
-    match Fault.named(asked.model):
-        case Fault.LENGTH:
-            return Answer(half, Finish.LENGTH)
-        case Fault.FILTER:
-            return Answer(half, Finish.FILTER)
-        case Fault.REFUSAL:
-            return Answer(REFUSAL, Finish.REFUSAL)
-        case Fault.EMPTY:
-            return Answer("")
-    return Answer(text)
+    match ProviderFault.named(asked.model):
+        case ProviderFault.LENGTH:
+            return DemoAnswer(half, Finish.LENGTH)
+        case ProviderFault.FILTER:
+            return DemoAnswer(half, Finish.FILTER)
+        case ProviderFault.REFUSAL:
+            return DemoAnswer(REFUSAL, Finish.REFUSAL)
+        case ProviderFault.EMPTY:
+            return DemoAnswer("")
+    return DemoAnswer(text)

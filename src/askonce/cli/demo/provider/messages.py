@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import msgspec
 
 from askonce.cli.demo.provider.answers import (
-    Answer,
-    Asked,
+    DemoAnswer,
+    DemoQuestion,
+    DemoTool,
     Finish,
-    Tool,
     last_question,
     pieces,
     text_of,
@@ -49,14 +49,14 @@ class Messages:
 
     path = "/v1/messages"
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> DemoQuestion:
         request = msgspec.json.decode(body, type=_Request)
         if not all(isinstance(turn.get("role"), str) for turn in request.messages):
             raise msgspec.ValidationError("every message needs a `role`")
         prompt = tokens(text_of(request.system))
         prompt += sum(4 + tokens(text_of(turn.get("content"))) for turn in request.messages)
         answered_tool = _answers_tool(request.messages[-1])
-        return Asked(
+        return DemoQuestion(
             model=request.model,
             question=last_question(request.messages),
             input_tokens=prompt,
@@ -65,7 +65,7 @@ class Messages:
             tool=None if answered_tool else _first_tool(request.tools),
         )
 
-    def whole(self, asked: Asked, answers: Sequence[Answer]) -> bytes:
+    def whole(self, asked: DemoQuestion, answers: Sequence[DemoAnswer]) -> bytes:
         answer = answers[0]
         message = _message(asked)
         message |= {
@@ -75,7 +75,7 @@ class Messages:
         }
         return msgspec.json.encode(message)
 
-    def frames(self, asked: Asked, answers: Sequence[Answer]) -> list[bytes]:
+    def frames(self, asked: DemoQuestion, answers: Sequence[DemoAnswer]) -> list[bytes]:
         answer = answers[0]
         frames = [_frame({"type": "message_start", "message": _message(asked)})]
         for index, block in enumerate(_blocks(asked, answer)):
@@ -112,12 +112,12 @@ def _answers_tool(turn: dict[str, Any]) -> bool:
     return any(isinstance(part, dict) and part.get("type") == "tool_result" for part in parts)
 
 
-def _first_tool(tools: list[dict[str, Any]] | None) -> Tool | None:
+def _first_tool(tools: list[dict[str, Any]] | None) -> DemoTool | None:
     own = [tool for tool in tools or [] if isinstance(tool.get("input_schema"), dict)]
-    return Tool(str(own[0].get("name")), own[0]["input_schema"]) if own else None
+    return DemoTool(str(own[0].get("name")), own[0]["input_schema"]) if own else None
 
 
-def _message(asked: Asked) -> dict[str, Any]:
+def _message(asked: DemoQuestion) -> dict[str, Any]:
     return {
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
@@ -130,7 +130,7 @@ def _message(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _blocks(asked: Asked, answer: Answer) -> list[dict[str, Any]]:
+def _blocks(asked: DemoQuestion, answer: DemoAnswer) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if asked.thinking:
         thoughts = thoughts_on(asked.question)
@@ -168,11 +168,11 @@ def _block_events(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "content_block_stop"}
 
 
-def _output_tokens(asked: Asked, answer: Answer) -> int:
+def _output_tokens(asked: DemoQuestion, answer: DemoAnswer) -> int:
     return answer.tokens + (tokens(thoughts_on(asked.question)) if asked.thinking else 0)
 
 
-def _usage(asked: Asked, output_tokens: int) -> dict[str, Any]:
+def _usage(asked: DemoQuestion, output_tokens: int) -> dict[str, Any]:
     return {
         "input_tokens": asked.input_tokens,
         "cache_creation_input_tokens": 0,

@@ -21,10 +21,10 @@ from typing import Any
 
 import msgspec
 
-from askonce.cli.demo.provider.answers import Asked, digest
+from askonce.cli.demo.provider.answers import DemoQuestion, digest
 from askonce.cli.demo.provider.chat_completions import ChatCompletions
 from askonce.cli.demo.provider.dialects import GARBAGE, GARBAGE_FRAMES, Dialect, Headers
-from askonce.cli.demo.provider.faults import Fault, say
+from askonce.cli.demo.provider.faults import ProviderFault, say
 from askonce.cli.demo.provider.messages import Messages
 
 Scope = MutableMapping[str, Any]
@@ -32,13 +32,13 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-MODELS = ("gpt-4o-mini", "claude-haiku-4-5", *Fault)
+MODELS = ("gpt-4o-mini", "claude-haiku-4-5", *ProviderFault)
 
-_STATUS_FAULTS: dict[Fault, tuple[int, str, Headers]] = {
-    Fault.TOO_MANY: (429, "You are asking too fast.", [("retry-after", "7")]),
-    Fault.BROKEN: (500, "Something broke on our side.", []),
+_STATUS_FAULTS: dict[ProviderFault, tuple[int, str, Headers]] = {
+    ProviderFault.TOO_MANY: (429, "You are asking too fast.", [("retry-after", "7")]),
+    ProviderFault.BROKEN: (500, "Something broke on our side.", []),
     # Ten milliseconds: the SDKs try again at once instead of after half a second.
-    Fault.BUSY_ONCE: (503, "Overloaded, please try again.", [("retry-after-ms", "10")]),
+    ProviderFault.BUSY_ONCE: (503, "Overloaded, please try again.", [("retry-after-ms", "10")]),
 }
 
 
@@ -52,7 +52,7 @@ class Calls:
         self.questions: Counter[str] = Counter()
         self.last_headers: dict[str, str] = {}
 
-    def count(self, asked: Asked, headers: dict[str, str]) -> None:
+    def count(self, asked: DemoQuestion, headers: dict[str, str]) -> None:
         self.total += 1
         self.streamed += asked.stream
         self.questions[asked.question] += 1
@@ -114,7 +114,7 @@ class Exchange:
         await self.piece(body, last=True)
 
 
-class PracticeProvider:
+class DemoProvider:
     """The practice provider as an ASGI app.
 
     `first_byte_ms` is the range that the time to the first byte is taken from, `word_ms` the
@@ -161,7 +161,7 @@ class PracticeProvider:
             await exchange.reply(400, head, dialect.error(400, f"Invalid request: {error}"))
             return
         self.calls.count(asked, exchange.headers)
-        fault = Fault.named(asked.model)
+        fault = ProviderFault.named(asked.model)
         await asyncio.sleep(self._wait_s(asked.question, fault))
         head = dialect.headers(exchange.took_ms)
         if fault in _STATUS_FAULTS and not self._mended(fault, asked.question):
@@ -177,43 +177,43 @@ class PracticeProvider:
             await self._serve_whole(dialect, exchange, asked, head)
 
     async def _serve_whole(
-        self, dialect: Dialect, exchange: Exchange, asked: Asked, head: Headers
+        self, dialect: Dialect, exchange: Exchange, asked: DemoQuestion, head: Headers
     ) -> None:
         body = dialect.whole(asked, [say(asked, choice) for choice in range(asked.choices)])
-        match Fault.named(asked.model):
-            case Fault.CUT:
+        match ProviderFault.named(asked.model):
+            case ProviderFault.CUT:
                 await exchange.head(200, [*head, ("content-length", str(len(body)))])
                 # The server closes a connection whose response is left unfinished.
                 await exchange.piece(body[: len(body) // 2])
-            case Fault.STALL:
+            case ProviderFault.STALL:
                 await exchange.head(200, [*head, ("content-length", str(len(body)))])
                 await exchange.until_gone()
-            case Fault.GARBAGE:
+            case ProviderFault.GARBAGE:
                 await exchange.reply(200, head, GARBAGE)
-            case Fault.GZIP:
+            case ProviderFault.GZIP:
                 squeezed = zlib.compress(body, wbits=31)
                 await exchange.reply(200, [*head, ("content-encoding", "gzip")], squeezed)
             case _:
                 await exchange.reply(200, head, body)
 
     async def _serve_stream(
-        self, dialect: Dialect, exchange: Exchange, asked: Asked, head: Headers
+        self, dialect: Dialect, exchange: Exchange, asked: DemoQuestion, head: Headers
     ) -> None:
-        fault = Fault.named(asked.model)
+        fault = ProviderFault.named(asked.model)
         frames = dialect.frames(asked, [say(asked, choice) for choice in range(asked.choices)])
         half = frames[: len(frames) // 2]
-        squeeze = zlib.compressobj(wbits=31) if fault is Fault.GZIP else None
+        squeeze = zlib.compressobj(wbits=31) if fault is ProviderFault.GZIP else None
         if squeeze is not None:
             head.append(("content-encoding", "gzip"))
         await exchange.head(200, head)
-        if fault is Fault.STALL:
+        if fault is ProviderFault.STALL:
             await exchange.until_gone()
             return
-        if fault is Fault.GARBAGE:
+        if fault is ProviderFault.GARBAGE:
             frames = GARBAGE_FRAMES
-        elif fault in (Fault.CUT, Fault.CUT_QUIET):
+        elif fault in (ProviderFault.CUT, ProviderFault.CUT_QUIET):
             frames = half
-        elif fault is Fault.STREAM_ERROR:
+        elif fault is ProviderFault.STREAM_ERROR:
             frames = [*half, dialect.error_frame()]
         for frame in frames:
             if squeeze is not None:
@@ -221,7 +221,7 @@ class PracticeProvider:
             await exchange.piece(frame)
             if self.word_ms:
                 await asyncio.sleep(self.word_ms / 1000)
-        if fault is not Fault.CUT:
+        if fault is not ProviderFault.CUT:
             await exchange.piece(squeeze.flush() if squeeze is not None else b"", last=True)
 
     async def _serve_other(self, exchange: Exchange) -> None:
@@ -255,15 +255,15 @@ class PracticeProvider:
         self.calls.in_flight = in_flight
         self._seen_busy.clear()
 
-    def _wait_s(self, question: str, fault: Fault | None) -> float:
-        if fault is Fault.SLOW:
+    def _wait_s(self, question: str, fault: ProviderFault | None) -> float:
+        if fault is ProviderFault.SLOW:
             return self.slow_s
         low, high = self.first_byte_ms
         return (low + (high - low) * digest(question)[31] / 255) / 1000
 
-    def _mended(self, fault: Fault, question: str) -> bool:
+    def _mended(self, fault: ProviderFault, question: str) -> bool:
         """Is this the fault that passes after a question's first call, and has it passed?"""
-        if fault is not Fault.BUSY_ONCE:
+        if fault is not ProviderFault.BUSY_ONCE:
             return False
         mended = question in self._seen_busy
         self._seen_busy.add(question)
