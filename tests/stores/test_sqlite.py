@@ -299,7 +299,7 @@ def test_no_damage_to_the_file_ever_yields_a_wrong_answer(
 
     store = open_store(path)
     began = attempt(store.changes(None, 0))
-    mark = began.mark if began else None
+    mark = began.cursor if began else None
     for number in range(40):
         expected = entry(number, size=100 * number)
         assert attempt(store.read(expected.key)) in (None, expected)
