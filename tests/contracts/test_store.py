@@ -378,14 +378,14 @@ def test_what_is_learnt_raises_epochs_and_never_lowers_one(store: Store, run: Ru
     never = run(store.epochs(["a"]))["a"]
     before = entry("before", tags=(("a", never),))
     run(store.write(before))
-    run(store.learn({"a": never + 5, "b": never + 3}))
+    run(store.merge_epochs({"a": never + 5, "b": never + 3}))
     assert run(store.epochs(["a", "b", "c"])) == {"a": never + 5, "b": never + 3, "c": never}
     assert run(store.read(before.key)) is None
     assert run(store.write(before)) is False
     now = entry("now", tags=(("a", never + 5),))
     assert run(store.write(now)) is True
-    run(store.learn({"a": never + 2, "b": never + 3}))
-    run(store.learn({}))
+    run(store.merge_epochs({"a": never + 2, "b": never + 3}))
+    run(store.merge_epochs({}))
     assert run(store.epochs(["a", "b"])) == {"a": never + 5, "b": never + 3}
     assert run(store.read(now.key)) == now
 
@@ -393,14 +393,14 @@ def test_what_is_learnt_raises_epochs_and_never_lowers_one(store: Store, run: Ru
 @learners
 def test_a_bump_is_above_what_was_learnt(store: Store, run: Run) -> None:
     learnt = run(store.epochs(["a"]))["a"] + 1_000_000
-    run(store.learn({"a": learnt}))
+    run(store.merge_epochs({"a": learnt}))
     assert run(store.epochs(["a", "b"], bump=True))["b"] > learnt
     assert run(store.epochs(["a"]))["a"] > learnt
 
 
 def test_a_store_that_cannot_learn_says_so(tmp_path: Path, run: Run) -> None:
     with pytest.raises(StoreError):
-        run(FolderStore(tmp_path).learn({"a": 1}))
+        run(FolderStore(tmp_path).merge_epochs({"a": 1}))
 
 
 # Leases
