@@ -335,7 +335,7 @@ def test_an_answer_that_another_process_invalidated_meanwhile_is_stored_nowhere(
     three.run(story)
 
 
-def _key_of(under_test: CacheUnderTest, asked: object) -> object:
+def _key_of(under_test: CacheUnderTest, asked: object) -> Any:
     return under_test.parts.answering._read(asked).key
 
 
