@@ -16,19 +16,20 @@ class StoreContext(NamedTuple):
     Parameters:
         lock: makes a new lock, which need not be reentrant.
         clock: the time in seconds since the Unix epoch.
-        place: the running event loop in async mode, None in sync mode. Connections belong to it.
+        loop_or_process: the running event loop in async mode, None in sync mode. Connections
+            belong to it.
         suspending: whether calls suspend (async mode) or block (sync mode, the default).
-        deadline: seconds that one call may take, measured by `tick`. Default: 0.25. While `tick`
+        deadline: seconds that one call may take, measured by `monotonic`. Default: 0.25. While that
             stands still, as in tests, each single wait of a call may take this long.
-        tick: a clock in seconds that never jumps. Default: one that stands still.
+        monotonic: a clock in seconds that never jumps. Default: one that stands still.
     """
 
     lock: Callable[[], AbstractContextManager[Any]]
     clock: Callable[[], float]
-    place: Callable[[], object] = lambda: None
+    loop_or_process: Callable[[], object] = lambda: None
     suspending: bool = False
     deadline: float = DEADLINE
-    tick: Callable[[], float] = lambda: 0.0
+    monotonic: Callable[[], float] = lambda: 0.0
 
 
 @contextmanager

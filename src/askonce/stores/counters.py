@@ -15,18 +15,18 @@ def is_ledger_name(name: str) -> bool:
     return name.startswith(_LEDGER)
 
 
-def name_ranges(under: str) -> tuple[str, str, str, str]:
-    """Return two ranges that hold the names which `under` selects, in the order of UTF-8.
+def name_ranges(prefix: str) -> tuple[str, str, str, str]:
+    """Return two ranges that hold the names which `prefix` selects, in the order of UTF-8.
 
     Each is a first name and the name after its last; the second range may be empty.
     """
-    if under:
-        return (under, under + _LAST, "", "")
+    if prefix:
+        return (prefix, prefix + _LAST, "", "")
     return ("", _LEDGER, _PAST_LEDGER, _LAST)
 
 
-def add_counts(counts: dict[str, int], add: Mapping[str, int], under: str) -> dict[str, int]:
-    """Add to the counters in `counts`; return those that `under` selects."""
+def add_counts(counts: dict[str, int], add: Mapping[str, int], prefix: str) -> dict[str, int]:
+    """Add to the counters in `counts`; return those that `prefix` selects."""
     for name, count in add.items():
         counts[name] = counts.get(name, 0) + count
         if count < 0 and counts[name] == 0:
@@ -34,5 +34,5 @@ def add_counts(counts: dict[str, int], add: Mapping[str, int], under: str) -> di
     return {
         name: count
         for name, count in counts.items()
-        if name.startswith(under) and (under or not is_ledger_name(name))
+        if name.startswith(prefix) and (prefix or not is_ledger_name(name))
     }

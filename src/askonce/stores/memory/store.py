@@ -35,18 +35,18 @@ _TOMBSTONE_BYTES = 176  # GreedyDual's node: a list of three, its float and int,
 _EPOCHS_SHARE = 8  # epochs may take an eighth of the memory
 _STRINGS_SHARE = 64  # strings that entries share may take a 64th
 
-_NOT_SHOWN: Mapping[Shape, bytes] = MappingProxyType({})
+_NOT_RENDERED: Mapping[Shape, bytes] = MappingProxyType({})
 
 
 class HeldEntry(Resident):
     """An entry in memory, with its presentations that were rendered before."""
 
-    __slots__ = ("entry", "shown")
+    __slots__ = ("entry", "rendered")
 
     def __init__(self, entry: Entry, size: int) -> None:
         super().__init__(entry.key, size, saving_usd(entry))
         self.entry = entry
-        self.shown = _NOT_SHOWN
+        self.rendered = _NOT_RENDERED
 
 
 # The record, its slots for `size`, `cost` and `priority`, its garbage collector's header.
@@ -146,13 +146,13 @@ class MemoryStore(BaseStore):
         with self._lock:
             if self._held.get(held.entry.key) is not held:
                 return
-            shown = {**held.shown, shape: frames}
-            size = held.size + rendered_bytes(held.entry, shown)
-            size -= rendered_bytes(held.entry, held.shown)
+            rendered = {**held.rendered, shape: frames}
+            size = held.size + rendered_bytes(held.entry, rendered)
+            size -= rendered_bytes(held.entry, held.rendered)
             if size > self._policy.capacity:
                 return
             # A new dict, so that a reader without the lock never sees one change.
-            held.shown = shown
+            held.rendered = rendered
             self._policy.resize(held, size)
             self._let_go(self._policy.settle())
 
@@ -193,7 +193,7 @@ class MemoryStore(BaseStore):
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         return self.keep(entry)
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         self.apply_epochs(epochs)
 
     async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
@@ -218,9 +218,9 @@ class MemoryStore(BaseStore):
             if self._epochs.are_current(held.entry.tags):
                 yield held.entry
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         with self._lock:
-            return add_counts(self._counts, add, under)
+            return add_counts(self._counts, add, prefix)
 
     async def pepper(self) -> bytes:
         with self._lock:

@@ -78,20 +78,20 @@ class PostgresChangeFeed:
         self._newest = address.statement(_NEWEST)
         self._after = address.statement(_AFTER)
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        tick = self._context.tick
-        seconds = self._context.deadline + max(0.0, patience)
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        monotonic = self._context.monotonic
+        seconds = self._context.deadline + max(0.0, timeout)
         async with self._connections.borrowed(seconds) as session:
-            if since is None:
-                return ChangeBatch(await self._mark(session))
-            until = tick() + patience
+            if cursor is None:
+                return ChangeBatch(await self._newest_cursor(session))
+            until = monotonic() + timeout
             while True:
-                news = await self._after_mark(session, since)
-                left = min(until - tick(), patience)
-                if not news.empty or left <= 0:
-                    return news
+                batch = await self._after_cursor(session, cursor)
+                left = min(until - monotonic(), timeout)
+                if not batch.empty or left <= 0:
+                    return batch
                 if not await session.wait_for_notification(left):
-                    return await self._after_mark(session, since)
+                    return await self._after_cursor(session, cursor)
 
     def close(self) -> None:
         self._connections.close()
@@ -100,12 +100,12 @@ class PostgresChangeFeed:
         await ensure(session, self._address)
         await session.rows(f'LISTEN "{channel(self._address)}"')
 
-    async def _mark(self, session: PostgresSession) -> str:
+    async def _newest_cursor(self, session: PostgresSession) -> str:
         generation, number = (await session.rows(self._newest))[0]
         return f"{generation}:{number}"
 
-    async def _after_mark(self, session: PostgresSession, since: str) -> ChangeBatch:
-        generation, _, digits = since.partition(":")
+    async def _after_cursor(self, session: PostgresSession, cursor: str) -> ChangeBatch:
+        generation, _, digits = cursor.partition(":")
         number = int(digits) if digits.isdecimal() else -1
         epochs: dict[str, int] = {}
         removed: list[Selection] = []
@@ -114,7 +114,7 @@ class PostgresChangeFeed:
             page = await session.rows(self._after, number, _PAGE)
             changes = _decoded(page, generation, number)
             if changes is None:
-                return ChangeBatch(await self._mark(session), lost=True)
+                return ChangeBatch(await self._newest_cursor(session), lost=True)
             for number, change in changes:
                 epochs |= dict.fromkeys(change.bumped, number)
                 if change.removed is not None:

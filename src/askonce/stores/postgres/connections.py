@@ -56,11 +56,12 @@ class PostgresConnections:
     @asynccontextmanager
     async def borrowed(self, seconds: float | None = None) -> AsyncIterator[PostgresSession]:
         """Lend a session for one call, which must end within `seconds` (default: the deadline)."""
-        pool, tick = self._pool(), self._context.tick
-        patience = self._context.deadline if seconds is None else seconds
-        until = tick() + patience
+        pool, monotonic = self._pool(), self._context.monotonic
+        if seconds is None:
+            seconds = self._context.deadline
+        until = monotonic() + seconds
         try:
-            await pool.permits.take(patience)
+            await pool.permits.take(seconds)
         except TimeoutError:
             raise StoreError(f"all {self._most} connections to PostgreSQL are busy") from None
         session = None
@@ -81,36 +82,36 @@ class PostgresConnections:
         """Close idle sessions now, and borrowed ones when they are returned."""
         self._closed = True  # a session that another thread opens after this is not kept
         pools, self._pools = self._pools, {}
-        for place, pool in pools.items():
-            if place[0] == os.getpid():
+        for owner, pool in pools.items():
+            if owner[0] == os.getpid():
                 pool.close()
             else:
-                self._pools[place] = pool  # the parent's: closing it would send on its socket
+                self._pools[owner] = pool  # the parent's: closing it would send on its socket
 
     def _pool(self) -> "_Pool":
-        place = (os.getpid(), self._context.place())
-        pool = self._pools.get(place)
+        owner = (os.getpid(), self._context.loop_or_process())
+        pool = self._pools.get(owner)
         if pool is None:
             self._forget_ended_loops()
             permits = (
-                LoopPermits(self._most, cast("Loop", place[1]))
+                LoopPermits(self._most, cast("Loop", owner[1]))
                 if self._context.suspending
                 else ThreadPermits(self._most)
             )
-            pool = self._pools.setdefault(place, _Pool(permits, closed=self._closed))
+            pool = self._pools.setdefault(owner, _Pool(permits, closed=self._closed))
         return pool
 
     def _forget_ended_loops(self) -> None:
         if not self._context.suspending:
             return
-        for place, pool in list(self._pools.items()):
-            if place[0] == os.getpid() and cast("Loop", place[1]).is_closed():
+        for owner, pool in list(self._pools.items()):
+            if owner[0] == os.getpid() and cast("Loop", owner[1]).is_closed():
                 pool.close()
-                self._pools.pop(place, None)
+                self._pools.pop(owner, None)
 
     async def _connect(self, until: float) -> PostgresSession:
-        tick, suspends = self._context.tick, self._context.suspending
-        loop = cast("Loop", self._context.place())
+        monotonic, suspends = self._context.monotonic, self._context.suspending
+        loop = cast("Loop", self._context.loop_or_process())
         ready = ready_in(loop) if suspends else ready_in_thread
         # The server ends a statement that we have given up on.
         timeout_ms = max(1000, round(2000 * self._context.deadline))
@@ -121,7 +122,8 @@ class PostgresConnections:
             if suspends:
                 parameters |= await _resolved(parameters, loop)
             conninfo = make_conninfo("", **parameters)
-            pgconn = await exchange(generators.connect(conninfo), -1, ready, lambda: until - tick())
+            connecting = generators.connect(conninfo)
+            pgconn = await exchange(connecting, -1, ready, lambda: until - monotonic())
         except TimeoutError:
             raise PostgresError(
                 "PostgreSQL did not accept a connection within the deadline"
@@ -129,7 +131,7 @@ class PostgresConnections:
         except (psycopg.Error, OSError, UnicodeError) as error:
             # From None: libpq's text may hold the password.
             raise PostgresError(self._address.censored(f"no PostgreSQL: {error}")) from None
-        session = PostgresSession(pgconn, ready, tick, suspends=suspends)
+        session = PostgresSession(pgconn, ready, monotonic, suspends=suspends)
         session.until = until
         try:
             await session.begin()
@@ -177,8 +179,8 @@ async def _resolved(parameters: dict[str, Any], loop: Loop) -> dict[str, str]:
         return {}
     ports = str(parameters.get("port") or "5432").split(",")
     found: list[tuple[str, str, str]] = []
-    for place, host in enumerate(hosts):
-        port = ports[place if len(ports) > 1 else 0]
+    for number, host in enumerate(hosts):
+        port = ports[number if len(ports) > 1 else 0]
         if not host or host.startswith(("/", "@")):
             found.append((host, "", port))
             continue

@@ -106,14 +106,14 @@ class TablePosition(NamedTuple):
     seq: int = 0
 
     @classmethod
-    def parse(cls, mark: str | None) -> "TablePosition":
-        found = _MARK.fullmatch(mark or "")
+    def parse(cls, cursor: str | None) -> "TablePosition":
+        found = _CURSOR.fullmatch(cursor or "")
         if found is None:
             return _BEGINNING
         return cls(found[1], found[2], int(found[3]), int(found[4]))
 
     @property
-    def mark(self) -> str:
+    def cursor(self) -> str:
         return f"{self.seen} {self.upto} {self.xact} {self.seq}"
 
     def after(self, page: list[tuple[Any, ...]], upto: str) -> "TablePosition":
@@ -123,10 +123,9 @@ class TablePosition(NamedTuple):
         return TablePosition(self.seen, upto, int(page[-1][0]), page[-1][1])
 
 
-_MARK = re.compile(r"(\d+:\d+:[\d,]*) (\d+:\d+:[\d,]*) (\d+) (-?\d+)", re.ASCII)
-_BEGINNING = TablePosition(
-    "1:1:"
-)  # a snapshot: first transaction under way, next one, others under way
+_CURSOR = re.compile(r"(\d+:\d+:[\d,]*) (\d+:\d+:[\d,]*) (\d+) (-?\d+)", re.ASCII)
+_BEGINNING = TablePosition("1:1:")
+"""A snapshot is the first transaction under way, the next one to begin, and all under way."""
 
 
 def _next(snapshot: str) -> int:
@@ -161,13 +160,13 @@ class PostgresTableReader:
         self._name = name
         self._channel = table
         self._connections = PostgresConnections(address, context, self._prepare, most=1)
-        self._place: TablePosition | None = None
+        self._position: TablePosition | None = None
         self._reads = 0
         self._may_tidy = True
 
     async def read(self, since: str | None, patience: float) -> list[EventMessage]:
-        if self._place is None:
-            self._place = TablePosition.parse(since)
+        if self._position is None:
+            self._position = TablePosition.parse(since)
         async with self._connections.borrowed(self._context.deadline + patience) as session:
             if self._reads % _TIDY_EVERY == 0 and await self._tidy(session):
                 self._reads -= 1  # there is more
@@ -199,35 +198,40 @@ class PostgresTableReader:
         return await create_if_missing(session, table, script, {NOT_ALLOWED: forbidden})
 
     async def _messages(self, session: PostgresSession) -> list[EventMessage]:
-        place = self._place or _BEGINNING
-        page = await self._page(session, place)
-        if not page and place.upto is not None:  # a round ended just there
-            page = await self._page(session, self._place or _BEGINNING)
+        position = self._position or _BEGINNING
+        page = await self._page(session, position)
+        if not page and position.upto is not None:  # a round ended just there
+            page = await self._page(session, self._position or _BEGINNING)
         return page + _live(session)
 
-    async def _page(self, session: PostgresSession, place: TablePosition) -> list[EventMessage]:
-        rows = await self._rows(session, place)
-        if _next(rows[0][0]) < _next(place.upto or place.seen):
-            place = _BEGINNING
-            rows = await self._rows(session, place)
-        upto: str = place.upto or rows[0][0]
+    async def _page(self, session: PostgresSession, position: TablePosition) -> list[EventMessage]:
+        rows = await self._rows(session, position)
+        if _next(rows[0][0]) < _next(position.upto or position.seen):
+            position = _BEGINNING
+            rows = await self._rows(session, position)
+        upto: str = position.upto or rows[0][0]
         page = [row[1:] for row in rows if row[1] is not None]
-        self._place = place.after(page, upto)
+        self._position = position.after(page, upto)
         return [
-            self._message(TablePosition(place.seen, upto, int(row[0]), row[1]), row) for row in page
+            self._message(TablePosition(position.seen, upto, int(row[0]), row[1]), row)
+            for row in page
         ]
 
-    async def _rows(self, session: PostgresSession, place: TablePosition) -> list[tuple[Any, ...]]:
-        _, next_, under_way = place.seen.split(":")
+    async def _rows(
+        self, session: PostgresSession, position: TablePosition
+    ) -> list[tuple[Any, ...]]:
+        _, next_, under_way = position.seen.split(":")
         ended = [one for one in under_way.split(",") if one]
-        after = (str(place.xact), place.seq)
-        return await session.rows(self._statement(_AFTER), next_, ended, place.upto, *after, _PAGE)
+        after = (str(position.xact), position.seq)
+        return await session.rows(
+            self._statement(_AFTER), next_, ended, position.upto, *after, _PAGE
+        )
 
-    def _message(self, place: TablePosition, row: tuple[Any, ...]) -> EventMessage:
+    def _message(self, position: TablePosition, row: tuple[Any, ...]) -> EventMessage:
         xact, seq, id_, event, data = row
         # With the transaction's id, because a recreated table counts from the beginning.
         known = id_ or f"{self._name}:{xact}-{seq}"
-        return parse_message(place.mark, known, event.encode(), data.encode())
+        return parse_message(position.cursor, known, event.encode(), data.encode())
 
     async def _tidy(self, session: PostgresSession) -> bool:
         """Remove some rows that are too old, if this role may; return whether there are more."""

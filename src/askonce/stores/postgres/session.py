@@ -34,15 +34,15 @@ class PostgresError(StoreError):
 class PostgresSession:
     """One connection, used by one call at a time.
 
-    `until` is the tick at which the call must end. `held` are the fences of the leases whose locks
-    this session holds. All results are binary, so that bytes arrive unchanged.
+    `until` is the monotonic time at which the call must end. `held` are the fences of the leases
+    whose locks this session holds. All results are binary, so that bytes arrive unchanged.
     """
 
-    def __init__(self, pgconn: Any, ready: Ready, tick: Left, *, suspends: bool) -> None:
+    def __init__(self, pgconn: Any, ready: Ready, monotonic: Left, *, suspends: bool) -> None:
         self.until = _NEVER
         self.held: set[int] = set()
         self._ready = ready
-        self._tick = tick
+        self._monotonic = monotonic
         self._suspends = suspends
         self._is_notified = False
         self._payloads: deque[str] = deque(maxlen=_KEPT_PAYLOADS)
@@ -82,13 +82,13 @@ class PostgresSession:
         """Wait up to `seconds` for a notification; return whether there was one."""
         with _translated_errors():
             if not self._is_notified:
-                until = self._tick() + seconds
+                until = self._monotonic() + seconds
                 with contextlib.suppress(TimeoutError):
                     await exchange(
                         generators.notifies(self._connection.pgconn),
                         self._connection.pgconn.socket,
                         self._ready,
-                        lambda: min(until - self._tick(), seconds),
+                        lambda: min(until - self._monotonic(), seconds),
                     )
             notified, self._is_notified = self._is_notified, False
             return notified
@@ -118,7 +118,7 @@ class PostgresSession:
                 generator,
                 self._connection.pgconn.socket,
                 self._ready,
-                lambda: self.until - self._tick(),
+                lambda: self.until - self._monotonic(),
             )
         except psycopg.Error:
             raise  # the server has answered: the exchange is over

@@ -46,17 +46,17 @@ class BatchedReads:
 
     Parameters:
         read_all: reads several names at once.
-        place: returns the event loop of the caller.
+        loop: returns the event loop of the caller.
     """
 
-    def __init__(self, read_all: ReadAll, place: Callable[[], Any]) -> None:
+    def __init__(self, read_all: ReadAll, loop: Callable[[], Any]) -> None:
         self._read_all = read_all
-        self._place = place
+        self._loop = loop
         self._queues: WeakKeyDictionary[Any, _ReadQueue] = WeakKeyDictionary()
 
     async def read(self, name: bytes) -> tuple[Any, Any]:
         """Return the value under a name, and its label. Raises what `read_all` raises."""
-        loop = self._place()
+        loop = self._loop()
         queue = self._queues.get(loop)
         if queue is None:
             queue = self._queues[loop] = _ReadQueue()

@@ -28,8 +28,8 @@ def encode_change(kind: str, what: Sequence[str] | Selection) -> tuple[str, byte
 class StreamDecoder:
     """Decodes the changes after a cursor, page by page."""
 
-    def __init__(self, since: str) -> None:
-        self.mark = since
+    def __init__(self, cursor: str) -> None:
+        self.cursor = cursor
         self._epochs: dict[str, int] = {}
         self._removed: list[Selection] = []
         self._lost = False
@@ -38,26 +38,26 @@ class StreamDecoder:
         """Decode lines of the stream, in order: `[id, [field, value, ...]]` each."""
         for id_, fields in lines:
             line = dict(zip(fields[::2], fields[1::2], strict=True))
-            if line.get(b"before") != self.mark.encode():
+            if line.get(b"before") != self.cursor.encode():
                 self._lost = True  # a line between the last one and this one is missing
-            self.mark = id_.partition(b"-")[0].decode()
+            self.cursor = id_.partition(b"-")[0].decode()
             try:
                 self._merge(line.get(b"kind"), line.get(b"what", b""))
             except msgspec.MsgspecError:
                 self._lost = True
 
-    def lose(self, mark: str) -> None:
+    def lose(self, cursor: str) -> None:
         """Note that everything up to a cursor may have changed."""
-        self.mark, self._lost = mark, True
+        self.cursor, self._lost = cursor, True
 
-    def news(self) -> ChangeBatch:
+    def changes(self) -> ChangeBatch:
         if self._lost:
-            return ChangeBatch(self.mark, lost=True)
-        return ChangeBatch(self.mark, self._epochs, tuple(self._removed))
+            return ChangeBatch(self.cursor, lost=True)
+        return ChangeBatch(self.cursor, self._epochs, tuple(self._removed))
 
     def _merge(self, kind: bytes | None, what: bytes) -> None:
         if kind == b"bumped":
-            self._epochs |= dict.fromkeys(_tags.decode(what), int(self.mark))
+            self._epochs |= dict.fromkeys(_tags.decode(what), int(self.cursor))
         elif kind == b"removed":
             self._removed.append(_selection.decode(what))
         elif kind != b"none":

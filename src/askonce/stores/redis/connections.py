@@ -258,7 +258,7 @@ class Node:
 
     async def close(self) -> None:
         """Close the idle connections of this loop; busy ones close after their call."""
-        pool = self._pools.pop(self._context.place(), None)
+        pool = self._pools.pop(self._context.loop_or_process(), None)
         if pool is not None and pool.process == os.getpid():
             await pool.close()
 
@@ -271,7 +271,7 @@ class Node:
         patience: float,
         lasting: bool,
     ) -> list[Any]:
-        began, fresh = self._context.tick(), not connection.used
+        began, fresh = self._context.monotonic(), not connection.used
         if fresh:
             await connection.open()
         if verify and not connection.verified:
@@ -279,7 +279,7 @@ class Node:
             if isinstance(answer, ResponseError):
                 return [answer] * count
             connection.verified = True
-        if fresh and self._context.tick() - began >= self._context.deadline:
+        if fresh and self._context.monotonic() - began >= self._context.deadline:
             # Each step kept its timeout, but together they took too long.
             raise StoreError(f"Redis at {self.server} is too slow")
         if not lasting:
@@ -298,16 +298,16 @@ class Node:
         return replies
 
     def _pool(self) -> ConnectionPool:
-        place = self._context.place()
-        pool = self._pools.get(place)
+        owner = self._context.loop_or_process()
+        pool = self._pools.get(owner)
         if pool is None or pool.process != os.getpid():
             # A forked child drops its parent's connections and sends nothing on them.
             if pool is not None:
-                self._pools.pop(place, None)
-            pool = self._pools.setdefault(place, self._new_pool(place))
+                self._pools.pop(owner, None)
+            pool = self._pools.setdefault(owner, self._new_pool(owner))
         return pool
 
-    def _new_pool(self, place: Any) -> ConnectionPool:
+    def _new_pool(self, owner: Any) -> ConnectionPool:
         address, deadline = self._address, self._context.deadline
         options: dict[str, Any] = {
             "host": self.server.host,
@@ -328,7 +328,7 @@ class Node:
                 "ssl_check_hostname": True,
             }
         kind = AsyncConnection if self._context.suspending else SyncConnection
-        loop = place if self._context.suspending else None
+        loop = owner if self._context.suspending else None
         if loop is not None:
             for other in [other for other in self._pools if other.is_closed()]:
                 self._pools.pop(other, None)

@@ -72,7 +72,7 @@ class EpochIndex:
         number = await self._change(*encode_change(BUMPED, list(wanted)), *wanted.values())
         return dict.fromkeys(wanted, number)
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         pairs = [word for tag, epoch in epochs.items() for word in (encoded(tag), epoch)]
         if pairs:
             call = script(LEARN, self._names.index, self._latest, *pairs)
@@ -104,32 +104,32 @@ class EpochIndex:
         """Announce that a selection was removed."""
         await self._change(*encode_change(REMOVED, selection))
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        """What changed after a mark; waits up to `patience` seconds for the first change."""
-        if since is None or not (since.isascii() and since.isdecimal()):
-            mark = (await self._renewed(())).label.decode()
-            return ChangeBatch(mark, lost=since is not None)
-        decoder = StreamDecoder(since)
-        lines, latest = await self._lines(since, patience)
-        if not lines and latest != since.encode():
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        """Return the changes after a cursor; wait up to `timeout` seconds for the first one."""
+        if cursor is None or not (cursor.isascii() and cursor.isdecimal()):
+            newest = (await self._renewed(())).label.decode()
+            return ChangeBatch(newest, lost=cursor is not None)
+        decoder = StreamDecoder(cursor)
+        lines, latest = await self._lines(cursor, timeout)
+        if not lines and latest != cursor.encode():
             # A change came between the two commands, or the index or the stream is lost.
             latest = (await self._renewed(())).label
-            lines, _ = await self._lines(since, 0.0)
-            if not lines and latest != since.encode():
+            lines, _ = await self._lines(cursor, 0.0)
+            if not lines and latest != cursor.encode():
                 decoder.lose(latest.decode())
         decoder.take(lines)
         while len(lines) == PAGE:
-            lines, _ = await self._lines(decoder.mark, 0.0)
+            lines, _ = await self._lines(decoder.cursor, 0.0)
             decoder.take(lines)
-        return decoder.news()
+        return decoder.changes()
 
-    async def _lines(self, since: str, patience: float) -> tuple[list[Any], bytes | None]:
+    async def _lines(self, cursor: str, timeout: float) -> tuple[list[Any], bytes | None]:
         """Return lines of the stream after a cursor, and the number of the latest change."""
         stream = self._names.changes
-        wait = (b"BLOCK", max(1, round(patience * 1000))) if patience > 0 else ()
-        read = pack(b"XREAD", *wait, b"COUNT", PAGE, b"STREAMS", stream, f"{since}-0")
+        wait = (b"BLOCK", max(1, round(timeout * 1000))) if timeout > 0 else ()
+        read = pack(b"XREAD", *wait, b"COUNT", PAGE, b"STREAMS", stream, f"{cursor}-0")
         calls = [RedisCall(stream, read), command(b"GET", self._names.seq)]
-        found, latest = await self._caller.many(calls, patience=patience)
+        found, latest = await self._caller.many(calls, patience=timeout)
         return (found[stream] if found else []), latest
 
 

@@ -66,7 +66,7 @@ class RedisStore(BaseStore):
         self._epochs = EpochIndex(names, self._caller)
         self._batched_reads: BatchedReads | None = None
         if context.suspending and not self._route.spread:
-            self._batched_reads = BatchedReads(self._read_all, context.place)
+            self._batched_reads = BatchedReads(self._read_all, context.loop_or_process)
 
     # Entries
 
@@ -121,11 +121,11 @@ class RedisStore(BaseStore):
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
         return await (self._epochs.bump(tags) if bump else self._epochs.epochs(tags))
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
-        await self._epochs.learn(epochs)
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
+        await self._epochs.merge_epochs(epochs)
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        return await self._epochs.news(since, patience)
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        return await self._epochs.changes(cursor, timeout)
 
     # Leases
 
@@ -144,9 +144,9 @@ class RedisStore(BaseStore):
 
     # The rest
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         names = [self._names.counters, self._names.ledger]
-        wanted = 1 + is_ledger_name(under)
+        wanted = 1 + is_ledger_name(prefix)
         if add:
             words: list[tuple[bytes | str | int, ...]] = [
                 (1 + is_ledger_name(word), encoded(word), count) for word, count in add.items()
@@ -155,7 +155,7 @@ class RedisStore(BaseStore):
             found = dict(zip(flat[::2], flat[1::2], strict=True))
         else:
             found = await self._caller.one(command(b"HGETALL", names[wanted - 1]))
-        start = encoded(under)
+        start = encoded(prefix)
         return {word.decode(): int(n) for word, n in found.items() if word.startswith(start)}
 
     async def check(self, *, fix: bool = False) -> list[Damage]:

@@ -68,7 +68,7 @@ def bump(db: sqlite3.Connection, tags: Iterable[str], floor: int) -> dict[str, i
     return raised
 
 
-def learn(db: sqlite3.Connection, epochs: Mapping[str, int]) -> None:
+def merge_epochs(db: sqlite3.Connection, epochs: Mapping[str, int]) -> None:
     """Merge the epochs of a more shared store; later bumps here lie above them.
 
     A tag without a row takes its epoch even below this file's own floor, which says nothing about
@@ -88,13 +88,13 @@ def log_removal(db: sqlite3.Connection, selection: Selection) -> None:
     _append(db, SqliteChange(removed=selection, epoch=next_number(db)))
 
 
-def news_since(db: sqlite3.Connection, mark: str | None) -> ChangeBatch:
-    """All changes after the mark; without one, only where news begin."""
+def changes_since(db: sqlite3.Connection, cursor: str | None) -> ChangeBatch:
+    """Return all changes after the cursor; without one, only the present cursor."""
     newest = db.execute("SELECT id, what FROM changes ORDER BY id DESC LIMIT 1").fetchone()
-    present = _mark(db, *(newest or _NO_LINE))
-    if mark is None:
+    present = _cursor_at(db, *(newest or _NO_LINE))
+    if cursor is None:
         return ChangeBatch(present)
-    after = _line_of(db, mark)
+    after = _line_of(db, cursor)
     if after is None:
         return ChangeBatch(present, lost=True)
     epochs: dict[str, int] = {}
@@ -109,14 +109,14 @@ def news_since(db: sqlite3.Connection, mark: str | None) -> ChangeBatch:
     return ChangeBatch(present, epochs, tuple(removed))
 
 
-def _mark(db: sqlite3.Connection, line: int, what: object) -> str:
+def _cursor_at(db: sqlite3.Connection, line: int, what: object) -> str:
     text = what if isinstance(what, bytes) else b""
     return f"{meta(db, 'born')}:{line}:{hashlib.blake2b(text, digest_size=8).hexdigest()}"
 
 
-def _line_of(db: sqlite3.Connection, mark: str) -> int | None:
-    """The line that the mark was made at, if it is still there and nothing after it is missing."""
-    file, _, place = mark.partition(":")
+def _line_of(db: sqlite3.Connection, cursor: str) -> int | None:
+    """Return the line of a cursor; None if it is gone, or if a line after it is missing."""
+    file, _, place = cursor.partition(":")
     digits = place.partition(":")[0]
     if file != meta(db, "born") or not (digits.isascii() and digits.isdigit()):
         return None
@@ -124,7 +124,7 @@ def _line_of(db: sqlite3.Connection, mark: str) -> int | None:
     if found is None:
         (first,) = db.execute("SELECT min(id) FROM changes").fetchone()
         found = _NO_LINE if first in (None, 1) else None
-    return found[0] if found is not None and mark == _mark(db, *found) else None
+    return found[0] if found is not None and cursor == _cursor_at(db, *found) else None
 
 
 def _append(db: sqlite3.Connection, change: SqliteChange) -> None:

@@ -154,7 +154,7 @@ class SqliteStore(BaseStore):
             self._file.note(raised.values())
             return raised
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         with self._file.connected() as db:
             # Most calls bring nothing new, and seeing that needs no write lock.
             unknown = {
@@ -162,21 +162,21 @@ class SqliteStore(BaseStore):
             }
         if unknown:
             with self._file.writing() as db:
-                changes.learn(db, unknown)
+                changes.merge_epochs(db, unknown)
                 self._file.note(unknown.values())
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
         """Return the changes since the cursor, without waiting: SQLite announces nothing."""
         with self._file.connected() as db:
             # `data_version` changes with commits of other connections, the total with our own.
             state = (db, pragma(db, "data_version"), db.total_changes)
-            if since is not None and self._last_poll == (since, state):
-                return ChangeBatch(since)
+            if cursor is not None and self._last_poll == (cursor, state):
+                return ChangeBatch(cursor)
             db.execute("BEGIN")  # one snapshot
-            news = changes.news_since(db, since)
+            batch = changes.changes_since(db, cursor)
             db.execute("COMMIT")
-            self._last_poll = (news.mark, state)
-            return news
+            self._last_poll = (batch.cursor, state)
+            return batch
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         with self._file.connected() as db:
@@ -203,7 +203,7 @@ class SqliteStore(BaseStore):
             for entry in self._valid_of(rows):
                 yield entry
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         lowered = [(name,) for name, count in add.items() if count < 0]
         with self._file.writing() if add else self._file.connected() as db:
             db.executemany(
@@ -215,7 +215,7 @@ class SqliteStore(BaseStore):
             rows = db.execute(
                 "SELECT name, value FROM tallies"
                 " WHERE name >= ? AND name < ? OR name >= ? AND name < ?",
-                name_ranges(under),
+                name_ranges(prefix),
             ).fetchall()
             return {name: integer(value) for name, value in rows}
 
