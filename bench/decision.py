@@ -27,9 +27,10 @@ from askonce.cli.demo.traffic import questions as practiced
 from askonce.core.models import Key
 from askonce.core.runtime.threads import run_sync
 from askonce.semantic.embedders.local import LocalEmbedder
-from askonce.semantic.guards import CANDIDATES, THRESHOLD, judge
+from askonce.semantic.guards import judge
 from askonce.semantic.index.open_index import open_process_index
 from askonce.semantic.lookup import PreparedTexts
+from askonce.semantic.operating_point import CANDIDATES, THRESHOLD
 from bench import figures
 from bench.figures import Figure
 from bench.vectors import DIMENSIONS, unit
