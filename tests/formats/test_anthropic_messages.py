@@ -241,7 +241,7 @@ def test_shape_model_and_upstream_bytes():
 
 
 @pytest.mark.parametrize(
-    ("member", "because"),
+    ("member", "reason"),
     [
         ({}, None),
         ({"tools": [{"type": "custom", "name": "w", "input_schema": {}}]}, None),
@@ -364,7 +364,7 @@ def message(*content, stop_reason="end_turn", **members):
 
 
 @pytest.mark.parametrize(
-    ("answer", "because"),
+    ("answer", "reason"),
     [
         (message(TEXT), None),
         (message(TEXT, usage=None), None),
@@ -409,7 +409,7 @@ def test_what_must_not_be_stored_and_why(answer, reason):
 
 
 @pytest.mark.parametrize(
-    ("answer", "because"),
+    ("answer", "reason"),
     [
         (message({"type": "text", "text": '{"city": "Rome"}'}), None),
         (message({"type": "text", "text": '{"a"'}, {"type": "text", "text": ": 1}"}), None),

@@ -84,7 +84,7 @@ MOVED = {
     "reply": "pipeline.present",
     "rule_tables": "config.rule_tables",
     "rules": "core.rules.rules",
-    "ruleset": "core.rules.ruleset",
+    "ruleset": "core.rules.re2",
     "running": "core.runtime",
     "runtimes": "core.runtime",
     "savings": "ledger.savings",

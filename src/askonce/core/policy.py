@@ -10,7 +10,7 @@ import msgspec
 from askonce.core import document_tags
 from askonce.core.directives import MAX_TAGS, Directives
 from askonce.core.models import Entry, Reason, Verdict
-from askonce.core.rules.rules import NO_RULING, Ruling
+from askonce.core.rules.ruleset import NO_RULING, Ruling
 from askonce.core.wire_format import ParsedQuestion
 
 
