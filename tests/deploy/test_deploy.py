@@ -1,6 +1,6 @@
 """The files in `deploy/` agree with the program: its settings, ports, paths, routes and metrics.
 
-No container is started here. What is only parsed and compared is said in docs/operating.md.
+No container is started here. What is only parsed and compared is said in docs/guides/operating.md.
 """
 
 import re
@@ -216,7 +216,9 @@ def test_alerts_say_how_bad_it_is_and_the_page_says_what_to_do(rules: list[Any])
         assert re.fullmatch(r"\d+[mh]", alert["for"])
         assert alert["labels"]["severity"] in ("page", "look")
         assert alert["annotations"]["summary"].endswith(".")
-    explained = [word for row in rows("docs/operating.md", "alert") for word in words(row[0])]
+    explained = [
+        word for row in rows("docs/guides/operating.md", "alert") for word in words(row[0])
+    ]
     assert explained == [alert["alert"] for alert in alerts]
 
 
@@ -247,7 +249,7 @@ def test_the_unit_starts_what_exists_where_it_may_write(tmp_path: Path) -> None:
     assert load.load("", dict.fromkeys(named, "redis://localhost")).origins
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
+@pytest.mark.needs(shutil.which("systemd-analyze"))
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     # The program is looked for: here it is the one of this environment.
     program = Path(sys.executable).with_name("askonce")

@@ -1,4 +1,4 @@
-"""What docs/operating.md and `deploy/redis.conf` set up on the engines is enough, and not more."""
+"""The rights in docs/guides/operating.md and `deploy/redis.conf` suffice, and give no more."""
 
 import contextlib
 import re
@@ -23,7 +23,7 @@ from tests.docs.pages import ROOT, blocks
 from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.redis_servers import RedisServer
 
-PAGE = ROOT / "docs" / "operating.md"
+PAGE = ROOT / "docs" / "guides" / "operating.md"
 
 
 class ConfiguredRedis(RedisServer):

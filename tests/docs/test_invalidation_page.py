@@ -1,4 +1,4 @@
-"""What docs/invalidation.md asks over HTTP is answered as it says."""
+"""What docs/guides/invalidation.md asks over HTTP is answered as it says."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ from askonce.config.admin import READERS
 from askonce.gateway.server import build
 from tests.docs.pages import ROOT, blocks, commands, rows, words
 
-PAGE = ROOT / "docs" / "invalidation.md"
+PAGE = ROOT / "docs" / "guides" / "invalidation.md"
 GATEWAY = "http://127.0.0.1:4040"
 CURLS = [
     shlex.split(command)
@@ -58,5 +58,5 @@ def test_the_curl_blocks_are_answered(gateway_url: str, parts: list[str]) -> Non
 
 
 def test_the_settings_are_listed() -> None:
-    listed = [words(row[0])[0] for row in rows("docs/configuration.md", "in `[admin]`")]
+    listed = [words(row[0])[0] for row in rows("docs/reference/configuration.md", "in `[admin]`")]
     assert sorted(listed) == sorted(READERS)

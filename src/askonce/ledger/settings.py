@@ -10,7 +10,7 @@ from askonce.ledger.daily import MOST_ROWS
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the ledger is kept; docs/savings.md.
+    """How the ledger is kept; docs/guides/savings.md.
 
     `keep_days` is how many days stay apart before they are folded into their months, `rows` how
     many combinations of tenant, model and route a day tells apart. `storage_price` is US dollars
