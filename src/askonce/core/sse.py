@@ -74,7 +74,7 @@ class Splitter:
                 del rest[:3]
                 self._started = True
             else:
-                # Too few bytes to tell a byte-order mark: look again with the next piece.
+                # Too few bytes for a byte-order mark: look again with the next piece.
                 self._started = not _BOM.startswith(bytes(rest[:3]))
         events = []
         start = 0
