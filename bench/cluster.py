@@ -68,7 +68,7 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
         await asyncio.to_thread(master.kill)
         killed = time.perf_counter()
         calls = await calling
-        await cache.assembly.suspending.tiers.settle()
+        await cache.assembly.services.async_.tiers.settle()
         stored = {call.asked for call in calls if call.fine and call.ended < killed - _SETTLED_S}
         later = {call.asked for call in calls if call.fine} - stored
         missing = await _missing(cache, url, stored)
@@ -78,7 +78,7 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
 
 async def _missing(cache: AsyncCache, url: str, asked: Iterable[str]) -> set[str]:
     """The questions that the store has no answer to."""
-    authority = cache.assembly.suspending.tiers.authority
+    authority = cache.assembly.services.async_.tiers.authority
     assert authority is not None
     store = authority.store
     return {each for each in asked if await store.read(_key(cache, url, each)) is None}

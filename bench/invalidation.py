@@ -85,7 +85,7 @@ def _filled_file(path: Path, entries: int) -> str:
     """A SQLite store in which so many texts carry one tag."""
     url = f"sqlite:{path}"
     with Cache(url) as cache:
-        key = cache.assembly.blocking.texts.key
+        key = cache.assembly.services.sync.texts.key
         store = _opened(url)
         (epoch,) = run_sync(store.epochs(["all"])).values()
         now = time.time()

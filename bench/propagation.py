@@ -83,7 +83,7 @@ def _rounds(url: str, kind: Kind, rounds: int, *, cut: bool = False) -> list[flo
     with _other(url) as (proxy, pipe), Cache(url, namespace="team") as cache:
         for number in range(rounds):
             cache.put(_QUESTION, str(number), tags=["product:123"])
-            run_sync(cache.assembly.blocking.tiers.settle())  # the store has it
+            run_sync(cache.assembly.services.sync.tiers.settle())  # the store has it
             pipe.send(str(number))
             _heard(pipe)  # it serves the new answer out of its memory now
             if cut and proxy is not None:

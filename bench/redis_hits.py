@@ -65,9 +65,9 @@ def _blocking(address: str, port: int) -> tuple[float, float, float]:
     with Cache(address, namespace="team") as cache:
         call = _call()
         cache.answer(call, Once())
-        run_sync(cache.assembly.blocking.tiers.settle())
+        run_sync(cache.assembly.services.sync.tiers.settle())
         name = _entry_name(cast("list[bytes]", client.keys("askonce:*")))
-        memory, store = cache.assembly.memory, cache.assembly.shared
+        memory, store = cache.assembly.memory, cache.assembly.stack.shared_store
         assert store is not None
         key = _key(cache, call)
 
@@ -97,7 +97,7 @@ async def _suspending(address: str, port: int) -> tuple[float, float, float]:
     async with AsyncCache(address, namespace="team") as cache:
         call = _call()
         await cache.answer(call, Once())
-        tiers = cache.assembly.suspending.tiers
+        tiers = cache.assembly.services.async_.tiers
         await tiers.settle()
         name = _entry_name(cast("list[bytes]", await client.keys("askonce:*")))
         memory = cache.assembly.memory

@@ -26,8 +26,8 @@ async def invalidate(
 ) -> InvalidationResult:
     assembly = under_test.cache.assembly
     if under_test.name == "suspending":
-        return await assembly.invalidate_in_thread(wanted, who="test", dry_run=dry_run)
-    return await assembly.invalidate(wanted, who="test", dry_run=dry_run)
+        return await assembly.invalidation.invalidate_in_thread(wanted, who="test", dry_run=dry_run)
+    return await assembly.invalidation.invalidate(wanted, who="test", dry_run=dry_run)
 
 
 async def outcome(under_test: CacheUnderTest, **asked: Any) -> str:

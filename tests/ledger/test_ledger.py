@@ -206,7 +206,7 @@ def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock:
         found = None
         for _ in range(400):  # until its breaker has closed again
             with contextlib.suppress(StoreError):
-                await under_test.cache.assembly.flush(under_test.parts.tiers)
+                await under_test.cache.assembly.ledger_service.flush(under_test.parts.tiers)
             found = await savings(under_test)
             if found.total.exact.calls:
                 break
@@ -253,7 +253,7 @@ def test_processes_add_up(engines: Engines, engine: str) -> None:
             "two": SavingsPart(5, 5_500, 5 * COST),
         }
         assert cache.savings(days=1).total.exact == SavingsPart()
-        kept = run_sync(cache.assembly.shared.counters({}, BOOK))  # type: ignore[union-attr]
+        kept = run_sync(cache.assembly.stack.shared_store.counters({}, BOOK))  # type: ignore[union-attr]
         assert all(name.startswith("|day|1970-01-12|") for name in kept)
 
 
@@ -269,6 +269,6 @@ def test_a_library_adds_to_the_books_behind_its_callers(
     monkeypatch.setattr("askonce.ledger.persistence.EVERY_S", 0.0)
     with Cache(f"sqlite:{tmp_path / 'a.db'}", prices=Prices()) as cache:
         run_sync(cache.answer(call(), provider()).close())
-        run_sync(cache.assembly.blocking.tiers.settle())
-        kept = run_sync(cache.assembly.shared.counters({}, BOOK))  # type: ignore[union-attr]
+        run_sync(cache.assembly.services.sync.tiers.settle())
+        kept = run_sync(cache.assembly.stack.shared_store.counters({}, BOOK))  # type: ignore[union-attr]
         assert any(name.endswith("upstream.nano") for name in kept)

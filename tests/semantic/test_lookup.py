@@ -289,7 +289,7 @@ def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None
         assembly = under_test.cache.assembly
         index = assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 1
-        for store in (assembly.memory, *([assembly.shared] if assembly.shared else [])):
+        for store in (assembly.memory, *([assembly.stack.shared_store] if assembly.stack.shared_store else [])):
             await store.remove(Selection(namespace="team-a"))
         assert "fwd=miss" in await ask(under_test, upstream, OTHER, temperature=0)
         before = await index.size()
@@ -325,7 +325,7 @@ def test_shadow_indexes_all_and_compares_what_serving_would_have_looked_up(near:
         refused = {"headers": {"cache-control": "no-cache"}}
         await ask(under_test, upstream, AGAIN, **refused)
         assert "shadow:agrees" not in what(under_test)
-        neighbors = under_test.parts.answering._lookup
+        neighbors = under_test.parts.pipeline._lookup
         neighbors._pace = Pace(0.0, 0.0)  # too many for now
         await ask(under_test, upstream, OTHER)
         assert what(under_test)["skipped"] == 1
@@ -381,7 +381,7 @@ def test_rules_of_today_are_about_the_question_that_was_answered_too(
     later = near(rules=rules)
 
     async def now() -> None:
-        if not later.cache.assembly.states():
+        if not later.cache.assembly.stack.states():
             return  # memory alone does not outlive its cache
         later.cache.assembly.semantic.indexing.start()
         await later.until(lambda: later.cache.assembly.semantic.indexing.ready)

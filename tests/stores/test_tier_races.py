@@ -84,7 +84,7 @@ def test_who_is_stopped_with_a_new_lease_gives_it_back(mode: str, clock: Clock) 
     async def story() -> None:
         await stopped(under_test, far)
         await under_test.until(lambda: not far.leases)
-        assert not under_test.cache.assembly._renewal._held
+        assert not under_test.cache.assembly.stack.renewal._held
 
     under_test.run(story)
 
@@ -129,7 +129,7 @@ def test_who_is_cancelled_again_and_again_gives_its_lease_back(clock: Clock) -> 
             await asyncio.sleep(0)
         end.set()
         await under_test.until(lambda: not far.leases)
-        assert not under_test.cache.assembly._renewal._held
+        assert not under_test.cache.assembly.stack.renewal._held
         assert len(under_test.parts.context.flights) == 0
 
     under_test.run(story)
@@ -290,7 +290,7 @@ def _calls(under_test: CacheUnderTest) -> Callable[[Says], Awaitable[str]]:
     key = remembered.key((), {})
 
     async def ask(says: Says) -> str:
-        answer: str = await under_test.parts.remembering.call(remembered, key, says)
+        answer: str = await under_test.parts.functions.call(remembered, key, says)
         return answer
 
     return ask
@@ -301,14 +301,14 @@ def test_a_forked_child_hears_of_removals(tmp_path: Path, consistency: Any) -> N
     cache = Cache(f"sqlite:{tmp_path / 'c.db'}", namespace="n", consistency=consistency)
     with cache:
         cache.answer(call(), whole("old"))
-        run_sync(cache.assembly.blocking.tiers.settle())
-        coherence = cache.assembly._coherence
+        run_sync(cache.assembly.services.sync.tiers.settle())
+        coherence = cache.assembly.stack.coherence
         assert coherence is not None
 
         def child() -> bool:
             if cache.answer(call(), whole("new")).body is None:
                 return False
-            run_sync(cache.assembly.shared.remove(Selection()))  # type: ignore[union-attr]
+            run_sync(cache.assembly.stack.shared_store.remove(Selection()))  # type: ignore[union-attr]
             for _ in range(1000):
                 if text_of(cache.answer(call(), whole("new")).body or b"") == "new":
                     return True
@@ -488,7 +488,7 @@ def test_a_result_that_does_not_fit_any_more_is_computed_anew(
         async def number() -> int:
             return 7
 
-        remembering = under_test.parts.remembering
+        remembering = under_test.parts.functions
         assert await remembering.call(texts, key, text) == "A."
         await under_test.settle()
         if layer == "far":

@@ -336,7 +336,7 @@ def test_an_answer_that_another_process_invalidated_meanwhile_is_stored_nowhere(
 
 
 def _key_of(under_test: CacheUnderTest, asked: object) -> object:
-    return under_test.parts.answering._read(asked).key
+    return under_test.parts.pipeline._read(asked).key
 
 
 # Leases

@@ -1,4 +1,4 @@
-"""The context of a request: the tiers, and everything else that the request path needs."""
+"""The context of a request: the tiers, and everything else that the request pipeline needs."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 from askonce.core import policy
 from askonce.core.models import Entry
 from askonce.core.policy import Life
-from askonce.core.protocols import Prices, Upstream
+from askonce.core.protocols import Prices
 from askonce.core.request import CacheRequest
 from askonce.invalidation import cache_groups
 from askonce.invalidation.target import Invalidation
-from askonce.pipeline.single_flight import Flights
-from askonce.prompts.upstream import PreparedUpstream, PromptService
+from askonce.pipeline.single_flight import SingleFlight
+from askonce.prompts.upstream import PromptService
 from askonce.stores.tiered.tiers import Tiers
 
 
@@ -27,14 +27,21 @@ class BackgroundWork(NamedTuple):
 
 
 class Context:
-    """What every request of one mode (sync or async) shares."""
+    """What every request of one mode (sync or async) shares.
+
+    Args:
+        tiers: The mode's tiers.
+        prices: Prices of the providers' answers; None if they are not known.
+        prompts: Prepares requests for the provider's own prompt cache.
+        background: Work that a request does not wait for.
+    """
 
     def __init__(
         self,
         tiers: Tiers,
         *,
         prices: Prices | None,
-        prompting: PromptService,
+        prompts: PromptService,
         background: BackgroundWork,
     ) -> None:
         self.tiers = tiers
@@ -42,14 +49,10 @@ class Context:
         self.ledger = tiers.ledger
         self.limits = tiers.limits
         self.boundary = tiers.boundary
-        self.flights = Flights(tiers.runtime.lock())
+        self.flights = SingleFlight(tiers.runtime.lock())
         self.prices = prices
+        self.prompts = prompts
         self.background = background
-        self._prompting = prompting
-
-    def prompted(self, upstream: Upstream) -> PreparedUpstream:
-        """Wrap the upstream for one call, so that it gets what its own prompt cache needs."""
-        return self._prompting.through(upstream)
 
     def life(self, entry: Entry, request: CacheRequest) -> Life:
         """Classify an entry's age for this request: fresh, stale, over and so on."""

@@ -60,27 +60,27 @@ def _fields(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _wanted(cache: Cache, fields: dict[str, Any], keys: list[str]) -> Invalidation:
-    store = cache.assembly.shared
+    store = cache.assembly.stack.shared_store
     assert store is not None
     named = [str(run_sync(named_key(store, text))) for text in keys]
-    return read({**fields, "key": named}, cache.assembly.blocking_runtime.now())
+    return read({**fields, "key": named}, cache.assembly.runtimes.sync.now())
 
 
 def _carry_out(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) -> int:
     if options.dry_run:
         with Meter("looking") as meter:
-            swept = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+            swept = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
         _report(swept, wanted, options)
         return 0
     if wanted.by_tags_alone:
         counted = _counted(assembly, wanted)
-        run_sync(assembly.invalidate(wanted, who=WHO))
+        run_sync(assembly.invalidation.invalidate(wanted, who=WHO))
         _report(counted, wanted, options)
         return 0
     _ask(assembly, wanted, options)
-    began = assembly.blocking_runtime.tick()
+    began = assembly.runtimes.sync.tick()
     with Meter("looking") as meter:
-        swept = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
+        swept = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, tell=meter.tell))
     _report(swept, wanted, options)
     wait_for_those_under_way(assembly, began)
     return 0
@@ -91,7 +91,7 @@ def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
 
     Whoever does not wait gets the second look at once.
     """
-    left = began + UNDER_WAY - assembly.blocking_runtime.tick()
+    left = began + UNDER_WAY - assembly.runtimes.sync.tick()
     if left < 0.05:
         return
     print(
@@ -99,7 +99,7 @@ def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
         file=sys.stderr,
     )
     try:
-        run_sync(assembly.blocking_runtime.pause(left))
+        run_sync(assembly.runtimes.sync.pause(left))
     except KeyboardInterrupt:
         return
 
@@ -110,15 +110,15 @@ class _LongEnough(Exception):
 
 def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
     """How many answers carry the tags, as far as that can be said quickly."""
-    until = assembly.blocking_runtime.tick() + _COUNTING_S
+    until = assembly.runtimes.sync.tick() + _COUNTING_S
 
     def tell(_looked: int) -> None:
-        if assembly.blocking_runtime.tick() > until:
+        if assembly.runtimes.sync.tick() > until:
             raise _LongEnough
 
     stop: Tell = tell
     try:
-        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=stop))
+        looked = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, tell=stop))
     except _LongEnough:
         return InvalidationResult(tags=wanted.tags)
     return msgspec.structs.replace(looked, dry_run=False, tags=wanted.tags)
@@ -130,7 +130,7 @@ def _ask(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) 
     if options.yes or options.json or named or not sys.stdin.isatty() or not sys.stderr.isatty():
         return
     with Meter("looking") as meter:
-        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+        looked = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
     if not looked.entries:
         return
     for line in _table(looked):
