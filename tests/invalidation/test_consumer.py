@@ -89,7 +89,9 @@ def test_an_event_that_was_sent_invalidates(kind: Any, sender: Sender, engines: 
             put(other, "1")
             put(other, "2")
             cache.assembly.services.sync if kind is Cache else cache.assembly.services.async_  # noqa: B018
-            until(lambda: cache.assembly.invalidation.sources() == {"shop": "following"}, "it follows")
+            until(
+                lambda: cache.assembly.invalidation.sources() == {"shop": "following"}, "it follows"
+            )
             sender.send(product_id="1")
             until(lambda: gone(other, "1"), "the event arrives")
             assert not gone(other, "2")
@@ -209,9 +211,14 @@ def test_a_source_that_is_down_harms_no_call_and_comes_back(engines: Engines) ->
     try:
         with opened(engines.plain("sqlite"), sender) as cache:
             put(cache, "1")
-            until(lambda: cache.assembly.invalidation.sources()["shop"] == "following", "it follows")
+            until(
+                lambda: cache.assembly.invalidation.sources()["shop"] == "following", "it follows"
+            )
             server.stop()
-            until(lambda: cache.assembly.invalidation.sources()["shop"] == "down", "it is seen to be down")
+            until(
+                lambda: cache.assembly.invalidation.sources()["shop"] == "down",
+                "it is seen to be down",
+            )
             assert not gone(cache, "1")
             assert cache.assembly.ledger.counters()["fault:source"] > 0
             server.start()
@@ -229,7 +236,9 @@ def test_the_caches_own_store_may_be_down_meanwhile(redis8_url: str) -> None:
     try:
         with opened(server.url, sender, memory="1 MiB") as cache:
             cache.put("warm?", "1")
-            until(lambda: cache.assembly.invalidation.sources()["shop"] == "following", "it follows")
+            until(
+                lambda: cache.assembly.invalidation.sources()["shop"] == "following", "it follows"
+            )
             server.kill()
             sender.send(product_id="1")
             until(lambda: cache.assembly.ledger.counters().get("fault:source", 0) > 0, "it fails")

@@ -11,6 +11,7 @@ from askonce import Layer
 from askonce.core.errors import ConfigError
 from askonce.invalidation.sweep import InvalidationResult
 from askonce.invalidation.target import Invalidation
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.engines import ENGINES, Engines
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
@@ -140,7 +141,7 @@ class Held:
 
     async def _heard(self) -> None:
         self.asked.set()
-        assert await self.go.heard(20)
+        assert await self.go.wait(20)
 
     async def ask(self, *given: Any, **more: Any) -> Script:
         return await self._provider.ask(*given, **more)
@@ -159,7 +160,7 @@ async def under_way(under_test: CacheUnderTest, question: str, meanwhile: Callab
         try:
             await meanwhile()
         finally:
-            held.go.ring()
+            held.go.set()
 
     for failed in await under_test.together(ask, work):
         assert failed is None, failed
@@ -370,16 +371,16 @@ def test_lost_news_are_no_reason_to_keep_what_was_under_way(
         async def lose() -> None:
             common.mute = True
             await invalidate(mine, Invalidation(match="cost"))
-            lost = CommonStore.news
+            lost = CommonStore.changes
 
-            async def news(self: CommonStore, since: str | None, patience: float) -> Any:
-                found = await lost(self, None, patience)
-                return type(found)(found.mark, lost=since is not None)
+            async def changes(self: CommonStore, cursor: str | None, timeout: float) -> Any:
+                found = await lost(self, None, timeout)
+                return type(found)(found.cursor, lost=cursor is not None)
 
-            monkeypatch.setattr(CommonStore, "news", news)
+            monkeypatch.setattr(CommonStore, "changes", changes)
             common.mute = False
             await heard(other)
-            monkeypatch.setattr(CommonStore, "news", lost)
+            monkeypatch.setattr(CommonStore, "changes", lost)
 
         await under_way(other, POLICY, lose)
         # Nobody can tell what was swept meanwhile.
@@ -391,12 +392,14 @@ def test_lost_news_are_no_reason_to_keep_what_was_under_way(
 
 def test_texts_and_functions_are_swept_too(under_test: CacheUnderTest) -> None:
     async def story() -> None:
-        texts, place = under_test.parts.texts, {"scope": "", "namespace": "local"}
-        await texts.put("What does it cost?", "5", ttl=60.0, tags=[], **place)
-        await texts.put("Who made it?", "We.", ttl=60.0, tags=[], **place)
+        texts = under_test.parts.texts
+        cost = TextQuestion("What does it cost?", "", "local")
+        made = TextQuestion("Who made it?", "", "local")
+        await texts.put(cost, "5", ttl=60.0, tags=[])
+        await texts.put(made, "We.", ttl=60.0, tags=[])
         await under_test.settle()
         await invalidate(under_test, Invalidation(match="cost"))
-        assert await texts.get("What does it cost?", max_age=None, **place) is None
-        assert (await texts.get("Who made it?", max_age=None, **place)).text == "We."
+        assert await texts.get(cost, max_age=None) is None
+        assert (await texts.get(made, max_age=None)).text == "We."
 
     under_test.run(story)

@@ -17,6 +17,7 @@ from askonce.ledger.daily import BOOK
 from askonce.ledger.savings import Savings, SavingsPart
 from askonce.ledger.settings import LedgerSettings
 from askonce.library.cache import AsyncCache, Cache
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.engines import ENGINES, Engines
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
@@ -108,7 +109,7 @@ def test_joined_calls_are_counted(memory_flavor: CacheUnderTest) -> None:
         event = under_test.event()
 
         async def wait() -> None:
-            await event.heard(20)
+            await event.wait(20)
 
         asking = Scripted(lambda: Script(wait, said(usage=USAGE)))
 
@@ -119,7 +120,7 @@ def test_joined_calls_are_counted(memory_flavor: CacheUnderTest) -> None:
             context = under_test.parts.context
             await under_test.until(lambda: asking.calls == 1 and len(context.flights) == 1)
             await under_test.until(lambda: _readers(context) == 3)
-            event.ring()
+            event.set()
 
         await under_test.together(ask, ask, ask, ring)
         found = (await savings(under_test)).total
@@ -142,9 +143,10 @@ def test_texts_and_functions_are_counted_without_a_price(memory_flavor: CacheUnd
 
     async def story() -> None:
         texts = under_test.parts.texts
-        await texts.put("q", "a", scope="", namespace="local", ttl=3_600.0, tags=())
+        question = TextQuestion("q", "", "local")
+        await texts.put(question, "a", ttl=3_600.0, tags=())
         for _ in range(2):
-            assert await texts.get("q", scope="", namespace="local", max_age=None)
+            assert await texts.get(question, max_age=None)
         found = (await savings(under_test)).by("tenant")["local"]
         assert found.exact == SavingsPart(2, 0, Decimal(0), 2, 0)
         assert found.storage_byte_hours == len("qa")
@@ -181,10 +183,10 @@ class LedgerLess(CommonStore):
 
     full = False
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         if self.full:
             raise StoreError("full")
-        return await super().counters(add, under)
+        return await super().counters(add, prefix)
 
 
 def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock: Clock) -> None:

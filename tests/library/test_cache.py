@@ -203,7 +203,8 @@ def test_threads_share_one_run(clock: Clock) -> None:
         for thread in threads:
             thread.start()
         while cache.assembly.services.sync.context.flights._recordings and (
-            next(iter(cache.assembly.services.sync.context.flights._recordings.values())).joined < 19
+            next(iter(cache.assembly.services.sync.context.flights._recordings.values())).joined
+            < 19
         ):
             pass
         inside.set()

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from askonce.core.models import Call, Key, Outcome
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
 from tests.pipeline.test_pipeline import text_of
 
@@ -22,7 +23,7 @@ def hopeless() -> float:
 
 
 def drawing(under_test: CacheUnderTest, chance: Any) -> None:
-    under_test.parts.context.runtime.chance = chance
+    under_test.parts.context.runtime.random = chance
 
 
 def texts(*said_: str) -> Scripted:
@@ -202,7 +203,7 @@ def test_of_two_processes_one_refreshes(
         held = under_test.event()
 
         async def until_rung() -> None:
-            assert await held.heard(20)
+            assert await held.wait(20)
 
         provider = Scripted(lambda: Script(said("old")), lambda: Script(until_rung, said("new")))
         await under_test.ask(call(), provider)
@@ -215,7 +216,7 @@ def test_of_two_processes_one_refreshes(
         await under_test.until(lambda: provider.calls == 2)
         assert f"detail={detail}" in (await other.ask(call(), provider))[0]
         await other.settle()  # it looked, and somebody is at it
-        held.ring()
+        held.set()
         await under_test.settle()
         assert provider.calls == 2
 
@@ -303,10 +304,11 @@ def test_lives_differ_unless_somebody_wished_for_one(under_test: CacheUnderTest)
         assert await life("With a wish?", askonce_ttl="1000s") == 1000
 
         put, get = under_test.parts.texts.put, under_test.parts.texts.get
-        await put("Why?", "So.", scope="", namespace="n", ttl=None, tags=())
-        await put("Who?", "You.", scope="", namespace="n", ttl=1000.0, tags=())
-        why = await get("Why?", scope="", namespace="n", max_age=None)
-        who = await get("Who?", scope="", namespace="n", max_age=None)
+        first, second = TextQuestion("Why?", "", "n"), TextQuestion("Who?", "", "n")
+        await put(first, "So.", ttl=None, tags=())
+        await put(second, "You.", ttl=1000.0, tags=())
+        why = await get(first, max_age=None)
+        who = await get(second, max_age=None)
         assert why is not None
         assert who is not None
         assert (500 <= why.ttl < 1000, who.ttl) == (True, 1000)

@@ -12,6 +12,7 @@ from askonce.core.models import Outcome, Selection
 from askonce.core.rules.rules import Rules
 from askonce.core.runtime.threads import run_sync
 from askonce.core.scopes import compared_by
+from askonce.pipeline.texts import TextQuestion
 from askonce.semantic.embedders.local import LocalEmbedder
 from askonce.semantic.lookup import Pace
 from askonce.semantic.settings import Semantic
@@ -289,7 +290,10 @@ def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None
         assembly = under_test.cache.assembly
         index = assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 1
-        for store in (assembly.memory, *([assembly.stack.shared_store] if assembly.stack.shared_store else [])):
+        for store in (
+            assembly.memory,
+            *([assembly.stack.shared_store] if assembly.stack.shared_store else []),
+        ):
             await store.remove(Selection(namespace="team-a"))
         assert "fwd=miss" in await ask(under_test, upstream, OTHER, temperature=0)
         before = await index.size()
@@ -559,12 +563,17 @@ def test_texts_are_matched_and_say_how(near: Any) -> None:
 
     async def story() -> None:
         texts = under_test.parts.texts
-        plain = {"scope": "shop", "namespace": "local", "tags": ()}
-        assert await texts.put(ASKED, "Thirty days.", ttl=None, **plain)
-        found = await texts.get(AGAIN, max_age=None, **plain)
+
+        async def get(text: str, scope: str = "shop", namespace: str = "local", **how: Any) -> Any:
+            question = TextQuestion(text, scope, namespace)
+            return await texts.get(question, **{"max_age": None, "tags": (), **how})
+
+        asked = TextQuestion(ASKED, "shop", "local")
+        assert await texts.put(asked, "Thirty days.", ttl=None, tags=())
+        found = await get(AGAIN)
         assert (found.text, found.reason, found.matched) == ("Thirty days.", "semantic", ASKED)
         assert 0.98 < found.similarity <= 1
-        exact = await texts.get(ASKED, max_age=None, **plain)
+        exact = await get(ASKED)
         assert (exact.reason, exact.similarity, exact.matched) == ("exact", 1.0, "")
         for other in (
             {"semantic": "off"},
@@ -573,8 +582,8 @@ def test_texts_are_matched_and_say_how(near: Any) -> None:
             {"namespace": "another"},
             {"tags": ["x"]},
         ):
-            assert await texts.get(AGAIN, **{"max_age": None, **plain, **other}) is None, other
-        assert await texts.get(NOT, max_age=None, **plain) is None
+            assert await get(AGAIN, **other) is None, other
+        assert await get(NOT) is None
 
     under_test.run(story)
 

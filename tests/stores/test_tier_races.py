@@ -18,6 +18,7 @@ from askonce.core.models import Entry, Key, Lease, Selection
 from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.ledger.ledger import Ledger
+from askonce.pipeline.texts import TextQuestion
 from askonce.stores.tiered.leases import LeaseRenewal
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
@@ -399,9 +400,9 @@ def test_work_that_leaves_work_behind_is_settled_too() -> None:
 
     async def first() -> None:
         threading.Event().wait(0.05)
-        runtime.in_background(last)
+        runtime.run_in_background(last)
 
-    runtime.in_background(first)
+    runtime.run_in_background(first)
     run_sync(runtime.settle())
     assert done == [1]
 
@@ -503,11 +504,11 @@ def test_a_text_that_could_not_be_put_is_counted(mode: str, clock: Clock) -> Non
     under_test = opened(mode, clock, Layer(far, "far"))
 
     async def story() -> None:
-        put = {"scope": "", "namespace": "n"}
+        question = TextQuestion("Q?", "", "n")
         far.ill = True
-        assert not await under_test.parts.texts.put("Q?", "A.", ttl=9.0, tags=["t"], **put)
+        assert not await under_test.parts.texts.put(question, "A.", ttl=9.0, tags=["t"])
         far.ill = False
-        assert not await under_test.parts.texts.put("Q?", "A.", ttl=0.0, tags=[], **put)
+        assert not await under_test.parts.texts.put(question, "A.", ttl=0.0, tags=[])
         assert under_test.cache.stats().not_stored == {"store-failed": 1, "ttl-zero": 1}
 
     under_test.run(story)

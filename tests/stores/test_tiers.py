@@ -9,6 +9,7 @@ import pytest
 from askonce import Layer
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.runtime.threads import run_sync
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
 from tests.pipeline.test_pipeline import text_of
@@ -119,13 +120,13 @@ def test_a_backfilled_answer_ends_when_the_first_one_does(
 def test_texts_say_which_layer_had_them(three: CacheUnderTest) -> None:
     async def story() -> None:
         texts = three.parts.texts
-        put = {"scope": "", "namespace": "local"}
-        await texts.put("Q?", "A.", ttl=600.0, tags=["t"], **put)
+        question = TextQuestion("Q?", "", "local")
+        await texts.put(question, "A.", ttl=600.0, tags=["t"])
         await three.settle()
         await synced(three)
         said_by = []
         for _ in range(2):
-            said_by.append((await texts.get("Q?", max_age=None, **put)).layer)
+            said_by.append((await texts.get(question, max_age=None)).layer)
             forget(three)
         assert said_by == ["memory", "near"]
 

@@ -72,7 +72,7 @@ class AdminEndpoints:
         self._token = None if admin.token is None else admin.token.encode()
         secret = admin.webhook_secret
         self._secret = None if secret is None else webhooks.secret_bytes(secret)
-        self._in_time = functools.partial(assembly.runtimes.async_.within, _BODY_SECONDS)
+        self._in_time = functools.partial(assembly.runtimes.async_.with_timeout, _BODY_SECONDS)
         self._strangers = 0
         self.doors: dict[bytes, Door] = {}
         if self._token is not None:
@@ -193,7 +193,9 @@ class AdminEndpoints:
                 invalidation, who=asked.who, dry_run=dry_run
             )
         if dry_run:
-            self._assembly.invalidation.audit(asked.who, {"dry_run": invalidation.told}, swept.entries)
+            self._assembly.invalidation.audit(
+                asked.who, {"dry_run": invalidation.told}, swept.entries
+            )
         answer: dict[str, Any] = {
             "entries": swept.entries,
             "layers": swept.layers,

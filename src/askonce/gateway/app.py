@@ -1,7 +1,7 @@
 """The gateway's application: pure ASGI, a route table in front of two doors."""
 
 from askonce.config.load import Settings
-from askonce.core.runtime.event_loop import every
+from askonce.core.runtime.event_loop import run_every
 from askonce.core.runtime.interface import Task
 from askonce.formats import recognize
 from askonce.gateway.admin import AdminEndpoints
@@ -35,9 +35,7 @@ class GatewayApp:
         self._admin = AdminEndpoints(settings, cache.assembly)
         self._savings = SavingsEndpoint(cache.assembly, self._admin)
         self._latencies = Latencies()
-        self._log = RequestLog(
-            settings.log, cache.assembly.ledger, cache.assembly.runtimes.async_
-        )
+        self._log = RequestLog(settings.log, cache.assembly.ledger, cache.assembly.runtimes.async_)
         self._doors = Endpoints(settings, cache, connections, self._latencies, self._log)
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
         self._flushing: Task | None = None
@@ -59,10 +57,10 @@ class GatewayApp:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         runtime = self._assembly.services.async_.context.runtime
-        self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
+        self._flushing = runtime.start(lambda: run_every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._flushing.stop()
+        await self._flushing.cancel()
         await self._connections.close()
         await self._cache.aclose()
         self._log.close()
@@ -115,7 +113,9 @@ class GatewayApp:
         """200 also where a layer is down: calls are answered without it."""
         states = self._assembly.stack.states()
         sources = self._assembly.invalidation.sources()
-        well = self._assembly.stack.is_coherent and all(state == "closed" for state in states.values())
+        well = self._assembly.stack.is_coherent and all(
+            state == "closed" for state in states.values()
+        )
         well = well and "down" not in sources.values()
         if self._assembly.semantic is not None:
             well = well and {*self._assembly.semantic.states.values()} <= {"closed", "starting"}
@@ -135,7 +135,10 @@ class GatewayApp:
                 "Whether this process hears of others' invalidations in time.",
                 int(assembly.stack.is_coherent),
             ),
-            "flights": ("Questions being asked now.", len(assembly.services.async_.context.flights)),
+            "flights": (
+                "Questions being asked now.",
+                len(assembly.services.async_.context.flights),
+            ),
         }
         stats, money = assembly.stats(), assembly.ledger.money()
         body = metrics(stats, self._latencies, gauges, assembly.invalidation.sources(), money)

@@ -200,7 +200,7 @@ class Ledger:
         with self._lock:
             self._tallies["upstream"] += 1
 
-    def fault(self, what: str) -> bool:
+    def count_fault(self, what: str) -> bool:
         """A fault of the cache; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""
         with self._lock:
             count = self._tallies[f"fault:{what}"] = self._tallies[f"fault:{what}"] + 1

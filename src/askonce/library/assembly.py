@@ -62,7 +62,7 @@ class Assembly:
             settings.tiers,
             MemoryTier(self.memory, settings.memory.ttl),
             sharing=settings.sharing,
-            sweeps=RecentSweeps(compiled, tick=sync.tick, lock=sync.lock()),
+            sweeps=RecentSweeps(compiled, monotonic=sync.monotonic, lock=sync.lock()),
             ledger=self.ledger,
             runtimes=self.runtimes,
             callbacks=StackCallbacks(self.namespaces.forget, self._compare_index),

@@ -5,7 +5,7 @@ from typing import Any
 
 from askonce.core.fail_open import FailOpen
 from askonce.core.rules.re2 import compiled
-from askonce.core.rules.ruleset import Ruleset
+from askonce.core.rules.rules import Ruleset
 from askonce.core.runtime.event_loop import ThreadRunner, run_in_thread
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.audit import Audit
@@ -130,7 +130,7 @@ class InvalidationService:
         async def sweep() -> None:
             await self.invalidate(invalidation, who=who)
 
-        self.sweeps.in_background(sweep)
+        self.sweeps.run_in_background(sweep)
 
     async def take_event(
         self, event: str, data: Mapping[str, Any], *, event_id: str | None, who: str
@@ -194,9 +194,9 @@ class InvalidationService:
             StoreContext(
                 runtime.lock,
                 runtime.now,
-                runtime.place,
+                runtime.loop_or_process,
                 deadline=_SOURCE_DEADLINE,
-                tick=runtime.tick,
+                monotonic=runtime.monotonic,
             ),
             name=source.key.digest.hex()[:16],
             stream=source.stream,

@@ -37,7 +37,7 @@ class LedgerService:
             None if authority is None else authority.patient_store,
             settings,
             now=runtimes.sync.now,
-            tick=runtimes.sync.tick,
+            monotonic=runtimes.sync.monotonic,
             prices=prices,
         )
 
@@ -83,4 +83,4 @@ class LedgerService:
             with self._boundary.around("tallies"):
                 await work()
 
-        self._background.in_background(attempt)
+        self._background.run_in_background(attempt)

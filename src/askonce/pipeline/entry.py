@@ -30,7 +30,7 @@ class Provenance(NamedTuple):
     sweep; `started`, the tick in seconds; `scope` of the question, empty if it is not compared.
     """
 
-    epochs: dict[str, int] | None = {}
+    epochs: dict[str, int] | None
     swept: int = 0
     started: float = 0.0
     scope: bytes = b""
@@ -126,7 +126,7 @@ def build_entry(
         question=request.question.text,
         usage=usage,
         cost_usd=cost,
-        latency_ms=(context.runtime.tick() - provenance.started) * 1000,
+        latency_ms=(context.runtime.monotonic() - provenance.started) * 1000,
         tags=tuple(provenance.epochs.items()),
         route=call.path.partition("?")[0],
         asked_model=request.question.model,

@@ -71,7 +71,7 @@ class Fetch:
         self._without_tags: Entry | None = None
         """An entry that lacks the caller's tags; the new one gets the tags of both."""
         self._lease: Lease | None = None
-        self._provenance = Provenance()
+        self._provenance = Provenance({})
         self._response: Response | None = None
         self._splitter: Splitter
         self._folding: Folding
@@ -116,7 +116,7 @@ class Fetch:
         epochs = await context.tiers.capture(policy.united(request.directives, before))
         swept = await context.tiers.last_sweep(epochs)
         scope = b"" if self._scoped is None else self._scoped.scope
-        self._provenance = Provenance(epochs, swept, context.runtime.tick(), scope)
+        self._provenance = Provenance(epochs, swept, context.runtime.monotonic(), scope)
         response = self._response = await self._ask(recording)
         if response is None:
             return

@@ -111,7 +111,7 @@ class MemoizedFunctions:
         """Join or lead one flight; False if it was abandoned and the caller must try again."""
         context = self._context
         epochs = await context.tiers.epochs(function.tags) if function.tags else {}
-        flight: Hashable = (context.runtime.place(), key, tuple(epochs.values()))
+        flight: Hashable = (context.runtime.loop_or_process(), key, tuple(epochs.values()))
         computation = Computation(context, function, key, flight, compute)
         recording, leads = context.flights.join(
             flight, lambda: Recording(context.runtime, computation)

@@ -71,7 +71,7 @@ class ModelAliases:
             finally:
                 self._pending.discard((alias, model))
 
-        self._context.runtime.in_background(merge)
+        self._context.runtime.run_in_background(merge)
 
     async def _merge(self, alias: ModelAlias, model: str, entry: Entry) -> None:
         """Merge a new model with those that other processes saw; invalidate if it is new to all."""

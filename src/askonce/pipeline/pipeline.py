@@ -206,7 +206,7 @@ class Pipeline:
             finally:
                 self._refreshing.pop(entry.key, None)
 
-        self._context.runtime.in_background(ask_again)
+        self._context.runtime.run_in_background(ask_again)
 
     # Step 6.
 
@@ -215,7 +215,7 @@ class Pipeline:
         # A caller who asks after an invalidation must not join a question from before it.
         epochs = await context.tiers.epochs(tags) if tags else {}
         flight: Hashable = (
-            context.runtime.place(),
+            context.runtime.loop_or_process(),
             request.key,
             request.directives.restrict,
             request.verdict.yes,

@@ -110,7 +110,7 @@ class Presenter:
     def hit(self, request: CacheRequest, held: MemoryHit, outcome: Outcome) -> Reply:
         """Make a reply from memory; a stream that was rendered before is not rendered again."""
         context, shape, entry = self._context, request.question.shape, held.entry
-        shown = held.shown.get(shape) if shape.stream else entry.body
+        shown = held.rendered.get(shape) if shape.stream else entry.body
         if shown is None:
             if entry.is_refusal:
                 shown = entry.body
@@ -188,7 +188,7 @@ class Presenter:
     async def _reshaped(
         self, request: CacheRequest, recording: Recording, reader: RecordingReader
     ) -> Reply | Reason:
-        """Show the whole answer to a caller who wants a stream, unlike its leader, or vice versa."""
+        """Show the whole answer to a caller who wants the other shape than the leader does."""
         body = await reader.whole()
         if body is None:
             reason = Reason.CUT_SHORT if recording.stored is None else recording.stored.reason

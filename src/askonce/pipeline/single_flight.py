@@ -177,7 +177,7 @@ class Recording:
         if last:
             try:
                 if task is not None:
-                    await task.stop()
+                    await task.cancel()
             finally:
                 # Even if this reader is cancelled again: no other one releases the source.
                 await self._source.drop(self)
@@ -208,10 +208,10 @@ class Recording:
                     task = None if self._source.is_short else self._runtime.start(self._pull)
                     self._task = task
             if task is not None:
-                await task.done()
+                await task.wait()
             elif event is None:
                 await self._pull()
-            elif not await event.heard(patience):
+            elif not await event.wait(patience):
                 raise PatienceOver(f"the call that was joined brought no news for {patience} s")
 
     def forget(self, count: int) -> None:
@@ -236,7 +236,7 @@ class Recording:
                 self.error = error
             waiting, self._waiting = self._waiting, []
         for event in waiting:
-            event.ring()
+            event.set()
         return kept
 
 

@@ -92,7 +92,7 @@ class Coherence:
         self._source = source
         self._memory, self._between = followers
         self._sweeps = sweeps
-        self._tick = runtime.tick
+        self._tick = runtime.monotonic
         self._boundary = boundary
         self._callbacks = callbacks
         self._cursor: str | None = None
@@ -157,7 +157,7 @@ class Coherence:
         if self._cursor is None:
             self._cursor = await self._begin()
             return
-        changes = await self._source.news(self._cursor, _EXCHANGE_WAIT)
+        changes = await self._source.changes(self._cursor, _EXCHANGE_WAIT)
         if changes.lost:
             self._callbacks.store_lost()
             self._memory.forget_all()
@@ -177,11 +177,11 @@ class Coherence:
             for store in self._between:
                 await self._apply(store, changes)
         # Last: after a failure, the stores between get the same changes once more.
-        self._cursor = changes.mark
+        self._cursor = changes.cursor
 
     async def _begin(self) -> str:
         """Find the end of the feed, and bring the stores between and memory up to it."""
-        cursor = (await self._source.news(None, 0)).mark
+        cursor = (await self._source.changes(None, 0)).cursor
         await self._count_sweeps()
         for store in self._between:
             # It outlives processes: it may have missed changes while none was running.
@@ -190,7 +190,7 @@ class Coherence:
             missed = (
                 ChangeBatch(cursor, lost=True)
                 if since is None
-                else await self._source.news(since, 0)
+                else await self._source.changes(since, 0)
             )
             await self._apply(store, missed)
         await self._check_memory()
@@ -220,11 +220,11 @@ class Coherence:
         if changes.lost:
             await store.remove(Selection())
         if epochs := plain(changes.epochs):
-            await store.learn(epochs)
+            await store.merge_epochs(epochs)
         for selection in changes.removed:
             await store.remove(selection)
         if named := self._sweeps.named_by(changes.epochs):
             await sweep_store(store, any_of(named))
-        cursor = changes.mark.encode()
+        cursor = changes.cursor.encode()
         entry = Entry(_CURSOR_KEY, cursor, 200, (), _FOREVER, _FOREVER, _FOREVER)
         await store.write(entry)

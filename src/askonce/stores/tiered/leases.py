@@ -51,11 +51,11 @@ class LeaseRenewal:
         self._store = store
         self._boundary = boundary
         self._lock = runtime.lock()
-        self._place = runtime.place
+        self._place = runtime.loop_or_process
         self._here: object = None
         self._held: set[Lease] = set()
         self._unreleased: list[tuple[float, Lease]] = []
-        self._tick = runtime.tick
+        self._tick = runtime.monotonic
         self._due = float("-inf")
         self._worker = PeriodicWorker("askonce-leases", self._step)
 
@@ -143,7 +143,7 @@ class LeaseAcquirer:
             wait: False for one attempt only.
         """
         runtime, seconds = self._runtime, self._renewal.seconds
-        until = runtime.tick() + self._wait
+        until = runtime.monotonic() + self._wait
         pause = _FIRST_PAUSE
         while True:
             taken = await self._tier.ask("lease", lambda: self._take(key, seconds))
@@ -152,9 +152,9 @@ class LeaseAcquirer:
             if taken:
                 # Its last holder may have answered after we looked and before it released it.
                 return await self._unless_answered(taken[0], look)
-            if not wait or runtime.tick() >= until:
+            if not wait or runtime.monotonic() >= until:
                 return LeaseResult(taken=True)
-            await runtime.pause(pause)
+            await runtime.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
             if await look():
                 return LeaseResult(answered=True)
@@ -192,7 +192,7 @@ class LeaseAcquirer:
         # A thread that asks for the lease cannot be called back, so its result is awaited.
         task = self._runtime.start(take)
         try:
-            await task.done()
+            await task.wait()
         except BaseException:
             awaited = False
             for lease in taken:
@@ -207,4 +207,4 @@ class LeaseAcquirer:
         async def release() -> None:
             await self._renewal.release(lease, self._tier, self._store)
 
-        self._runtime.in_background(release)
+        self._runtime.run_in_background(release)

@@ -40,12 +40,12 @@ class TierPair:
         self._context = StoreContext(
             sync_runtime.lock,
             sync_runtime.now,
-            sync_runtime.place,
+            sync_runtime.loop_or_process,
             False,
             spec.deadline,
-            sync_runtime.tick,
+            sync_runtime.monotonic,
         )
-        self._async_place = async_runtime.place
+        self._async_place = async_runtime.loop_or_process
         self._local = not isinstance(spec.store, str) or is_local(spec.store)
         self.sync_store = self._open(self._context)
         self._threads: list[ThreadRunner] = []
@@ -104,7 +104,7 @@ class TierPair:
         if self._local:
             return self._threaded()
         if self._native is None:
-            context = self._context._replace(place=self._async_place, suspending=True)
+            context = self._context._replace(loop_or_process=self._async_place, suspending=True)
             self._native = self._open(context)
         return self._native
 

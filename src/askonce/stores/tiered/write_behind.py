@@ -112,7 +112,7 @@ class WriteBehindQueue:
         async def release() -> None:
             await self._release(lease)
 
-        self._runtime.in_background(release)
+        self._runtime.run_in_background(release)
 
     async def swept(self, names: Names) -> None:
         """Remove what was written while this sweep was on its way here."""
@@ -123,12 +123,12 @@ class WriteBehindQueue:
             await self._take_back(late)
 
     def _start(self, work: Work) -> None:
-        here = self._runtime.place()
+        here = self._runtime.loop_or_process()
         with self._lock:
             if self._writing_in == here:
                 return
             self._writing_in = here  # a forked child starts its own
-        self._runtime.in_background(work)
+        self._runtime.run_in_background(work)
 
     async def _write_all(self) -> None:
         while True:
@@ -164,7 +164,7 @@ class WriteBehindQueue:
 
     def _remember(self, entry: Entry) -> None:
         """Remember for a while that this entry was written, without its answer."""
-        now = self._runtime.tick()
+        now = self._runtime.monotonic()
         written = msgspec.structs.replace(entry, body=b"")
         with self._lock:
             self._written.append((now, written))
@@ -195,13 +195,13 @@ class WriteBehindQueue:
         if missed is not False:
             return False if missed else None  # the change feed cleans memory later
         while self._renewal is None and not self._coherence.may_write_between:
-            await self._runtime.pause(_RECHECK)
+            await self._runtime.sleep(_RECHECK)
         entry = shortened(entry, self._runtime.now(), self._ttl)
         tags = [tag for tag, _ in entry.tags]
 
         async def write() -> bool:
             if tags and self._renewal is None:
-                await store.learn(dict(entry.tags))
+                await store.merge_epochs(dict(entry.tags))
             return await store.write(entry, fence=0 if lease is None else lease.fence)
 
         kept = await tier.ask("write", write)
