@@ -17,7 +17,7 @@ from askonce.invalidation.target import SWEPT, Invalidation
 from askonce.library.service_pair import ServicePair
 from askonce.library.settings import CacheSettings
 from askonce.stores.context import StoreContext
-from askonce.stores.event_source import open_source
+from askonce.stores.open_event_reader import open_event_reader
 from askonce.stores.tiered.tier_stack import TierStack
 from askonce.stores.tiered.tiers import Tiers
 
@@ -189,7 +189,7 @@ class InvalidationService:
 
     def _consumer(self, source: EventSource) -> EventConsumer:
         stack, runtime = self._stack, self._stack.runtimes.sync
-        reader = open_source(
+        reader = open_event_reader(
             source.url,
             StoreContext(
                 runtime.lock,
