@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench bench-peers eval docs dist pins clean
+.PHONY: help setup run demo test test-long check fix bench bench-peers eval docs dist pins clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -21,6 +21,10 @@ demo: $(READY) ## watch real customers' questions being answered from cache
 test: $(READY) ## run all tests, on real servers
 	@$(BIN)/python scripts/servers.py
 	@$(BIN)/pytest -n 2
+
+test-long: $(READY) ## run all tests, with 16 s instead of 2 s for each fuzz test
+	@$(BIN)/python scripts/servers.py
+	@ASKONCE_FUZZ_SECONDS=16 $(BIN)/pytest -n 2
 
 check: $(READY) ## lint, format and types, changing nothing
 	@$(BIN)/ruff check
