@@ -32,6 +32,7 @@ from askonce.gateway.route_cache import CachedRoute
 from askonce.gateway.routes import ProviderRoute, origin_of
 from askonce.gateway.upstreams import Asker, UpstreamConnections, arrived, onward, with_credential
 from askonce.library.cache import AsyncCache
+from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.present import Reply, cache_status, relayed_headers
 
 _FORMATS = {"openai": BY_NAME["openai_chat"], "anthropic": BY_NAME["anthropic_messages"]}
@@ -134,7 +135,7 @@ class Endpoints:
                 if tape is not None:
                     tape.begin(response.status_code, dict(answered))
                 context, base_url = self._assembly.services.async_.context, route.provider.base_url
-                context.apply_cache_groups(base_url, scope["method"], answered)
+                apply_cache_groups(context, base_url, scope["method"], answered)
                 status = cache_status(Outcome.BYPASS, Reason.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
                 kept += [(n, v) for n, v in answered if n == "content-length"]

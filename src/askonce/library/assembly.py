@@ -113,7 +113,8 @@ class Assembly:
             prompts=self.prompts.prompting(runtime, self.ledger, self.prices),
             background=BackgroundWork(
                 sweep=self.invalidation.invalidate_in_background,
-                flush_ledger=self.ledger_service.flush_if_due,
+                is_flush_due=self.ledger_service.store.due,
+                flush_ledger=self.ledger_service.flush_in_background,
             ),
         )
         lookup = None

@@ -31,7 +31,7 @@ class LedgerService:
         self._services = services
         self._background = runtimes.background
         self._boundary = FailOpen(stack.ledger)
-        self._store = LedgerStore(
+        self.store = LedgerStore(
             stack.ledger,
             stack.memory.store,
             None if authority is None else authority.patient_store,
@@ -46,14 +46,14 @@ class LedgerService:
 
         With `fold`, old days are folded into months in the background.
         """
-        found = await self._store.flush(tiers.counters)
-        if fold and self._store.fold_due() and not self._services.closed:
-            self._in_background(self._store.fold)
+        found = await self.store.flush(tiers.counters)
+        if fold and self.store.fold_due() and not self._services.closed:
+            self._in_background(self.store.fold)
         return found
 
-    def flush_if_due(self) -> None:
-        """Flush in the background if the last flush is a while ago."""
-        if self._store.due() and not self._services.closed:
+    def flush_in_background(self) -> None:
+        """Flush after the caller is answered, unless the cache is closed."""
+        if not self._services.closed:
             self._in_background(lambda: self.flush(self._services.sync.tiers))
 
     async def savings(self, days: int) -> Savings:
@@ -67,16 +67,16 @@ class LedgerService:
             CacheClosed: The cache is closed.
         """
         await self.flush(self._services.sync.tiers)
-        return await self._store.savings(days)
+        return await self.store.savings(days)
 
     async def savings_in_thread(self, days: int) -> Savings:
         """Do the same without blocking the event loop; see `savings`."""
         await self.flush(self._services.async_.tiers)
-        return await run_in_thread("askonce-savings", lambda: self._store.savings(days))
+        return await run_in_thread("askonce-savings", lambda: self.store.savings(days))
 
     def embedding_cost(self, model: str, origin: str, tokens: int) -> Decimal | None:
         """Return what embedding so many tokens costs, in US dollars; None if it is not known."""
-        return self._store.embedding_cost(model, origin, tokens)
+        return self.store.embedding_cost(model, origin, tokens)
 
     def _in_background(self, work: Callable[[], Awaitable[object]]) -> None:
         async def attempt() -> None:

@@ -20,6 +20,7 @@ from askonce.core.runtime.threads import run_sync
 from askonce.formats import recognize
 from askonce.invalidation.cache_groups import INVALIDATION
 from askonce.library.cache import AsyncCache, Cache
+from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.present import Reply
 from askonce.pipeline.services import Services
 
@@ -155,7 +156,9 @@ class CachingTransport(_Transport):
         if INVALIDATION in response.headers and not self._assembly.services.closed:
             origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
             headers = response.headers.multi_items()
-            self._assembly.services.sync.context.apply_cache_groups(origin, request.method, headers)
+            apply_cache_groups(
+                self._assembly.services.sync.context, origin, request.method, headers
+            )
         return response
 
     async def _answer(self, services: Services, request: Any, upstream: Any) -> Reply:

@@ -9,6 +9,7 @@ import msgspec
 
 from askonce.core import policy
 from askonce.core.models import Entry, Reason, Usage, Verdict
+from askonce.core.policy import Life
 from askonce.core.protocols import Response
 from askonce.core.request import CacheRequest
 from askonce.invalidation import cache_groups
@@ -163,6 +164,30 @@ async def _with_groups(
     return provenance._replace(epochs=None if epochs is None else {**epochs, **provenance.epochs})
 
 
+def life_of(context: Context, entry: Entry, request: CacheRequest) -> Life:
+    """Classify an entry's age for this request: fresh, stale, over and so on."""
+    return policy.life_of(entry, request.directives, context.limits, context.runtime.now())
+
+
+def is_due(context: Context, entry: Entry, request: CacheRequest) -> bool:
+    """Decide whether to refresh this fresh entry ahead of its expiry."""
+    beta = context.limits.refresh_ahead
+    if beta <= 0:
+        return False
+    entry = policy.bounded(entry, request.directives)
+    return policy.is_due(entry, beta, context.runtime.now(), context.runtime.random)
+
+
+def apply_cache_groups(
+    context: Context, origin: str, method: str, headers: list[tuple[str, str]]
+) -> None:
+    """Invalidate, in the background, the groups that a provider's response invalidates."""
+    with context.boundary.around("groups"):
+        named = cache_groups.invalidated(origin, method, headers)
+        if named is not None:
+            context.background.sweep(named, f"provider:{cache_groups.host_of(origin)}")
+
+
 def account_for(
     context: Context,
     request: CacheRequest,
@@ -185,7 +210,8 @@ def account_for(
     with context.boundary.around("price"):
         charged = charge(context.prices, entry.model, entry.origin, entry.usage, entry.cost_usd)
     ledger.paid(entry, now, charged, joined=joined, refreshing=request.refreshing)
-    context.background.flush_ledger()
+    if context.background.is_flush_due():
+        context.background.flush_ledger()
 
 
 def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -21,7 +21,17 @@ from askonce.core.scopes import Scoped
 from askonce.core.sse import Splitter, SseEvent
 from askonce.core.wire_format import Folding
 from askonce.pipeline.context import Context
-from askonce.pipeline.entry import Provenance, account_for, build_entry, judge, may_store, parsed
+from askonce.pipeline.entry import (
+    Provenance,
+    account_for,
+    apply_cache_groups,
+    build_entry,
+    is_due,
+    judge,
+    life_of,
+    may_store,
+    parsed,
+)
 from askonce.pipeline.model_aliases import ModelAliases
 from askonce.pipeline.single_flight import Recording
 from askonce.stores.tiered.tiers import TierHit
@@ -32,8 +42,7 @@ if TYPE_CHECKING:
 _SHAPELESS = frozenset({Reason.GARBAGE, Reason.EMPTY, Reason.STREAM_ERROR, Reason.CUT_SHORT})
 """Answers that cannot be shown in another shape."""
 
-_STREAM_FACTOR = 4
-"""An event stream is several times as long as the answer that it folds into."""
+_STREAM_FACTOR = 4  # an event stream is several times as long as the answer that it folds into
 
 _encode = msgspec.json.Encoder().encode
 
@@ -120,11 +129,12 @@ class Fetch:
         response = self._response = await self._ask(recording)
         if response is None:
             return
-        context.apply_cache_groups(request.call.origin, request.call.method, response.headers)
+        call = request.call
+        apply_cache_groups(context, call.origin, call.method, response.headers)
         content = next((v for n, v in response.headers if n.lower() == "content-type"), "")
         streamed = 200 <= response.status < 300 and content.startswith("text/event-stream")
         if streamed:
-            # Not before: most flights end in a tier and need neither.
+            # Not earlier: most flights end in a tier.
             self._splitter = Splitter()
             self._folding = request.format.fold()
         else:
@@ -141,13 +151,13 @@ class Fetch:
         if found is None:
             return False
         entry = found.entry
-        life = context.life(entry, request)
+        life = life_of(context, entry, request)
         stale = life is Life.STALE
         if (life is Life.FRESH and entry.expires > beyond) or (stale and not request.refreshing):
             context.tiers.backfill(found)
             if self._lookup is not None and found.tier is not None:
                 self._lookup.learn(entry)
-            recording.due = stale or (not request.refreshing and context.is_due(entry, request))
+            recording.due = stale or (not request.refreshing and is_due(context, entry, request))
             self._replay(recording, found, Outcome.STALE if stale else found.outcome)
             return True
         if life is Life.OTHER_TAGS:
@@ -170,7 +180,7 @@ class Fetch:
         if (
             found is not None
             and found.entry.expires > beyond
-            and context.life(found.entry, request) is Life.FRESH
+            and life_of(context, found.entry, request) is Life.FRESH
         ):
             return found
         below = await context.tiers.read(request.key, beyond, tags)
@@ -231,12 +241,7 @@ class Fetch:
         body = self._request.format.error(
             "not in the cache, and the call said only-if-cached", Reason.ONLY_IF_CACHED.value
         )
-        recording.reason = Reason.ONLY_IF_CACHED
-        recording.stored = Verdict(False, Reason.ONLY_IF_CACHED)
-        recording.add([body])
-        headers = [("content-type", "application/json"), ("x-should-retry", "false")]
-        recording.begin(504, headers, streamed=False)
-        recording.end()
+        recording.refuse(504, body, Reason.ONLY_IF_CACHED)
         self._context.flights.land(self._flight, recording)
 
     # Step 9.
@@ -254,7 +259,7 @@ class Fetch:
         held = HeldError()
         with held:
             response = await self._upstream.ask(request.call, body)
-        life = context.life(self._fallback.entry, request)
+        life = life_of(context, self._fallback.entry, request)
         if life not in (Life.STALE, Life.IF_ERROR) or request.refreshing:
             if held.error is not None:
                 raise held.error
@@ -266,7 +271,7 @@ class Fetch:
             return None
         return response
 
-    # Step 10, answers that are not streamed.
+    # Step 10.
 
     async def _read_ahead(self, recording: Recording, response: Response) -> None:
         """Read on while the end is near, so that the head can say whether it was stored."""
@@ -289,8 +294,6 @@ class Fetch:
             body = b"".join(self._body)
             await self._decide(recording, body, parsed(body))
         recording.end()
-
-    # Step 10, streams.
 
     async def _add_events(self, recording: Recording, piece: bytes | None) -> None:
         if piece is None:

@@ -42,6 +42,7 @@ from askonce.core.policy import Life
 from askonce.core.protocols import Upstream
 from askonce.core.request import CacheRequest
 from askonce.pipeline.context import Context
+from askonce.pipeline.entry import apply_cache_groups, is_due
 from askonce.pipeline.fetch import Fetch
 from askonce.pipeline.model_aliases import ModelAliases
 from askonce.pipeline.present import Presenter, Reply, cache_status, relayed_headers
@@ -111,7 +112,7 @@ class Pipeline:
                 return request
             attempt.what = "memory"
             held = context.tiers.find(request.key)
-            if held is not None and context.life(held.entry, request) is Life.FRESH:
+            if held is not None and self._life(held.entry, request) is Life.FRESH:
                 if self._refreshes_ahead and self._is_due(held.entry, request):
                     return msgspec.structs.replace(request, beyond=held.entry.expires)
                 return _noted(request, self._presenter.hit(request, held, Outcome.HIT_MEMORY))
@@ -163,10 +164,14 @@ class Pipeline:
 
     # Step 5.
 
+    def _life(self, entry: Entry, request: CacheRequest) -> Life:
+        now = self._context.runtime.now()
+        return policy.life_of(entry, request.directives, self._context.limits, now)
+
     def _is_due(self, entry: Entry, request: CacheRequest) -> bool:
         """Decide whether to refresh a fresh entry, unless this process does so already."""
         is_refreshing = self._refreshing.get(entry.key) == entry.expires
-        return not is_refreshing and self._context.is_due(entry, request)
+        return not is_refreshing and is_due(self._context, entry, request)
 
     def _served_while_refreshing(self, request: CacheRequest, upstream: Upstream) -> Reply | None:
         """Serve a usable stale entry of memory, or a fresh one that is due, and refresh it."""
@@ -176,7 +181,7 @@ class Pipeline:
         held = context.tiers.find(request.key)
         if held is None:
             return None
-        life = context.life(held.entry, request)
+        life = self._life(held.entry, request)
         if life is not Life.STALE and not (life is Life.FRESH and request.beyond):
             return None
         if life is Life.STALE or held.entry.expires <= request.beyond:
@@ -220,7 +225,7 @@ class Pipeline:
             request.directives.restrict,
             request.verdict.yes,
             tuple(epochs.values()),
-            context.last_sweep_of(request),
+            self._last_sweep_of(request) if context.tiers.sweeps.recent else 0,
             request.refreshing,
         )
 
@@ -229,6 +234,21 @@ class Pipeline:
             return Recording(context.runtime, fetch)
 
         return context.flights.join(flight, start)
+
+    def _last_sweep_of(self, request: CacheRequest) -> int:
+        """Return the number of the last recent sweep that names this question; 0 if none.
+
+        A caller who asks after it must not share an answer with one who asked before.
+        """
+        question, path = request.question, request.call.path.partition("?")[0]
+        now = self._context.runtime.now()
+        tags = tuple((tag, 0) for tag in request.directives.tags)
+        return self._context.tiers.sweeps.latest(
+            Entry(
+                request.key, b"", 0, (), now, now, now, question.model, request.call.origin,
+                question.text, None, None, 0.0, tags, path, question.model,
+            )
+        )  # fmt: skip
 
     # Calls that the cache leaves alone.
 
@@ -241,7 +261,7 @@ class Pipeline:
         if reason not in _SENT_UNPREPARED:
             upstream = context.prompts.through(upstream)
         response = await upstream.ask(call, call.body, raw=True)
-        context.apply_cache_groups(call.origin, call.method, response.headers)
+        apply_cache_groups(context, call.origin, call.method, response.headers)
         headers = relayed_headers(response.headers, cache_status(Outcome.BYPASS, reason), raw=True)
         return Reply(response.status, headers, Outcome.BYPASS, reason, source=response)
 

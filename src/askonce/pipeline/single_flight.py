@@ -143,6 +143,14 @@ class Recording:
         self.begin(entry.status, [], streamed=False)
         self.end()
 
+    def refuse(self, status: int, body: bytes, reason: Reason) -> None:
+        """Answer with an error of the cache's own, in JSON; clients need not retry it."""
+        self.reason, self.stored = reason, Verdict(False, reason)
+        self.add([body])
+        headers = [("content-type", "application/json"), ("x-should-retry", "false")]
+        self.begin(status, headers, streamed=False)
+        self.end()
+
     # For readers.
 
     @property
