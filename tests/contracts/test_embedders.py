@@ -71,7 +71,7 @@ def cosine(a: bytes | None, b: bytes | None) -> float:
     assert b is not None
     form = f"<{len(a) // 4}f"
     pairs = zip(struct.unpack(form, a), struct.unpack(form, b), strict=True)
-    return sum(one * other for one, other in pairs)
+    return float(sum(one * other for one, other in pairs))
 
 
 def test_a_vector_has_unit_length(local: LocalEmbedder) -> None:

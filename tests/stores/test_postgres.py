@@ -343,6 +343,7 @@ def test_a_holder_that_is_killed_is_replaced_at_once(new_store: Open, url: str) 
 def test_a_holder_that_only_hangs_loses_its_lease_when_its_time_is_over(new_store: Open) -> None:
     hanging, other = new_store(), new_store()
     lost = run(hanging.lease(KEY, 0.2))
+    assert lost is not None
     assert run(other.lease(KEY, 5)) is None
     taken = until(lambda: run(other.lease(KEY, 5)))
     run(hanging.renew([lost], 60))
@@ -356,6 +357,7 @@ def test_a_lease_ends_with_the_session_that_held_it(new_store: Open, sql: Sql) -
     holder, other = new_store(), new_store()
     until(lambda: None if locks(sql) else True)
     lost = run(holder.lease(KEY, 600))
+    assert lost is not None
     ((pid,),) = locks(sql)
     sql(f"SELECT pg_terminate_backend({pid}, 5000)")
     run(holder.renew([lost], 600))
@@ -377,8 +379,11 @@ def test_one_of_many_threads_gets_the_lease(new_store: Open) -> None:
 def test_released_locks_are_gone(new_store: Open, sql: Sql) -> None:
     store = new_store()
     for number in range(5):
-        run(store.release(run(store.lease(numbered(number), 60))))
+        lease = run(store.lease(numbered(number), 60))
+        assert lease is not None
+        run(store.release(lease))
     expired = run(store.lease(KEY, 0))
+    assert expired is not None
     run(store.renew([expired], 60))
     assert run(store.lease(KEY, 60)) is not None
     assert until(lambda: True if len(locks(sql)) == 1 else None)

@@ -157,6 +157,7 @@ def test_lost_books_never_make_an_old_entry_valid(
     run(witness.read(key()))
     with redis8.client() as client:
         blob = client.get(blob_name(prefix))
+        assert blob is not None
         bumped = run(store.epochs(["a"], bump=True))
         names = lost or ["epochs", "seq", "news", "tallies", "pepper"]
         client.delete(*[f"{prefix}:{{~}}:{name}" for name in names])

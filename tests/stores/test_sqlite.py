@@ -382,7 +382,8 @@ def test_a_restored_file_gives_out_no_number_twice(
         connection.close()
     late = run(store.remove(Selection(namespace="no such"))), run(store.changes(None, 0)).cursor
     lost = entry(tags=tuple(run(store.epochs(["a"], bump=True)).items()))
-    fence = run(store.lease(entry().key, 60)).fence
+    held = run(store.lease(entry().key, 60))
+    assert held is not None
     for gone in (store, other):
         run(gone.close())
     for suffix in ("-wal", "-shm"):
@@ -390,7 +391,9 @@ def test_a_restored_file_gives_out_no_number_twice(
     Path(f"{path}.copy").replace(path)
 
     restored = open_store(path)
-    assert run(restored.lease(entry().key, 60)).fence > fence
+    again = run(restored.lease(entry().key, 60))
+    assert again is not None
+    assert again.fence > held.fence
     assert run(restored.epochs(["a"], bump=True))["a"] > lost.tags[0][1]
     assert run(restored.write(lost)) is False
     run(restored.remove(Selection(namespace="no such")))
