@@ -483,7 +483,7 @@ def test_a_result_that_does_not_fit_any_more_is_computed_again(
 
     async def story() -> None:
         def function() -> str:
-        raise NotImplementedError
+            raise NotImplementedError
 
         texts = MemoizedFunction.of(function, namespace="n", ttl=60.0, tags=(), version="")
         numbers = MemoizedFunction(texts.name, texts.signature, int, "n", 60.0, ())
