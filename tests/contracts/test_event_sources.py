@@ -271,7 +271,7 @@ def test_more_rows_than_a_page_while_a_transaction_is_long(table: Table) -> None
     run_blocking(source.close())
 
 
-def test_a_mark_of_another_server_begins_anew(table: Table) -> None:
+def test_a_cursor_of_another_server_starts_at_the_beginning(table: Table) -> None:
     source = table.source()
     run_blocking(source.migrate())
     with closing(table.connect()) as db:
@@ -334,7 +334,7 @@ def test_very_many_rows_of_one_transaction_are_read_behind_a_long_one(table: Tab
     run_blocking(source.close())
 
 
-def test_a_table_that_was_dropped_is_made_anew(table: Table) -> None:
+def test_a_table_that_was_dropped_is_created_again(table: Table) -> None:
     source = table.source()
     run_blocking(source.migrate())
     with closing(table.connect()) as db:

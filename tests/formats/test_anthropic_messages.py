@@ -243,7 +243,7 @@ def test_shape_model_and_upstream_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "because"),
+    ("member", "reason"),
     [
         ({}, None),
         ({"tools": [{"type": "custom", "name": "w", "input_schema": {}}]}, None),
@@ -368,7 +368,7 @@ def message(*content: Any, stop_reason: Any = "end_turn", **members: Any) -> Any
 
 
 @pytest.mark.parametrize(
-    ("answer", "because"),
+    ("answer", "reason"),
     [
         (message(TEXT), None),
         (message(TEXT, usage=None), None),
@@ -413,7 +413,7 @@ def test_what_must_not_be_stored_and_why(answer: Any, reason: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "because"),
+    ("answer", "reason"),
     [
         (message({"type": "text", "text": '{"city": "Rome"}'}), None),
         (message({"type": "text", "text": '{"a"'}, {"type": "text", "text": ": 1}"}), None),

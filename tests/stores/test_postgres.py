@@ -212,7 +212,7 @@ async def collect(store: Store) -> list[Entry]:
     return [found async for found in store.scan(Selection())]
 
 
-def test_concurrent_bumps_are_told_once_and_in_order(new_store: Open) -> None:
+def test_concurrent_bumps_are_announced_once_and_in_order(new_store: Open) -> None:
     stores = [new_store() for _ in range(4)]
     listener = new_store()
     mark = run(listener.changes(None, 0)).cursor
@@ -417,7 +417,7 @@ def test_expired_entries_are_swept_and_others_stay(new_store: Open, sql: Sql) ->
     assert run(store.read(KEY)) is not None
 
 
-def test_a_life_is_counted_from_the_clock_of_whoever_writes(new_store: Open, sql: Sql) -> None:
+def test_a_lifetime_is_counted_by_the_clock_of_the_writer(new_store: Open, sql: Sql) -> None:
     hour = 3600.0
     store = new_store(clock=lambda: time.time() - hour)
     now = time.time() - hour
@@ -517,9 +517,7 @@ def test_a_wrong_address_is_one_line_without_its_password(address: str) -> None:
     ("part", "instead", "says"),
     [(f":{PASSWORD}@", ":wr0ng@", "password"), ("/postgres?", "/nowhere?", "nowhere")],
 )
-def test_whom_the_server_turns_away_is_told_why(
-    url: str, part: str, instead: str, says: str
-) -> None:
+def test_a_refused_login_is_explained(url: str, part: str, instead: str, says: str) -> None:
     store = open_store(url.replace(part, instead), GROUND)
     with pytest.raises(StoreError, match=says) as caught:
         run(store.read(KEY))
@@ -537,4 +535,4 @@ def test_what_libpq_understands_may_stand_in_the_address(url: str, sql: Sql) -> 
 
 
 def test_opening_connects_to_nothing() -> None:
-    run(open_store("postgresql://nobody@nowhere.invalid/db", GROUND).close())
+    run(open_store("postgresql://someone@nowhere.invalid/db", GROUND).close())
