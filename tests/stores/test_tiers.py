@@ -389,7 +389,7 @@ def test_who_waited_long_enough_asks_itself(mode: str, clock: Clock, far: Common
     async def story() -> None:
         provider = whole()
         key = _key_of(under_test, call())
-        stuck = run_sync(far.lease(key, 5))  # type: ignore[arg-type]
+        stuck = run_sync(far.lease(key, 5))
         assert (await under_test.ask(call(), provider))[0].startswith("askonce; fwd=miss")
         assert provider.calls == 1
         await under_test.settle()
