@@ -13,7 +13,7 @@ from askonce.core.rules.rules import Rules
 from askonce.core.runtime.threads import run_sync
 from askonce.core.scopes import compared_by
 from askonce.semantic.embedders.local import LocalEmbedder
-from askonce.semantic.lookup import Pace
+from askonce.semantic.lookup import RateLimit
 from askonce.semantic.settings import Semantic
 from tests.fixtures.engines import Engines
 from tests.fixtures.scripted import (
@@ -326,7 +326,7 @@ def test_shadow_indexes_all_and_compares_what_serving_would_have_looked_up(near:
         await ask(under_test, upstream, AGAIN, **refused)
         assert "shadow:agrees" not in what(under_test)
         neighbors = under_test.parts.answering._lookup
-        neighbors._pace = Pace(0.0, 0.0)  # too many for now
+        neighbors._shadow_rate = RateLimit(0.0, 0.0)  # too many for now
         await ask(under_test, upstream, OTHER)
         assert what(under_test)["skipped"] == 1
         index = under_test.cache.assembly.semantic.index(384, suspends=False).vectors
@@ -383,8 +383,8 @@ def test_rules_of_today_are_about_the_question_that_was_answered_too(
     async def now() -> None:
         if not later.cache.assembly.states():
             return  # memory alone does not outlive its cache
-        later.cache.assembly.semantic.indexing.start()
-        await later.until(lambda: later.cache.assembly.semantic.indexing.ready)
+        later.cache.assembly.semantic.reconciler.start()
+        await later.until(lambda: later.cache.assembly.semantic.reconciler.ready)
         assert "detail=semantic" not in await ask(later, upstream, AGAIN)
         price = "What's the price of delivery?"
         assert "detail=semantic" in await ask(later, upstream, price)
@@ -617,8 +617,8 @@ def test_the_index_is_kept_and_made_anew_from_the_entries(
     second = opened()
 
     async def after() -> None:
-        second.cache.assembly.semantic.indexing.start()
-        await second.until(lambda: second.cache.assembly.semantic.indexing.ready)
+        second.cache.assembly.semantic.reconciler.start()
+        await second.until(lambda: second.cache.assembly.semantic.reconciler.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
         assert what(second).get("reindexed", 0) == (0 if harm == "none" else 1)
 
@@ -650,9 +650,9 @@ def test_what_another_process_swept_leaves_this_index_too(
     second.open(semantic="serve")
 
     async def after() -> None:
-        indexing = second.cache.assembly.semantic.indexing
-        indexing.start()
-        await second.until(lambda: indexing.ready)
+        reconciler = second.cache.assembly.semantic.reconciler
+        reconciler.start()
+        await second.until(lambda: reconciler.ready)
         assert what(second)["unindexed"] == 1
         index = second.cache.assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 1

@@ -287,7 +287,7 @@ class Assembly:
             lookup = self._semantic.lookup(
                 tiers, self.recognition.scope, self.ruleset, suspends=suspends
             )
-            self._semantic.indexing.start()
+            self._semantic.reconciler.start()
         return Services(context, self.recognition, self.ruleset, lookup)
 
     # Invalidating.
@@ -375,7 +375,7 @@ class Assembly:
         for writing in self._write_behinds:
             await writing.swept(names)
         if self._semantic is not None:
-            self._semantic.indexing.look_again()
+            self._semantic.reconciler.schedule_pass()
 
     def stats(self) -> Stats:
         """What this cache did since it was opened, in this process."""

@@ -140,7 +140,7 @@ class Fetch:
         if (life is Life.FRESH and entry.expires > beyond) or (stale and not asked.refreshing):
             context.tiers.backfill(found)
             if self._lookup is not None and found.tier is not None:
-                self._lookup.learn(entry)
+                self._lookup.index_remote_entry(entry)
             recording.due = stale or (not asked.refreshing and context.is_due(entry, asked))
             self._replay(recording, found, Outcome.STALE if stale else found.outcome)
             return True
@@ -169,7 +169,7 @@ class Fetch:
         if lookup is None or not asked.verdict.yes:
             return False
         with self._context.boundary.around("semantic"):
-            self._scoped = lookup.scoped(asked)
+            self._scoped = lookup.scope_request(asked)
             may_serve = self._readable and not asked.refreshing
             if self._scoped is None or not may_serve or lookup.mode(asked.directives) != "serve":
                 return False
@@ -374,7 +374,7 @@ class Fetch:
                 if verdict.yes and self._scoped is not None and self._lookup is not None:
                     with context.boundary.around("semantic"):
                         looked_up = self._readable and not asked.refreshing
-                        await self._lookup.stored(
+                        await self._lookup.index_answer(
                             entry, self._scoped, asked.directives, asked.format, looked_up=looked_up
                         )
         if entry is not None:

@@ -95,7 +95,7 @@ class Texts:
         if lookup is None or lookup.mode(directives) != "serve":
             return None
         with self._context.boundary.around("semantic"):
-            asked = lookup.scoped_text(directives, key, scope, question)
+            asked = lookup.scope_text(directives, key, scope, question)
             return None if asked is None else await lookup.find(asked, key, directives)
         return None
 
@@ -151,7 +151,7 @@ class Texts:
         key = self.key(question, scope, namespace)
         asked = None
         if lookup is not None:
-            asked = lookup.scoped_text(directives, key, scope, question)
+            asked = lookup.scope_text(directives, key, scope, question)
         ttl = policy.lifetime(directives.ttl, context.limits, key.digest, directives.lives)
         now = context.runtime.now()
         entry = Entry(
@@ -173,7 +173,7 @@ class Texts:
             context.ledger.kept(entry, now)
         if verdict.yes and lookup is not None and asked is not None:
             with context.boundary.around("semantic"):
-                await lookup.put(entry, asked, directives)
+                await lookup.index_put(entry, asked, directives)
         return verdict.yes
 
 
