@@ -77,6 +77,7 @@ def here(entries: int) -> dict[str, float]:
     """Fill an index, and decide on every question of twelve words, several times over."""
     _stay_on_one_core()
     asked, held = _texts()
+    held = held[:entries]
     embedder = LocalEmbedder(lock=threading.Lock())
     index = open_process_index("bench", DIMENSIONS, lock=threading.Lock(), clock=time.time)
     for number, vector in enumerate(_vectors(embedder, held, entries)):

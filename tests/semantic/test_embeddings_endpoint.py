@@ -238,7 +238,7 @@ def test_a_wrong_key_is_named_and_nothing_is_repeated(
         ("zero", "without a direction"),
         ("none", "without a direction"),
         ("half", "not float32"),
-        ("endless", "far too much"),
+        ("endless", "far too long"),
     ],
 )
 def test_an_ill_endpoint_is_one_error_and_asked_once(
