@@ -48,7 +48,7 @@ PASSWORD = {
     "Thai": "ฉันจะรีเซ็ตรหัสผ่านได้อย่างไร",
 }
 UNREAD = ("Arabic", "Chinese", "Korean", "Thai")
-GROUND = StoreContext(threading.Lock, lambda: 0.0)
+CONTEXT = StoreContext(threading.Lock, lambda: 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def cosine(a: bytes | None, b: bytes | None) -> float:
     assert b is not None
     form = f"<{len(a) // 4}f"
     pairs = zip(struct.unpack(form, a), struct.unpack(form, b), strict=True)
-    return sum(one * other for one, other in pairs)
+    return float(sum(one * other for one, other in pairs))
 
 
 def test_a_vector_has_unit_length(local: LocalEmbedder) -> None:
@@ -155,7 +155,9 @@ def test_a_text_may_have_as_many_tokens_as_the_model_was_trained_for(local: Loca
 
 def test_the_names_of_special_tokens_are_ordinary_text(local: LocalEmbedder) -> None:
     assert local.unread("what is [UNK] for?") == []
-    assert cosine(*embed(local, "tell me [SEP] about [PAD] cats", "tell me about cats")) < 0.99
+    assert (
+        cosine(*embed(local, "talk to me [SEP] about [PAD] cats", "talk to me about cats")) < 0.99
+    )
 
 
 def test_a_hundred_thousand_words_cost_next_to_nothing(local: LocalEmbedder) -> None:
@@ -204,9 +206,9 @@ def test_a_damaged_or_missing_model_is_one_clear_error(copied: Path, name: str) 
     data[len(data) // 2] ^= 1
     (copied / name).write_bytes(data)
     damaged = LocalEmbedder(lock=threading.Lock())
-    with pytest.raises(EmbedderError, match=f"^{name} has SHA-256 .*; run: pip install") as told:
+    with pytest.raises(EmbedderError, match=f"^{name} has SHA-256 .*; run: pip install") as error:
         embed(damaged, QUESTION)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
     (copied / name).unlink()
     with pytest.raises(EmbedderError, match=f"^{name} cannot be read: No such file"):
@@ -228,7 +230,7 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, library, None)
 
     with pytest.raises(ConfigError, match=rf"needs {library}; run: pip install 'askonce\[semantic"):
-        open_embedder("local", GROUND)
+        open_embedder("local", CONTEXT)
 
 
 def test_opening_imports_nothing_heavy() -> None:
@@ -264,7 +266,7 @@ def test_a_forked_child_embeds(local: LocalEmbedder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("", "no embedder has this address"),
         ("loca", "no embedder has this address"),
@@ -281,16 +283,16 @@ def test_a_forked_child_embeds(local: LocalEmbedder) -> None:
         ("https://me:secret@host/v1?model=m", "does not belong into its address"),
     ],
 )
-def test_an_address_that_names_no_embedder_is_explained(address: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told) as raised:
-        open_embedder(address, GROUND)
+def test_an_address_that_names_no_embedder_is_explained(address: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        open_embedder(address, CONTEXT)
     assert "secret" not in str(raised.value)
 
 
 def test_a_key_that_no_header_can_carry_is_refused_without_showing_it() -> None:
-    with pytest.raises(ConfigError, match="no header has") as told:
-        open_embedder("https://host/v1?model=m", GROUND, key="sk-secret\n")
-    assert "secret" not in str(told.value)
+    with pytest.raises(ConfigError, match="no header has") as error:
+        open_embedder("https://host/v1?model=m", CONTEXT, key="sk-secret\n")
+    assert "secret" not in str(error.value)
 
 
 def test_addresses_say_where_an_embedder_lives() -> None:
@@ -336,7 +338,7 @@ def package(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_installed_library_embeds_what_fits(package: str) -> None:
-    embedder = open_embedder(f"{package}:some/model", GROUND)
+    embedder = open_embedder(f"{package}:some/model", CONTEXT)
 
     found = embed(embedder, "a b c", "", "a b c d", "\ud800", "x" * 30_000, "b")
 
@@ -348,9 +350,9 @@ def test_an_installed_library_embeds_what_fits(package: str) -> None:
 
 def test_what_an_installed_library_cannot_do_is_our_error(package: str) -> None:
     with pytest.raises(EmbedderError, match="gone failed: OSError"):
-        embed(open_embedder(f"{package}:gone", GROUND), "a")
+        embed(open_embedder(f"{package}:gone", CONTEXT), "a")
     with pytest.raises(EmbedderError, match="without a direction"):
-        embed(open_embedder(f"{package}:m", GROUND), "zero")
+        embed(open_embedder(f"{package}:m", CONTEXT), "zero")
 
 
 def test_a_library_that_is_not_installed_is_named(
@@ -359,4 +361,4 @@ def test_a_library_that_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
 
     with pytest.raises(ConfigError, match=f"run: pip install {package}"):
-        open_embedder(f"{package}:m", GROUND)
+        open_embedder(f"{package}:m", CONTEXT)

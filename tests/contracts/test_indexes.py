@@ -1,4 +1,4 @@
-"""Every index of vectors, in both flavors: what is near, and what must never be named.
+"""The contract of every index of vectors, for sync and async callers.
 
 To put another index under the contract, add one line to `INDEXES`.
 """
@@ -174,7 +174,7 @@ def test_scopes_never_mix(opened: Any, run: Run) -> None:
             assert await index.size(b"scope-%d" % number) == 4
         assert await index.size() == 12
         assert await index.nearest(b"scope-", made[0].tobytes(), 100) == []
-        assert await index.size(b"nobody's") == 0
+        assert await index.size(b"empty") == 0
 
     run(story())
 
@@ -199,7 +199,7 @@ def test_what_was_removed_is_not_named(opened: Any, run: Run) -> None:
 
     async def story() -> None:
         await fill(index, b"s", made)
-        await index.remove(b"s", [key(0), key(5), key("nobody")])
+        await index.remove(b"s", [key(0), key(5), key("missing")])
         await index.remove(b"t", [key(1)])
         found = await index.nearest(b"s", made[5].tobytes(), 100)
         assert set(names(found)) == {key(n) for n in range(12)} - {key(0), key(5)}
@@ -369,9 +369,7 @@ _steps = st.lists(
 
 @pytest.mark.parametrize("exact", [4096, 2], ids=["exact", "graph"])
 @given(steps=_steps, most=st.sampled_from([None, 1, 4]))
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_index_is_a_dict_and_the_cosine(
     exact: int, steps: list[Any], most: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,7 +408,7 @@ def test_an_index_is_a_dict_and_the_cosine(
         run_blocking(step(verb, which, where, number))
 
 
-def test_a_scope_that_nobody_asks_for_does_not_stay_in_memory() -> None:
+def test_an_unused_scope_does_not_stay_in_memory() -> None:
     clock, made = Clock(), vectors(1)
     index = open_process_index("mini", DIMENSIONS, lock=Lock(), clock=clock)
     for number in range(50):
@@ -442,14 +440,14 @@ def test_threads_may_share_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
 # A graph of thousands, beside the exact search
 
 
-def told(index: Any, questions: Any) -> list[NearestKey]:
+def first_of_each(index: Any, questions: Any) -> list[NearestKey]:
     return [run_blocking(index.nearest(b"s", one.tobytes(), 1))[0] for one in questions]
 
 
 def recall(index: Any, names_: list[Key], held: Any, questions: Any) -> float:
     """How often the one that is found is the nearest, or as near."""
     right = 0
-    for near, cosines in zip(told(index, questions), questions @ held.T, strict=True):
+    for near, cosines in zip(first_of_each(index, questions), questions @ held.T, strict=True):
         right += cosines[names_.index(near.key)] >= cosines.max() - 1e-6
     return right / len(questions)
 
@@ -481,10 +479,10 @@ def test_a_graph_finds_what_the_exact_search_finds(
     assert run_blocking(index.size(b"s")) == 4_000
     assert recall(index, left, now, questions) >= 0.99
 
-    before = told(index, questions)
-    assert before == told(index, questions)
+    before = first_of_each(index, questions)
+    assert before == first_of_each(index, questions)
     run_blocking(index.close())
-    assert told(opened(), questions) == before
+    assert first_of_each(opened(), questions) == before
 
 
 def near_to(made: Any) -> Any:

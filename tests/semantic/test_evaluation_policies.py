@@ -20,7 +20,7 @@ def taught(observations: Sequence[tuple[float, bool]], delta: float, seed: int =
     """The rule after it was told so about entry 0."""
     policy = VCache(delta, seed=seed)
     for similarity, right in observations:
-        policy.learn(0, [Candidate(0, similarity)], lambda _, right=right: right)
+        policy.observe(0, [Candidate(0, similarity)], lambda _, right=right: right)
     return policy
 
 
@@ -41,7 +41,7 @@ def test_the_nearest_is_served_if_it_is_near_enough() -> None:
     assert policy.decide(0, [near, far]) == near
     assert policy.decide(0, [far]) is None
     assert policy.decide(0, []) is None
-    assert policy.learn(0, [near], lambda _: True)
+    assert policy.observe(0, [near], lambda _: True)
 
 
 def test_a_vetoed_candidate_gives_way_to_the_next() -> None:
@@ -168,9 +168,9 @@ def test_it_asks_at_first() -> None:
 
 def test_only_a_wrong_answer_makes_an_entry() -> None:
     policy = VCache(0.01)
-    assert policy.learn(0, [], lambda _: False)
-    assert policy.learn(1, [Candidate(0, 0.8)], lambda _: False)
-    assert not policy.learn(2, [Candidate(0, 0.8)], lambda _: True)
+    assert policy.observe(0, [], lambda _: False)
+    assert policy.observe(1, [Candidate(0, 0.8)], lambda _: False)
+    assert not policy.observe(2, [Candidate(0, 0.8)], lambda _: True)
 
 
 @settings(deadline=None)
@@ -236,7 +236,7 @@ def test_the_bound_holds_where_its_assumptions_do(slope: float, size: int, runs:
             right = draws.share() < sigma(slope * (similarity - middles[entry]))
             candidates = [Candidate(entry, similarity)]
             if policy.decide(question, candidates) is None:
-                policy.learn(question, candidates, lambda _, right=right: right)
+                policy.observe(question, candidates, lambda _, right=right: right)
             else:
                 served, wrong = served + 1, wrong + (not right)
     assert served > 0.02 * size * runs
