@@ -87,8 +87,7 @@ def _figure(store: str, kind: Kind, took: list[float], at_most: float) -> Figure
 
 def _patient(url: str) -> Cache:
     """A cache that waits long for its store: a busy machine must not end the measurement."""
-    layers = ["memory:", Layer(url, deadline="10s")]
-    return Cache(layers=layers, namespace="team")
+    return Cache(layers=["memory:", Layer(url, deadline="10s")], namespace="team")
 
 
 def _rounds(
@@ -98,7 +97,7 @@ def _rounds(
     took = []
     for number in range(rounds):
         cache.put(_QUESTION, str(number), tags=["product:123"])
-        run_sync(cache.assembly.blocking.tiers.settle())  # the store has it
+        run_sync(cache.assembly.services.sync.tiers.settle())  # the store has it
         pipe.send(str(number))
         _heard(pipe)  # it serves the new answer out of its memory now
         if cut is not None:

@@ -155,9 +155,7 @@ def test_a_text_may_have_as_many_tokens_as_the_model_was_trained_for(local: Loca
 
 def test_the_names_of_special_tokens_are_ordinary_text(local: LocalEmbedder) -> None:
     assert local.unread("what is [UNK] for?") == []
-    assert (
-        cosine(*embed(local, "talk to me [SEP] about [PAD] cats", "talk to me about cats")) < 0.99
-    )
+    assert cosine(*embed(local, "talk [SEP] about [PAD] cats", "talk about cats")) < 0.99
 
 
 def test_a_hundred_thousand_words_cost_next_to_nothing(local: LocalEmbedder) -> None:
@@ -206,9 +204,9 @@ def test_a_damaged_or_missing_model_is_one_clear_error(copied: Path, name: str) 
     data[len(data) // 2] ^= 1
     (copied / name).write_bytes(data)
     damaged = LocalEmbedder(lock=threading.Lock())
-    with pytest.raises(EmbedderError, match=f"^{name} has SHA-256 .*; run: pip install") as error:
+    with pytest.raises(EmbedderError, match=f"^{name} has SHA-256 .*; run: pip install") as caught:
         embed(damaged, QUESTION)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(caught.value)
 
     (copied / name).unlink()
     with pytest.raises(EmbedderError, match=f"^{name} cannot be read: No such file"):
@@ -290,9 +288,9 @@ def test_an_address_that_names_no_embedder_is_explained(address: str, message: s
 
 
 def test_a_key_that_no_header_can_carry_is_refused_without_showing_it() -> None:
-    with pytest.raises(ConfigError, match="no header has") as error:
+    with pytest.raises(ConfigError, match="no header has") as caught:
         open_embedder("https://host/v1?model=m", CONTEXT, key="sk-secret\n")
-    assert "secret" not in str(error.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_addresses_say_where_an_embedder_lives() -> None:

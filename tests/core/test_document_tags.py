@@ -9,7 +9,7 @@ import pytest
 import askonce
 from askonce.core.document_tags import (
     Document,
-    Path,
+    FieldPath,
     document_tags,
     expand,
     joined,
@@ -183,7 +183,7 @@ def test_what_names_no_document_is_one_clear_line(documents: Any, complaint: str
     ],
 )
 def test_a_path_is_read(text: str, steps: Any) -> None:
-    assert read_path(text) == Path(text, steps)
+    assert read_path(text) == FieldPath(text, steps)
 
 
 @pytest.mark.parametrize("text", ["", ".", "a..b", "a[0]", "[*]", "a.[*]", "a[*", " a", "a.*"])

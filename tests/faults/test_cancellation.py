@@ -48,7 +48,7 @@ class CancelledAt:
                 if self.awaits == self._place:
                     # What it was waiting for is given up, as when its task is cancelled.
                     if asyncio.isfuture(waiting):
-                        waiting._asyncio_future_blocking = False  # type: ignore[attr-defined]
+                        waiting._asyncio_future_blocking = False
                         waiting.cancel()
                     waiting = stepping.throw(asyncio.CancelledError())
                     continue
@@ -152,7 +152,7 @@ def test_no_caller_gets_another_callers_answer(engines: Engines, engine: str) ->
     async def story() -> None:
         provider = Echo()
         async with AsyncCache(engines.plain(engine), memory=30_000) as cache:
-            answering = cache.assembly.suspending.answering
+            answering = cache.assembly.services.async_.pipeline
             until = time.perf_counter() + FUZZ_SECONDS
 
             async def ask(asked: Any) -> bytes:
@@ -183,7 +183,7 @@ def test_no_caller_gets_another_callers_answer(engines: Engines, engine: str) ->
                     assert text_of(body) == Echo.answer(asked)
 
             await asyncio.gather(*[caller() for _ in range(CONCURRENT)])
-            assert len(cache.assembly.suspending.context.flights) == 0
+            assert len(cache.assembly.services.async_.context.flights) == 0
 
     asyncio.run(story())
     assert counts["cancelled"] > 100 * FUZZ_SECONDS / 10

@@ -26,7 +26,7 @@ class Door:
         self.make: Callable[..., Any] = Cache if self.blocking else AsyncCache
         self.cache: Any = self.make(url, clock=clock)
 
-    def __getattr__(self, verb: str) -> Callable[..., Any]:
+    def __getattr__(self, verb: str) -> Any:
         if verb == "close" and not self.blocking:
             verb = "aclose"
         method = getattr(self.cache, verb)
@@ -202,8 +202,9 @@ def test_threads_share_one_run(clock: Clock) -> None:
         threads = [threading.Thread(target=slow, args=(1,)) for _ in range(20)]
         for thread in threads:
             thread.start()
-        while cache.assembly.blocking.context.flights._flying and (
-            next(iter(cache.assembly.blocking.context.flights._flying.values())).joined < 19
+        while cache.assembly.services.sync.context.flights._recordings and (
+            next(iter(cache.assembly.services.sync.context.flights._recordings.values())).joined
+            < 19
         ):
             pass
         inside.set()
@@ -242,7 +243,7 @@ def test_what_json_cannot_carry_is_passed_through(door: Door) -> None:
 
 
 def test_versions_and_namespaces_keep_functions_apart(door: Door) -> None:
-    def answer(version: str, namespace: str | None = None) -> Callable[[], str]:
+    def answer(version: str, namespace: str | None = None) -> Any:
         @door.remember(version=version, namespace=namespace)
         def same() -> str:
             return f"{version} {namespace}"

@@ -1,7 +1,7 @@
 """Policies: the fixed threshold, and vCache's rule with the curve below it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -16,11 +16,16 @@ PLACES = st.integers(0, 1000).map(lambda place: place / 1000)
 OBSERVATIONS = st.lists(st.tuples(PLACES, st.booleans()), max_size=40)
 
 
+def always(right: bool) -> Callable[[Candidate], bool]:
+    """A judge of one opinion."""
+    return lambda _: right
+
+
 def taught(observations: Sequence[tuple[float, bool]], delta: float, seed: int = 0) -> VCache:
-    """The rule after it was told so about entry 0."""
+    """Return the rule after these observations of entry 0."""
     policy = VCache(delta, seed=seed)
     for similarity, right in observations:
-        policy.observe(0, [Candidate(0, similarity)], lambda _, right=right: right)
+        policy.observe(0, [Candidate(0, similarity)], always(right))
     return policy
 
 
@@ -91,7 +96,7 @@ def test_a_curve_is_always_found_and_balances_the_score(
     assert curve.variance_intercept > 0
     assert curve.variance_slope > 0
     if not curve.penalized:
-        # At the maximum of the plain likelihood what is expected is what was seen.
+        # At the maximum of the plain likelihood the expectation equals the observation.
         assert not are_apart(places)
         expected = sum(sigma(curve.intercept + curve.slope * one.similarity) for one in places)
         assert expected == pytest.approx(sum(one.right for one in places), abs=1e-3)
@@ -236,7 +241,7 @@ def test_the_bound_holds_where_its_assumptions_do(slope: float, size: int, runs:
             right = draws.share() < sigma(slope * (similarity - middles[entry]))
             candidates = [Candidate(entry, similarity)]
             if policy.decide(question, candidates) is None:
-                policy.observe(question, candidates, lambda _, right=right: right)
+                policy.observe(question, candidates, always(right))
             else:
                 served, wrong = served + 1, wrong + (not right)
     assert served > 0.02 * size * runs

@@ -1,4 +1,4 @@
-"""Reports: the operating point is what serving decides; guards are told apart; shares are plain."""
+"""Reports: the operating point equals serving, each guard has its effect, and shares are rates."""
 
 import math
 
@@ -60,7 +60,7 @@ def test_every_guard_is_asked_alone_and_then_all() -> None:
         Proposed(prepare("What is 2 + 2?"), prepare("What is 2 + 3?"), False),
         Proposed(prepare("Is 5 not odd?"), prepare("Is 6 odd?"), False),
         Proposed(prepare("How do I pay?"), prepare("How can I pay?"), True),
-        Proposed(prepare("Not 7?"), prepare("not  7?"), True),  # the same words: nobody is asked
+        Proposed(prepare("Not 7?"), prepare("not  7?"), True),  # the same words: no guard is asked
     ]
     effects = {effect.guard: effect for effect in effects_of(proposed)}
 
@@ -117,12 +117,12 @@ def test_a_stream_looks_beyond_what_a_guard_vetoes() -> None:
 
 def test_what_is_plain_has_all_that_is_promised() -> None:
     report = report_pairs("set", PAIRS, SIMILARITIES, prepare, threshold=0.9)
-    told = pairs_as_dict(report, SearchCost(10, 20.0, 300.0))
+    values = pairs_as_dict(report, SearchCost(10, 20.0, 300.0))
     promised = {"recall", "wrong_rate", "precision", "recall_at_precision_95"}
 
-    assert promised <= told.keys()
-    assert promised == told["intervals"].keys()
-    assert told["compared"]["scan"] == {
+    assert promised <= values.keys()
+    assert promised == values["intervals"].keys()
+    assert values["compared"]["scan"] == {
         "decides_as": "fixed",
         "entries": 10,
         "ours_us": 20.0,
@@ -134,11 +134,11 @@ def test_what_is_plain_has_all_that_is_promised() -> None:
 
 def test_stretches_of_a_plain_stream_are_put_together() -> None:
     report = report_stream("set", STREAM, by_length, prepare, threshold=0.9)  # type: ignore[arg-type]
-    told = stream_as_dict(report, None)
-    first, second = merge_buckets(told["over_time"], 2)
+    values = stream_as_dict(report, None)
+    first, second = merge_buckets(values["over_time"], 2)
 
     assert (first.first, first.last, second.first, second.last) == (0, 1, 2, 3)
     assert (first.hit_rate.count, second.hit_rate.count) == (0, 1)
     assert second.wrong_share_of_hits.total == 1
     assert merge_buckets([], 5) == []
-    assert len(merge_buckets(told["over_time"], 50)) == 4
+    assert len(merge_buckets(values["over_time"], 50)) == 4

@@ -12,6 +12,7 @@ from askonce.core.models import Outcome, Selection
 from askonce.core.rules.rules import Rules
 from askonce.core.runtime.threads import run_sync
 from askonce.core.scopes import compared_by
+from askonce.pipeline.texts import TextQuestion
 from askonce.semantic.embedders.local import LocalEmbedder
 from askonce.semantic.lookup import RateLimit
 from askonce.semantic.settings import Semantic
@@ -24,6 +25,7 @@ from tests.fixtures.scripted import (
     Scripted,
     call,
     said,
+    semantic_of,
     streamed,
 )
 
@@ -49,7 +51,7 @@ def near(mode: str, request: pytest.FixtureRequest, engines: Engines, clock: Clo
 
     def make(semantic: Any = "serve", **settings: Any) -> CacheUnderTest:
         if isinstance(semantic, str):
-            semantic = Semantic(mode=semantic)
+            semantic = Semantic(mode=semantic)  # type: ignore[arg-type]
         # Patient, because the machine may be busy with other tests.
         semantic = msgspec.structs.replace(semantic, deadline="10s")
         under_test = CacheUnderTest(mode, url, clock)
@@ -289,7 +291,10 @@ def test_a_key_that_no_layer_has_leaves_the_index(near: Any) -> None:
         assembly = under_test.cache.assembly
         index = assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 1
-        for store in (assembly.memory, *([assembly.shared] if assembly.shared else [])):
+        for store in (
+            assembly.memory,
+            *([assembly.stack.shared_store] if assembly.stack.shared_store else []),
+        ):
             await store.remove(Selection(namespace="team-a"))
         assert "fwd=miss" in await ask(under_test, upstream, OTHER, temperature=0)
         before = await index.size()
@@ -325,7 +330,7 @@ def test_shadow_indexes_all_and_compares_only_what_serve_would_look_up(near: Any
         refused = {"headers": {"cache-control": "no-cache"}}
         await ask(under_test, upstream, AGAIN, **refused)
         assert "shadow:agrees" not in what(under_test)
-        neighbors = under_test.parts.answering._lookup
+        neighbors = under_test.parts.pipeline._lookup
         neighbors._shadow_rate = RateLimit(0.0, 0.0)  # too many for now
         await ask(under_test, upstream, OTHER)
         assert what(under_test)["skipped"] == 1
@@ -379,7 +384,7 @@ def test_rules_of_today_apply_to_the_stored_question_too(near: Any, clock: Clock
     later = near(rules=rules)
 
     async def now() -> None:
-        if not later.cache.assembly.states():
+        if not later.cache.assembly.stack.states():
             return  # memory alone does not outlive its cache
         later.cache.assembly.semantic.reconciler.start()
         await later.until(lambda: later.cache.assembly.semantic.reconciler.ready)
@@ -410,7 +415,7 @@ def test_only_if_cached_accepts_a_semantic_hit(near: Any) -> None:
 
     async def steps() -> None:
         await ask(under_test, upstream, ASKED)
-        only = {"headers": {"cache-control": "only-if-cached"}}
+        only: dict[str, Any] = {"headers": {"cache-control": "only-if-cached"}}
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN, **only)
         reply = await under_test.answer(call(OTHER, **only), upstream)
         assert reply.status == 504
@@ -426,7 +431,7 @@ def test_many_simultaneous_callers_cost_one_search(near: Any) -> None:
     async def steps() -> None:
         await ask(under_test, upstream, ASKED)
 
-        async def one() -> str:
+        async def one() -> Any:
             status, body = await under_test.ask(call(AGAIN), upstream)
             assert b"Thirty days." in body
             return status
@@ -555,12 +560,17 @@ def test_texts_are_matched_with_their_reason_and_similarity(near: Any) -> None:
 
     async def steps() -> None:
         texts = under_test.parts.texts
-        plain = {"scope": "shop", "namespace": "local", "tags": ()}
-        assert await texts.put(ASKED, "Thirty days.", ttl=None, **plain)
-        found = await texts.get(AGAIN, max_age=None, **plain)
+
+        async def get(text: str, scope: str = "shop", namespace: str = "local", **how: Any) -> Any:
+            question = TextQuestion(text, scope, namespace)
+            return await texts.get(question, **{"max_age": None, "tags": (), **how})
+
+        asked = TextQuestion(ASKED, "shop", "local")
+        assert await texts.put(asked, "Thirty days.", ttl=None, tags=())
+        found = await get(AGAIN)
         assert (found.text, found.reason, found.matched) == ("Thirty days.", "semantic", ASKED)
         assert 0.98 < found.similarity <= 1
-        exact = await texts.get(ASKED, max_age=None, **plain)
+        exact = await get(ASKED)
         assert (exact.reason, exact.similarity, exact.matched) == ("exact", 1.0, "")
         for other in (
             {"semantic": "off"},
@@ -569,8 +579,8 @@ def test_texts_are_matched_with_their_reason_and_similarity(near: Any) -> None:
             {"namespace": "another"},
             {"tags": ["x"]},
         ):
-            assert await texts.get(AGAIN, **{"max_age": None, **plain, **other}) is None, other
-        assert await texts.get(NOT, max_age=None, **plain) is None
+            assert await get(AGAIN, **other) is None, other
+        assert await get(NOT) is None
 
     under_test.run(steps)
 
@@ -608,13 +618,12 @@ def test_the_index_is_saved_or_rebuilt_from_the_entries(
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
     elif harm == "another":
-        data = file.read_bytes().replace(b"all-MiniLM", b"all-Others")
-        file.write_bytes(data)
+        file.write_bytes(file.read_bytes().replace(b"all-MiniLM", b"all-Others"))
     second = opened()
 
     async def after() -> None:
-        second.cache.assembly.semantic.reconciler.start()
-        await second.until(lambda: second.cache.assembly.semantic.reconciler.ready)
+        semantic_of(second).reconciler.start()
+        await second.until(lambda: semantic_of(second).reconciler.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
         assert what(second).get("reindexed", 0) == (0 if harm == "none" else 1)
 
@@ -636,7 +645,8 @@ def test_an_entry_swept_by_another_process_leaves_this_index_too(
     plain = CacheUnderTest(mode, url, clock)  # a command line, that matches nothing
 
     async def between() -> None:
-        swept = plain.cache.invalidate(match="return policy")
+        cache: Any = plain.cache
+        swept = cache.invalidate(match="return policy")
         if mode == "suspending":
             swept = await swept
         assert swept.entries == 1
@@ -646,11 +656,11 @@ def test_an_entry_swept_by_another_process_leaves_this_index_too(
     second.open(semantic="serve")
 
     async def after() -> None:
-        reconciler = second.cache.assembly.semantic.reconciler
+        reconciler = semantic_of(second).reconciler
         reconciler.start()
         await second.until(lambda: reconciler.ready)
         assert what(second)["unindexed"] == 1
-        index = second.cache.assembly.semantic.index(384, suspends=False).vectors
+        index = semantic_of(second).index(384, suspends=False).vectors
         assert await index.size() == 1
 
     second.run(after)
