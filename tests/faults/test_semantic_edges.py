@@ -44,12 +44,12 @@ def test_threads_that_come_at_once_open_one_index(tmp_path: Path) -> None:
         threads = [threading.Thread(target=open_it) for _ in range(8)]
         for thread in threads:
             thread.start()
-        pair.indexing.start()
+        pair.reconciler.start()
         for thread in threads:
             thread.join(30)
         assert len({id(one) for one in found}) == 1
         for _ in range(2_000):
-            if pair.indexing.ready:
+            if pair.reconciler.ready:
                 break
             time.sleep(0.01)
         answer = cache.get("Where's shelf number 7?", scope="s7")

@@ -78,7 +78,7 @@ def asked(url: str, mode: Any, **settings: Any) -> Savings:
         run_sync(cache.assembly.services.sync.tiers.settle())
         assert cache.assembly.semantic is not None
         for _ in range(400):  # the index asks too, beside everybody
-            if cache.assembly.semantic.indexing.ready:
+            if cache.assembly.semantic.reconciler.ready:
                 break
             threading.Event().wait(0.05)
         return cache.savings(days=1)

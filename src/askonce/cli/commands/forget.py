@@ -93,7 +93,7 @@ def _index(assembly: Assembly) -> str:
     """What became of the vectors of what was removed."""
     if assembly.semantic is None:
         return "no question is matched by meaning"
-    return _INDEX_MISSED if assembly.semantic.missed else "has no vector of it any more"
+    return _INDEX_MISSED if assembly.semantic.missed_removal else "has no vector of it any more"
 
 
 def _facts(one: _Found) -> dict[str, int]:

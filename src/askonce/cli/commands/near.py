@@ -150,7 +150,7 @@ class _Refusing:
     """What is not compared whatever it says: what asks for an action, and what rules refuse."""
 
     def __init__(self, settings: Settings, pair: SemanticAssembly) -> None:
-        self._acts = (lambda _: False) if settings.semantic.tools else pair.acts
+        self._acts = (lambda _: False) if settings.semantic.tools else pair.requests_action
         self._rules = compiled_rules(settings.rules) if settings.rules else None
 
     def __call__(self, question: str, entry: Entry) -> str | None:

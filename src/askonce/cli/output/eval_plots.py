@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from askonce.semantic.evaluation.plain import joined
+from askonce.semantic.evaluation.json_reports import merge_buckets
 
 Told = Mapping[str, Any]
 Place = tuple[int, int]
@@ -170,7 +170,7 @@ def _over_time(axes: Axes, told: Told, color: str, style: str, label: str, what:
     """A line with its 95 % interval, of the stretches that have any hits to tell of; its height."""
     stretches = [
         (stretch, getattr(stretch, what))
-        for stretch in joined(told["over_time"], STRETCHES)
+        for stretch in merge_buckets(told["over_time"], STRETCHES)
         if getattr(stretch, what).rate is not None
     ]
     places = [(stretch.first + stretch.last + 2) / 2 for stretch, _ in stretches]
