@@ -56,7 +56,7 @@ async def ending(sdk: Sdk, client: Any, model: str, *, stream: bool) -> Ending:
 
 
 @pytest.mark.parametrize(
-    ("model", "because", "stream"),
+    ("model", "reason", "stream"),
     [
         *[(*fault, stream) for fault in FAULTS for stream in (False, True)],
         ("practice-cut-quiet", "cut-short", True),

@@ -126,7 +126,7 @@ def test_namespaces_never_share(under_test: CacheUnderTest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("because", "changed"),
+    ("reason", "changed"),
     [
         ("no-identity", {"namespace": None}),
         ("no-identity", {"namespace": "team-a~x"}),
@@ -364,7 +364,7 @@ def test_unknown_events_comments_and_odd_pieces_are_relayed_as_they_came(
 
 
 @pytest.mark.parametrize(
-    ("because", "script"),
+    ("reason", "script"),
     [
         ("status", lambda: Script(b'{"error":{}}', status=500)),
         ("status", lambda: Script(b'{"error":{}}', status=429)),

@@ -364,7 +364,7 @@ def test_a_no_is_kept_for_a_short_while_and_in_every_shape(
 
 
 @pytest.mark.parametrize(
-    ("provider", "because"),
+    ("provider", "reason"),
     [
         (refusing(401), "status"),
         (refusing(429), "status"),
