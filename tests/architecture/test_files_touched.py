@@ -9,12 +9,12 @@ from typing import Any
 from askonce.core.models import Call, Outcome
 from askonce.library.cache import Cache
 from tests.architecture.source import SOURCE
-from tests.fixtures.scripted import Script, Scripted, call
+from tests.fixtures.scripted import Script, Scripted, call, said
 
 HIT_FILES = 12
 """A memory hit of a cache with a SQLite file; 18 before the packages were drawn."""
 
-MISS_FILES = 30
+MISS_FILES = 45
 """A JSON answer of the provider, stored in the same cache; 48 before."""
 
 
@@ -41,7 +41,7 @@ def touched_by(path: Path, question: str, outcome: Outcome) -> set[str]:
     with Cache(f"sqlite:{path}") as cache:
 
         def ask(asked: Call) -> Outcome:
-            return cache.answer(asked, Scripted(Script(ANSWER))).outcome
+            return cache.answer(asked, Scripted(lambda: Script(said()))).outcome
 
         for other in ("first", "known", "known"):
             ask(call(other))
