@@ -29,7 +29,7 @@ TAGGED = {"askonce-tags": "policy"}
 
 
 class Halting(CommonStore):
-    """Stops whoever does `what` after a lease was taken: raises, or waits until `go`."""
+    """Stops the caller that does `what` after it took a lease: raises, or waits until `go`."""
 
     def __init__(self, what: str = "") -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def test_who_is_stopped_with_a_new_lease_gives_it_back(mode: str, clock: Clock) 
 
 
 @pytest.mark.parametrize("why", ["cancelled", "late"])
-def test_a_lease_that_comes_when_nobody_waits_goes_back(clock: Clock, why: str) -> None:
+def test_a_lease_that_comes_when_no_caller_waits_goes_back(clock: Clock, why: str) -> None:
     far = Halting("lease")
     deadline = "10s" if why == "cancelled" else "50ms"
     under_test = opened("suspending", clock, Layer(far, "far", deadline=deadline))
@@ -108,7 +108,7 @@ def test_a_lease_that_comes_when_nobody_waits_goes_back(clock: Clock, why: str) 
 
 
 def test_who_is_cancelled_again_and_again_gives_its_lease_back(clock: Clock) -> None:
-    """Some frameworks cancel a task anew at each of its awaits, until it has ended."""
+    """Some frameworks cancel a task again at each of its awaits, until it has ended."""
     far = CommonStore()
     under_test = opened("suspending", clock, Layer(far, "far"))
 
@@ -152,11 +152,11 @@ def in_a_child(work: Callable[[], bool]) -> None:
 def test_a_forked_child_does_not_prolong_its_parents_leases() -> None:
     class Renewing(CommonStore):
         renewed: set[Lease] = set()  # noqa: RUF012 - this test's own
-        told = threading.Event()
+        renewing = threading.Event()
 
         async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
             self.renewed |= set(leases)
-            self.told.set()
+            self.renewing.set()
 
     store, runtime = Renewing(), SyncRuntime()
     renewal = LeaseRenewal(store, 5.0, runtime=runtime, boundary=FailOpen(Ledger(runtime.lock())))
@@ -165,7 +165,7 @@ def test_a_forked_child_does_not_prolong_its_parents_leases() -> None:
 
     def child() -> bool:
         renewal.add(childs)
-        return store.told.wait(10) and store.renewed == {childs}
+        return store.renewing.wait(10) and store.renewed == {childs}
 
     in_a_child(child)
 
@@ -216,7 +216,7 @@ def test_a_middle_layer_that_missed_an_invalidation_is_not_believed(
 
 @pytest.mark.parametrize("how", ["strong", "blind"])
 @pytest.mark.parametrize("door", ["calls", "functions"])
-def test_nobody_joins_a_question_from_before_an_invalidation(
+def test_no_caller_joins_a_question_from_before_an_invalidation(
     mode: str, clock: Clock, how: str, door: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     far = CommonStore()
@@ -468,7 +468,7 @@ def test_functions_count_which_layer_had_them(mode: str, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("layer", ["memory", "far"])
-def test_a_result_that_does_not_fit_any_more_is_computed_anew(
+def test_a_result_that_does_not_fit_any_more_is_computed_again(
     mode: str, clock: Clock, layer: str
 ) -> None:
     """The function's annotation was changed, and its version was not."""

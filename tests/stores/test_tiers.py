@@ -197,7 +197,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(
 
     async def story() -> None:
         far.gate = threading.Event()
-        writing = three.parts.tiers._write_behinds[-1]
+        writing = three.parts.tiers._write_queues[-1]
         for number in range(10):
             one = entry(f"q{number}")
             lease = await far.lease(one.key, 5)
@@ -208,7 +208,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(
         assert {b"q6", b"q7", b"q8", b"q9"} <= kept
         assert len(kept) <= 5  # one may have been on its way
         assert three.cache.stats().layers["far"].dropped == 10 - len(kept)
-        assert not far.leases  # nobody waits for an answer that was dropped
+        assert not far.leases  # no caller waits for an answer that was dropped
 
     three.run(story)
 
@@ -337,7 +337,7 @@ def test_an_answer_that_another_process_invalidated_meanwhile_is_stored_nowhere(
 
 
 def _key_of(under_test: CacheUnderTest, asked: object) -> object:
-    return under_test.parts.pipeline._read(asked).key
+    return under_test.parts.pipeline._parse(asked).key
 
 
 # Leases

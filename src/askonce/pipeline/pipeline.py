@@ -19,7 +19,7 @@ The order of steps 5, 6 and 7 matters. A caller joins a flight right after memor
 identical simultaneous questions cost one read of the shared store and one call of the provider.
 Memory is written before the flight lands, and the flight's leader looks at memory once more, so at
 no moment does a caller find neither. The key of a flight includes every directive that restricts
-what may be read or changes what is stored.
+reading or changes the stored answer.
 
 The path is written once, as `async def`. In sync mode its backends block instead of suspending,
 and `run_sync` steps it to its end without an event loop. Steps 1 to 5 never wait, so `at_once` is
