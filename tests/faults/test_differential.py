@@ -51,7 +51,7 @@ class Asked:
 
 
 class Trouble:
-    """What goes wrong while the test runs: a bad network, or another program that locks the file."""
+    """A fault during the test: a bad network, or another program that locks the file."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
