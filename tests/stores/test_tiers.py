@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -163,7 +164,7 @@ def test_an_ill_store_is_left_alone_and_found_well_again(
         assert any(entry.question == "well again" for entry in entries(far))
 
     def _probed(under_test: CacheUnderTest) -> bool:
-        under_test.parts.tiers.look_after()
+        under_test.parts.tiers.probe_if_due()
         return under_test.cache.stats().layers["far"].state == "closed"
 
     three.run(story)
@@ -336,7 +337,7 @@ def test_an_answer_that_another_process_invalidated_meanwhile_is_stored_nowhere(
     three.run(story)
 
 
-def _key_of(under_test: CacheUnderTest, asked: object) -> object:
+def _key_of(under_test: CacheUnderTest, asked: object) -> Any:
     return under_test.parts.pipeline._parse(asked).key
 
 
@@ -388,7 +389,7 @@ def test_who_waited_long_enough_asks_itself(mode: str, clock: Clock, far: Common
     async def story() -> None:
         provider = whole()
         key = _key_of(under_test, call())
-        stuck = run_sync(far.lease(key, 5))  # type: ignore[arg-type]
+        stuck = run_sync(far.lease(key, 5))
         assert (await under_test.ask(call(), provider))[0].startswith("askonce; fwd=miss")
         assert provider.calls == 1
         await under_test.settle()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from askonce.core.models import Selection
 from askonce.core.protocols import Memory
-from askonce.core.rules.re2 import compiled
-from askonce.core.rules.ruleset import compiled_rules
+from askonce.core.rules.re2 import compiled, compiled_rules
 from askonce.core.runtime.event_loop import AsyncRuntime
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.recent_sweeps import RecentSweeps

@@ -5,7 +5,7 @@ from typing import Any
 
 from askonce.core.fail_open import FailOpen
 from askonce.core.rules.re2 import compiled
-from askonce.core.rules.rules import Ruleset
+from askonce.core.rules.ruleset import Ruleset
 from askonce.core.runtime.event_loop import ThreadRunner, run_in_thread
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.audit import Audit

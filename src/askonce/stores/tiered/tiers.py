@@ -362,12 +362,12 @@ class Tiers:
         store = self.authority.store
         return await self.authority.ask("tallies", lambda: store.counters(add, prefix))
 
-    def look_after(self) -> None:
+    def probe_if_due(self) -> None:
         """Probe the stores whose breakers are open, also when no request does."""
         for tier in self.lower:
-            tier.look_after()
+            tier.probe_if_due()
         for queue in self._write_queues:
-            queue.look_after()
+            queue.probe_if_due()
 
     async def settle(self) -> None:
         """Wait for all work in the background, writing included."""

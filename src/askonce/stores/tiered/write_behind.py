@@ -102,9 +102,9 @@ class WriteBehindQueue:
             if write.lease is not None:
                 self.release(write.lease)
 
-    def look_after(self) -> None:
+    def probe_if_due(self) -> None:
         """Probe the store if its breaker is open."""
-        self._tier.look_after()
+        self._tier.probe_if_due()
 
     def release(self, lease: Lease) -> None:
         """Release a lease in the background."""
