@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from askonce.core.models import Call, Key, Outcome
+from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.scripted import (
     CacheUnderTest,
@@ -601,7 +602,7 @@ def test_an_answer_asked_for_before_its_group_was_invalidated_is_not_kept(
 
         async def meanwhile() -> None:
             before = tiers.sweeps.number
-            under_test.parts.context.apply_cache_groups("https://api.openai.com", "POST", ENDS)
+            apply_cache_groups(under_test.parts.context, "https://api.openai.com", "POST", ENDS)
             await under_test.until(lambda: tiers.sweeps.number > before)
 
         provider = Scripted(
