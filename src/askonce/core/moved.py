@@ -23,7 +23,7 @@ MOVED = {
     "boundary": "core.fail_open",
     "breaker": "core.breaker",
     "cache": "library.cache",
-    "cache_settings": "library.settings",
+    "cache_settings": "library.facade",
     "cache_status": "pipeline.present",
     "checkpoints": "cli.transfer.checkpoints",
     "coherence": "stores.tiered.coherence",
