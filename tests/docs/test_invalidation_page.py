@@ -11,7 +11,8 @@ import pytest
 from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.config import load
-from askonce.config.admin import READERS
+from askonce.config.admin import Admin
+from askonce.core.settings_table import settings_of
 from askonce.gateway.server import build
 from tests.docs.pages import ROOT, blocks, commands, rows, words
 
@@ -59,4 +60,4 @@ def test_the_curl_blocks_are_answered(gateway_url: str, parts: list[str]) -> Non
 
 def test_the_settings_are_listed() -> None:
     listed = [words(row[0])[0] for row in rows("docs/configuration.md", "in `[admin]`")]
-    assert sorted(listed) == sorted(READERS)
+    assert sorted(listed) == sorted(settings_of(Admin))

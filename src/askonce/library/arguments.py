@@ -1,12 +1,13 @@
 """The library's arguments, read into precise values; `ConfigError` says what is wrong with one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, cast
 
 from askonce.core import document_tags, values
 from askonce.core.directives import Mode, is_tag, no_tag
 from askonce.core.errors import ConfigError
 from askonce.core.policy import Limits
+from askonce.core.settings_table import SECONDS, settings_of, with_values
 from askonce.core.units import seconds, size_bytes
 from askonce.stores.tiered.layers import TierSpec
 
@@ -22,20 +23,14 @@ def tags(given: Iterable[str], retrieved: Iterable[Any] = ()) -> list[str]:
     return [*wanted, *document_tags.document_tags(retrieved)] if retrieved else wanted
 
 
-_AS_IN_THE_FILE: Mapping[str, values.Reader] = {
-    "refresh_ahead": values.beta,
-    "jitter": values.fraction,
-    "expire_on": values.one_of("model", "fingerprint", "never"),
-}
-
-
-def limits(*, sampling: str, **given: Any) -> Limits:
-    """The limits; what is neither named above nor `sampling` is a duration."""
-    values: dict[str, Any] = {"pool": pool(sampling)}
-    for name, value in given.items():
-        reader = _AS_IN_THE_FILE.get(name)
-        values[name] = seconds(name, value) if reader is None else _read_as(name, reader, value)
-    return Limits(**values)
+def limits(**given: Any) -> Limits:
+    """Read the limits as the settings file does, by the keys of `[cache]`."""
+    settings = settings_of(Limits)
+    read = {}
+    for key, value in given.items():
+        kind = settings[key].kind
+        read[key] = seconds(key, value) if kind is SECONDS else _read_as(key, kind.read, value)
+    return with_values(Limits(), read)
 
 
 def _read_as(name: str, reader: values.Reader, value: Any) -> Any:
@@ -57,15 +52,6 @@ def similarity(given: float) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
         raise ConfigError(f"similarity is {given!r}; write a cosine from 0 to 1, such as 0.95")
     return float(given)
-
-
-def pool(sampling: str) -> int:
-    kind, _, count = sampling.partition(":")
-    if kind == "pool" and count.isdigit() and int(count) >= 1:
-        return int(count)
-    if sampling in ("bypass", "reuse"):
-        return int(sampling == "reuse")
-    raise ConfigError(f"sampling is {sampling!r}; write 'bypass', 'reuse' or 'pool:3'")
 
 
 def own_tier(size: int | str, named: TierSpec | None) -> TierSpec:

@@ -5,9 +5,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from askonce.config.load import Gateway, Settings, load
-from askonce.config.show import masked_url
+from askonce.config.load import load
+from askonce.config.settings import Gateway, Settings
 from askonce.core.errors import ConfigError, StoreError
+from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.stores.context import StoreContext

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from askonce.cli.access.configured import open_existing
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.errors import StoreError
 from askonce.library.cache import Cache
 from askonce.semantic.embedders.open_embedder import is_installed

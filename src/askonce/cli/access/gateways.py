@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from askonce.cli.access.configured import gateway_url
-from askonce.config.load import Gateway, Settings
+from askonce.config.settings import Gateway, Settings
 from askonce.core.errors import AskOnceError, StoreError
 from askonce.ledger.ledger import Stats
 from askonce.stores.tiered.layers import MEMORY

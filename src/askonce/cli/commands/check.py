@@ -4,8 +4,8 @@ import argparse
 import json
 
 from askonce.cli.access.configured import open_existing, read_settings
-from askonce.config.show import masked_url
 from askonce.core.models import Damage
+from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.rules.ruleset import compiled_rules
 from askonce.core.runtime.threads import run_sync

@@ -6,8 +6,8 @@ import hashlib
 from askonce.cli.access.configured import open_existing, open_url, read_settings
 from askonce.cli.transfer.progress import closing, move
 from askonce.cli.transfer.transfer import Copy
-from askonce.config.show import masked_url
 from askonce.core.errors import ConfigError
+from askonce.core.printers import masked_url
 from askonce.core.runtime.threads import SyncRuntime
 
 

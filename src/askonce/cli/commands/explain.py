@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     a, b = _body(options.a), _body(options.b)
     name = options.format or _guess(options, a, b)
     try:
-        explanation = explain(_format(name), a, b, samples=settings.cache.sampling)
+        explanation = explain(_format(name), a, b, samples=settings.cache.limits.pool)
     except CallMalformed as error:
         raise CallMalformed(f"not a body of {name}: {error}") from None
     except RecursionError:

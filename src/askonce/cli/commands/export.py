@@ -11,8 +11,8 @@ from askonce.cli.access.configured import open_existing, read_settings
 from askonce.cli.transfer.checkpoints import writing
 from askonce.cli.transfer.progress import closing, move
 from askonce.cli.transfer.transfer import Export
-from askonce.config.show import masked_url
 from askonce.core.errors import ConfigError
+from askonce.core.printers import masked_url
 from askonce.core.runtime.threads import SyncRuntime
 
 

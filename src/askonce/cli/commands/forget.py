@@ -15,7 +15,7 @@ from askonce.cli.commands.invalidate import WHO, below
 from askonce.cli.output.columns import columns, plain, show_json
 from askonce.cli.output.meter import Meter
 from askonce.cli.transfer.progress import INTERRUPTED
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.directives import is_tag
 from askonce.core.errors import ConfigError
 from askonce.core.runtime.threads import run_sync

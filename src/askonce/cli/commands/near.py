@@ -10,7 +10,7 @@ import msgspec
 from askonce.cli.access.configured import open_existing, read_settings
 from askonce.cli.output.columns import plain, show_json
 from askonce.cli.output.meter import Meter
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.errors import ConfigError
 from askonce.core.models import Entry, Key, Reason, Selection
 from askonce.core.rules.ruleset import compiled_rules

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from askonce.cli.output.columns import plain, show_json
-from askonce.config.load import Settings, load
+from askonce.config.load import load
 from askonce.config.rule_tables import plain_tables, show_ttl
+from askonce.config.settings import Settings
 from askonce.core.errors import ConfigError
 from askonce.core.rules.rules import RuleEffect, Rules, Ruleset, Ruling
 from askonce.core.rules.ruleset import compiled_rules
@@ -85,7 +86,7 @@ def _says_never(rule: Any) -> bool:
 
 def _told(question: str, ruling: Ruling, settings: Settings) -> dict[str, Any]:
     stored = ruling.reason is None and not ruling.tags_in_doubt
-    ttl = settings.cache.ttl.total_seconds() if ruling.ttl is None else ruling.ttl
+    ttl = settings.cache.limits.ttl if ruling.ttl is None else ruling.ttl
     reason = ruling.reason or ("bad-tags" if ruling.tags_in_doubt else None)
     return {
         "question": question,
@@ -119,7 +120,7 @@ def _lines(question: str, ruling: Ruling, settings: Settings, *, styled: bool) -
         yield f"  not stored (bad-tags): too many tags, or one too long{dim}  {by}{normal}"
     else:
         if ruling.ttl is None:
-            default = show_ttl(settings.cache.ttl.total_seconds())
+            default = show_ttl(settings.cache.limits.ttl)
             yield f"  lives {default}{dim}  cache.ttl{normal}"
         else:
             by = _named(rules, _places(ruling, "ttl"))

@@ -12,9 +12,9 @@ from typing import Any
 
 from askonce.cli.access.configured import gateway_url, open_existing, read_settings
 from askonce.cli.output.columns import columns, plain, show_json
-from askonce.config.load import Settings
-from askonce.config.show import masked_url
+from askonce.config.settings import Settings
 from askonce.core.errors import ConfigError, StoreError, missing_library
+from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.ledger.daily import COSTS, SAVED

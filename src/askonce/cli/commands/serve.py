@@ -3,9 +3,9 @@
 import argparse
 
 from askonce.cli.access.configured import read_settings
-from askonce.config.load import Settings
-from askonce.config.show import masked_url
+from askonce.config.settings import Settings
 from askonce.core.errors import missing_library
+from askonce.core.printers import masked_url
 
 
 def run(options: argparse.Namespace) -> int:

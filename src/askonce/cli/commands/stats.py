@@ -6,8 +6,8 @@ from typing import Any
 
 from askonce.cli.access.configured import gateway_url, open_existing, read_settings
 from askonce.cli.access.gateways import ask_gateway
-from askonce.config.show import masked_url
 from askonce.core.errors import StoreError
+from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import run_sync
 from askonce.ledger.ledger import Stats, stats_of

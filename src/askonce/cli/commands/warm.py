@@ -21,7 +21,7 @@ from askonce.cli.access.configured import open_shared, read_settings
 from askonce.cli.access.gateways import running_gateway
 from askonce.cli.output.meter import Meter
 from askonce.cli.transfer.progress import INTERRUPTED
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core import keys, policy
 from askonce.core.directives import Directives
 from askonce.core.errors import ConfigError
