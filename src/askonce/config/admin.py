@@ -6,7 +6,7 @@ import msgspec
 
 from askonce.core import printers
 from askonce.core import values as read
-from askonce.core.settings_table import Kind, Text
+from askonce.core.settings_table import SettingKind, Text
 from askonce.invalidation.webhooks import PREFIX, secret_bytes
 
 SHORTEST_TOKEN = 16
@@ -37,12 +37,12 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True):
 
     token: Annotated[
         str | None,
-        Kind(_token, printers.masked_key),
+        SettingKind(_token, printers.masked_key),
         "for POST /askonce/invalidate and /askonce/events; 16 characters or more",
     ] = None
     webhook_secret: Annotated[
         str | None,
-        Kind(_webhook_secret, printers.masked_key),
+        SettingKind(_webhook_secret, printers.masked_key),
         "whsec_...: signs webhooks to POST /askonce/events; needs a token too",
     ] = None
     audit: Annotated[Text | None, "a file that gets one line for every invalidation"] = None

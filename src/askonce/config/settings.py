@@ -16,10 +16,10 @@ from askonce.core.rules.rules import Rules
 from askonce.core.settings_table import (
     Bytes,
     Duration,
-    Kind,
     PositiveBytes,
     PositiveDuration,
     Secret,
+    SettingKind,
     StoreUrl,
     Text,
 )
@@ -40,9 +40,11 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     """Where the gateway listens, and its limits."""
 
     host: Annotated[Text, "the address to listen on"] = "127.0.0.1"
-    port: Annotated[int, Kind(values.port), "the port; 0 takes a free one"] = 4040
+    port: Annotated[int, SettingKind(values.port), "the port; 0 takes a free one"] = 4040
     max_body: Annotated[PositiveBytes, "longer request bodies are refused with 413"] = 32 * _MiB
-    connect_timeout: Annotated[PositiveDuration, "to reach a provider"] = timedelta(seconds=5)
+    connect_timeout: Annotated[PositiveDuration, "how long connecting to a provider may take"] = (
+        timedelta(seconds=5)
+    )
     read_timeout: Annotated[
         PositiveDuration, "the longest silence of a provider within an answer"
     ] = timedelta(minutes=10)
@@ -54,9 +56,9 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 class StoreAddress(msgspec.Struct, frozen=True, kw_only=True):
     """Where entries are kept."""
 
-    url: Annotated[StoreUrl, "redis://host, postgresql://host/database, or memory: for none"] = (
-        "sqlite:askonce.db"
-    )
+    url: Annotated[
+        StoreUrl, "below memory; or redis://host, postgresql://host/database, memory: for none"
+    ] = "sqlite:askonce.db"
 
 
 class LayerTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +78,8 @@ class MemorySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     size: Annotated[Bytes, "answers kept in memory, in bytes really used"] = 256 * _MiB
     eviction: Annotated[
-        Literal["s3-fifo", "gdsf"], 'or "gdsf": keep what saves the most dollars per byte'
+        Literal["s3-fifo", "gdsf"],
+        'what leaves first; or "gdsf": keep what saves the most dollars per byte',
     ] = "s3-fifo"
     ttl: Annotated[PositiveDuration | None, "answers live no longer than this in memory"] = None
 
@@ -93,7 +96,7 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
 
     fields: Annotated[
         tuple[Path, ...],
-        Kind(values.paths, lambda paths: [path.text for path in paths]),
+        SettingKind(values.paths, lambda paths: [path.text for path in paths]),
         'where a request names the documents of its answer: ["metadata.documents"]',
     ] = ()
 
@@ -105,10 +108,12 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     requests: Annotated[
-        str, Kind(values.log_file), 'a file of requests for askonce prompts; "file": requests.jsonl'
+        str,
+        SettingKind(values.log_file),
+        'a file of requests for askonce prompts; "file": requests.jsonl',
     ] = "off"
     max_size: Annotated[PositiveBytes, "a file beyond this is moved to .1"] = 256 * _MiB
-    keep: Annotated[int, Kind(values.few), "how many moved files stay"] = 1
+    keep: Annotated[int, SettingKind(values.few), "how many moved files stay"] = 1
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +121,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     base_url: Annotated[
-        str, Kind(values.base_url), "the address before /v1; a trailing /v1 is accepted too"
+        str, SettingKind(values.base_url), "the address before /v1; a trailing /v1 is accepted too"
     ]
     format: Annotated[Literal["openai", "anthropic"], "the wire format that it speaks"]
 
@@ -127,7 +132,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     keys: Annotated[
         tuple[str, ...],
-        Kind(values.texts, lambda keys: list(map(printers.masked_key, keys))),
+        SettingKind(values.texts, lambda keys: list(map(printers.masked_key, keys))),
         "the keys of callers who share their answers",
     ]
     upstream_key: Annotated[Secret | None, "the provider gets this key instead of a caller's"] = (

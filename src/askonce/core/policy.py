@@ -11,7 +11,7 @@ from askonce.core import document_tags, printers, values
 from askonce.core.directives import MAX_TAGS, Directives
 from askonce.core.models import Entry, Reason, Verdict
 from askonce.core.rules.rules import NO_RULING, Ruling
-from askonce.core.settings_table import Kind, PositiveBytes, Seconds
+from askonce.core.settings_table import PositiveBytes, Seconds, SettingKind
 from askonce.core.wire_format import ParsedQuestion
 
 
@@ -29,36 +29,36 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     ttl: Annotated[Seconds, "how long an answer is fresh"] = 86_400.0
     stale_while_revalidate: Annotated[
-        Seconds, "after that, how long it is still served while a new one is fetched"
+        Seconds, "then: how long it is served while a new one is fetched"
     ] = 0.0
-    stale_if_error: Annotated[
-        Seconds, "after that, how long it is still served if the provider fails"
-    ] = 0.0
+    stale_if_error: Annotated[Seconds, "then: how long it is served if the provider fails"] = 0.0
     refresh_ahead: Annotated[
-        float, Kind(values.beta), "1: popular answers are refreshed shortly before they expire"
+        float,
+        SettingKind(values.beta),
+        "1: popular answers are refreshed shortly before they expire",
     ] = 0.0
     jitter: Annotated[
         float,
-        Kind(values.fraction, printers.fraction),
-        '"10%": each lifetime is shortened by up to so much, so that they do not end together',
+        SettingKind(values.fraction, printers.fraction),
+        '"10%": the most that a lifetime is shortened by, so that few end together',
     ] = 0.0
     negative_ttl: Annotated[Seconds, "how long a provider's refusal of a wrong request is kept"] = (
         0.0
     )
     expire_on: Annotated[
         Literal["model", "fingerprint", "never"],
-        'a new model behind a name expires its older answers; or "fingerprint", "never"',
+        'a new model behind a name expires its answers; or "fingerprint", "never"',
     ] = "model"
     pool: Annotated[
         int,
-        Kind(values.sampling, printers.sampling),
+        SettingKind(values.sampling, printers.sampling),
         'temperature above 0: ask every time; or "reuse", "pool:3"',
     ] = msgspec.field(default=0, name="sampling")
     max_entry: Annotated[PositiveBytes, "larger answers are not stored"] = 8 * 1024 * 1024
     max_question: int = 16 * 1024 * 1024
     also_store: Annotated[
         frozenset[Reason],
-        Kind(values.reasons, sorted),
+        SettingKind(values.reasons, sorted),
         '"length", "refusal": answers stored although they end that way',
     ] = frozenset()
     document_fields: tuple[document_tags.Path, ...] = ()

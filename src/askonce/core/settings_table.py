@@ -1,13 +1,13 @@
 """Settings tables: a struct is one table of `askonce.toml`, and each of its fields is one key.
 
     class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
-        keep: Annotated[Count, "how many moved files stay"] = 1
+        keep: Annotated[PositiveCount, "how many moved files stay"] = 1
 
-A field is a setting if it has a line of documentation. Its type has a `Kind`, which knows how to
-read and print it; `Literal` and `bool` need none. The loader, `askonce config`, the environment's
-variables, the table in the documentation and `askonce.toml.example` read the fields, so this line
-is the only place to add a setting. `msgspec.field(name=...)` gives a key another name than its
-field. A field that is a struct itself adds its own settings to the table.
+A field is a setting if it has a line of documentation. Its type has a `SettingKind`, which knows
+how to read and print it; `Literal` and `bool` need none. The loader, `askonce config`, the
+environment's variables, the table in the documentation and `askonce.toml.example` read the fields,
+so this line is the only place to add a setting. `msgspec.field(name=...)` gives a key another name
+than its field. A field that is a struct itself adds its own settings to the table.
 """
 
 import functools
@@ -29,7 +29,7 @@ def _same(value: Any) -> Any:
     return value
 
 
-class Kind(NamedTuple):
+class SettingKind(NamedTuple):
     """How one kind of setting is read and printed.
 
     Parameters:
@@ -43,24 +43,25 @@ class Kind(NamedTuple):
     show: Callable[[Any], Any] = _same
 
 
-SECONDS = Kind(lambda value: values.duration(value).total_seconds(), printers.seconds)
-POSITIVE_DURATION = Kind(values.above_zero(values.duration), printers.duration)
-YES_OR_NO = Kind(values.yes_or_no)
+SECONDS = SettingKind(lambda value: values.duration(value).total_seconds(), printers.seconds)
+POSITIVE_DURATION = SettingKind(values.above_zero(values.duration), printers.duration)
+YES_OR_NO = SettingKind(values.yes_or_no)
 
-Text = Annotated[str, Kind(values.text)]
-Texts = Annotated[tuple[str, ...], Kind(values.texts, list)]
-StoreUrl = Annotated[str, Kind(values.text, printers.masked_url)]
-Secret = Annotated[str, Kind(values.secret, printers.masked_key)]
-Duration = Annotated[timedelta, Kind(values.duration, printers.duration)]
+Text = Annotated[str, SettingKind(values.text)]
+Texts = Annotated[tuple[str, ...], SettingKind(values.texts, list)]
+StoreUrl = Annotated[str, SettingKind(values.text, printers.masked_url)]
+Secret = Annotated[str, SettingKind(values.secret, printers.masked_key)]
+Duration = Annotated[timedelta, SettingKind(values.duration, printers.duration)]
 PositiveDuration = Annotated[timedelta, POSITIVE_DURATION]
 Seconds = Annotated[float, SECONDS]
 PositiveSeconds = Annotated[
-    float, Kind(lambda value: POSITIVE_DURATION.read(value).total_seconds(), printers.seconds)
+    float,
+    SettingKind(lambda value: POSITIVE_DURATION.read(value).total_seconds(), printers.seconds),
 ]
-Bytes = Annotated[int, Kind(values.size, printers.size)]
-PositiveBytes = Annotated[int, Kind(values.above_zero(values.size), printers.size)]
-PositiveCount = Annotated[int, Kind(values.above_zero(values.count))]
-Price = Annotated[Decimal, Kind(values.price, str)]
+Bytes = Annotated[int, SettingKind(values.size, printers.size)]
+PositiveBytes = Annotated[int, SettingKind(values.above_zero(values.size), printers.size)]
+PositiveCount = Annotated[int, SettingKind(values.above_zero(values.count))]
+Price = Annotated[Decimal, SettingKind(values.price, str)]
 
 
 class Setting(NamedTuple):
@@ -71,7 +72,7 @@ class Setting(NamedTuple):
     """
 
     path: tuple[str, ...]
-    kind: Kind
+    kind: SettingKind
     doc: str
     default: Any
 
@@ -89,7 +90,7 @@ def settings_of(table: type[msgspec.Struct]) -> dict[str, Setting]:
         if get_origin(field.type) is Annotated and doc:
             kind = _kind(field.type)
             if kind is None:
-                raise TypeError(f"{table.__name__}.{field.name} has no Kind to read it with")
+                raise TypeError(f"{table.__name__}.{field.name} has no SettingKind to read it with")
             found[field.encode_name] = Setting((field.name,), kind, doc, field.default)
     return found
 
@@ -141,15 +142,17 @@ def from_argument(name: str, table: type[T], word: str, given: object) -> T:
     return table(**read)
 
 
-def _kind(given: Any) -> Kind | None:
+def _kind(given: Any) -> SettingKind | None:
     """Find the kind in an annotation: its own, that of a member of a union, or that of its type."""
     origin, parts = get_origin(given), get_args(given)
     if given is bool:
         return YES_OR_NO
     if origin is Literal:
-        return Kind(values.one_of(*parts))
+        return SettingKind(values.one_of(*parts))
     if origin is Annotated:
-        return next((part for part in parts if isinstance(part, Kind)), None) or _kind(parts[0])
+        return next((part for part in parts if isinstance(part, SettingKind)), None) or _kind(
+            parts[0]
+        )
     if origin in (Union, types.UnionType):
         return next(filter(None, map(_kind, parts)), None)
     return None

@@ -21,9 +21,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep_days: Annotated[PositiveCount, "days of savings kept apart before months replace them"] = (
         92
     )
-    rows: Annotated[
-        PositiveCount, "combinations of tenant, model and route per day; the rest counts as other"
-    ] = MOST_ROWS
+    rows: Annotated[PositiveCount, "combinations of tenant, model and route per day"] = MOST_ROWS
     storage_price: Annotated[
         Price | None, "US dollars for a gigabyte and a month; without it storage has no price"
     ] = None

@@ -13,7 +13,7 @@ import msgspec
 
 from askonce.core import printers
 from askonce.core import values as read
-from askonce.core.settings_table import Kind, Texts, from_argument
+from askonce.core.settings_table import SettingKind, Texts, from_argument
 
 Level = Literal["observe", "mark", "split"]
 
@@ -54,13 +54,13 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
     ] = "observe"
     volatile: Annotated[
         tuple[str, ...],
-        Kind(_patterns, list),
+        SettingKind(_patterns, list),
         'RE2 patterns of text that changes from call to call: ["Today is [^.]*[.]"]',
     ] = ()
     rules: Annotated[Texts, "files of provider rules that override the built-in ones"] = ()
     hold: Annotated[
         timedelta,
-        Kind(_hold, printers.duration),
+        SettingKind(_hold, printers.duration),
         "how long a call waits for one that writes the same long prefix; at most 60s",
     ] = timedelta(0)
 

@@ -17,11 +17,11 @@ from askonce.core import values as read
 from askonce.core.directives import Mode
 from askonce.core.scopes import Scoping
 from askonce.core.settings_table import (
-    Kind,
     PositiveBytes,
     PositiveCount,
     PositiveDuration,
     Secret,
+    SettingKind,
     StoreUrl,
     from_argument,
 )
@@ -90,16 +90,14 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
         Mode, 'questions in other words: "serve" answers them, "shadow" only measures, or "off"'
     ] = "serve"
     threshold: Annotated[
-        float, Kind(_threshold), "the cosine from which an answer may be served"
+        float, SettingKind(_threshold), "the cosine from which an answer may be served"
     ] = THRESHOLD
-    embedder: Annotated[
-        StoreUrl, 'makes the vectors; or "https://host/v1?model=name", with embedder_key'
-    ] = "local"
+    embedder: Annotated[StoreUrl, 'or "https://host/v1?model=name", with embedder_key'] = "local"
     embedder_key: Annotated[Secret | None, "the key for an embedder's endpoint"] = None
     index: Annotated[
         str,
-        Kind(_index, printers.masked_url),
-        'holds the vectors; or "redis://host" (Redis 8), "postgresql://host/database" (pgvector)',
+        SettingKind(_index, printers.masked_url),
+        'or "redis://host" (Redis 8), "postgresql://host/database" (pgvector)',
     ] = "process"
     max_entries: Annotated[PositiveCount, "entries per scope; the oldest go first"] = 100_000
     size: Annotated[PositiveBytes, "memory for an index in this process"] = 512 << 20
@@ -114,7 +112,7 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
     ] = "exact"
     models: Annotated[
         tuple[tuple[str, ...], ...],
-        Kind(_families, lambda families: [list(family) for family in families]),
+        SettingKind(_families, lambda families: [list(family) for family in families]),
         'models that may answer for each other: [["gpt-4o", "gpt-4o-mini"]]',
     ] = ()
     tools: Annotated[bool, "questions with tools are compared too"] = False
