@@ -44,8 +44,10 @@ DATA ?= $(wildcard ../shared/data)
 eval: $(READY) ## measure matching by meaning: tables, JSON and pictures in .bench/eval/
 	@$(BIN)/python -m bench.evaluate $(if $(DATA),--data $(DATA))
 
-docs: $(READY) ## regenerate docs/cli.md and check every link
+docs: $(VENV)/.docs-ready ## build the documentation site into site/, with strict links
 	@$(BIN)/python scripts/docs.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "Open site/index.html"
 
 # The public address of the repository, for project URLs; without it, where this clone came from.
 REPOSITORY ?=
@@ -53,11 +55,11 @@ REPOSITORY ?=
 dist: $(READY) ## build wheels and source archives of both packages into dist/
 	@$(BIN)/python scripts/dist.py $(if $(REPOSITORY),--repository $(REPOSITORY))
 
-pins: $(READY) ## resolve requirements/dev.txt again
+pins: $(READY) ## resolve requirements/*.txt again
 	@$(BIN)/python scripts/pin.py
 
 clean: ## remove what make made
-	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 
 $(READY): requirements/dev.txt pyproject.toml packages/askonce-models/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -69,4 +71,10 @@ $(READY): requirements/dev.txt pyproject.toml packages/askonce-models/pyproject.
 	  --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-deps --no-build-isolation --editable . --editable packages/askonce-models
+	@touch $@
+
+$(VENV)/.docs-ready: $(READY) requirements/docs.txt
+	@echo "Adding the tools of the site to $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes --requirement requirements/docs.txt
 	@touch $@

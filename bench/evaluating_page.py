@@ -1,4 +1,4 @@
-"""Writes the numbers of `make eval` into docs/evaluating.md, in place of those that stand there.
+"""Replace the numbers in docs/guides/evaluating.md by those of the last `make eval`.
 
 make eval && python -m bench.evaluating_page
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(".bench/eval")
-PAGE = Path("docs/evaluating.md")
+PAGE = Path("docs/guides/evaluating.md")
 BEGIN, END = "Pairs, served by AskOnce:\n", "\nAmong "
 
 _WHAT = {

@@ -218,7 +218,11 @@ def _in_turns(*assembly: Callable[[], None]) -> list[float]:
 def _opened(url: str) -> Store:
     runtime = SyncRuntime()
     ground = StoreContext(
-        runtime.lock, runtime.now, runtime.place, deadline=10.0, tick=runtime.tick
+        runtime.lock,
+        runtime.now,
+        runtime.loop_or_process,
+        deadline=10.0,
+        monotonic=runtime.monotonic,
     )
     return open_store(url, ground)
 

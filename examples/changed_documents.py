@@ -1,4 +1,4 @@
-"""A document changes, a sync says so, and only the answers made from it are asked again."""
+"""Invalidate the answers that were made from a changed document, and no others."""
 
 import json
 import os
@@ -18,7 +18,7 @@ DOCUMENTS = {"returns": "Returns are free for 30 days.", "hours": "We open at 9.
 QUESTIONS = {"May I return it?": ["returns"], "When do you open?": ["hours"]}
 
 
-def ask_all(provider: str, store: str) -> None:  # with what a retriever found
+def ask_all(provider: str, store: str) -> None:
     with Cache(store) as cache:
         http_client = httpx2.Client(transport=CachingTransport(cache))
         with OpenAI(api_key="sk-1", base_url=f"{provider}/v1", http_client=http_client) as client:
@@ -32,7 +32,7 @@ def ask_all(provider: str, store: str) -> None:  # with what a retriever found
 
 
 def sync(folder: Path) -> None:
-    """`askonce docs sync manifest.json`, as whoever changes documents runs it."""
+    """Write the documents and their manifest, and run `askonce docs sync manifest.json`."""
     for name, text in DOCUMENTS.items():
         (folder / name).write_text(text)
     listed = [{"id": name, "path": name} for name in DOCUMENTS]

@@ -1,4 +1,4 @@
-"""Any function that returns plain data can be remembered, sync or async."""
+"""Cache the results of a function that returns plain data, sync or async."""
 
 import asyncio
 from dataclasses import dataclass

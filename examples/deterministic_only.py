@@ -1,4 +1,4 @@
-"""Only calls that ask for no randomness are cached, unless you say how many samples will do."""
+"""Cache only calls without randomness, or keep a pool of samples."""
 
 from typing import Any
 

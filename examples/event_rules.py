@@ -1,4 +1,4 @@
-"""Events from the shop's own systems invalidate the answers that they concern, and no others."""
+"""Invalidate answers by events from a shop's own systems."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ with running(DemoProvider(first_byte_ms=(50, 50))) as url, Cache(rules=RULES) as
 
         ask_all("At first:")
         cache.emit("order_shipped", id="7", event_id="evt-1")
-        print("Told once more:", cache.emit("order_shipped", id="7", event_id="evt-1").repeated)
+        print("Sent once more:", cache.emit("order_shipped", id="7", event_id="evt-1").repeated)
         ask_all("Order 7 was shipped:")
         cache.emit("prices_changed")
         ask_all("Prices changed:")

@@ -1,4 +1,4 @@
-"""A question that comes again is answered from the cache, while its answer is fresh enough."""
+"""Answer a repeated question from the cache, while its answer is fresh."""
 
 import time
 from datetime import timedelta
@@ -29,7 +29,7 @@ with running(DemoProvider()) as provider, Cache(ttl=timedelta(hours=1)) as cache
     with OpenAI(api_key="sk-1", base_url=f"{provider}/v1", http_client=http_client) as client:
         for question in QUESTIONS:
             ask(client, question)
-        print("Once more, by someone who takes no answer that has aged at all:")
+        print("Once more, from a caller that accepts only an answer of this moment:")
         ask(client, QUESTIONS[0], extra_headers={"Cache-Control": "max-age=0"})
 
     stats = cache.stats()

@@ -1,4 +1,4 @@
-"""Two tenants behind one gateway: everyone of a tenant shares its answers, nobody else does."""
+"""Run one gateway for two tenants: the callers of a tenant share answers, other callers do not."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from askonce.config.load import load
 from askonce.gateway.server import build
 
 # `askonce serve --config FILE` does the same with this text in a file. For the real thing,
-# base_url is https://api.openai.com and upstream_key is what you pay with.
+# base_url is https://api.openai.com and upstream_key is the key that you pay with.
 CONFIG = """
 [store]
 url = "memory:"

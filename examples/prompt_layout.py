@@ -1,4 +1,4 @@
-"""Static text first: prompts that the provider's own cache can read, by hand and on the way."""
+"""Build prompts that the provider's own cache can read, by hand and on the way."""
 
 import httpx2
 from anthropic import Anthropic
@@ -21,7 +21,7 @@ for prompt in prompts:
     print(f"  {front} of {whole} bytes are the front; marked", *prompt.marked)
 print("  the same front:", prompts[0].prefix == prompts[1].prefix)
 
-print("On the way, for code that knows nothing of it:")
+print("On the way, without a change of the code:")
 with running(DemoProvider()) as url, Cache(prompts="mark") as cache:
     http = httpx2.Client(transport=CachingTransport(cache))
     with Anthropic(api_key="sk-1", base_url=url, http_client=http) as client:

@@ -1,4 +1,4 @@
-"""Redis keeps answers for every process, each for its time to live; stats say what that saved."""
+"""Share answers between processes through Redis, and print the savings."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 REDIS = os.environ.get("ASKONCE_EXAMPLE_REDIS", "redis://localhost:6379/0")
-RUN = f"run-{uuid.uuid4().hex}"  # a namespace of its own: every run begins with no answers
+RUN = f"run-{uuid.uuid4().hex}"  # a namespace of its own: every run starts without answers
 MESSAGES: Any = [{"role": "user", "content": "Which currencies can I hold?"}]
 
 
@@ -29,7 +29,7 @@ def program(name: str, base_url: str, *, pauses: tuple[float, ...]) -> None:
                 print(f"  after {pause} s  {response.headers['cache-status']}")
         stats = cache.stats()
         print(f"  {stats.hits} of {stats.calls} calls were hits: {stats.saved_tokens} tokens saved")
-        print(f"  of these Redis had {stats.layers['redis'].hits}, memory the others")
+        print(f"  Redis had {stats.layers['redis'].hits} of them, memory the others")
 
 
 # For the real thing, drop `running` and `base_url`: the SDK then reads OPENAI_API_KEY.

@@ -1,4 +1,4 @@
-"""Memory, then Redis, then what asks the same: three layers behind an SDK, and none in its way."""
+"""Put memory, Redis and matching by meaning behind an SDK."""
 
 import os
 import uuid
@@ -12,12 +12,12 @@ from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 
 REDIS = os.environ.get("ASKONCE_EXAMPLE_REDIS", "redis://localhost:6379/0")
-RUN = f"run-{uuid.uuid4().hex}"  # a namespace of its own: every run begins with no answers
+RUN = f"run-{uuid.uuid4().hex}"  # a namespace of its own: every run starts without answers
 
 
 def program(name: str, base_url: str, *questions: str, **headers: str) -> None:
     print(f"{name}:")
-    # Patient, because a busy machine takes its time to read the model.
+    # A long deadline, because a busy machine loads the model slowly.
     semantic = Semantic(mode="serve", index=REDIS, deadline="10s")
     with Cache(REDIS, namespace=RUN, semantic=semantic) as cache:
         http_client = httpx2.Client(transport=CachingTransport(cache))

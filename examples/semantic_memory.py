@@ -1,4 +1,4 @@
-"""The same question in other words, answered from memory; and questions that only look the same."""
+"""Answer the same question in other words, but not questions that only look the same."""
 
 from askonce import Cache
 
@@ -16,13 +16,13 @@ with Cache(semantic="serve") as cache:
     for question in ASKED:
         answer = cache.get(question, scope="bank")
         if answer is None:
-            print(f"{question:30} nobody has asked this")
+            print(f"{question:30} no answer")
         else:
             print(f"{question:30} {answer.text} ({answer.reason}, {answer.similarity:.2f})")
 
-    # Another scope is another conversation: nothing is compared across.
+    # Questions of two scopes are never compared.
     print(cache.get("How can I change my PIN?", scope="another bank"))
-    # And whoever wants exactly this question asks for exactly this question.
+    # With semantic="off", only exactly this question counts.
     print(cache.get("How can I change my PIN?", scope="bank", semantic="off"))
     why_not = {word: n for word, n in cache.stats().semantic.items() if word != "far"}
-    print("what the guards said:", why_not)
+    print("the guards' vetoes:", why_not)

@@ -1,4 +1,4 @@
-"""A streamed answer is stored when it is whole; the next one streams out of the cache."""
+"""Store a streamed answer when it is whole, and stream the next one out of the cache."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Three layers, memory, a file and Redis: what a far one had, the nearer ones keep from then on."""
+"""Use three layers: memory, a file and Redis. Nearer layers keep answers found in farther ones."""
 
 import os
 import tempfile
@@ -7,7 +7,7 @@ import uuid
 from askonce import Cache, Layer
 
 REDIS = os.environ.get("ASKONCE_EXAMPLE_REDIS", "redis://localhost:6379/0")
-RUN = f"run-{uuid.uuid4().hex}"  # a namespace of its own: every run begins with no answers
+RUN = f"run-{uuid.uuid4().hex}"  # a namespace of its own: every run starts without answers
 QUESTION = "Can I top up by cheque?"
 
 

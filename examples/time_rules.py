@@ -1,4 +1,4 @@
-"""What is asked decides how long an answer lives, which tags it has, and whether it is kept."""
+"""Let the question decide how long its answer lives, its tags, and whether it is stored."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""One line caches an SDK: the openai and the anthropic one share a cache kept in a file."""
+"""Cache the OpenAI and the Anthropic SDK in one file, with one line each."""
 
 import tempfile
 from pathlib import Path

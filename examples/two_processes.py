@@ -1,4 +1,4 @@
-"""Two processes share one cache: one asks and both know; one invalidates and neither serves it."""
+"""Share one cache between two processes, including invalidations."""
 
 import multiprocessing
 import os

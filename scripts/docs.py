@@ -1,19 +1,28 @@
-"""Regenerates docs/cli.md from the parsers, and checks that every relative link leads somewhere.
+"""Regenerate docs/reference/cli.md from the parsers, and check the links of all pages.
 
 python scripts/docs.py             write, check
 python scripts/docs.py --check     only check
+
+A link is a Markdown link of a page, or the name of a page in a source file, such as
+`docs/guides/semantic.md` in a message.
 """
 
 import argparse
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from askonce.cli.grammar.parser import new_parser
 
 ROOT = Path(__file__).resolve().parent.parent
-CLI_PAGE = ROOT / "docs" / "cli.md"
+DOCS = ROOT / "docs"
+CLI_PAGE = DOCS / "reference" / "cli.md"
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
+MENTION = re.compile(r"\bdocs/[\w./-]+\.md\b")
+EXAMPLE = "docs/terms.md"
+"""A user's own file in an example of the help."""
+MENTIONING = ("src", "packages", "bench", "examples", "deploy", "scripts")
 
 
 def main() -> int:
@@ -24,16 +33,17 @@ def main() -> int:
     if not parser.parse_args().check:
         CLI_PAGE.write_text(page, encoding="utf-8")
     elif not CLI_PAGE.is_file() or CLI_PAGE.read_text(encoding="utf-8") != page:
-        faults.append("docs/cli.md is not what the parsers say; run make docs")
-    pages = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+        faults.append("docs/reference/cli.md is not what the parsers say; run make docs")
+    pages = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
     faults += [fault for path in pages for fault in broken_links(path)]
+    faults += broken_mentions()
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 
 def cli_page() -> str:
-    """The help of every command as one Markdown page."""
+    """Return the help of every command as one Markdown page."""
     parser = new_parser()
     parts = ["# The command line", "", "Made from the parsers by `make docs`; do not edit.", ""]
     parts += ["## askonce", "", "```text", parser.format_help().rstrip(), "```", ""]
@@ -43,7 +53,7 @@ def cli_page() -> str:
 
 
 def broken_links(path: Path) -> list[str]:
-    """The links of a Markdown page that lead to no file or no heading of this repository."""
+    """List the links of a Markdown page that lead to no file or no heading of this repository."""
     faults = []
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in LINK.findall(text):
@@ -58,8 +68,26 @@ def broken_links(path: Path) -> list[str]:
     return faults
 
 
+def broken_mentions() -> list[str]:
+    """List the pages that source files name and that do not exist."""
+    return [
+        f"{path.relative_to(ROOT)}: {name} does not exist"
+        for path in _sources()
+        for name in MENTION.findall(path.read_text(encoding="utf-8"))
+        if name != EXAMPLE and not (ROOT / name).exists()
+    ]
+
+
+def _sources() -> Iterator[Path]:
+    yield ROOT / "askonce.toml.example"
+    for folder in MENTIONING:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".py", ".toml", ".yml", ".yaml", ".conf", ".service"):
+                yield path
+
+
 def anchors(page: Path) -> set[str]:
-    """The headings of a page as links name them."""
+    """Return the headings of a page as links name them."""
     headings = re.findall(r"^#+ +(.+?) *$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

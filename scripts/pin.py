@@ -1,10 +1,11 @@
-"""Regenerates requirements/dev.txt: every package of development and demo, pinned with hashes.
+"""Regenerate requirements/dev.txt and docs.txt: every package of development, pinned with hashes.
 
-    .venv/bin/python scripts/pin.py            resolve again, write, check
-    .venv/bin/python scripts/pin.py --check    only check what is there
+    .venv/bin/python scripts/pin.py            resolve both files again, write, check
+    .venv/bin/python scripts/pin.py docs       only requirements/docs.txt
+    .venv/bin/python scripts/pin.py --check    only check the present files
 
-The resolver lives in a virtual environment of its own that goes away afterwards. The file names
-no index and no host, so that it installs from wherever pip is configured to look.
+The resolver lives in a temporary virtual environment. The files name no index and no host, so
+that they install from wherever pip is configured to look.
 """
 
 import argparse
@@ -17,10 +18,15 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PINS = ROOT / "requirements" / "dev.txt"
 RESOLVER = "pip-tools>=7.4"
 
-# Everything that `make` promises to install on, as pip names it.
+# What each file is compiled from. The tools of the site are held to the versions in dev.txt.
+SOURCES = {
+    "dev": ["--extra=dev", "--build-deps-for=editable", "pyproject.toml"],
+    "docs": ["requirements/docs.in"],
+}
+
+# Every platform on which `make` promises to install, as pip names it.
 TARGETS = {
     "Linux x86_64": ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"],
     "Linux aarch64": ["manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"],
@@ -32,32 +38,43 @@ NO_WHEEL = ["forbiddenfruit"]  # pure Python, published as a source archive only
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="only check the present file")
+    parser.add_argument("names", nargs="*", choices=[*SOURCES, []], help="dev, docs; default both")
+    parser.add_argument("--check", action="store_true", help="only check the present files")
     options = parser.parse_args()
+    names = options.names or list(SOURCES)
+    faults = []
     with tempfile.TemporaryDirectory() as scratch:
         if not options.check:
-            resolve(Path(scratch))
-        faults = [*faults_in(PINS.read_text(encoding="utf-8")), *missing_wheels(Path(scratch))]
+            resolve(names, Path(scratch))
+        for name in names:
+            found = [*faults_in(pins(name).read_text(encoding="utf-8"))]
+            found += missing_wheels(pins(name), Path(scratch))
+            faults += [f"requirements/{name}.txt: {fault}" for fault in found]
     for fault in faults:
-        print(f"requirements/dev.txt: {fault}", file=sys.stderr)
+        print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 
-def resolve(scratch: Path) -> None:
-    """Write the pins of pyproject.toml's `dev` extra and of its build backend."""
+def pins(name: str) -> Path:
+    return ROOT / "requirements" / f"{name}.txt"
+
+
+def resolve(names: list[str], scratch: Path) -> None:
+    """Write the files of these names."""
     venv.create(scratch / "venv", with_pip=True)
     python = scratch / "venv" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", RESOLVER], check=True)
-    command = [str(python), "-m", "piptools", "compile", "--quiet", "--upgrade", "--strip-extras"]
-    command += ["--generate-hashes", "--allow-unsafe", "--extra=dev", "--build-deps-for=editable"]
-    command += ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
-    command += [f"--output-file={PINS.relative_to(ROOT)}", "pyproject.toml"]
     environ = {**os.environ, "CUSTOM_COMPILE_COMMAND": "python scripts/pin.py"}
-    subprocess.run(command, check=True, cwd=ROOT, env=environ)
+    for name in names:
+        command = [str(python), "-m", "piptools", "compile", "--quiet", "--upgrade"]
+        command += ["--strip-extras", "--generate-hashes", "--allow-unsafe", "--no-emit-index-url"]
+        command += ["--no-emit-find-links", "--no-emit-trusted-host"]
+        command += [f"--output-file={pins(name).relative_to(ROOT)}", *SOURCES[name]]
+        subprocess.run(command, check=True, cwd=ROOT, env=environ)
 
 
 def faults_in(text: str) -> list[str]:
-    """What the text of a requirements file must not have, or lacks."""
+    """Say what a requirements file names and must not, and what it lacks."""
     faults = [f"names a host: {line}" for line in text.splitlines() if "://" in line]
     faults += [f"is an option: {line}" for line in text.splitlines() if line.startswith("-")]
     for pin in re.split(r"\n(?=\S)", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)):
@@ -66,8 +83,8 @@ def faults_in(text: str) -> list[str]:
     return faults
 
 
-def missing_wheels(scratch: Path) -> list[str]:
-    """The targets on which the pins do not install from wheels with the hashes given."""
+def missing_wheels(file: Path, scratch: Path) -> list[str]:
+    """List the targets on which the pins do not install from wheels with the hashes given."""
     faults = []
     for python in PYTHONS:
         for target, platforms in TARGETS.items():
@@ -79,7 +96,7 @@ def missing_wheels(scratch: Path) -> list[str]:
             ]
             command += [f"--python-version={python}"]
             command += [f"--platform={platform}" for platform in platforms]
-            command += [f"--dest={scratch / 'wheels'}", f"--requirement={PINS}"]
+            command += [f"--dest={scratch / 'wheels'}", f"--requirement={file}"]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode:
                 reason = run.stderr.strip().splitlines()[-1]

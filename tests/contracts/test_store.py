@@ -379,28 +379,28 @@ def test_what_is_learnt_raises_epochs_and_never_lowers_one(learner: Store, run: 
     never = run(learner.epochs(["a"]))["a"]
     before = entry("before", tags=(("a", never),))
     run(learner.write(before))
-    run(learner.learn({"a": never + 5, "b": never + 3}))
+    run(learner.merge_epochs({"a": never + 5, "b": never + 3}))
     assert run(learner.epochs(["a", "b", "c"])) == {"a": never + 5, "b": never + 3, "c": never}
     assert run(learner.read(before.key)) is None
     assert run(learner.write(before)) is False
     now = entry("now", tags=(("a", never + 5),))
     assert run(learner.write(now)) is True
-    run(learner.learn({"a": never + 2, "b": never + 3}))
-    run(learner.learn({}))
+    run(learner.merge_epochs({"a": never + 2, "b": never + 3}))
+    run(learner.merge_epochs({}))
     assert run(learner.epochs(["a", "b"])) == {"a": never + 5, "b": never + 3}
     assert run(learner.read(now.key)) == now
 
 
 def test_a_bump_is_above_what_was_learnt(learner: Store, run: Run) -> None:
     learnt = run(learner.epochs(["a"]))["a"] + 1_000_000
-    run(learner.learn({"a": learnt}))
+    run(learner.merge_epochs({"a": learnt}))
     assert run(learner.epochs(["a", "b"], bump=True))["b"] > learnt
     assert run(learner.epochs(["a"]))["a"] > learnt
 
 
 def test_a_store_that_cannot_learn_says_so(tmp_path: Path, run: Run) -> None:
     with pytest.raises(StoreError):
-        run(FolderStore(tmp_path).learn({"a": 1}))
+        run(FolderStore(tmp_path).merge_epochs({"a": 1}))
 
 
 # Leases

@@ -1,6 +1,6 @@
 """The files in `deploy/` agree with the program: its settings, ports, paths, routes and metrics.
 
-No container is started here. What is only parsed and compared is said in docs/operating.md.
+No container is started here. What is only parsed and compared is said in docs/guides/operating.md.
 """
 
 import re
@@ -216,7 +216,9 @@ def test_alerts_say_how_bad_it_is_and_the_page_says_what_to_do(rules: list[Any])
         assert re.fullmatch(r"\d+[mh]", alert["for"])
         assert alert["labels"]["severity"] in ("page", "look")
         assert alert["annotations"]["summary"].endswith(".")
-    explained = [word for row in rows("docs/operating.md", "alert") for word in words(row[0])]
+    explained = [
+        word for row in rows("docs/guides/operating.md", "alert") for word in words(row[0])
+    ]
     assert explained == [alert["alert"] for alert in alerts]
 
 

@@ -20,6 +20,10 @@ class Block(NamedTuple):
     language: str
     text: str
 
+    @property
+    def place(self) -> str:
+        return f"{self.page}:{self.line}"
+
 
 def page_id(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
@@ -29,28 +33,29 @@ def read(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-def blocks(page: Path, language: str) -> list[Block]:
+def blocks(page: Path, language: str | None = None) -> list[Block]:
+    """Return the blocks of a page, in one language or in all."""
     text = page.read_text(encoding="utf-8")
     return [
         Block(page_id(page), text[: found.start()].count("\n") + 1, found[1], found[2])
         for found in _BLOCK.finditer(text)
-        if found[1] == language
+        if language in (None, found[1])
     ]
 
 
-def all_blocks(language: str) -> list[Block]:
+def all_blocks(language: str | None = None) -> list[Block]:
     return [block for page in PAGES for block in blocks(page, language)]
 
 
 def commands(block: Block) -> list[str]:
-    """The shell's lines, without comments, continued ones in one piece."""
+    """Return the shell's lines without comments, continued ones in one piece."""
     joined = block.text.replace("\\\n", " ")
     lines = [re.sub(r"\s+#.*", "", line).strip() for line in joined.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the table whose first heading is this one; a page may have several of them."""
+    """Return the cells of all tables of a page with this first heading."""
     found: list[list[str]] = []
     for table in _TABLE.findall(read(page)):
         titles, _, *body = [_cells(line) for line in table.splitlines()]
@@ -64,5 +69,5 @@ def _cells(line: str) -> list[str]:
 
 
 def words(text: str) -> list[str]:
-    """What stands in backticks."""
+    """Return the texts in backticks."""
     return _WORD.findall(text)

@@ -1,4 +1,4 @@
-"""The gateway answers as docs/gateway.md says."""
+"""The gateway answers as docs/guides/gateway.md says."""
 
 import socket
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def asked_for(code: str) -> dict[str, Any]:
     raise AssertionError(f"no test for {code}")
 
 
-LISTED = [(int(row[0]), words(row[1])[0]) for row in rows("docs/gateway.md", "status")]
+LISTED = [(int(row[0]), words(row[1])[0]) for row in rows("docs/guides/gateway.md", "status")]
 # A client library always sends its body; tests/gateway stalls one on a bare socket.
 ERRORS = [error for error in LISTED if error != (408, "slow-body")]
 
@@ -99,7 +99,7 @@ def test_a_hit_carries_no_more_headers_than_the_page_says(gateway_url: str) -> N
 
 @pytest.mark.parametrize("page_path", ["/healthz", "/metrics", "/askonce/stats"])
 def test_its_own_pages_are_there(gateway_url: str, page_path: str) -> None:
-    listed = [word for row in rows("docs/gateway.md", "path") for word in words(row[0])]
+    listed = [word for row in rows("docs/guides/gateway.md", "path") for word in words(row[0])]
 
     assert f"GET {page_path}" in listed
     assert httpx2.get(f"{gateway_url}{page_path}").status_code == 200

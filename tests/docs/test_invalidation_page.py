@@ -1,4 +1,4 @@
-"""What docs/invalidation.md asks over HTTP is answered as it says."""
+"""What docs/guides/invalidation.md asks over HTTP is answered as it says."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ from askonce.config import load
 from askonce.gateway.server import build
 from tests.docs.pages import ROOT, blocks, commands
 
-PAGE = ROOT / "docs" / "invalidation.md"
+PAGE = ROOT / "docs" / "guides" / "invalidation.md"
 GATEWAY = "http://127.0.0.1:4040"
 CURLS = [
     shlex.split(command)

@@ -108,7 +108,7 @@ def test_joined_calls_are_counted(memory_flavor: CacheUnderTest) -> None:
         event = under_test.event()
 
         async def wait() -> None:
-            await event.heard(20)
+            await event.wait(20)
 
         asking = Scripted(lambda: Script(wait, said(usage=USAGE)))
 
@@ -119,7 +119,7 @@ def test_joined_calls_are_counted(memory_flavor: CacheUnderTest) -> None:
             context = under_test.parts.context
             await under_test.until(lambda: asking.calls == 1 and len(context.flights) == 1)
             await under_test.until(lambda: _readers(context) == 3)
-            event.ring()
+            event.set()
 
         await under_test.together(ask, ask, ask, ring)
         found = (await savings(under_test)).total
@@ -181,10 +181,10 @@ class LedgerLess(CommonStore):
 
     full = False
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         if self.full:
             raise StoreError("full")
-        return await super().counters(add, under)
+        return await super().counters(add, prefix)
 
 
 def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock: Clock) -> None:

@@ -22,7 +22,7 @@ def hopeless() -> float:
 
 
 def drawing(under_test: CacheUnderTest, chance: Any) -> None:
-    under_test.parts.context.runtime.chance = chance
+    under_test.parts.context.runtime.random = chance
 
 
 def texts(*said_: str) -> Scripted:
@@ -202,7 +202,7 @@ def test_of_two_processes_one_refreshes(
         held = under_test.event()
 
         async def until_rung() -> None:
-            assert await held.heard(20)
+            assert await held.wait(20)
 
         provider = Scripted(lambda: Script(said("old")), lambda: Script(until_rung, said("new")))
         await under_test.ask(call(), provider)
@@ -215,7 +215,7 @@ def test_of_two_processes_one_refreshes(
         await under_test.until(lambda: provider.calls == 2)
         assert f"detail={detail}" in (await other.ask(call(), provider))[0]
         await other.settle()  # it looked, and somebody is at it
-        held.ring()
+        held.set()
         await under_test.settle()
         assert provider.calls == 2
 

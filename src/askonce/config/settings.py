@@ -42,11 +42,11 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[Text, "the address to listen on"] = "127.0.0.1"
     port: Annotated[int, SettingKind(values.port), "the port; 0 takes a free one"] = 4040
     max_body: Annotated[PositiveBytes, "longer request bodies are refused with 413"] = 32 * _MiB
-    connect_timeout: Annotated[PositiveDuration, "how long connecting to a provider may take"] = (
-        timedelta(seconds=5)
-    )
+    connect_timeout: Annotated[
+        PositiveDuration, "the time limit for a connection to a provider"
+    ] = timedelta(seconds=5)
     read_timeout: Annotated[
-        PositiveDuration, "the longest silence of a provider within an answer"
+        PositiveDuration, "the longest pause of a provider within an answer"
     ] = timedelta(minutes=10)
     drain: Annotated[Duration, "how long a stopping gateway lets answers finish"] = timedelta(
         seconds=30
@@ -57,7 +57,8 @@ class StoreAddress(msgspec.Struct, frozen=True, kw_only=True):
     """Where entries are kept."""
 
     url: Annotated[
-        StoreUrl, "below memory; or redis://host, postgresql://host/database, memory: for none"
+        StoreUrl,
+        "the store below memory; or redis://host, postgresql://host/database, memory: for none",
     ] = "sqlite:askonce.db"
 
 
@@ -67,7 +68,9 @@ class LayerTable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     url: Annotated[StoreUrl, "the store of this layer"]
     ttl: Annotated[PositiveDuration | None, "answers live no longer than this in the layer"] = None
-    size: Annotated[PositiveBytes | None, "for a SQLite file: the oldest answers go first"] = None
+    size: Annotated[PositiveBytes | None, "for a SQLite file: the oldest answers leave first"] = (
+        None
+    )
     deadline: Annotated[
         PositiveDuration | None, "for one call; without it 250ms over a network, 1s on this machine"
     ] = None
@@ -76,10 +79,10 @@ class LayerTable(msgspec.Struct, frozen=True, kw_only=True):
 class MemorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The memory in front of the store."""
 
-    size: Annotated[Bytes, "answers kept in memory, in bytes really used"] = 256 * _MiB
+    size: Annotated[Bytes, "the limit of answers in memory, in bytes really used"] = 256 * _MiB
     eviction: Annotated[
         Literal["s3-fifo", "gdsf"],
-        'what leaves first; or "gdsf": keep what saves the most dollars per byte',
+        'or "gdsf": keep the answers that save the most dollars per byte',
     ] = "s3-fifo"
     ttl: Annotated[PositiveDuration | None, "answers live no longer than this in memory"] = None
 
@@ -97,7 +100,7 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     fields: Annotated[
         tuple[Path, ...],
         SettingKind(values.paths, lambda paths: [path.text for path in paths]),
-        'where a request names the documents of its answer: ["metadata.documents"]',
+        'where a request names its source documents: ["metadata.documents"]',
     ] = ()
 
 
@@ -112,7 +115,9 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
         SettingKind(values.log_file),
         'a file of requests for askonce prompts; "file": requests.jsonl',
     ] = "off"
-    max_size: Annotated[PositiveBytes, "a file beyond this is moved to .1"] = 256 * _MiB
+    max_size: Annotated[PositiveBytes, "a file that would grow beyond this is moved to .1"] = (
+        256 * _MiB
+    )
     keep: Annotated[int, SettingKind(values.few), "how many moved files stay"] = 1
 
 
@@ -123,7 +128,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     base_url: Annotated[
         str, SettingKind(values.base_url), "the address before /v1; a trailing /v1 is accepted too"
     ]
-    format: Annotated[Literal["openai", "anthropic"], "the wire format that it speaks"]
+    format: Annotated[Literal["openai", "anthropic"], 'its wire format: "openai" or "anthropic"']
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):

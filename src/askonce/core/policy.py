@@ -29,25 +29,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     ttl: Annotated[Seconds, "how long an answer is fresh"] = 86_400.0
     stale_while_revalidate: Annotated[
-        Seconds, "then: how long it is served while a new one is fetched"
+        Seconds, "then: how long it is served while a refresh runs in the background"
     ] = 0.0
     stale_if_error: Annotated[Seconds, "then: how long it is served if the provider fails"] = 0.0
     refresh_ahead: Annotated[
         float,
         SettingKind(values.beta),
-        "1: popular answers are refreshed shortly before they expire",
+        "1: refresh popular answers shortly before they expire",
     ] = 0.0
     jitter: Annotated[
         float,
         SettingKind(values.fraction, printers.fraction),
-        '"10%": the most that a lifetime is shortened by, so that few end together',
+        '"10%": shorten lifetimes by up to this share, each by its own part',
     ] = 0.0
-    negative_ttl: Annotated[Seconds, "how long a provider's refusal of a wrong request is kept"] = (
+    negative_ttl: Annotated[Seconds, "how long a provider's error for a wrong question is kept"] = (
         0.0
     )
     expire_on: Annotated[
         Literal["model", "fingerprint", "never"],
-        'a new model behind a name expires its answers; or "fingerprint", "never"',
+        'a new model behind a name ends older answers; or "fingerprint", "never"',
     ] = "model"
     pool: Annotated[
         int,
@@ -59,7 +59,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     also_store: Annotated[
         frozenset[Reason],
         SettingKind(values.reasons, sorted),
-        '"length", "refusal": answers stored although they end that way',
+        '"length", "refusal": store answers that end that way too',
     ] = frozenset()
     document_fields: tuple[document_tags.Path, ...] = ()
 

@@ -1,7 +1,7 @@
 """The gateway's application: pure ASGI, a route table in front of two doors."""
 
 from askonce.config.settings import Settings
-from askonce.core.runtime.event_loop import every
+from askonce.core.runtime.event_loop import run_every
 from askonce.core.runtime.interface import Task
 from askonce.formats import recognize
 from askonce.gateway.admin import AdminEndpoints
@@ -59,10 +59,10 @@ class GatewayApp:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         runtime = self._assembly.suspending.context.runtime
-        self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
+        self._flushing = runtime.start(lambda: run_every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._flushing.stop()
+        await self._flushing.cancel()
         await self._connections.close()
         await self._cache.aclose()
         self._log.close()

@@ -99,9 +99,9 @@ def _counters(stats: Stats) -> Iterable[_Counter]:
     yield _Counter("saved_usd_total", "US dollars not paid again.", {"": stats.saved_usd})
     text = "Saved answers whose price is not known."
     yield _Counter("unpriced_total", text, {"": stats.unpriced})
-    text = "What matching by meaning did, see docs/semantic.md."
+    text = "What matching by meaning did, see docs/guides/semantic.md."
     yield _Counter("semantic_total", text, stats.semantic, "what")
-    text = "What was done to prompts on their way to a provider, see docs/prompts.md."
+    text = "What was done to prompts on their way to a provider, see docs/guides/prompts.md."
     yield _Counter("prompts_total", text, stats.prompts, "what")
     layers = stats.layers.items()
     text = "Answers that a layer below memory had."

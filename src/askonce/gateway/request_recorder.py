@@ -80,12 +80,12 @@ class RequestLog:
         session = next((shown[name] for name in _SESSIONS if name in shown), None)
         if session is not None:
             about["session"] = session.decode("latin-1")
-        return RequestRecorder(about, self._runtime.tick, self._take)
+        return RequestRecorder(about, self._runtime.monotonic, self._take)
 
     def _take(self, tape: "RequestRecorder") -> None:
         size = len(tape.asked) + len(tape.answered)
         if self._waiting + size > _BACKLOG:
-            self._ledger.fault("request-log")
+            self._ledger.count_fault("request-log")
             return
         self._waiting += size
 
@@ -95,7 +95,7 @@ class RequestLog:
             finally:
                 self._waiting -= size
 
-        self._runtime.in_background(write)
+        self._runtime.run_in_background(write)
 
     async def _write(self, tape: "RequestRecorder") -> None:
         with self._boundary.around("request-log"):
@@ -141,7 +141,7 @@ class RequestRecorder:
     def __init__(
         self,
         about: dict[str, Any],
-        tick: Callable[[], float],
+        monotonic: Callable[[], float],
         done: Callable[["RequestRecorder"], None],
     ) -> None:
         self.about = about
@@ -149,8 +149,8 @@ class RequestRecorder:
         self.answered = bytearray()
         self.encoding = ""
         self.whole = True
-        self._tick = tick
-        self._began = tick()
+        self._monotonic = monotonic
+        self._began = monotonic()
         self._done: Callable[[RequestRecorder], None] | None = done
 
     def ask(self, piece: bytes) -> None:
@@ -176,7 +176,7 @@ class RequestRecorder:
         """Nothing more comes, whether or not the answer is whole."""
         done, self._done = self._done, None
         if done is not None:
-            self.about["duration_ms"] = round((self._tick() - self._began) * 1e3)
+            self.about["duration_ms"] = round((self._monotonic() - self._began) * 1e3)
             done(self)
 
 

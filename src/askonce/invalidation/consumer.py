@@ -97,7 +97,7 @@ class EventConsumer:
             await self._take(arrival)
             self._pending.pop(0)
             self._tries = 0
-            self._mark = arrival.mark or self._mark
+            self._mark = arrival.cursor or self._mark
         await self._keep_mark()
 
     async def _read(self) -> list[EventMessage]:
@@ -142,7 +142,7 @@ class EventConsumer:
         self._kept = self._mark
 
     def _complain(self, what: str) -> None:
-        self._ledger.fault("event")
+        self._ledger.count_fault("event")
         if what not in self._complaints and len(self._complaints) < _SAID:
             self._complaints.add(what)
             _log.warning("source %s: an event was skipped: %s", self.name, what)

@@ -36,7 +36,7 @@ class Sweep(NamedTuple):
 
 
 class RecentSweeps:
-    """What this process knows of sweeps. Safe from any thread; `tick` is in seconds.
+    """What this process knows of sweeps. Safe from any thread; `monotonic` is in seconds.
 
     `number` is that of the last sweep, None as long as nobody could say.
     """
@@ -45,12 +45,12 @@ class RecentSweeps:
         self,
         compile_: Compile,
         *,
-        tick: Callable[[], float],
+        monotonic: Callable[[], float],
         lock: AbstractContextManager[Any],
     ) -> None:
         self.number: int | None = None
         self._compile = compile_
-        self._tick = tick
+        self._monotonic = monotonic
         self._lock = lock
         self._floor = 0  # of what was swept up to here, not all is known
         self._known: dict[str, Sweep] = {}
@@ -99,7 +99,7 @@ class RecentSweeps:
                 if known is not None and known.number >= number:
                     self._known[tag] = known
                 else:
-                    self._known[tag] = Sweep(number, names, self._tick(), may_name)
+                    self._known[tag] = Sweep(number, names, self._monotonic(), may_name)
                     if tag not in self._own:
                         fresh.append(names)
         if told:
@@ -116,7 +116,7 @@ class RecentSweeps:
             for tag in tags:
                 known = self._known.pop(tag, None)
                 if known is not None and known.number >= self._floor:
-                    self._known[tag] = known._replace(heard=self._tick())
+                    self._known[tag] = known._replace(heard=self._monotonic())
                 else:
                     missed.append(tag)
             if tags:
@@ -159,7 +159,7 @@ class RecentSweeps:
         return any(one.number > entry.swept and one.names(entry) for one in sweeps)
 
     def _recent(self) -> tuple[Sweep, ...]:
-        if self._tick() > self._stale_at:
+        if self._monotonic() > self._stale_at:
             with self._lock:
                 self._take_stock(0)
         return self._lately
@@ -170,7 +170,7 @@ class RecentSweeps:
         while len(self._known) > _KNOWN:
             oldest = self._known.pop(next(iter(self._known)))
             self._floor = max(self._floor, oldest.number)
-        since = self._tick() - _LATELY
+        since = self._monotonic() - _LATELY
         self._lately = tuple([one for one in self._known.values() if one.heard > since])
         self._stale_at = min((one.heard for one in self._lately), default=0.0) + _LATELY
 

@@ -150,7 +150,7 @@ class SweepRunner:
         names = invalidation.matcher(self._compile)  # a bad pattern announces nothing
         await self._reach()
         # Counted before: whoever hears of it removes by itself what it has just written.
-        until = self._runtime.tick() + _COUNTING
+        until = self._runtime.monotonic() + _COUNTING
         layers = {
             name: (await self._through(store, invalidation, names, None, until=until)).found
             for name, store in {"memory": self._memory, **self._stores()}.items()
@@ -167,14 +167,14 @@ class SweepRunner:
             self._look_later(invalidation)
         return InvalidationResult(entries=max(layers.values()), layers=layers, samples=samples)
 
-    def in_background(self, work: Work) -> None:
+    def run_in_background(self, work: Work) -> None:
         """Do the work after the caller was answered; what goes wrong is counted."""
 
         async def attempt() -> None:
             with self._boundary.around("sweep"):
                 await work()
 
-        self._runtime.in_background(attempt)
+        self._runtime.run_in_background(attempt)
 
     async def end(self) -> None:
         """Finish what is under way, without waiting for others."""
@@ -182,13 +182,13 @@ class SweepRunner:
         await self._runtime.settle()
 
     def _look_later(self, invalidation: Invalidation) -> None:
-        here = self._runtime.place()
+        here = self._runtime.loop_or_process()
         with self._lock:
-            self._due[invalidation] = self._runtime.tick() + UNDER_WAY
+            self._due[invalidation] = self._runtime.monotonic() + UNDER_WAY
             if self._looking == here:
                 return
             self._looking = here  # in another process than the last one after a fork
-        self._runtime.in_background(self._second_looks)
+        self._runtime.run_in_background(self._second_looks)
 
     async def _second_looks(self) -> None:
         while True:
@@ -198,8 +198,8 @@ class SweepRunner:
                     return
                 due, self._due = self._due, {}
             # What is swept meanwhile has its own time to wait.
-            while self._runtime.tick() < max(due.values()) and not self._ending:
-                await self._runtime.pause(_STEP)
+            while self._runtime.monotonic() < max(due.values()) and not self._ending:
+                await self._runtime.sleep(_STEP)
             with self._boundary.around("sweep"):
                 await self._look_again([*due])
 
@@ -247,7 +247,7 @@ class SweepRunner:
         samples: list[EntrySample] = []
         chosen: list[Scoped] = []
         now = self._runtime.now()
-        reminded = self._runtime.tick()
+        reminded = self._runtime.monotonic()
         async for entry in store.scan(invalidation.selection):
             looked += 1
             if names(entry):
@@ -260,13 +260,13 @@ class SweepRunner:
                 await self._remove(store, chosen)
                 chosen = []
             if looked % _AT_ONCE == 0:
-                if self._runtime.tick() > until:
+                if self._runtime.monotonic() > until:
                     break
                 if tell is not None:
                     tell(looked)
-                if remind and self._runtime.tick() - reminded > _REMIND:
+                if remind and self._runtime.monotonic() - reminded > _REMIND:
                     await self._remind(*remind)
-                    reminded = self._runtime.tick()
+                    reminded = self._runtime.monotonic()
         if chosen:
             await self._remove(store, chosen)
         if tell is not None:

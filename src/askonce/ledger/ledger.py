@@ -187,12 +187,12 @@ class Ledger:
             self._tallies[f"layer:{name}:{what}"] += 1
 
     def semantic(self, what: str, times: int = 1) -> None:
-        """What matching by meaning did, so many times; the words are in docs/semantic.md."""
+        """What matching by meaning did, so many times; the words are in docs/guides/semantic.md."""
         with self._lock:
             self._tallies[f"semantic:{what}"] += times
 
     def prompts(self, what: str) -> None:
-        """What was done to a prompt on its way to the provider; words of docs/prompts.md."""
+        """What was done to a prompt on its way to the provider; words of docs/guides/prompts.md."""
         with self._lock:
             self._tallies[f"prompts:{what}"] += 1
 
@@ -200,7 +200,7 @@ class Ledger:
         with self._lock:
             self._tallies["upstream"] += 1
 
-    def fault(self, what: str) -> bool:
+    def count_fault(self, what: str) -> bool:
         """A fault of the cache; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""
         with self._lock:
             count = self._tallies[f"fault:{what}"] = self._tallies[f"fault:{what}"] + 1

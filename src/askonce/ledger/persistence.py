@@ -42,7 +42,7 @@ class LedgerStore:
         terms: LedgerSettings,
         *,
         now: Callable[[], float],
-        tick: Callable[[], float],
+        monotonic: Callable[[], float],
         prices: Prices,
     ) -> None:
         self._ledger = ledger
@@ -50,21 +50,21 @@ class LedgerStore:
         self._patient = patient
         self._terms = terms
         self._now = now
-        self._tick = tick
+        self._monotonic = monotonic
         self._prices = prices
-        self._flushed = tick()
+        self._flushed = monotonic()
         self._folded: date | None = None
 
     def due(self) -> bool:
         """Is it time to add to the books again? Says so once."""
-        due = self._tick() - self._flushed > EVERY_S
+        due = self._monotonic() - self._flushed > EVERY_S
         if due:
-            self._flushed = self._tick()
+            self._flushed = self._monotonic()
         return due
 
     async def flush(self, count: CountInStore) -> dict[str, int]:
         """Add what the ledger took in to the store's lasting tallies; all of them but the rows."""
-        self._flushed = self._tick()
+        self._flushed = self._monotonic()
         for start in self._ledger.unlearned():
             found = await count({}, start)
             if found is None:

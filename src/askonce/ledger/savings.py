@@ -51,7 +51,7 @@ NOTHING: Final = SavingsPart()
 
 
 class Sums(msgspec.Struct, frozen=True):
-    """What was saved and what that cost; the words are in docs/savings.md.
+    """What was saved and what that cost; the words are in docs/guides/savings.md.
 
     Saved: `exact`, `semantic` and `stale` answers out of the cache, `joined` calls, and `read` out
     of the provider's own prompt cache. Costs: `write` into that one, `refresh`, `embedding`,

@@ -10,7 +10,7 @@ from askonce.ledger.daily import MOST_ROWS
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the ledger is kept; docs/savings.md.
+    """How the ledger is kept; docs/guides/savings.md.
 
     `keep_days` is how many days stay apart before they are folded into their months, `rows` how
     many combinations of tenant, model and route a day tells apart. `storage_price` is US dollars
@@ -18,10 +18,12 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     without that one the price tables are asked.
     """
 
-    keep_days: Annotated[PositiveCount, "days of savings kept apart before months replace them"] = (
-        92
-    )
-    rows: Annotated[PositiveCount, "combinations of tenant, model and route per day"] = MOST_ROWS
+    keep_days: Annotated[
+        PositiveCount, "days that stay apart before they are folded into their months"
+    ] = 92
+    rows: Annotated[
+        PositiveCount, "combinations of tenant, model and route that a day keeps apart"
+    ] = MOST_ROWS
     storage_price: Annotated[
         Price | None, "US dollars for a gigabyte and a month; without it storage has no price"
     ] = None

@@ -33,7 +33,7 @@ class Cache(CacheSettings):
     explicit temperature above 0: `bypass`, `reuse` or `pool:K`. `rules` say more by what is asked.
     Without a `namespace`, SDK calls
     are kept apart by credential, and texts and functions live in the namespace `local`.
-    `refresh_ahead` and the three after it are described in docs/freshness.md.
+    `refresh_ahead` and the three after it are described in docs/guides/freshness.md.
     """
 
     def answer(self, call: Call, upstream: Upstream) -> Reply:
@@ -146,7 +146,7 @@ class Cache(CacheSettings):
 
     def savings(self, *, days: int = 30) -> Savings:
         """What was saved on the last `days` days (UTC, today among them) by all processes that
-        share the store, and what that cost; see docs/savings.md.
+        share the store, and what that cost; see docs/guides/savings.md.
 
         Raises StoreError where the store cannot say, ConfigError for a number that is none.
         """

@@ -137,7 +137,7 @@ class CacheSettings:
         return self._assembly.stats()
 
     def on_event(self, event: str) -> Callable[[OnEvent], OnEvent]:
-        """Ask a function what an event of this name invalidates; see docs/events.md.
+        """Ask a function what an event of this name invalidates; see docs/guides/events.md.
 
         It gets the event's data, a dict, and returns a tag, an `Invalidation`, several of them, or
         None. It is an ordinary function, is called in any thread, and may be called again for the

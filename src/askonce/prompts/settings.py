@@ -57,7 +57,7 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
         SettingKind(_patterns, list),
         'RE2 patterns of text that changes from call to call: ["Today is [^.]*[.]"]',
     ] = ()
-    rules: Annotated[Texts, "files of provider rules that override the built-in ones"] = ()
+    rules: Annotated[Texts, "files of provider rules that replace members of ours"] = ()
     hold: Annotated[
         timedelta,
         SettingKind(_hold, printers.duration),

@@ -21,7 +21,7 @@ from askonce.core.rules.packs import PACKS
 from askonce.core.rules.re2 import compiled
 from askonce.core.rules.rules import Ruleset
 from askonce.core.runtime.event_loop import AsyncRuntime, run_in_thread
-from askonce.core.runtime.threads import SyncRuntime, leaf_lock
+from askonce.core.runtime.threads import SyncRuntime, fork_safe_lock
 from askonce.core.scopes import compared_by
 from askonce.ledger.ledger import Ledger
 from askonce.semantic.embedders.open_embedder import is_local, open_embedder
@@ -70,8 +70,8 @@ class SemanticAssembly:
         self._suspending = suspending
         self._ledger = ledger
         self._cost = embedding_cost
-        self._lock = leaf_lock()
-        self._opening = leaf_lock()
+        self._lock = fork_safe_lock()
+        self._opening = fork_safe_lock()
         self._deadline = semantic.patience
         self._near = semantic.index.partition(":")[0] == "process"
         named = semantic.index.partition(":")[2]
@@ -81,7 +81,7 @@ class SemanticAssembly:
         # An index in this process is as slow as the machine, and no less well for it.
         slow, stall = (1e9, 1e9) if self._near else (self._deadline * 0.9, self._deadline / 2)
         self._breaker = CircuitBreaker(slow=slow, stall=stall)
-        self._breaker_guard = leaf_lock()
+        self._breaker_guard = fork_safe_lock()
         self.missed = False
         """Was there anything removed that could not be taken out of the index?"""
         self._check_libraries()
@@ -101,7 +101,12 @@ class SemanticAssembly:
         semantic = self.semantic
         near = is_local(semantic.embedder)
         context = StoreContext(
-            runtime.lock, runtime.now, runtime.place, False, self._deadline, runtime.tick
+            runtime.lock,
+            runtime.now,
+            runtime.loop_or_process,
+            False,
+            self._deadline,
+            runtime.monotonic,
         )
         embedder = open_embedder(semantic.embedder, context, key=semantic.embedder_key)
 
@@ -134,7 +139,7 @@ class SemanticAssembly:
         ledger, boundary = self._ledger, FailOpen(self._ledger)
 
         def account(characters: int, audited: int) -> None:
-            requests, tokens = embedder.take_used()
+            requests, tokens = embedder.take_usage()
             if not requests:
                 return
             cost = None
@@ -284,7 +289,7 @@ class SemanticAssembly:
                 self._process = open_process_index(
                     self.embedding.name,
                     dimensions,
-                    lock=leaf_lock(),
+                    lock=fork_safe_lock(),
                     clock=self._runtime.now,
                     max_entries=self.semantic.max_entries,
                     max_bytes=self.semantic.size,
@@ -297,7 +302,12 @@ class SemanticAssembly:
         semantic = self.semantic
         runtime = self._suspending if suspends else self._runtime
         context = StoreContext(
-            runtime.lock, runtime.now, runtime.place, suspends, self._deadline, runtime.tick
+            runtime.lock,
+            runtime.now,
+            runtime.loop_or_process,
+            suspends,
+            self._deadline,
+            runtime.monotonic,
         )
         named: dict[str, Any] = {
             "embedder": self.embedding.name,

@@ -75,7 +75,7 @@ def _index(value: Any) -> str:
 class Semantic(msgspec.Struct, frozen=True, kw_only=True):
     """How questions are matched by meaning.
 
-    `threshold` is the cosine from which an answer may be served, 0.5 to 1, if no guard speaks
+    `threshold` is the lowest cosine at which an answer may be served, 0.5 to 1, if no guard speaks
     against it. `embedder` is `local`, an endpoint's address (`https://HOST/v1?model=NAME`), or
     `sentence-transformers:NAME` or `fastembed:NAME`; `embedder_key` is what an endpoint wants to
     see. `index` is `process` (with a file beside a SQLite store), `process:FILE`, or the address of
@@ -90,7 +90,7 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
         Mode, 'questions in other words: "serve" answers them, "shadow" only measures, or "off"'
     ] = "serve"
     threshold: Annotated[
-        float, SettingKind(_threshold), "the cosine from which an answer may be served"
+        float, SettingKind(_threshold), "the lowest cosine at which an answer may be served"
     ] = THRESHOLD
     embedder: Annotated[StoreUrl, 'or "https://host/v1?model=name", with embedder_key'] = "local"
     embedder_key: Annotated[Secret | None, "the key for an embedder's endpoint"] = None
@@ -99,23 +99,25 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
         SettingKind(_index, printers.masked_url),
         'or "redis://host" (Redis 8), "postgresql://host/database" (pgvector)',
     ] = "process"
-    max_entries: Annotated[PositiveCount, "entries per scope; the oldest go first"] = 100_000
-    size: Annotated[PositiveBytes, "memory for an index in this process"] = 512 << 20
+    max_entries: Annotated[PositiveCount, "the limit for each scope; the oldest leave first"] = (
+        100_000
+    )
+    size: Annotated[PositiveBytes, "the limit of an index in this process"] = 512 << 20
     deadline: Annotated[
         PositiveDuration | str, "how long a caller waits for the embedder or a shared index"
     ] = timedelta(milliseconds=250)
     history: Annotated[
-        Literal["exact", "last_turn"], 'earlier turns must be equal; "last_turn": only the last'
+        Literal["exact", "last_turn"], 'earlier turns must be equal; "last_turn": they need not'
     ] = "exact"
     parameters: Annotated[
-        Literal["exact", "free"], 'lengths and sampling must be equal; "free": need not'
+        Literal["exact", "free"], 'lengths and sampling must be equal; "free": they need not'
     ] = "exact"
     models: Annotated[
         tuple[tuple[str, ...], ...],
         SettingKind(_families, lambda families: [list(family) for family in families]),
-        'models that may answer for each other: [["gpt-4o", "gpt-4o-mini"]]',
+        'models that answer for each other: [["gpt-4o", "gpt-4o-mini"]]',
     ] = ()
-    tools: Annotated[bool, "questions with tools are compared too"] = False
+    tools: Annotated[bool, "true: compare questions with tools too"] = False
 
     def __repr__(self) -> str:
         return f"Semantic(mode={self.mode!r}, threshold={self.threshold})"

@@ -7,8 +7,8 @@
              invalidated while they were collected
     check    16 bytes, BLAKE2b over all that stands before
 
-`docs/moving.md` describes every field. A name that ends in `.gz` or `.zst` means that all this is
-compressed, as a sequence of gzip members or zstd frames that usual tools read as one. An archive
+`docs/guides/moving.md` describes every field. A name that ends in `.gz` or `.zst` means that the
+whole file is compressed, as gzip members or zstd frames that usual tools read as one. An archive
 without its footer was cut and is refused, as is one with a changed byte.
 """
 

@@ -42,11 +42,11 @@ class BaseStore(ABC):
     async def write_all(self, entries: Sequence[Entry]) -> int:
         return sum([await self.write(entry) for entry in entries])
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         raise StoreError("this store cannot stand in front of another one")
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        return ChangeBatch(since or "0")
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        return ChangeBatch(cursor or "0")
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         return Lease(key, 0)
@@ -57,9 +57,9 @@ class BaseStore(ABC):
     async def release(self, lease: Lease) -> None:
         return
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         ours: dict[str, int] = self.__dict__.setdefault("_tallies", {})
-        return tallied(ours, add, under)
+        return tallied(ours, add, prefix)
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         return []

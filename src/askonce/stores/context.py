@@ -13,17 +13,18 @@ DEADLINE = 0.25
 class StoreContext(NamedTuple):
     """What a store needs of the process that opens it.
 
-    `lock` makes a lock, `clock` tells seconds since the Unix epoch, `place` the event loop of a
-    suspending caller (None in a thread). `deadline` is how many seconds one call may take, by
-    `tick`, a clock that never jumps; while that stands still, each of its waits may take so long.
+    `lock` makes a lock; `clock` returns seconds since the Unix epoch; `loop_or_process` returns the
+    event loop of a suspending caller (None in a thread). `deadline` is how many seconds one call
+    may take by `monotonic`, a clock that never jumps; while that stands still, each of its waits
+    may take as long.
     """
 
     lock: Callable[[], AbstractContextManager[Any]]
     clock: Callable[[], float]
-    place: Callable[[], object] = lambda: None
+    loop_or_process: Callable[[], object] = lambda: None
     suspending: bool = False
     deadline: float = DEADLINE
-    tick: Callable[[], float] = lambda: 0.0
+    monotonic: Callable[[], float] = lambda: 0.0
 
 
 @contextmanager

@@ -56,11 +56,11 @@ class ThreadedStore:
     async def write_all(self, entries: Sequence[Entry]) -> int:
         return await self._run(lambda: self._store.write_all(entries))
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
-        await self._run(lambda: self._store.learn(epochs))
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
+        await self._run(lambda: self._store.merge_epochs(epochs))
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        return await self._run(lambda: self._store.news(since, patience))
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        return await self._run(lambda: self._store.changes(cursor, timeout))
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         return await self._run(lambda: self._store.lease(key, seconds))
@@ -71,8 +71,8 @@ class ThreadedStore:
     async def release(self, lease: Lease) -> None:
         await self._run(lambda: self._store.release(lease))
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        return await self._run(lambda: self._store.counters(add, under))
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
+        return await self._run(lambda: self._store.counters(add, prefix))
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         return await self._run(lambda: self._store.check(fix=fix))

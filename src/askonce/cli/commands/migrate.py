@@ -17,7 +17,11 @@ def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
     runtime = SyncRuntime()
     ground = StoreContext(
-        runtime.lock, runtime.now, runtime.place, deadline=_DEADLINE_S, tick=runtime.tick
+        runtime.lock,
+        runtime.now,
+        runtime.loop_or_process,
+        deadline=_DEADLINE_S,
+        monotonic=runtime.monotonic,
     )
     places: list[tuple[str, Store | EventReader]] = [
         (settings.shared_url, open_store(settings.shared_url, ground))

@@ -16,7 +16,7 @@ def show(told: Sequence[Told]) -> Iterator[str]:
         yield ""
     if len(told) > 1:
         yield from summary(told)
-    yield "Percents, in brackets their 95 % intervals. What they mean: docs/evaluating.md"
+    yield "Percents, in brackets their 95 % intervals. What they mean: docs/guides/evaluating.md"
 
 
 def summary(told: Sequence[Told]) -> Iterator[str]:

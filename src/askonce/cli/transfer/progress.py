@@ -22,7 +22,7 @@ _SAID = {
     "invalid": "{} invalidated meanwhile, left out",
     "refused": "{} refused by the store (too large, or invalidated meanwhile)",
     "orphaned": "{} of callers known by their credentials only, who will not find them here: "
-    "the store has a secret of its own (see docs/moving.md)",
+    "the store has a secret of its own (see docs/guides/moving.md)",
 }
 
 

@@ -45,12 +45,12 @@ _NOT_SHOWN: Mapping[Shape, bytes] = MappingProxyType({})
 class HeldEntry(Resident):
     """An entry in memory, with the presentations of it that were rendered before."""
 
-    __slots__ = ("entry", "shown")
+    __slots__ = ("entry", "rendered")
 
     def __init__(self, entry: Entry, size: int) -> None:
         super().__init__(entry.key, size, saving_usd(entry))
         self.entry = entry
-        self.shown = _NOT_SHOWN
+        self.rendered = _NOT_SHOWN
 
 
 # The record, its slots for `size`, `cost` and `priority`, its garbage collector's header.
@@ -144,14 +144,16 @@ class MemoryStore(BaseStore):
         with self._lock:
             if self._held.get(held.entry.key) is not held:
                 return
-            shown = {**held.shown, shape: frames}
+            shown = {**held.rendered, shape: frames}
             size = (
-                held.size + _shown_bytes(held.entry, shown) - _shown_bytes(held.entry, held.shown)
+                held.size
+                + _shown_bytes(held.entry, shown)
+                - _shown_bytes(held.entry, held.rendered)
             )
             if size > self._policy.capacity:
                 return
             # A new dict, so that a reader without the lock never sees one change.
-            held.shown = shown
+            held.rendered = shown
             self._policy.resize(held, size)
             self._let_go(self._policy.settle())
 
@@ -190,7 +192,7 @@ class MemoryStore(BaseStore):
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         return self.keep(entry)
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         self.apply_epochs(epochs)
 
     async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
@@ -215,9 +217,9 @@ class MemoryStore(BaseStore):
             if self._epochs.agree(held.entry.tags):
                 yield held.entry
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         with self._lock:
-            return tallied(self._tallies, add, under)
+            return tallied(self._tallies, add, prefix)
 
     async def pepper(self) -> bytes:
         with self._lock:

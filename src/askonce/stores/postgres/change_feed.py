@@ -78,20 +78,20 @@ class ChangeLog:
         self._newest = address.statement(_NEWEST)
         self._after = address.statement(_AFTER)
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        tick = self._ground.tick
-        seconds = self._ground.deadline + max(0.0, patience)
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        tick = self._ground.monotonic
+        seconds = self._ground.deadline + max(0.0, timeout)
         async with self._connections.borrowed(seconds) as session:
-            if since is None:
+            if cursor is None:
                 return ChangeBatch(await self._mark(session))
-            until = tick() + patience
+            until = tick() + timeout
             while True:
-                news = await self._after_mark(session, since)
-                left = min(until - tick(), patience)
+                news = await self._after_mark(session, cursor)
+                left = min(until - tick(), timeout)
                 if not news.empty or left <= 0:
                     return news
                 if not await session.heard(left):
-                    return await self._after_mark(session, since)
+                    return await self._after_mark(session, cursor)
 
     def close(self) -> None:
         self._connections.close()

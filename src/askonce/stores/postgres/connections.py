@@ -50,7 +50,7 @@ class PostgresConnections:
     @asynccontextmanager
     async def borrowed(self, seconds: float | None = None) -> AsyncIterator[PostgresSession]:
         """A session for one call, which has to end within `seconds` (else the deadline)."""
-        pool, tick = self._pool(), self._ground.tick
+        pool, tick = self._pool(), self._ground.monotonic
         patience = self._ground.deadline if seconds is None else seconds
         until = tick() + patience
         try:
@@ -82,7 +82,7 @@ class PostgresConnections:
                 self._pools[place] = pool  # a parent's: closing it would speak on its socket
 
     def _pool(self) -> "_Pool":
-        place = (os.getpid(), self._ground.place())
+        place = (os.getpid(), self._ground.loop_or_process())
         pool = self._pools.get(place)
         if pool is None:
             self._forget_ended_loops()
@@ -103,8 +103,8 @@ class PostgresConnections:
                 self._pools.pop(place, None)
 
     async def _connect(self, until: float) -> PostgresSession:
-        tick, suspends = self._ground.tick, self._ground.suspending
-        loop = cast("Loop", self._ground.place())
+        tick, suspends = self._ground.monotonic, self._ground.suspending
+        loop = cast("Loop", self._ground.loop_or_process())
         ready = ready_in(loop) if suspends else ready_in_thread
         # A statement that nobody waits for any more ends by itself, in time.
         timeout_ms = max(1000, round(2000 * self._ground.deadline))

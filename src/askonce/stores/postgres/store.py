@@ -137,13 +137,13 @@ class PostgresStore(BaseStore):
                 if entry is not None:
                     yield entry
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         if epochs:
             tags = [raw(tag) for tag in epochs]
             await self._ask(LEARN, tags, list(epochs.values()), max(epochs.values()))
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        return await self._changes.news(since, patience)
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        return await self._changes.changes(cursor, timeout)
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         return await self._leases.lease(key, seconds)
@@ -154,8 +154,8 @@ class PostgresStore(BaseStore):
     async def release(self, lease: Lease) -> None:
         await self._leases.release(lease)
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        named = [raw(name) for name in bounds(under)]
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
+        named = [raw(name) for name in bounds(prefix)]
         if add:
             rows = await self._ask(ADD, *named, [raw(name) for name in add], list(add.values()))
         else:

@@ -50,7 +50,7 @@ class ChangeReading:
         """Say that everything up to a mark may have changed."""
         self.mark, self._lost = mark, True
 
-    def news(self) -> ChangeBatch:
+    def changes(self) -> ChangeBatch:
         if self._lost:
             return ChangeBatch(self.mark, lost=True)
         return ChangeBatch(self.mark, self._epochs, tuple(self._removed))

@@ -248,7 +248,7 @@ class Node:
 
     async def close(self) -> None:
         """Close the idle connections of this place; busy ones are closed after their call."""
-        pool = self._pools.pop(self._ground.place(), None)
+        pool = self._pools.pop(self._ground.loop_or_process(), None)
         if pool is not None and pool.process == os.getpid():
             await pool.close()
 
@@ -261,7 +261,7 @@ class Node:
         patience: float,
         lasting: bool,
     ) -> list[Any]:
-        began, fresh = self._ground.tick(), not wire.used
+        began, fresh = self._ground.monotonic(), not wire.used
         if fresh:
             await wire.open()
         if greet and not wire.greeted:
@@ -269,7 +269,7 @@ class Node:
             if isinstance(answer, ResponseError):
                 return [answer] * count
             wire.greeted = True
-        if fresh and self._ground.tick() - began >= self._ground.deadline:
+        if fresh and self._ground.monotonic() - began >= self._ground.deadline:
             # Each step was just quick enough, but together they were not.
             raise StoreError(f"Redis at {self.server} is too slow")
         if not lasting:
@@ -286,7 +286,7 @@ class Node:
         return replies
 
     def _pool(self) -> ConnectionPool:
-        place = self._ground.place()
+        place = self._ground.loop_or_process()
         pool = self._pools.get(place)
         if pool is None or pool.process != os.getpid():
             # In a forked child the parent's connections are let go without a word to the server.

@@ -70,7 +70,7 @@ class EpochIndex:
         number = await self._change(*change(BUMPED, list(wanted)), *wanted.values())
         return dict.fromkeys(wanted, number)
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         pairs = [word for tag, epoch in epochs.items() for word in (encoded(tag), epoch)]
         if pairs:
             call = script(LEARN, self._names.ledger_store, self._latest, *pairs)
@@ -101,24 +101,24 @@ class EpochIndex:
     async def tell_removed(self, selection: Selection) -> None:
         await self._change(*change(REMOVED, selection))
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
         """What changed after a mark; waits up to `patience` seconds for the first change."""
-        if since is None or not (since.isascii() and since.isdecimal()):
+        if cursor is None or not (cursor.isascii() and cursor.isdecimal()):
             mark = (await self._renewed(())).label.decode()
-            return ChangeBatch(mark, lost=since is not None)
-        reading = ChangeReading(since)
-        lines, latest = await self._lines(since, patience)
-        if not lines and latest != since.encode():
+            return ChangeBatch(mark, lost=cursor is not None)
+        reading = ChangeReading(cursor)
+        lines, latest = await self._lines(cursor, timeout)
+        if not lines and latest != cursor.encode():
             # A change came between the two commands, or books or stream are lost.
             latest = (await self._renewed(())).label
-            lines, _ = await self._lines(since, 0.0)
-            if not lines and latest != since.encode():
+            lines, _ = await self._lines(cursor, 0.0)
+            if not lines and latest != cursor.encode():
                 reading.lose(latest.decode())
         reading.take(lines)
         while len(lines) == PAGE:
             lines, _ = await self._lines(reading.mark, 0.0)
             reading.take(lines)
-        return reading.news()
+        return reading.changes()
 
     async def _lines(self, since: str, patience: float) -> tuple[list[Any], bytes | None]:
         """Lines of the stream after a mark, and the number of the latest change."""

@@ -63,7 +63,7 @@ class RedisStore(BaseStore):
         self._ledger_store = EpochIndex(names, self._caller)
         self._lanes: BatchedReads | None = None
         if context.suspending and not self._route.spread:
-            self._lanes = BatchedReads(self._read_all, context.place)
+            self._lanes = BatchedReads(self._read_all, context.loop_or_process)
 
     # Entries
 
@@ -118,11 +118,11 @@ class RedisStore(BaseStore):
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
         return await (self._ledger_store.bump(tags) if bump else self._ledger_store.epochs(tags))
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
-        await self._ledger_store.learn(epochs)
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
+        await self._ledger_store.merge_epochs(epochs)
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        return await self._ledger_store.news(since, patience)
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        return await self._ledger_store.changes(cursor, timeout)
 
     # Leases
 
@@ -141,9 +141,9 @@ class RedisStore(BaseStore):
 
     # The rest
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         names = [self._names.counters, self._names.ledger]
-        asked = 1 + is_apart(under)
+        asked = 1 + is_apart(prefix)
         if add:
             words: list[tuple[bytes | str | int, ...]] = [
                 (1 + is_apart(word), encoded(word), count) for word, count in add.items()
@@ -152,7 +152,7 @@ class RedisStore(BaseStore):
             found = dict(zip(flat[::2], flat[1::2], strict=True))
         else:
             found = await self._caller.one(command(b"HGETALL", names[asked - 1]))
-        start = encoded(under)
+        start = encoded(prefix)
         return {word.decode(): int(n) for word, n in found.items() if word.startswith(start)}
 
     async def check(self, *, fix: bool = False) -> list[Damage]:

@@ -67,7 +67,7 @@ def bump(db: sqlite3.Connection, tags: Iterable[str], floor: int) -> dict[str, i
     return raised
 
 
-def learn(db: sqlite3.Connection, epochs: Mapping[str, int]) -> None:
+def merge_epochs(db: sqlite3.Connection, epochs: Mapping[str, int]) -> None:
     """Take over what a more shared store says; whatever is bumped here later lies above it.
 
     A tag without a row takes it even if it lies below this file's own floor, which says nothing

@@ -143,7 +143,7 @@ class SqliteStore(BaseStore):
             self._file.note(raised.values())
             return raised
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         with self._file.connected() as db:
             # Mostly all is known already, and nobody needs the write lock to see that.
             unknown = {
@@ -151,20 +151,20 @@ class SqliteStore(BaseStore):
             }
         if unknown:
             with self._file.writing() as db:
-                changes.learn(db, unknown)
+                changes.merge_epochs(db, unknown)
                 self._file.note(unknown.values())
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
         """What happened since; at once, because nobody tells: SQLite is asked again instead."""
         with self._file.connected() as db:
             # The version moves with the commits of all other connections, the total with our own.
             state = (db, pragma(db, "data_version"), db.total_changes)
-            if since is not None and self._heard == (since, state):
-                return ChangeBatch(since)
+            if cursor is not None and self._heard == (cursor, state):
+                return ChangeBatch(cursor)
             db.execute("BEGIN")  # one snapshot
-            news = changes.news_since(db, since)
+            news = changes.news_since(db, cursor)
             db.execute("COMMIT")
-            self._heard = (news.mark, state)
+            self._heard = (news.cursor, state)
             return news
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
@@ -192,7 +192,7 @@ class SqliteStore(BaseStore):
             for entry in self._valid_of(rows):
                 yield entry
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         lowered = [(name,) for name, count in add.items() if count < 0]
         with self._file.writing() if add else self._file.connected() as db:
             db.executemany(
@@ -204,7 +204,7 @@ class SqliteStore(BaseStore):
             rows = db.execute(
                 "SELECT name, value FROM tallies"
                 " WHERE name >= ? AND name < ? OR name >= ? AND name < ?",
-                bounds(under),
+                bounds(prefix),
             ).fetchall()
             return {name: integer(value) for name, value in rows}
 

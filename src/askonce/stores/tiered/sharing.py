@@ -21,9 +21,7 @@ class SharingSettings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["eventual", "strong"],
         'other processes\' invalidations apply within 1 s; "strong": at once',
     ] = "eventual"
-    lease: Annotated[
-        PositiveSeconds, "how long until a process that dies while asking is replaced"
-    ] = 5.0
+    lease: Annotated[PositiveSeconds, "how soon a process that dies while asking is replaced"] = 5.0
     wait: Annotated[Seconds, "how long to wait for another process's answer"] = msgspec.field(
         default=20.0, name="lease_wait"
     )
