@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from askonce.cli.access.configured import gateway_url
 from askonce.config.settings import Gateway, Settings
 from askonce.core.errors import AskOnceError, StoreError
 from askonce.ledger.ledger import Stats
@@ -102,3 +101,9 @@ def ask_gateway(gateway: Gateway) -> Stats | None:
         return msgspec.convert(answer, Stats, strict=False)
     except (OSError, HTTPException, ValueError):
         return None
+
+
+def gateway_url(gateway: Gateway) -> str:
+    """Where the gateway of these settings can be asked from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(gateway.host, gateway.host)  # noqa: S104
+    return f"http://[{host}]:{gateway.port}" if ":" in host else f"http://{host}:{gateway.port}"

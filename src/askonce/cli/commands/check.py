@@ -3,7 +3,8 @@
 import argparse
 import json
 
-from askonce.cli.access.configured import open_existing, read_settings
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import open_existing
 from askonce.core.models import Damage
 from askonce.core.printers import masked_url
 from askonce.core.protocols import Store

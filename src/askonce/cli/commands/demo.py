@@ -12,7 +12,7 @@ from askonce.core.errors import missing_library
 
 def run(options: argparse.Namespace) -> int:
     try:
-        from askonce.cli.demo.demo import main
+        from askonce.cli.demo.run import main
     except ModuleNotFoundError as error:
         raise missing_library("the demo", str(error.name), "demo") from None
     arguments = [f"--requests={options.requests}", f"--concurrency={options.concurrency}"]

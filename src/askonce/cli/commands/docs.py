@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from askonce.cli.access.configured import open_existing, read_settings
-from askonce.cli.output.columns import plain
+from askonce.cli import INTERRUPTED
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_existing
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.progress import INTERRUPTED, closing
+from askonce.cli.output.terminal import plain
 from askonce.core.document_tags import version_of
 from askonce.core.errors import ConfigError
 from askonce.core.fail_open import FailOpen

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from askonce.cli.access.configured import open_existing, read_settings
-from askonce.cli.output.columns import columns, plain, show_json, show_span
-from askonce.cli.transfer.progress import closing
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_existing
+from askonce.cli.output.terminal import columns, plain, show_json, show_span
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Store

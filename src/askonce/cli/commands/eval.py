@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.output.columns import plain, show_json
 from askonce.cli.output.eval_tables import show
 from askonce.cli.output.meter import Meter
+from askonce.cli.output.terminal import plain, show_json
 from askonce.core.errors import ConfigError, missing_library
 from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet, measure
 from askonce.semantic.evaluation.question_files import Complaint, read_pair_set, read_stream_set

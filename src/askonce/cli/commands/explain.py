@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from askonce.cli.access.configured import read_settings
+from askonce.cli.access.configuration import read_settings
 from askonce.core.errors import CallMalformed, ConfigError
 from askonce.core.wire_format import WireFormat
 from askonce.pipeline.explain import Explanation, explain, guess_format
@@ -39,10 +39,17 @@ def run(options: argparse.Namespace) -> int:
 def _near(options: argparse.Namespace) -> int:
     if options.a is not None:
         raise ConfigError("--near takes a question in place of the files; leave one of them out")
-    # It needs libraries that the rest of the command line does without.
-    from askonce.cli.commands.near import run as run_near
+    # Import lazily: only this option needs the semantic layer's libraries.
+    from askonce.cli.access.nearest import nearest_entries
+    from askonce.cli.output.nearest import print_nearest
 
-    return run_near(options)
+    settings = read_settings(options)
+    found = run_sync(nearest_entries(settings, options.near, options.namespace, options.limit))
+    if options.json:
+        print(show_json(found))
+    else:
+        print_nearest(found)
+    return 0 if any(one["decision"] == "serve" for one in found["nearest"]) else 1
 
 
 def _body(name: str) -> Any:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from askonce.cli.access.configured import open_existing, read_settings
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_existing
 from askonce.cli.transfer.checkpoints import writing
-from askonce.cli.transfer.progress import closing, move
-from askonce.cli.transfer.transfer import Export
+from askonce.cli.transfer.moves import Export
+from askonce.cli.transfer.run_move import move
 from askonce.core.errors import ConfigError
 from askonce.core.printers import masked_url
 from askonce.core.runtime.threads import SyncRuntime

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Any, NamedTuple
 
-from askonce.cli.access.configured import gateway_url, open_url, read_settings
-from askonce.cli.access.existing import existing_cache, existing_layers
+from askonce.cli import INTERRUPTED
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.gateways import gateway_url
+from askonce.cli.access.layers import existing_cache, existing_layers
+from askonce.cli.access.stores import open_url
 from askonce.cli.commands.invalidate import WHO, below
-from askonce.cli.output.columns import columns, plain, show_json
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.progress import INTERRUPTED
+from askonce.cli.output.terminal import columns, plain, show_json
 from askonce.config.settings import Settings
 from askonce.core.directives import is_tag
 from askonce.core.errors import ConfigError
@@ -36,7 +38,7 @@ _NOT_REACHED = (
 )
 
 
-class _Found(NamedTuple):
+class LayerCount(NamedTuple):
     """A layer's entries about the subject."""
 
     found: int
@@ -64,18 +66,20 @@ def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[
     with existing_cache(settings) as cache:
         assembly = cache.assembly
         if dry_run:
-            layers = {name: _Found(count, None) for name, count in _look(assembly, wanted).items()}
+            layers = {
+                name: LayerCount(count, None) for name, count in _look(assembly, wanted).items()
+            }
             unreadable = 0
         else:
             found = _sweep(assembly, wanted)
             unreadable = _scrub(settings)
             left = _look(assembly, wanted)
-            layers = {name: _Found(count, left[name]) for name, count in found.items()}
+            layers = {name: LayerCount(count, left[name]) for name, count in found.items()}
         now = assembly.blocking_runtime.now()
         index = _index(assembly)
     after = before if dry_run else _in_gateway(settings, wanted)
     if isinstance(before, int) and isinstance(after, int):
-        layers["gateway's memory"] = _Found(before, None if dry_run else after)
+        layers["gateway's memory"] = LayerCount(before, None if dry_run else after)
     return {
         "subject": wanted.subject,
         "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
@@ -96,7 +100,7 @@ def _index(assembly: Assembly) -> str:
     return _INDEX_MISSED if assembly.semantic.missed else "has no vector of it any more"
 
 
-def _facts(one: _Found) -> dict[str, int]:
+def _facts(one: LayerCount) -> dict[str, int]:
     return {"found": one.found} | (
         {} if one.left is None else {"removed": max(0, one.found - one.left), "left": one.left}
     )

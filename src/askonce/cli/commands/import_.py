@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from askonce.cli.access.configured import open_shared, read_settings
-from askonce.cli.transfer.progress import closing, move
-from askonce.cli.transfer.transfer import Import
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_shared
+from askonce.cli.transfer.moves import Import
+from askonce.cli.transfer.run_move import move
 from askonce.core.errors import ConfigError
 from askonce.core.printers import masked_url
 from askonce.core.runtime.threads import SyncRuntime

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from askonce.cli.access.configured import read_settings
-from askonce.cli.access.existing import existing_cache
+from askonce.cli import INTERRUPTED
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.layers import existing_cache
 from askonce.cli.commands.entries import named_key
-from askonce.cli.output.columns import columns, plain, show_json, show_span
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.progress import INTERRUPTED
+from askonce.cli.output.terminal import columns, plain, show_json, show_span
 from askonce.core.errors import ConfigError
 from askonce.core.runtime.threads import run_sync
 from askonce.invalidation.sweep import UNDER_WAY, EntrySample, InvalidationResult, Tell

@@ -2,7 +2,7 @@
 
 import argparse
 
-from askonce.cli.access.configured import read_settings
+from askonce.cli.access.configuration import read_settings
 from askonce.core.printers import masked_url
 from askonce.core.protocols import EventReader, Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync

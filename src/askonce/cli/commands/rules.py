@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.output.columns import plain, show_json
+from askonce.cli.output.terminal import plain, show_json
 from askonce.config.load import load
 from askonce.config.rule_tables import plain_tables, show_ttl
 from askonce.config.settings import Settings

@@ -10,8 +10,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.access.configured import gateway_url, open_existing, read_settings
-from askonce.cli.output.columns import columns, plain, show_json
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.gateways import gateway_url
+from askonce.cli.access.stores import open_existing
+from askonce.cli.output.terminal import columns, plain, show_json
 from askonce.config.settings import Settings
 from askonce.core.errors import ConfigError, StoreError, missing_library
 from askonce.core.printers import masked_url

@@ -2,7 +2,7 @@
 
 import argparse
 
-from askonce.cli.access.configured import read_settings
+from askonce.cli.access.configuration import read_settings
 from askonce.config.settings import Settings
 from askonce.core.errors import missing_library
 from askonce.core.printers import masked_url

@@ -4,8 +4,9 @@ import argparse
 import json
 from typing import Any
 
-from askonce.cli.access.configured import gateway_url, open_existing, read_settings
-from askonce.cli.access.gateways import ask_gateway
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.gateways import ask_gateway, gateway_url
+from askonce.cli.access.stores import open_existing
 from askonce.core.errors import StoreError
 from askonce.core.printers import masked_url
 from askonce.core.protocols import Store

@@ -17,10 +17,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from askonce.cli.access.configured import open_shared, read_settings
+from askonce.cli import INTERRUPTED
+from askonce.cli.access.configuration import read_settings
 from askonce.cli.access.gateways import running_gateway
+from askonce.cli.access.stores import open_shared
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.progress import INTERRUPTED
 from askonce.config.settings import Settings
 from askonce.core import keys, policy
 from askonce.core.directives import Directives

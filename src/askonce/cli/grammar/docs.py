@@ -1,6 +1,6 @@
 """The grammar of `askonce docs`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_config_option, add_json_option
+from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, add_json_option
 
 
 def add_docs(commands: "Commands[Parser]") -> None:

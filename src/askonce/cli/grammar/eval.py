@@ -1,6 +1,13 @@
 """The grammar of `askonce eval`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_json_option
+from askonce.cli.grammar.parts import (
+    Commands,
+    Parser,
+    add,
+    add_json_option,
+    number_between,
+    positive_count,
+)
 
 
 def add_eval(commands: "Commands[Parser]") -> None:
@@ -48,11 +55,11 @@ def _add_sets(parser: Parser) -> None:
         "--stream", metavar="FILE", action="append", default=[], help="a stream; repeatable"
     )
     parser.add_argument(
-        "--limit", type=_above_zero, metavar="N", help="only the first N lines of each set"
+        "--limit", type=positive_count, metavar="N", help="only the first N lines of each set"
     )
     parser.add_argument(
         "--zipf",
-        type=_exponent,
+        type=number_between(0, 10),
         metavar="S",
         help="let the needs of each stream come as often as Zipf's law says, with this "
         "exponent, instead of in the order of the file",
@@ -64,7 +71,7 @@ def _add_sets(parser: Parser) -> None:
     )
     parser.add_argument(
         "--out-of-scope-part",
-        type=_part,
+        type=number_between(0, 0.9),
         default=0.05,
         metavar="P",
         help="which part of the stream they are (default: 0.05)",
@@ -74,7 +81,7 @@ def _add_sets(parser: Parser) -> None:
 def _add_matcher(parser: Parser) -> None:
     parser.add_argument(
         "--threshold",
-        type=_cosine,
+        type=number_between(-1, 1),
         metavar="T",
         help="the cosine from which on an entry may answer (default: the one that serves)",
     )
@@ -84,29 +91,3 @@ def _add_matcher(parser: Parser) -> None:
         metavar="ADDRESS",
         help="what makes vectors (default: local); an endpoint gets OPENAI_API_KEY",
     )
-
-
-def _cosine(text: str) -> float:
-    return _between(text, -1.0, 1.0)
-
-
-def _exponent(text: str) -> float:
-    return _between(text, 0.0, 10.0)
-
-
-def _part(text: str) -> float:
-    return _between(text, 0.0, 0.9)
-
-
-def _between(text: str, low: float, high: float) -> float:
-    number = float(text)
-    if not low <= number <= high:
-        raise ValueError
-    return number
-
-
-def _above_zero(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

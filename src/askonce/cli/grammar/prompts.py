@@ -1,6 +1,13 @@
 """The grammar of `askonce prompts`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_json_option
+from askonce.cli.grammar.parts import (
+    Commands,
+    Parser,
+    add,
+    add_json_option,
+    number_between,
+    positive_count,
+)
 
 
 def add_prompts(commands: "Commands[Parser]") -> None:
@@ -46,12 +53,17 @@ Exit status 1: --fail-under was given and is not reached.
   askonce prompts analyze - --json --hash-only < requests.jsonl | jq .findings
 """,
     )
+    _add_analyze_options(parser)
+    add_json_option(parser)
+
+
+def _add_analyze_options(parser: Parser) -> None:
     parser.add_argument("log", metavar="LOG", help="the log; - is standard input")
     parser.add_argument("--html", metavar="FILE", help="also write a page with pictures")
     parser.add_argument("--sarif", metavar="FILE", help="also write the findings as SARIF 2.1.0")
     parser.add_argument(
         "--fail-under",
-        type=_part,
+        type=number_between(0, 1),
         metavar="P",
         help="exit 1 if less than this part of the achievable reads happens, such as 0.8",
     )
@@ -64,9 +76,8 @@ Exit status 1: --fail-under was given and is not reached.
         "--rules", metavar="FILE", action="append", default=[], help="rules of your own, as TOML"
     )
     parser.add_argument(
-        "--limit", type=_above_zero, default=20, metavar="N", help="findings shown (default: 20)"
+        "--limit", type=positive_count, default=20, metavar="N", help="findings shown (default: 20)"
     )
-    add_json_option(parser)
 
 
 def _add_check(verbs: "Commands[Parser]") -> None:
@@ -101,17 +112,3 @@ prompts changed, are new or are gone.
         help="the dialect of all files (default: guessed from their members)",
     )
     add_json_option(parser)
-
-
-def _part(text: str) -> float:
-    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    if not 0 <= number <= 1:
-        raise ValueError
-    return number
-
-
-def _above_zero(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

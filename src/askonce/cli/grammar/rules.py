@@ -1,6 +1,6 @@
 """The grammar of `askonce rules`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_json_option
+from askonce.cli.grammar.parts import Commands, Parser, add, add_json_option
 
 
 def add_rules(commands: "Commands[Parser]") -> None:

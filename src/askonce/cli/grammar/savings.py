@@ -2,7 +2,7 @@
 
 import argparse
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_config_option, add_json_option
+from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, add_json_option
 from askonce.ledger.savings import BY
 from askonce.library.arguments import MOST_DAYS
 

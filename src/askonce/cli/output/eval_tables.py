@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from askonce.cli.output.columns import columns, plain
+from askonce.cli.output.terminal import columns, plain
 from askonce.semantic.evaluation.plain import joined, plain_share
 
 Told = Mapping[str, Any]

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.output.columns import plain, show_json
 from askonce.cli.output.meter import Meter
+from askonce.cli.output.terminal import plain, show_json
 from askonce.cli.prompts.log_files import lines_of
 from askonce.cli.prompts.tables import show
 from askonce.core.errors import ConfigError

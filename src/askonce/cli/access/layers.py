@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from askonce.cli.access.configured import open_existing
+from askonce.cli.access.stores import open_existing
 from askonce.config.settings import Settings
 from askonce.core.errors import StoreError
 from askonce.library.cache import Cache

@@ -8,12 +8,10 @@ from typing import Any
 
 import msgspec
 
+from askonce.cli import INTERRUPTED
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.transfer import Moved
-from askonce.core.protocols import Store
+from askonce.cli.transfer.moves import Moved
 from askonce.core.runtime.threads import run_sync
-
-INTERRUPTED = 130
 
 _DOING = {"exported": "exporting", "imported": "importing", "copied": "copying"}
 _SAID = {
@@ -58,12 +56,3 @@ def move(
         if count := getattr(moved, name):
             print(f"  {line.format(f'{count:,}')}", file=out)
     return 0
-
-
-async def closing(work: Coroutine[Any, Any, None], *stores: Store) -> None:
-    """Do the work, and close the stores whatever comes of it."""
-    try:
-        await work
-    finally:
-        for store in stores:
-            await store.close()

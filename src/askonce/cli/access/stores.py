@@ -1,13 +1,11 @@
-"""Reading what a command works on: the settings, the store and the gateway that they name."""
+"""The stores that a command opens: the configured one, or one at an address."""
 
-import argparse
-import os
-from collections.abc import Mapping
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
-from askonce.config.load import load
-from askonce.config.settings import Gateway, Settings
-from askonce.core.errors import ConfigError, StoreError
+from askonce.config.settings import Settings
+from askonce.core.errors import StoreError
 from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime
@@ -15,25 +13,7 @@ from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store, sqlite_path
 from askonce.stores.tiered.layers import MEMORY, tiers_of
 
-DEFAULT_FILE = "askonce.toml"
 _DEADLINE = 30.0  # seconds for one call of a store
-
-
-def read_settings(
-    options: argparse.Namespace, overrides: Mapping[str, str] | None = None
-) -> Settings:
-    """The settings of `--config`, else of ./askonce.toml if there is one, else the defaults."""
-    name = options.config or DEFAULT_FILE
-    path = Path(name)
-    text = ""
-    if options.config or path.exists():
-        try:
-            text = path.read_text(encoding="utf-8-sig")  # Windows begins a file with a mark
-        except OSError as error:
-            raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{name}: is not UTF-8 text; save it as UTF-8") from None
-    return load(text, {**os.environ, **(overrides or {})}, name)
 
 
 def open_existing(settings: Settings) -> Store:
@@ -66,7 +46,10 @@ def open_url(url: str, *, size: int | None = None) -> Store:
     return open_store(url, ground, size=size)
 
 
-def gateway_url(gateway: Gateway) -> str:
-    """Where the gateway of these settings can be asked from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(gateway.host, gateway.host)  # noqa: S104
-    return f"http://[{host}]:{gateway.port}" if ":" in host else f"http://{host}:{gateway.port}"
+async def closing(work: Coroutine[Any, Any, None], *stores: Store) -> None:
+    """Do the work, and close the stores whatever comes of it."""
+    try:
+        await work
+    finally:
+        for store in stores:
+            await store.close()
