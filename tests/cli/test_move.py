@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from askonce.cli.moves.moves import Copy, Export, Import
+from askonce.cli.transfer.moves import Copy, Export, Import
 
 from askonce.cli import main
 from askonce.cli.transfer import checkpoints, moves

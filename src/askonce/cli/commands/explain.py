@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from askonce.cli.access.configuration import read_settings
+from askonce.cli.output.terminal import show_json
 from askonce.core.errors import CallMalformed, ConfigError
+from askonce.core.runtime.threads import run_sync
 from askonce.core.wire_format import WireFormat
 from askonce.pipeline.explain import Explanation, explain, guess_format
 
