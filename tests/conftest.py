@@ -1,5 +1,7 @@
 """Fixtures of every test: real servers, each started when the first test asks for it."""
 
+import signal
+
 from tests.fixtures.engines import engines
 from tests.fixtures.postgres_server import postgres_server, postgres_url
 from tests.fixtures.redis_servers import (
@@ -37,3 +39,6 @@ __all__ = [
     "store",
     "under_test",
 ]
+
+# A job in the background of a script ignores Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)

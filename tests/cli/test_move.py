@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import zstandard
-from askonce.cli.transfer.moves import Copy, Export, Import
 
 from askonce.cli import main
 from askonce.cli.transfer import checkpoints, moves
+from askonce.cli.transfer.moves import Copy, Export, Import
 from askonce.core.models import Entry, Key, Selection, Usage
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync

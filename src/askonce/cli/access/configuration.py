@@ -15,7 +15,10 @@ DEFAULT_FILE = "askonce.toml"
 def read_settings(
     options: argparse.Namespace, overrides: Mapping[str, str] | None = None
 ) -> Settings:
-    """The settings of `--config`, else of ./askonce.toml if there is one, else the defaults."""
+    """Read the settings of `--config`, else of ./askonce.toml if it exists, else the defaults.
+
+    `overrides` are variables that go before those of the environment. Raises `ConfigError`.
+    """
     name = options.config or DEFAULT_FILE
     path = Path(name)
     text = ""

@@ -132,7 +132,7 @@ async def _nearest(
             if fresh >= _EMBEDDED or await assembly.holds(entry, dimensions):
                 continue
             fresh += 1
-            meter.tell(fresh)
+            meter.report(fresh)
             other = await assembly.embedding.vector(entry.question, SyncRuntime())
             if other is not None:
                 found.setdefault(entry.key, NearEntry(cosine(vector, other), entry))

@@ -17,7 +17,7 @@ _DEADLINE = 30.0  # seconds for one call of a store
 
 
 def open_existing(settings: Settings) -> Store:
-    """The configured store, which must be there already: looking never creates one."""
+    """Open the configured store, which must exist: looking never creates one."""
     url = settings.shared_url
     path = sqlite_path(url)
     if path is not None and not Path(path).is_file():
@@ -26,28 +26,28 @@ def open_existing(settings: Settings) -> Store:
 
 
 def open_shared(settings: Settings) -> Store:
-    """The configured store, the most shared one of several layers; it may have to be made."""
+    """Open the configured store, the last of several layers, and create it if necessary."""
     tiers = tiers_of(settings.layers)[1]
     return open_url(settings.shared_url, size=tiers[-1].size if tiers else None)
 
 
 def open_url(url: str, *, size: int | None = None) -> Store:
-    """The store at an address, with patience: nobody waits for an answer here."""
+    """Open the store at an address, with long deadlines: no caller waits for an answer here."""
     if url == MEMORY:
-        raise StoreError("the store is memory:, which nobody but the running gateway can read")
+        raise StoreError("the store is memory:, which only the running gateway can read")
     runtime = SyncRuntime()
-    ground = StoreContext(
+    context = StoreContext(
         runtime.lock,
         runtime.now,
         runtime.loop_or_process,
         deadline=_DEADLINE,
         monotonic=runtime.monotonic,
     )
-    return open_store(url, ground, size=size)
+    return open_store(url, context, size=size)
 
 
 async def closing(work: Coroutine[Any, Any, None], *stores: Store) -> None:
-    """Do the work, and close the stores whatever comes of it."""
+    """Do the work, then close the stores, also after an error."""
     try:
         await work
     finally:

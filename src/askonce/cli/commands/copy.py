@@ -33,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
         "copied",
         {"from": source, "to": target},
         copy.moved,
-        lambda tell: closing(copy.run(tell, restart=options.restart), store, into),
+        lambda report: closing(copy.run(report, restart=options.restart), store, into),
     )

@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     if options.near is not None:
         return _near(options)
     if options.a is None or options.b is None:
-        raise ConfigError("two request bodies are compared; name two files, or --near QUESTION")
+        raise ConfigError("explain compares two request bodies; name two files, or --near QUESTION")
     settings = read_settings(options)
     if options.a == options.b == "-":
         raise ConfigError("only one of the two bodies can come from standard input")

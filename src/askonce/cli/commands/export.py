@@ -33,16 +33,16 @@ def run(options: argparse.Namespace) -> int:
             "exported",
             {"from": source, "to": options.file},
             export.moved,
-            lambda tell: closing(export.run(tell, restart=options.restart), store),
+            lambda report: closing(export.run(report, restart=options.restart), store),
         )
-    # A pipe or a device can be neither renamed nor gone on with.
+    # A pipe or a device can be neither renamed nor continued.
     with _stream(options.file) as stream:
         return move(
             options,
             "exported",
             {"from": source},
             export.moved,
-            lambda tell: closing(export.to_stream(stream, tell), store),
+            lambda report: closing(export.to_stream(stream, report), store),
             again="what was written is not an archive",
             to_stdout=True,
         )

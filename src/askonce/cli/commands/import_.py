@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as files:
         file = files.enter_context(_opened(options.file))
         store = open_shared(settings)
-        # Reads all of it once: nothing is imported of an archive that is not whole.
+        # Reads the whole archive first: a damaged one imports nothing.
         arriving = Import(store, file, options.file, target=target, clock=SyncRuntime().now)
         name = "standard input" if options.file == "-" else options.file
         return move(
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
             "imported",
             {"from": name, "to": target},
             arriving.moved,
-            lambda tell: closing(arriving.run(tell, restart=options.restart), store),
+            lambda report: closing(arriving.run(report, restart=options.restart), store),
             total=arriving.total,
         )
 

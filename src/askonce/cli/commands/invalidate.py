@@ -21,7 +21,7 @@ from askonce.library.cache import Cache
 
 WHO = "cli"
 _COUNTING_S = 0.5
-"""How long answers with a tag are counted before they are invalidated all at once."""
+"""The time limit for counting the answers with a tag before they are invalidated at once."""
 _DIGITS = 12  # of a digest, in a table, as in `entries list`
 
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fields(options: argparse.Namespace) -> dict[str, Any]:
-    """What the options name, but for the keys, which a store is needed for."""
+    """Read the options, except the keys, which need a store."""
     if options.about is not None:
         raise ConfigError(
             "the semantic index is off; nothing can be found by meaning: name the answers"
@@ -69,7 +69,7 @@ def _wanted(cache: Cache, fields: dict[str, Any], keys: list[str]) -> Invalidati
 def _carry_out(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) -> int:
     if options.dry_run:
         with Meter("looking") as meter:
-            swept = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+            swept = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.report))
         _report(swept, wanted, options)
         return 0
     if wanted.by_tags_alone:
@@ -80,16 +80,16 @@ def _carry_out(assembly: Assembly, wanted: Invalidation, options: argparse.Names
     _ask(assembly, wanted, options)
     began = assembly.blocking_runtime.monotonic()
     with Meter("looking") as meter:
-        swept = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
+        swept = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.report))
     _report(swept, wanted, options)
     wait_for_those_under_way(assembly, began)
     return 0
 
 
 def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
-    """Closing the cache looks a second time; before that, what others were writing must be there.
+    """Wait until entries that others are writing have arrived; closing the cache then looks again.
 
-    Whoever does not wait gets the second look at once.
+    Ctrl-C starts the second look at once.
     """
     left = began + UNDER_WAY - assembly.blocking_runtime.monotonic()
     if left < 0.05:
@@ -105,11 +105,11 @@ def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
 
 
 class _LongEnough(Exception):
-    """Counting took its time."""
+    """Counting reached its time limit."""
 
 
 def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
-    """How many answers carry the tags, as far as that can be said quickly."""
+    """Count the answers with the tags, if that is quick."""
     until = assembly.blocking_runtime.monotonic() + _COUNTING_S
 
     def tell(_looked: int) -> None:
@@ -125,12 +125,12 @@ def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
 
 
 def _ask(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) -> None:
-    """On a terminal, before answers go that nobody named one by one."""
+    """Ask on a terminal before removing answers that were not named by tag or key."""
     named = wanted.tags or wanted.keys
     if options.yes or options.json or named or not sys.stdin.isatty() or not sys.stderr.isatty():
         return
     with Meter("looking") as meter:
-        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.report))
     if not looked.entries:
         return
     for line in _table(looked):
@@ -141,7 +141,7 @@ def _ask(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) 
         raise ConfigError("nothing was invalidated")
 
 
-# What is said
+# Output
 
 
 def below(swept: InvalidationResult) -> dict[str, int]:

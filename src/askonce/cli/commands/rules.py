@@ -1,4 +1,4 @@
-"""`askonce rules test`: what each question would get, and what an event would invalidate."""
+"""`askonce rules test`: print the effect of rules on questions and events."""
 
 import argparse
 import json
@@ -35,8 +35,8 @@ def run(options: argparse.Namespace) -> int:
     asked = {"model": options.model, "route": options.route, "format": known.name if known else ""}
     found = ((question, ruleset.ruling(question, **asked)) for question in _questions())
     if options.json:
-        told = [_told(question, ruling, settings) for question, ruling in found]
-        print(show_json({"questions": told}))
+        rulings = [_as_dict(question, ruling, settings) for question, ruling in found]
+        print(show_json({"questions": rulings}))
         return 0
     styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for question, ruling in found:
@@ -67,7 +67,7 @@ def _questions() -> Iterator[str]:
 
 
 def losers(ruling: Ruling, rules: Rules) -> list[tuple[int, str]]:
-    """The rules that matched and lost something, each with what it lost and to which."""
+    """List the rules that matched but lost, each with the reason."""
     won = {part: place for part, place in ruling.won if part != "tags"}
     lost = []
     for place in ruling.matched:
@@ -84,7 +84,7 @@ def _says_never(rule: Any) -> bool:
     return rule.never is not None or rule.pack is not None
 
 
-def _told(question: str, ruling: Ruling, settings: Settings) -> dict[str, Any]:
+def _as_dict(question: str, ruling: Ruling, settings: Settings) -> dict[str, Any]:
     stored = ruling.reason is None and not ruling.tags_in_doubt
     ttl = settings.cache.limits.ttl if ruling.ttl is None else ruling.ttl
     reason = ruling.reason or ("bad-tags" if ruling.tags_in_doubt else None)
@@ -156,8 +156,8 @@ def _show_event(ruleset: Ruleset, options: argparse.Namespace) -> None:
         data[key] = value
     effect: RuleEffect = ruleset.effect(name, data)
     if options.json:
-        told = {"event": name, "data": data}
-        print(json.dumps({**told, "tags": effect.tags, "patterns": effect.patterns}, indent=2))
+        facts = {"event": name, "data": data}
+        print(json.dumps({**facts, "tags": effect.tags, "patterns": effect.patterns}, indent=2))
         return
     print(f"{plain(name)} would invalidate")
     for tag in effect.tags:

@@ -24,12 +24,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _welcome(url: str, settings: Settings) -> str:
-    """What to do next, with addresses that can be pasted."""
+    """Return the next steps, with addresses to paste."""
     return f"""\
 AskOnce answers on {url}, keeping answers in {masked_url(settings.shared_url)}.
 
   export OPENAI_BASE_URL={url}/v1
   export ANTHROPIC_BASE_URL={url}
 
-Then run any program that uses their SDKs, twice. `askonce stats` says what was saved; Ctrl-C stops.
+Then run any program that uses their SDKs, twice. `askonce stats` prints the savings; Ctrl-C stops.
 """

@@ -58,7 +58,7 @@ def _print(stats: Stats, source: str) -> None:
 
 
 def _print_semantic(stats: Stats) -> None:
-    """What matching by meaning found, if it looked for anything."""
+    """Print the results of matching by meaning, if it compared any question."""
     counts = stats.semantic
     if hits := stats.outcomes.get("semantic", 0):
         print(f"{'by meaning':<14}{hits:>14,} of the hits")

@@ -36,9 +36,9 @@ def _add_entries_list(verbs: "Commands[Parser]") -> None:
         "list",
         "list entries",
         """
-Of each: the first digits of its key, its namespace, format and model, how old
-it is, how long it still lives, how large its answer is and how the question
-begins.
+A line for each: the first digits of its key, its namespace, format and model,
+its age, the rest of its lifetime, the size of its answer and the start of its
+question.
 """,
         """
   askonce entries list
@@ -64,10 +64,10 @@ def _add_entries_show(verbs: "Commands[Parser]") -> None:
     parser = add(
         verbs,
         "show",
-        "show one entry whole: where it comes from, how long it lives, its answer",
+        "show one entry: its origin, its lifetime, its answer",
         """
-KEY is namespace/format/digest. Of the digest the first digits are enough, and
-at least 8 of them also without namespace and format, if they name one entry.
+KEY is namespace/format/digest. The first digits of the digest are enough, and
+8 of them also without namespace and format, if they match one entry only.
 """,
         """
   askonce entries show 3f9c51aa
@@ -83,10 +83,10 @@ def _add_entries_remove(verbs: "Commands[Parser]") -> None:
     parser = add(
         verbs,
         "remove",
-        "remove entries, also out of the memory of running gateways",
+        "remove entries, also from the memory of running gateways",
         """
-The entries of some keys, or all of a namespace, or all there are; the last two
-ask first.
+Removes the entries of some keys, all of a namespace, or all; the last two ask
+first.
 """,
         """
   askonce entries remove 3f9c51aa 77d01b2e
@@ -98,6 +98,6 @@ ask first.
     parser.add_argument("--namespace", metavar="N", help="all entries of this namespace")
     parser.add_argument("--all", action="store_true", help="all entries")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--dry-run", action="store_true", help="only say how many would go")
+    parser.add_argument("--dry-run", action="store_true", help="only print their number")
     add_config_option(parser)
     add_json_option(parser)

@@ -32,7 +32,7 @@ to begin with:
 
 
 def new_parser() -> Parser:
-    """The parser of the whole command line."""
+    """Return the parser of the whole command line."""
     parser = Parser(prog="askonce", description=DESCRIPTION, epilog=START)
     parser.add_argument("--version", action="version", version=f"askonce {__version__}")
     commands = parser.add_subparsers(
@@ -73,8 +73,8 @@ def _add_serve(commands: "Commands[Parser]") -> None:
         "start the gateway",
         """
 Serves the OpenAI API on /v1, Anthropic's on /v1/messages and every configured
-provider on /PROVIDER/..., and answers what was asked before from its store.
-Ctrl-C stops it; answers under way are finished first.
+provider on /PROVIDER/..., and answers repeated questions from its store.
+Ctrl-C stops it after it has finished its current answers.
 """,
         """
   askonce serve
@@ -93,8 +93,8 @@ def _add_demo(commands: "Commands[Parser]") -> None:
         "demo",
         "show what AskOnce saves, with real questions and no key",
         """
-Starts a gateway and a practice provider on this machine, sends customers'
-questions through the unmodified SDKs and reports what was saved. Nothing leaves
+Starts a gateway and a demo provider on this machine, sends customers'
+questions through the unmodified SDKs and reports the savings. Nothing leaves
 this machine and nothing is charged. Needs: pip install 'askonce[demo]'.
 """,
         """
@@ -106,7 +106,7 @@ this machine and nothing is charged. Needs: pip install 'askonce[demo]'.
         "--requests", type=int, default=600, metavar="N", help="questions to ask (default: 600)"
     )
     parser.add_argument(
-        "--concurrency", type=int, default=16, metavar="N", help="how many at once (default: 16)"
+        "--concurrency", type=int, default=16, metavar="N", help="questions at once (default: 16)"
     )
     parser.add_argument("--picture", metavar="FILE", help="also write the report there, as SVG")
     add_json_option(parser)
@@ -116,7 +116,7 @@ def _add_stats(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "stats",
-        "print how many calls were answered from the cache, and what that saved",
+        "print how many calls the cache answered, and the savings",
         """
 Asks the running gateway of the settings; if none answers, reads the counters
 that its store has kept.
@@ -134,15 +134,15 @@ def _add_explain(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "explain",
-        "say whether two request bodies share a key, or what lies near a question",
+        "explain whether two requests share a key, or find questions like another",
         """
-Both files hold the JSON body of a request. Fields that differ and matter are
-listed with both values, so are fields that differ and do not matter, and why a
-body would not be looked up at all. Exit status 0: one key; 1: two keys.
+Both files hold the JSON body of a request. It lists the fields that differ,
+those that matter with both values, and why a body would not be looked up at
+all. Exit status 0: one key; 1: two keys.
 
-With --near it looks for stored questions that ask nearly the same: how similar
-they are, what each guard says, and whether an answer would be served. Exit
-status 0: one would be; 1: none. Needs: pip install 'askonce[semantic]'.
+With --near it lists the most similar stored questions: their similarity, the
+verdict of each guard, and whether the answer would be served. Exit status 0: at
+least one would be; 1: none. Needs: pip install 'askonce[semantic]'.
 """,
         """
   askonce explain monday.json tuesday.json
@@ -154,10 +154,14 @@ status 0: one would be; 1: none. Needs: pip install 'askonce[semantic]'.
         "a", nargs="?", metavar="A.json", help="a request body; - is standard input"
     )
     parser.add_argument("b", nargs="?", metavar="B.json", help="another one")
-    parser.add_argument("--near", metavar="QUESTION", help="what lies near this question")
+    parser.add_argument("--near", metavar="QUESTION", help="list stored questions like this one")
     parser.add_argument("--namespace", metavar="NAME", help="with --near: only of this namespace")
     parser.add_argument(
-        "--limit", type=int, default=5, metavar="N", help="with --near: how many (default: 5)"
+        "--limit",
+        type=int,
+        default=5,
+        metavar="N",
+        help="with --near: at most N (default: 5)",
     )
     parser.add_argument(
         "--format",
@@ -175,14 +179,14 @@ def _add_check(commands: "Commands[Parser]") -> None:
         "read the whole store and report every damaged entry",
         """
 A damaged entry is never served, with or without this command. Exit status 0:
-nothing is damaged, or everything that was has been removed; 1: damage remains.
+no damage, or all of it has been removed; 1: damage remains.
 """,
         """
   askonce check
   askonce check --fix
 """,
     )
-    parser.add_argument("--fix", action="store_true", help="remove what is damaged")
+    parser.add_argument("--fix", action="store_true", help="remove damaged entries")
     add_config_option(parser)
     add_json_option(parser)
 
@@ -191,12 +195,13 @@ def _add_migrate(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "migrate",
-        "make or renew what the shared store needs",
+        "create or update the schema of the shared store",
         """
-PostgreSQL: makes the schema and its tables, or brings them to this version's
-format. SQLite: renews the file's format. Redis needs nothing. Entries stay. A
-store does this by itself when it is first used; run it beforehand where only
-another role may make tables. Doing it twice, or twice at once, is harmless.
+PostgreSQL: creates the schema and its tables, or updates them to the format of
+this version. SQLite: updates the format of the file. Redis needs nothing.
+Entries stay. A store does this itself at its first use; run it beforehand if
+only another role may create tables. Running it twice, or twice at once, is
+harmless.
 """,
         """
   askonce migrate
@@ -210,17 +215,17 @@ def _add_warm(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "warm",
-        "fill the cache with known answers, or by asking questions beforehand",
+        "fill the cache with known answers, or with answers to questions in a file",
         """
 FILE has one JSON object a line, of one of two kinds:
 
-  {"question": ..., "answer": ...}   stored as it is; may have "scope",
+  {"question": ..., "answer": ...}   stored unchanged; may have "scope",
                                      "namespace", "ttl" (as "24h") and "tags"
-  {"path": "/v1/...", "request": {}} asked through the gateway, as any program
-                                     would; may have "headers"
+  {"path": "/v1/...", "request": {}} asked through the gateway like any call; may
+                                     have "headers"
 
-The gateway of the settings is asked; if none runs, one is started for the
-while. What is stored already is not asked again. A bad line is reported and
+It asks the gateway of the settings; if none runs, it starts one for its own
+time. Stored questions are not asked again. A wrong line is reported and
 skipped.
 Exit status 0: every line is in the cache; 1: some are not.
 """,
@@ -236,7 +241,7 @@ Exit status 0: every line is in the cache; 1: some are not.
         type=positive_count,
         default=4,
         metavar="N",
-        help="how many questions at once (default: 4)",
+        help="questions at once (default: 4)",
     )
     add_config_option(parser)
     add_json_option(parser)

@@ -13,12 +13,12 @@ def print_nearest(found: dict[str, Any]) -> None:
         f"{found['compared']:,} entries compared by {found['embedder']}"
     )
     if not found["nearest"]:
-        print("\nnothing that may be compared is stored")
+        print("\nno comparable question is stored")
     for one in found["nearest"]:
         print(f"\n  {one['similarity']:.3f}  {plain(one['question'])}")
         where = f"{one['namespace']}, {one['model'] or 'a plain text'}, scope {one['scope']}"
         print(f"         {where}")
-        said = ", ".join(one["vetoes"]) or "none speaks against it"
+        said = ", ".join(one["vetoes"]) or "none refuses"
         print(f"         guards: {said}")
         print(f"         {_decision(one['decision'])}")
     if found["not_compared"]:
@@ -27,7 +27,7 @@ def print_nearest(found: dict[str, Any]) -> None:
 
 def _decision(word: str) -> str:
     if word == "serve":
-        return "its answer may be served, to who asks in that scope"
+        return "its answer may be served to callers in that scope"
     if word == Veto.FAR.value:
-        return "not served: it lies too far"
+        return "not served: not similar enough"
     return f"not served: {word}"

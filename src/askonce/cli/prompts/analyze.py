@@ -51,7 +51,7 @@ def _read(analysis: Analysis, name: str) -> None:
         for line in lines_of(name, cut):
             analysis.take(line)
             if analysis.lines % _TOLD_EVERY == 0:
-                meter.tell(analysis.lines)
+                meter.report(analysis.lines)
         for why in cut:
             analysis.complain(BadLine(analysis.lines + 1, why))
         analysis.finish()

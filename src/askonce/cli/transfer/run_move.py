@@ -1,4 +1,4 @@
-"""What `export`, `import` and `copy` have in common: the meter, the end and the interruption."""
+"""Run a move with a progress meter and print its result, for `export`, `import` and `copy`."""
 
 import argparse
 import json
@@ -35,12 +35,12 @@ def move(
     again: str = "run the same command again to go on",
     to_stdout: bool = False,
 ) -> int:
-    """Do the work under a meter; say what came of it, also if it was interrupted."""
+    """Do the work with a meter and print the result, also after Ctrl-C; return the exit status."""
     out = sys.stderr if to_stdout else sys.stdout
     meter = Meter(_DOING[verb], total)
     try:
         with meter:
-            run_sync(work(meter.tell))
+            run_sync(work(meter.report))
     except KeyboardInterrupt:
         print(f"askonce: stopped after {moved.total:,} entries; {again}", file=sys.stderr)
         return INTERRUPTED

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions as the practice provider speaks it."""
+"""OpenAI Chat Completions as the demo provider speaks it."""
 
 import itertools
 import secrets

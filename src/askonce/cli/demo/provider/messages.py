@@ -1,4 +1,4 @@
-"""Anthropic Messages as the practice provider speaks it."""
+"""Anthropic Messages as the demo provider speaks it."""
 
 import secrets
 from collections.abc import Iterator, Sequence
