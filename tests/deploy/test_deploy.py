@@ -192,13 +192,17 @@ def exposed() -> set[str]:
         layers={"redis": LayerStats(1, 1, 1, "closed")},
     )
     exposition = metrics(stats, latencies, gauges, {"shop": "following"})
-    return set(re.findall(rb"^(\w+)", exposition, re.MULTILINE))
+    return set(re.findall(r"^(\w+)", exposition.decode(), re.MULTILINE))
 
 
 def test_rules_ask_for_metrics_and_words_that_exist(rules: list[Any]) -> None:
     recorded = {rule["record"] for rule in rules if "record" in rule}
-    samples = {name.decode() for name in exposed()} | recorded | {"up"}
-    known = {"outcome": set(Outcome), "because": set(Reason), "job": {"askonce"}}
+    samples = exposed() | recorded | {"up"}
+    known: dict[str, set[str]] = {
+        "outcome": set(Outcome),
+        "because": set(Reason),
+        "job": {"askonce"},
+    }
 
     for rule in rules:
         expression = rule["expr"]
@@ -249,7 +253,7 @@ def test_the_unit_starts_what_exists_where_it_may_write(tmp_path: Path) -> None:
     assert load.load("", dict.fromkeys(named, "redis://localhost")).origins
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
+@pytest.mark.needs(shutil.which("systemd-analyze"))
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     # The program is looked for: here it is the one of this environment.
     program = Path(sys.executable).with_name("askonce")

@@ -10,7 +10,7 @@ import msgspec
 
 from askonce.config.admin import Admin
 from askonce.core import printers, values
-from askonce.core.document_tags import Path
+from askonce.core.document_tags import FieldPath
 from askonce.core.policy import Limits
 from askonce.core.rules.rules import Rules
 from askonce.core.settings_table import (
@@ -98,7 +98,7 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests name the documents that their answers are made from."""
 
     fields: Annotated[
-        tuple[Path, ...],
+        tuple[FieldPath, ...],
         SettingKind(values.paths, lambda paths: [path.text for path in paths]),
         'where a request names its source documents: ["metadata.documents"]',
     ] = ()

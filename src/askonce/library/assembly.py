@@ -12,9 +12,8 @@ from askonce.core.identity import Identity
 from askonce.core.models import Selection
 from askonce.core.policy import Limits
 from askonce.core.protocols import Memory, Prices, Store
-from askonce.core.rules.re2 import compiled
+from askonce.core.rules.re2 import compiled, compiled_rules
 from askonce.core.rules.rules import Rules
-from askonce.core.rules.ruleset import compiled_rules
 from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner, run_in_thread
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.audit import Audit
@@ -37,8 +36,8 @@ from askonce.prompts.assembly import PromptAssembly
 from askonce.prompts.settings import OBSERVE, Prompts
 from askonce.semantic.settings import OFF, Semantic
 from askonce.stores.context import StoreContext
-from askonce.stores.event_source import open_source
 from askonce.stores.memory.store import MemoryStore
+from askonce.stores.open_event_reader import open_event_reader
 from askonce.stores.tiered.coherence import Coherence
 from askonce.stores.tiered.layers import TierSpec
 from askonce.stores.tiered.leases import LeaseQueue, LeaseRenewal
@@ -202,7 +201,7 @@ class Assembly:
 
     def _following(self, source: EventSource) -> EventConsumer:
         runtime = self.blocking_runtime
-        reader = open_source(
+        reader = open_event_reader(
             source.url,
             StoreContext(
                 runtime.lock,

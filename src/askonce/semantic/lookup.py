@@ -18,13 +18,14 @@ from askonce.core.models import Call, Entry, Key, NearestKey, Reason
 from askonce.core.policy import Life
 from askonce.core.protocols import VectorIndex
 from askonce.core.request import CacheRequest
-from askonce.core.rules.rules import Ruleset
+from askonce.core.rules.ruleset import Ruleset
 from askonce.core.runtime.interface import Work
 from askonce.core.runtime.threads import fork_safe_lock
 from askonce.core.scopes import Incomparable, Scoped, Scoping
 from askonce.core.wire_format import WireFormat
 from askonce.semantic.embedding import EmbeddingQueue
-from askonce.semantic.guards import CANDIDATES, Text, judge, prepare
+from askonce.semantic.guards import Text, judge, prepare
+from askonce.semantic.operating_point import CANDIDATES
 from askonce.semantic.settings import Semantic
 from askonce.stores.tiered.tiers import TierHit, Tiers
 

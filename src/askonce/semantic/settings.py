@@ -15,6 +15,7 @@ import msgspec
 from askonce.core import printers, units
 from askonce.core import values as read
 from askonce.core.directives import Mode
+from askonce.core.engine_names import is_shared
 from askonce.core.scopes import Scoping
 from askonce.core.settings_table import (
     PositiveBytes,
@@ -54,16 +55,10 @@ def _families(value: Any) -> tuple[tuple[str, ...], ...]:
         raise ValueError('is not a list of lists; write [["gpt-4o", "gpt-4o-mini"]]') from None
 
 
-_INDEXES = (
-    "process", "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster",
-    "rediss+cluster", "postgresql", "postgres",
-)  # fmt: skip
-
-
 def _index(value: Any) -> str:
     address = read.text(value)
     scheme, _, rest = address.partition(":")
-    if scheme not in _INDEXES or (scheme != "process" and not rest):
+    if scheme != "process" and not (rest and is_shared(address)):
         # An address may hold a password: it is not repeated.
         raise ValueError(
             'names no index; write "process", "process:FILE", "redis://HOST" or'

@@ -8,7 +8,7 @@ from askonce.cli.access.stores import open_existing
 from askonce.core.models import Damage
 from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
-from askonce.core.rules.ruleset import compiled_rules
+from askonce.core.rules.re2 import compiled_rules
 from askonce.core.runtime.threads import run_sync
 
 

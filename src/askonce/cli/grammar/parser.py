@@ -221,8 +221,8 @@ FILE has one JSON object a line, of one of two kinds:
 
   {"question": ..., "answer": ...}   stored unchanged; may have "scope",
                                      "namespace", "ttl" (as "24h") and "tags"
-  {"path": "/v1/...", "request": {}} asked through the gateway like any call; may
-                                     have "headers"
+  {"path": "/v1/...", "request": {}} asked through the gateway as any call;
+                                     may have "headers"
 
 It asks the gateway of the settings; if none runs, it starts one for its own
 time. Stored questions are not asked again. A wrong line is reported and
