@@ -1,12 +1,14 @@
 """One field of a struct is one setting: in the loader, the printer, the environment, the docs."""
 
 from datetime import timedelta
+from inspect import signature
 from typing import Annotated, Any
 
 import msgspec
 import pytest
 from scripts import settings as pages
 
+import askonce
 from askonce.config import settings as tables
 from askonce.config.load import load
 from askonce.config.settings import NAMED, TABLES, Settings
@@ -22,7 +24,8 @@ from askonce.core.settings_table import (
     shown,
     with_values,
 )
-from askonce.library.cache_settings import CacheSettings
+from askonce.library import arguments
+from askonce.stores.tiered.layers import SharingSettings
 
 
 class Inner(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,4 +143,8 @@ def test_a_field_without_a_kind_is_refused() -> None:
 
 
 def test_the_library_s_defaults_are_those_of_the_limits() -> None:
-    assert CacheSettings("memory:").assembly.limits == Limits()
+    defaults = {name: one.default for name, one in signature(askonce.Cache).parameters.items()}
+    limits = {key: defaults[key] for key in settings_of(Limits) if key in defaults}
+    assert arguments.limits(**limits) == Limits()
+    sharing = (defaults[key] for key in settings_of(SharingSettings))
+    assert arguments.sharing(*sharing) == SharingSettings()

@@ -10,7 +10,7 @@ import msgspec
 
 from askonce.config.admin import Admin
 from askonce.core import printers, values
-from askonce.core.document_tags import FieldPath
+from askonce.core.document_tags import Path
 from askonce.core.policy import Limits
 from askonce.core.rules.rules import Rules
 from askonce.core.settings_table import (
@@ -27,8 +27,7 @@ from askonce.invalidation.sources import EventSource
 from askonce.ledger.settings import LedgerSettings
 from askonce.prompts.settings import Prompts
 from askonce.semantic.settings import Semantic
-from askonce.stores.tiered.layers import MEMORY, Layer
-from askonce.stores.tiered.sharing import SharingSettings
+from askonce.stores.tiered.layers import MEMORY, Layer, SharingSettings
 
 ROUTES = ("askonce", "healthz", "metrics", "v1")
 """First path segments of the gateway itself, which no provider can be named."""
@@ -98,7 +97,7 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests name the documents that their answers are made from."""
 
     fields: Annotated[
-        tuple[FieldPath, ...],
+        tuple[Path, ...],
         SettingKind(values.paths, lambda paths: [path.text for path in paths]),
         'where a request names its source documents: ["metadata.documents"]',
     ] = ()

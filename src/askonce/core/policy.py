@@ -68,7 +68,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         SettingKind(values.reasons, sorted),
         '"length", "refusal": store answers that end that way too',
     ] = frozenset()
-    document_fields: tuple[document_tags.FieldPath, ...] = ()
+    document_fields: tuple[document_tags.Path, ...] = ()
 
     @property
     def keeps_stale(self) -> float:

@@ -161,7 +161,7 @@ def yes_or_no(value: Any) -> bool:
     return value
 
 
-def paths(value: Any) -> tuple[document_tags.FieldPath, ...]:
+def paths(value: Any) -> tuple[document_tags.Path, ...]:
     """Read the paths to documents in a request body."""
     try:
         return tuple(map(document_tags.read_path, texts(value)))

@@ -41,7 +41,7 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         sources=settings.sources,
         consistency=settings.cache.sharing.consistency,
         lease=timedelta(seconds=settings.cache.sharing.lease),
-        lease_wait=timedelta(seconds=settings.cache.sharing.wait),
+        lease_wait=timedelta(seconds=settings.cache.sharing.lease_wait),
         eviction=settings.memory.eviction,
         audit=settings.admin.audit,
         tenants=tenants,
