@@ -18,7 +18,7 @@ import msgspec
 
 from askonce.cli.commands.eval import embed, report
 from askonce.cli.output import eval_plots, eval_tables
-from askonce.cli.output.columns import show_json
+from askonce.cli.output.terminal import show_json
 from askonce.core.errors import ConfigError
 from askonce.semantic.evaluation.draws import Draws
 from askonce.semantic.evaluation.json_lines import read_objects

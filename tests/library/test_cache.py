@@ -264,7 +264,7 @@ def test_versions_and_namespaces_keep_functions_apart(door: Door) -> None:
         ({"ttl": "soon"}, "ttl is not a duration: 'soon'"),
         ({"ttl": timedelta(seconds=-1)}, "ttl is negative"),
         ({"memory": "lots"}, "memory is not a size: 'lots'"),
-        ({"sampling": "pool"}, "write 'bypass', 'reuse' or 'pool:3'"),
+        ({"sampling": "pool"}, "sampling cannot be 'pool'; write"),
         ({"url": "memcached:x"}, "no store has the scheme 'memcached'"),
         ({"namespace": "a/b"}, "namespace"),
         ({"namespace": ""}, "namespace"),

@@ -520,7 +520,7 @@ def test_the_argument_is_a_level_or_a_struct() -> None:
     ("given", "told"),
     [
         ("marks", "level cannot be 'marks'"),
-        (7, "no askonce.Prompts"),
+        (7, "not an askonce.Prompts"),
         ({"levels": "mark"}, 'did you mean "level"'),
         ({"hold": "5m"}, 'is not from "0s" to "60s"'),
         ({"volatile": [7]}, "not a list of patterns"),

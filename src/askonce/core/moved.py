@@ -55,7 +55,7 @@ MOVED = {
     "leasing": "stores.tiered.leases",
     "matching": "semantic.guards",
     "measuring": "semantic.evaluation",
-    "moving": "cli.transfer.transfer",
+    "moving": "cli.transfer.moves",
     "neighbors": "semantic.lookup",
     "operating_point": "semantic.operating_point",
     "packs": "core.rules.packs",

@@ -1,6 +1,6 @@
 """The gateway's application: pure ASGI, a route table in front of two doors."""
 
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.runtime.event_loop import run_every
 from askonce.core.runtime.interface import Task
 from askonce.formats import recognize

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.output.columns import plain, show_json
 from askonce.cli.output.meter import Meter
+from askonce.cli.output.terminal import plain, show_json
 from askonce.cli.prompts.log_files import lines_of
 from askonce.cli.prompts.tables import show
 from askonce.core.errors import ConfigError
@@ -51,7 +51,7 @@ def _read(analysis: Analysis, name: str) -> None:
         for line in lines_of(name, cut):
             analysis.take(line)
             if analysis.lines % _TOLD_EVERY == 0:
-                meter.tell(analysis.lines)
+                meter.report(analysis.lines)
         for why in cut:
             analysis.complain(BadLine(analysis.lines + 1, why))
         analysis.finish()

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from askonce.cli.output.columns import plain, show_json
+from askonce.cli.output.terminal import plain, show_json
 from askonce.core.errors import ConfigError
 from askonce.prompts.analyzer.snapshots import (
     VERSION,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from askonce.cli.output.columns import columns, plain
+from askonce.cli.output.terminal import columns, plain
 
 Told = Mapping[str, Any]
 
