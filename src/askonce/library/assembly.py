@@ -279,7 +279,7 @@ class Assembly:
         context = Context(
             tiers,
             prices=self.prices,
-            prompting=self._prompts.prompting(runtime, self.ledger, self.prices),
+            prompting=self._prompts.optimization(runtime, self.ledger, self.prices),
             background=BackgroundWork(sweep=self.sweep_behind, flush_ledger=self._keep_books),
         )
         lookup = None

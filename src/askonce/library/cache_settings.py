@@ -24,7 +24,7 @@ from askonce.ledger.settings import USUAL, LedgerSettings
 from askonce.library import arguments
 from askonce.library.assembly import Assembly
 from askonce.pipeline.functions import MemoizedFunction
-from askonce.prompts.settings import Level, Prompts, prompts_of
+from askonce.prompts.settings import Level, Prompts, read_prompts
 from askonce.semantic.settings import Semantic, semantic_of
 from askonce.stores.tiered.layers import Layer, TierSpec, tiers_of
 from askonce.stores.tiered.sharing import SharingSettings
@@ -91,7 +91,7 @@ class CacheSettings:
             limits=limits,
             rules=rules,
             semantic=semantic_of(semantic),
-            prompts=prompts_of(prompts),
+            prompts=read_prompts(prompts),
             sharing=_sharing(consistency, lease, lease_wait),
             eviction=eviction,
             namespace=namespace,

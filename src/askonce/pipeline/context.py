@@ -11,7 +11,7 @@ from askonce.core.request import CacheRequest
 from askonce.invalidation import cache_groups
 from askonce.invalidation.target import Invalidation
 from askonce.pipeline.single_flight import Flights
-from askonce.prompts.upstream import PreparedUpstream, PromptService
+from askonce.prompts.upstream import OptimizedUpstream, PromptOptimization
 from askonce.stores.tiered.tiers import Tiers
 
 
@@ -34,7 +34,7 @@ class Context:
         tiers: Tiers,
         *,
         prices: Prices | None,
-        prompting: PromptService,
+        prompting: PromptOptimization,
         background: BackgroundWork,
     ) -> None:
         self.tiers = tiers
@@ -47,9 +47,9 @@ class Context:
         self.background = background
         self._prompting = prompting
 
-    def prompted(self, upstream: Upstream) -> PreparedUpstream:
+    def prompted(self, upstream: Upstream) -> OptimizedUpstream:
         """Wrap the upstream for one call, so that it gets what its own prompt cache needs."""
-        return self._prompting.through(upstream)
+        return self._prompting.wrap(upstream)
 
     def life(self, entry: Entry, request: CacheRequest) -> Life:
         """Classify an entry's age for this request: fresh, stale, over and so on."""

@@ -378,7 +378,7 @@ class Fetch:
                             entry, self._scoped, asked.directives, asked.format, looked_up=looked_up
                         )
         if entry is not None:
-            self._upstream.heard(entry.usage)
+            self._upstream.record_usage(entry.usage)
         recording.entry = entry
         recording.stored = verdict
         if not verdict.yes and recording.reason is Reason.NOT_FOUND:

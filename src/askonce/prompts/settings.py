@@ -1,8 +1,10 @@
-"""What a user decides about the providers' own prompt caches, and its table of settings.
+"""The settings for the providers' own prompt caches, and how they are read.
 
-observe  nothing is changed; what could be done is counted
-mark     breakpoints, keys and the bytes of tools: no change of what is asked
-split    and what was declared volatile moves to the end of the prompt
+The levels, each with everything before it:
+
+observe  nothing is changed; it is counted what could be done
+mark     breakpoints, keys and the bytes of tools are set: the question stays the same
+split    text that was declared volatile moves to the end of the prompt
 """
 
 from collections.abc import Mapping
@@ -22,11 +24,16 @@ LEVELS: tuple[Level, ...] = ("observe", "mark", "split")
 class Prompts(msgspec.Struct, frozen=True, kw_only=True):
     """How prompts are prepared for the provider's own cache.
 
-    `volatile` are RE2 patterns of what changes from call to call; with the level `split` it moves
-    to the end of the prompt, as does what stands between `<<volatile>>` and `<</volatile>>`.
-    `rules` are files of rules of providers, laid over those that ship.
-    `hold` is how long a call waits at most for another one that is just writing the same long
-    prefix into the provider's cache; zero for not at all.
+    Parameters:
+        level: what may be changed: `observe` (the default) nothing, `mark` cache markers, cache
+            keys and the bytes of tools, `split` also the place of volatile text.
+        volatile: RE2 patterns of text that changes from call to call. At the level `split` it
+            moves to the end of the prompt, as does text between `<<volatile>>` and
+            `<</volatile>>`. Default: none.
+        rules: paths of TOML files with provider rules, which override the shipped ones.
+            Default: none.
+        hold: how long a call waits at most for another call that is writing the same long prefix
+            into the provider's cache; from zero (the default: it does not wait) to one minute.
     """
 
     level: Level = "observe"
@@ -38,14 +45,17 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
 OBSERVE = Prompts()
 
 
-def prompts_of(given: "Prompts | Level | Mapping[str, Any]") -> Prompts:
-    """The library's argument as precise values. Raises `ConfigError`."""
+def read_prompts(given: "Prompts | Level | Mapping[str, Any]") -> Prompts:
+    """Read the library's argument: a level, a mapping of settings, or `Prompts`.
+
+    Raises ConfigError for an unknown setting or an invalid value.
+    """
     if isinstance(given, str):
         given = {"level": given}
     if isinstance(given, Prompts):
         given = {name: getattr(given, name) for name in Prompts.__struct_fields__}
     if not isinstance(given, Mapping):
-        raise ConfigError("prompts is no askonce.Prompts; write 'observe', 'mark' or 'split'")
+        raise ConfigError("prompts is not an askonce.Prompts; write 'observe', 'mark' or 'split'")
     values = {}
     for name, value in given.items():
         if name not in READERS:
@@ -58,7 +68,7 @@ def prompts_of(given: "Prompts | Level | Mapping[str, Any]") -> Prompts:
 
 
 def _patterns(value: Any) -> tuple[str, ...]:
-    """A list of patterns, or one alone: a comma may stand in it."""
+    """Read a list of patterns, or a single one, which may contain commas."""
     if isinstance(value, str) and value:
         value = [value]
     if not isinstance(value, list | tuple) or not all(
@@ -69,7 +79,7 @@ def _patterns(value: Any) -> tuple[str, ...]:
 
 
 def _files(value: Any) -> tuple[str, ...]:
-    """Names of files, in a list or with commas between them."""
+    """Read names of files, as a list or separated by commas."""
     return read.texts(list(value) if isinstance(value, tuple) else value)
 
 
@@ -89,4 +99,4 @@ READERS: dict[str, read.Reader] = {
     "rules": _files,
     "hold": _hold,
 }
-"""How each key of `[prompts]` is read, as in `settings`."""
+"""How each key of `[prompts]` is read."""
