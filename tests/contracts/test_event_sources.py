@@ -15,7 +15,7 @@ from askonce.core.models import EventMessage
 from askonce.core.protocols import EventReader
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.stores.context import StoreContext
-from askonce.stores.event_source import open_source
+from askonce.stores.open_event_reader import open_event_reader
 from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.redis_servers import RedisServer
 from tests.fixtures.stores import run_blocking
@@ -32,7 +32,7 @@ def opened(url: str, *, stream: str = "s", channel: str = "askonce_events") -> E
         deadline=2.0,
         monotonic=runtime.monotonic,
     )
-    return open_source(url, context, name="src", stream=stream, channel=channel)
+    return open_event_reader(url, context, name="src", stream=stream, channel=channel)
 
 
 def read(

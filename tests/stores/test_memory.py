@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.core.models import Entry, Key, Selection, Shape, Usage
-from askonce.stores.memory.store import Eviction, HeldEntry, MemoryStore, saving_usd
+from askonce.stores.memory.store import Eviction, HeldEntry, MemoryStore
+from askonce.stores.memory.weight import saving_usd
 
 T = TypeVar("T")
 

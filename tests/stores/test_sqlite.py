@@ -1,9 +1,11 @@
 """What the SQLite store does beyond the contract: damage, faults, formats and bounds."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import stat
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -633,12 +635,24 @@ def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path, open_store: Op
     assert sorted(found.name for found in tmp_path.iterdir()) == ["file", "folder"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, open_store: Open) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir(mode=0o500)
-    with pytest.raises(StoreError):
-        run(open_store(folder / "answers.db").read(entry().key))
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Run as a user who may not write anywhere, as root may."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(open_store: Open) -> None:
+    # Not below tmp_path, which other users cannot even enter.
+    with tempfile.TemporaryDirectory() as made:
+        os.chmod(made, 0o555)
+        with unprivileged(), pytest.raises(StoreError):
+            run(open_store(Path(made, "answers.db")).read(entry().key))
 
 
 def test_text_that_sqlite_cannot_hold_is_an_error_without_it(store: SqliteStore) -> None:

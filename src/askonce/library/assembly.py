@@ -37,8 +37,8 @@ from askonce.prompts.assembly import PromptAssembly
 from askonce.prompts.settings import OBSERVE, Prompts
 from askonce.semantic.settings import OFF, Semantic
 from askonce.stores.context import StoreContext
-from askonce.stores.event_source import open_source
 from askonce.stores.memory.store import MemoryStore
+from askonce.stores.open_event_reader import open_event_reader
 from askonce.stores.tiered.coherence import Coherence
 from askonce.stores.tiered.layers import TierSpec
 from askonce.stores.tiered.leases import LeaseQueue, LeaseRenewal
@@ -202,7 +202,7 @@ class Assembly:
 
     def _following(self, source: EventSource) -> EventConsumer:
         runtime = self.blocking_runtime
-        reader = open_source(
+        reader = open_event_reader(
             source.url,
             StoreContext(
                 runtime.lock,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from askonce.core.breaker import CircuitBreaker
+from askonce.core.engine_names import engine_of
 from askonce.core.errors import ConfigError, missing_library
 from askonce.core.fail_open import FailOpen
 from askonce.core.guarded import GuardedBackend
@@ -32,7 +33,7 @@ from askonce.semantic.lookup import OpenIndex, ScopeOf, SemanticLookup
 from askonce.semantic.reindex import FIRST_WORDS, IndexReconciler
 from askonce.semantic.settings import Semantic
 from askonce.semantic.shadow import compare
-from askonce.stores.context import StoreContext, needing
+from askonce.stores.context import StoreContext, require_extra
 from askonce.stores.open_store import sqlite_path
 from askonce.stores.tiered.tiers import Tiers
 
@@ -314,12 +315,12 @@ class SemanticAssembly:
             "dimensions": dimensions,
             "max_entries": semantic.max_entries,
         }
-        if semantic.index.startswith("postgres"):
-            with needing("postgres"):
+        if engine_of(semantic.index) == "postgres":
+            with require_extra("postgres"):
                 from askonce.stores.postgres.vectors import open_postgres_vectors
 
             return open_postgres_vectors(semantic.index, context, **named)
-        with needing("redis"):
+        with require_extra("redis"):
             from askonce.stores.redis.vectors import open_redis_vectors
 
         return open_redis_vectors(semantic.index, context, **named)

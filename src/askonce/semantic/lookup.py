@@ -24,7 +24,8 @@ from askonce.core.runtime.threads import fork_safe_lock
 from askonce.core.scopes import Incomparable, Scoped, Scoping
 from askonce.core.wire_format import WireFormat
 from askonce.semantic.embedding import EmbeddingQueue
-from askonce.semantic.guards import CANDIDATES, Text, judge, prepare
+from askonce.semantic.guards import Text, judge, prepare
+from askonce.semantic.operating_point import CANDIDATES
 from askonce.semantic.settings import Semantic
 from askonce.stores.tiered.tiers import TierHit, Tiers
 

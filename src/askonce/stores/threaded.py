@@ -12,13 +12,20 @@ _BATCH = 256
 
 
 class RunInThread(Protocol):
-    async def __call__(self, story: Callable[[], Coroutine[Any, Any, T]]) -> T: ...
+    """Runs coroutines to their end in a thread of its own, one after another."""
+
+    async def __call__(self, work: Callable[[], Coroutine[Any, Any, T]], /) -> T: ...
 
     def close(self) -> None: ...
 
 
 class ThreadedStore:
-    """The same guarantees as the store inside, without ever blocking the loop."""
+    """A `Store` with the guarantees of the store inside, which never blocks the event loop.
+
+    Parameters:
+        store: a blocking store.
+        run: runs its calls in a thread; closed with the store.
+    """
 
     def __init__(self, store: Store, run: RunInThread) -> None:
         self._store = store
@@ -41,7 +48,7 @@ class ThreadedStore:
     async def scan(self, selection: Selection) -> AsyncIterator[Entry]:
         entries = self._store.scan(selection)
 
-        async def some() -> list[Entry]:
+        async def next_batch() -> list[Entry]:
             batch: list[Entry] = []
             async for entry in entries:
                 batch.append(entry)
@@ -49,7 +56,7 @@ class ThreadedStore:
                     break
             return batch
 
-        while batch := await self._run(some):
+        while batch := await self._run(next_batch):
             for entry in batch:
                 yield entry
 

@@ -7,7 +7,7 @@ from askonce.config.show import masked_url
 from askonce.core.protocols import EventReader, Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.stores.context import StoreContext
-from askonce.stores.event_source import open_source
+from askonce.stores.open_event_reader import open_event_reader
 from askonce.stores.open_store import open_store
 
 _DEADLINE_S = 10.0
@@ -28,7 +28,9 @@ def run(options: argparse.Namespace) -> int:
     ]
     for source in settings.sources:
         where = {"stream": source.stream, "channel": source.channel}
-        places.append((source.url, open_source(source.url, ground, name=source.name, **where)))
+        places.append(
+            (source.url, open_event_reader(source.url, ground, name=source.name, **where))
+        )
     for url, place in places:
         for line in run_sync(_migrate(place)) or ["nothing to do"]:
             print(f"{masked_url(url)}: {line}")
