@@ -90,13 +90,13 @@ def here(requests: int) -> dict[str, float]:
     }
 
 
-def _lines(requests: int) -> Iterator[bytes]:
+def _lines(count: int) -> Iterator[bytes]:
     """Yield interleaved conversations of 20 applications; a third begin with a date."""
     chance = random.Random(1)
     words = _Words(chance)
     heads = [words.text(5_000) for _ in range(_HEADS)]
     conversations: list[tuple[int, int, list[dict[str, str]]]] = []
-    for number in range(requests):
+    for number in range(count):
         if len(conversations) < 50:
             conversations.append((number, chance.randrange(_HEADS), []))
         place = chance.randrange(len(conversations))
@@ -107,7 +107,7 @@ def _lines(requests: int) -> Iterator[bytes]:
         if head % 3 == 0:
             system = f"Now: {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(ts))}. {system}"
         api = "messages" if head % 2 else "chat"
-        request: dict[str, Any] = {
+        requests: dict[str, dict[str, Any]] = {
             "chat": {"model": "gpt-5.4", "messages": [{"role": "system", "content": system}]},
             "messages": {
                 "model": "claude-sonnet-4-5",
@@ -116,7 +116,8 @@ def _lines(requests: int) -> Iterator[bytes]:
                 "system": system,
                 "messages": [],
             },
-        }[api]
+        }
+        request = requests[api]
         request["messages"] = [*request["messages"], *turns]
         line = {
             "ts": ts,

@@ -1,4 +1,4 @@
-"""Whatever stands in a log, the analyzer tells it and goes on."""
+"""Damaged lines of a log are reported and do not end the analysis."""
 
 import copy
 import json
@@ -52,8 +52,8 @@ def test_damaged_lines_never_end_the_analysis(seed: int) -> None:
     for one in chance.sample(SEEDS, 8):
         for line in one.lines:
             usage = {"prompt_tokens": chance.choice([100, 5000, "x", -1])}
-            told = {**line, "response": {"usage": usage}}
-            for data in (damaged(told, chance), json.dumps(told).encode()):
+            whole = {**line, "response": {"usage": usage}}
+            for data in (damaged(whole, chance), json.dumps(whole).encode()):
                 analysis.add_line(data)
                 taken += 1
     analysis.finish()

@@ -142,7 +142,7 @@ def test_a_short_prompt_is_not_marked_and_gets_no_key() -> None:
     assert {plan.body for plan in plans} == {chat("a", system="Be brief.").body}
 
 
-def test_gpt_5_6_gets_a_breakpoint_a_key_and_no_fee_for_ends_that_nobody_reads() -> None:
+def test_gpt_5_6_gets_a_breakpoint_a_key_and_no_fee_for_ends_that_no_call_reads() -> None:
     plans = seen_before(optimizer(), *(chat(f"q{at}") for at in range(4)), times=1)
 
     body = parsed(plans[-1])
@@ -396,9 +396,9 @@ def test_responses_and_gemini_are_split_too() -> None:
     asked = {"model": LUNA, "instructions": DATED, "input": "q"}
     responses = parsed(optimizer("split").plan(outgoing("responses", asked), 1.0))
     contents = [{"parts": [{"text": "q"}]}]
-    told = {"systemInstruction": {"parts": [{"text": DATED}]}, "contents": contents}
+    body = {"systemInstruction": {"parts": [{"text": DATED}]}, "contents": contents}
     path = "/v1beta/models/gemini-3-pro:generateContent"
-    gemini = parsed(optimizer("split").plan(outgoing("gemini", told, path=path), 1.0))
+    gemini = parsed(optimizer("split").plan(outgoing("gemini", body, path=path), 1.0))
 
     assert responses["instructions"] == f"{LONG}Today is . Be kind."
     assert responses["input"] == [
@@ -518,7 +518,7 @@ def test_the_argument_is_a_level_or_a_struct() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ("marks", "level cannot be 'marks'"),
         (7, "not an askonce.Prompts"),
@@ -527,8 +527,8 @@ def test_the_argument_is_a_level_or_a_struct() -> None:
         ({"volatile": [7]}, "not a list of patterns"),
     ],
 )
-def test_a_wrong_argument_is_one_clear_error(given: Any, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_argument_is_one_clear_error(given: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         read_prompts(given)
 
 

@@ -195,7 +195,7 @@ def test_a_user_may_add_a_model_and_a_provider() -> None:
         ('provider = "openai"\n[[rules]]\nmodels = ["a"]\ninvalidators.x = "roof"', "roof"),
     ],
 )
-def test_a_wrong_file_is_told_with_its_place(text: str, says: str) -> None:
+def test_a_wrong_file_is_reported_with_its_place(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=rf"mine\.toml.*{says}"):
         RuleBook.read(_shipped(), {"mine.toml": text})
 

@@ -106,12 +106,12 @@ def test_a_call_that_bypasses_the_cache_is_prepared_too(under_test: CacheUnderTe
     under_test.run(story)
 
 
-@pytest.mark.parametrize("what", ["nobody", "malformed"])
+@pytest.mark.parametrize("what", ["no caller", "malformed"])
 def test_what_the_cache_does_not_understand_goes_out_untouched(
     under_test: CacheUnderTest, what: str
 ) -> None:
     under_test.open(prompts="mark")
-    sent = asked("q", namespace=None) if what == "nobody" else asked("q", tools="none")
+    sent = asked("q", namespace=None) if what == "no caller" else asked("q", tools="none")
 
     async def story() -> None:
         upstream = provider()
@@ -292,7 +292,7 @@ def test_calls_that_share_a_cold_prefix_wait_for_the_first_byte(under_test: Cach
         assert len(gate.asked) == 20
         assert under_test.cache.stats().prompts["held"] == 19
         assert len(under_test.cache.assembly._prompts.prefix_lock) == 0
-        # Warm now: nobody waits any more.
+        # The prefix is written: later calls do not wait.
         await under_test.ask(asked("later", model=FOUR_O), gate)
         assert under_test.cache.stats().prompts["held"] == 19
 
@@ -320,7 +320,7 @@ def test_where_the_first_fails_another_one_writes(under_test: CacheUnderTest, ho
     under_test.run(story)
 
 
-def test_nobody_waits_longer_than_the_bound(under_test: CacheUnderTest) -> None:
+def test_no_call_waits_longer_than_the_bound(under_test: CacheUnderTest) -> None:
     held(under_test, "50ms")
 
     async def story() -> None:

@@ -75,15 +75,15 @@ def test_marking_changes_nothing_that_is_asked(
 ) -> None:
     made = Optimizer(shipped_rules(), "mark")
     messages: list[Any] = []
-    told = [system] if isinstance(system, str) else system
-    told = [f"{text} {'long ' * longer}" for text in told]
+    texts = [system] if isinstance(system, str) else system
+    texts = [f"{text} {'long ' * longer}" for text in texts]
     for at, turn in enumerate(turns):
         messages.append({"role": ("user", "assistant")[at % 2], "content": turn})
     body: dict[str, Any] = {"model": MODELS[dialect], "messages": messages}
     if dialect == "messages":
-        body["system"] = [{"type": "text", "text": text} for text in told]
+        body["system"] = [{"type": "text", "text": text} for text in texts]
     else:
-        body["messages"] = [{"role": "system", "content": text} for text in told] + messages
+        body["messages"] = [{"role": "system", "content": text} for text in texts] + messages
     raw = json.dumps(body).encode()
     for at in range(3):
         sent = OutgoingRequest(dialect, "", "/v1/x", "n", raw)

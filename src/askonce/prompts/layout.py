@@ -110,8 +110,7 @@ class PromptLayout:
 
         Parameters:
             dynamic_context: a text of this call alone; stands before `volatile`. Default: none.
-            user_message: the user's message, a text or a list of blocks in the dialect's own form.
-                Required.
+            user_message: the user's message, a text or blocks in the dialect's form. Required.
             slow: texts that change now and then; they follow the static parts. Default: none.
             volatile: texts that change with every call; they stand in the last turn. Default: none.
             history: the turns so far, in the dialect's own form, without instructions.
@@ -125,9 +124,8 @@ class PromptLayout:
         if not user_message:
             raise ConfigError("user_message is empty; say what the user asks")
         slow_texts = _texts("slow", _several(slow))
-        last_texts = _texts("volatile", _several(volatile))
-        if dynamic_context:
-            last_texts = (*_texts("dynamic_context", [dynamic_context]), *last_texts)
+        last_texts = _texts("dynamic_context", _several(dynamic_context))
+        last_texts += _texts("volatile", _several(volatile))
         turns = _turns(history)
         lifetimes, reason = self._lifetimes(slow_texts, turns)
         breakpoints = self._rule is not None and self._rule.marker == "openai"

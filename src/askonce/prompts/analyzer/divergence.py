@@ -190,7 +190,7 @@ def _replaced(a: ComparedPrompt, b: ComparedPrompt, block: int, lost: int) -> Di
 
 
 def _changed_media(a: str, b: str, pointer: str, lost: int) -> Divergence:
-    """Tell other bytes of an image apart from another address, size or detail."""
+    """Distinguish other bytes of an image from another address, size or detail."""
     at = first_difference(a, b)
     within = max(len(a), len(b)) > 200 and "http" not in a[max(0, at - 200) : at + 40]
     same_end = a[at:][-20:] == b[at:][-20:]

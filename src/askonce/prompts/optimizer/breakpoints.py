@@ -23,7 +23,7 @@ class MarkerChoice(msgspec.Struct, frozen=True):
     """The markers to set in a request.
 
     marked    each boundary to mark, with the lifetime to ask for
-    explicit  tell the provider to end no entry by itself
+    explicit  the request asks the provider to end no entry by itself
     saves     the expected savings, in input tokens
     write     the highest write price among the markers, as a multiple of the input price
     reason    `ok`, or why there is no marker

@@ -221,25 +221,30 @@ class _RequestPlanner:
                 self._did.append("keyed")
             append_tail(request, self._tail, tail_role(rule.provider, model))
         marked = "marked" in self._did
-        markers = [PlannedMarker(one.pointer, ttl) for one, ttl in choice.marked if marked]
-        report = msgspec.structs.replace(
-            self._report,
-            did=tuple(self._did),
-            reason="resting" if route.is_paused(now) else choice.reason,
-            markers=tuple(markers),
-            tokens=tokens,
-            expected_tokens=choice.saves,
-            expected_usd=self._usd(choice.saves),
-        )
+        reason = "resting" if route.is_paused(now) else choice.reason
         return PromptPlan(
             request.body(self._changed, self._added) if self._did else self._sent.body,
-            report,
+            self._done_report(choice, reason, tokens, marked=marked),
             self._prefixes(found, choice, route, marked=marked),
             _lifetime(rule),
             route,
             size,
             choice.write if marked else 1.0,
             float(rule.read),
+        )
+
+    def _done_report(
+        self, choice: MarkerChoice, reason: str, tokens: int, *, marked: bool
+    ) -> PlanReport:
+        markers = [PlannedMarker(one.pointer, ttl) for one, ttl in choice.marked if marked]
+        return msgspec.structs.replace(
+            self._report,
+            did=tuple(self._did),
+            reason=reason,
+            markers=tuple(markers),
+            tokens=tokens,
+            expected_tokens=choice.saves,
+            expected_usd=self._usd(choice.saves),
         )
 
     def _remove_volatile(self) -> None:

@@ -179,10 +179,8 @@ class ReuseStats:
     ) -> list[PrefixReuse]:
         """Add a prompt; return the boundaries to consider and how likely each is alive.
 
-        Of the turns these are the end, the last turn that was seen before, and the last one that
-        was an end before. The chances never rise along the prompt. An uncertain end counts in
-        favor of sending the request as it came: `ends_are_written` says whether the provider
-        writes the end by itself.
+        The chances never rise along the prompt. An uncertain end counts in favor of sending the
+        request as it came: `ends_are_written` says whether the provider writes it by itself.
         """
         route.add_call(now)
         errors = _ERRORS if ends_are_written else -_ERRORS
@@ -228,6 +226,11 @@ class ReuseStats:
         return 0
 
     def _considered(self, found: Sequence[PrefixBoundary]) -> list[PrefixBoundary]:
+        """Choose boundaries: the tools, up to four of the system parts, and up to three turns.
+
+        The turns are the end, the last turn that was seen before, and the last one that was an
+        end before.
+        """
         system = [one for one in found if one.kind == "system"]
         few = {id(one) for one in (*system[:3], *system[-1:])}
         considered = [one for one in found if one.kind == "tools" or id(one) in few]

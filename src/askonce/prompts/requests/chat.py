@@ -54,17 +54,12 @@ def _message(
     if not isinstance(role, str):
         reader.doubt(pointer, "not a message with a role")
         return
-    if role not in ROLES:
-        reader.doubt(pointer, f"a message of an unknown role ({role})")
+    reader.check_role(pointer, role, ROLES)
     reader.add_fields(kind, pointer, message, role, _READ)
     content = message.get("content")
-    if isinstance(content, str):
-        reader.add_text(kind, f"{pointer}/content", content, role)
-    elif isinstance(content, list):
-        for at, part in enumerate(content):
-            _part(reader, kind, f"{pointer}/content/{at}", part, role)
-    elif content is not None:
-        reader.doubt(f"{pointer}/content", "neither a string nor a list")
+    if content is not None:
+        form = "tool_result" if role in _TOOL_ROLES else ""
+        reader.add_blocks(kind, f"{pointer}/content", content, role, _read_part, form=form)
     if content and (marker := split_marker(message)[0]) is not None:
         reader.mark_last(marker)  # some gateways take a marker at the message
     _calls(reader, kind, pointer, message, role)
@@ -85,14 +80,6 @@ def _calls(
             reader.doubt(where, "not an object")
 
 
-def _part(reader: PromptReader, kind: SegmentKind, pointer: str, part: Any, role: str) -> None:
-    if not isinstance(part, dict):
-        reader.doubt(pointer, "not an object")
-        return
+def _read_part(part: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     named = part.get("type")
-    form = FORMS.get(named) if isinstance(named, str) else None
-    if form is None:
-        reader.doubt(pointer, f"a part of an unknown type ({named})")
-    if role in _TOOL_ROLES:
-        form = "tool_result"
-    reader.add_content(kind, pointer, part, role, form or "unknown")
+    return (FORMS.get(named, "") if isinstance(named, str) else ""), part

@@ -59,8 +59,8 @@ def _content(
     own_role = content.get("role")
     # A content without a role is the user's.
     role = role or (own_role if isinstance(own_role, str) else "user")
-    if kind is SegmentKind.MESSAGE and role not in ROLES:
-        reader.doubt(pointer, f"a content of an unknown role ({role})")
+    if kind is SegmentKind.MESSAGE:
+        reader.check_role(pointer, role, ROLES)
     reader.add_fields(kind, pointer, content, role, _READ)
     for at, part in enumerate(parts):
         where = f"{pointer}/parts/{at}"

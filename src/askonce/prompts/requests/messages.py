@@ -44,7 +44,7 @@ def read(reader: PromptReader) -> None:
     for number in late:
         reader.add_tool(tools[number], pointer_to("tools", number))
     if (system := reader.request.get("system")) is not None:
-        _blocks(reader, SegmentKind.SYSTEM, "/system", system, "system")
+        reader.add_blocks(SegmentKind.SYSTEM, "/system", system, "system", _read_block)
     reader.add_parameters("messages")
     for number, message in enumerate(messages):
         _message(reader, pointer_to("messages", number), message)
@@ -55,33 +55,17 @@ def _message(reader: PromptReader, pointer: str, message: Any) -> None:
     if not isinstance(role, str):
         reader.doubt(pointer, "not a message with a role")
         return
-    if role not in ROLES:
-        reader.doubt(pointer, f"a message of an unknown role ({role})")
+    reader.check_role(pointer, role, ROLES)
     reader.add_fields(SegmentKind.MESSAGE, pointer, message, role, _READ)
-    _blocks(reader, SegmentKind.MESSAGE, f"{pointer}/content", message.get("content"), role)
+    content = message.get("content")
+    reader.add_blocks(SegmentKind.MESSAGE, f"{pointer}/content", content, role, _read_block)
     if role == "user":
         reader.end_message()
 
 
-def _blocks(reader: PromptReader, kind: SegmentKind, pointer: str, content: Any, role: str) -> None:
-    if isinstance(content, str):
-        reader.add_text(kind, pointer, content, role)
-    elif isinstance(content, list):
-        for at, block in enumerate(content):
-            _block(reader, kind, f"{pointer}/{at}", block, role)
-    else:
-        reader.doubt(pointer, "neither a string nor a list")
-
-
-def _block(reader: PromptReader, kind: SegmentKind, pointer: str, block: Any, role: str) -> None:
-    if not isinstance(block, dict):
-        reader.doubt(pointer, "not an object")
-        return
+def _read_block(block: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     form = block.get("type")
-    if not isinstance(form, str) or form not in FORMS:
-        reader.doubt(pointer, f"a block of an unknown type ({form})")
-        form = "unknown"
-    reader.add_content(kind, pointer, block, role, form)
+    return (form if isinstance(form, str) and form in FORMS else ""), block
 
 
 def _is_search(tool: Any) -> bool:

@@ -71,7 +71,7 @@ class PromptReader:
         self.doubt(pointer_to(name), "not a list")
         return []
 
-    # What is added to the stream
+    # Adding to the stream
 
     def add_parameters(self, section: Section) -> None:
         """Add the parameters whose change loses this section and everything after it."""
@@ -122,6 +122,41 @@ class PromptReader:
             self.add_text(kind, pointer, text, role, marker=marker)
         else:
             self.add_block(kind, pointer, block, form, role)
+
+    def add_blocks(
+        self,
+        kind: SegmentKind,
+        pointer: str,
+        content: Any,
+        role: str,
+        read_block: Callable[[dict[str, Any]], tuple[str, dict[str, Any]]],
+        *,
+        form: str = "",
+    ) -> None:
+        """Add a message's content, a text or a list of blocks.
+
+        `read_block` returns a block's form, "" for an unknown one, and the block as it is compared.
+        `form` is the form of all blocks in place of their own.
+        """
+        if isinstance(content, str):
+            self.add_text(kind, pointer, content, role)
+            return
+        if not isinstance(content, list):
+            self.doubt(pointer, "neither a string nor a list")
+            return
+        for at, block in enumerate(content):
+            where = f"{pointer}/{at}"
+            if not isinstance(block, dict):
+                self.doubt(where, "not an object")
+                continue
+            own_form, bare = read_block(block)
+            if not own_form:
+                self.doubt(where, f"a block of an unknown type ({block.get('type')})")
+            self.add_content(kind, where, bare, role, form or own_form or "unknown")
+
+    def check_role(self, pointer: str, role: str, known: frozenset[str]) -> None:
+        if role not in known:
+            self.doubt(pointer, f"a message of an unknown role ({role})")
 
     def add_fields(
         self,

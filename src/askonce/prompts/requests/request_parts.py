@@ -245,9 +245,8 @@ def boundaries(
     `scope` separates caches from each other, as by caller, origin and path; `invalidators` are the
     parameters whose change loses a section and what follows it.
     """
-    digest = hashlib.sha256(scope)
+    digest, size = hashlib.sha256(scope), 0
     found: list[PrefixBoundary] = []
-    size = 0
 
     def add_parameters(section: Section) -> None:
         for name, loses in invalidators.items():
@@ -268,9 +267,9 @@ def boundaries(
         digest.update(part.raw)
         end("system", part, at)
     add_parameters("messages")
-    messages = request.messages
-    turns = [part.awaits_answer for part in messages]
-    for at, (part, ends, more) in enumerate(zip(messages, turns, [*turns[1:], False], strict=True)):
+    turns = [part.awaits_answer for part in request.messages]
+    pairs = zip(request.messages, turns, [*turns[1:], False], strict=True)
+    for at, (part, ends, more) in enumerate(pairs):
         size += len(memoryview(part.raw))
         digest.update(part.raw)
         if ends and not more:

@@ -100,28 +100,15 @@ def _item(reader: PromptReader, kind: SegmentKind, pointer: str, item: dict[str,
 def _message(
     reader: PromptReader, kind: SegmentKind, pointer: str, item: dict[str, Any], role: str
 ) -> None:
-    if role not in ROLES:
-        reader.doubt(pointer, f"a message of an unknown role ({role})")
+    reader.check_role(pointer, role, ROLES)
     reader.add_fields(kind, pointer, item, role, _READ)
-    content = item.get("content")
-    if isinstance(content, str):
-        reader.add_text(kind, f"{pointer}/content", content, role)
-    elif isinstance(content, list):
-        for at, part in enumerate(content):
-            _part(reader, kind, f"{pointer}/content/{at}", part, role)
-    else:
-        reader.doubt(f"{pointer}/content", "neither a string nor a list")
+    reader.add_blocks(kind, f"{pointer}/content", item.get("content"), role, _read_part)
 
 
-def _part(reader: PromptReader, kind: SegmentKind, pointer: str, part: Any, role: str) -> None:
-    if not isinstance(part, dict):
-        reader.doubt(pointer, "not an object")
-        return
+def _read_part(part: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     named = part.get("type")
-    form = FORMS.get(named) if isinstance(named, str) else None
-    if form is None:
-        reader.doubt(pointer, f"a part of an unknown type ({named})")
+    form = FORMS.get(named, "") if isinstance(named, str) else ""
     if form == "text" and part.keys() <= _MEMBERS_OF_TEXT:
         # The provider does not read again what it wrote itself beside a text.
-        part = {"type": named, "text": part.get("text")}
-    reader.add_content(kind, pointer, part, role, form or "unknown")
+        return form, {"type": named, "text": part.get("text")}
+    return form, part
