@@ -46,7 +46,7 @@ class Sender:
         told = json.dumps(data)
         if self._kind == "postgres":
             with psycopg.connect(self._url) as db:
-                db.execute(f"SELECT {self.name}_emit(%s, %s, %s)", (event, told, id_))  # type: ignore[arg-type]
+                db.execute(f"SELECT {self.name}_emit(%s, %s, %s)", (event, told, id_))
             return
         fields = {"event": event, "data": told} | ({} if id_ is None else {"id": id_})
         plain = self._url.replace("redis+cluster", "redis").partition(",")[0]
