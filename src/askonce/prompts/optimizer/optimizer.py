@@ -15,11 +15,12 @@ from decimal import Decimal
 import msgspec
 
 from askonce.core.models import Usage
+from askonce.core.rules.patterns import Pattern
 from askonce.prompts.optimizer.breakpoints import MarkerChoice, PromptSize, choose
 from askonce.prompts.optimizer.markers import can_be_marked, mark
 from askonce.prompts.optimizer.reuse_stats import PrefixReuse, ReuseStats, RouteReuse
 from askonce.prompts.optimizer.stable_tools import StableTools
-from askonce.prompts.optimizer.volatile_spans import VolatilePattern, VolatileSpans
+from askonce.prompts.optimizer.volatile_spans import VolatileSpans
 from askonce.prompts.optimizer.volatile_tail import append_tail, remove_spans, tail_role
 from askonce.prompts.provider.rules import Lifetime, ProviderRule, RuleBook, Section
 from askonce.prompts.provider.tokens import BYTES_PER_TOKEN
@@ -108,9 +109,7 @@ class Optimizer:
         volatile: patterns of text that changes with every call, for the level `split`.
     """
 
-    def __init__(
-        self, rules: RuleBook, level: Level, volatile: Sequence[VolatilePattern] = ()
-    ) -> None:
+    def __init__(self, rules: RuleBook, level: Level, volatile: Sequence[Pattern] = ()) -> None:
         self._rules = rules
         self.level = level
         self._volatile = volatile

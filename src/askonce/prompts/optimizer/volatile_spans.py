@@ -6,26 +6,14 @@ tools. The text stays the same but moves to the end, so the user has to choose t
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
+from askonce.core.rules.patterns import Pattern
 from askonce.prompts.requests.raw_json import NotUnderstood
 
 OPEN, CLOSE = "<<volatile>>", "<</volatile>>"
 
 _TAGS = re.compile(f"{re.escape(OPEN)}|{re.escape(CLOSE)}")
-
-
-class PatternMatch(Protocol):
-    """One match of a pattern."""
-
-    def span(self) -> tuple[int, int]: ...
-
-
-class VolatilePattern(Protocol):
-    """A compiled pattern, of `re` or RE2."""
-
-    def finditer(self, text: str) -> Iterator[PatternMatch]: ...
 
 
 class VolatileSpans:
@@ -35,7 +23,7 @@ class VolatileSpans:
         patterns: what is volatile beside the text between tags.
     """
 
-    def __init__(self, patterns: Sequence[VolatilePattern]) -> None:
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._patterns = patterns
         self.spans: list[str] = []
 
