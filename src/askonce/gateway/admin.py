@@ -72,7 +72,7 @@ class AdminEndpoints:
         self._token = None if admin.token is None else admin.token.encode()
         secret = admin.webhook_secret
         self._secret = None if secret is None else webhooks.secret_bytes(secret)
-        self._in_time = functools.partial(assembly.suspending_runtime.with_timeout, _BODY_SECONDS)
+        self._in_time = functools.partial(assembly.runtimes.async_.with_timeout, _BODY_SECONDS)
         self._strangers = 0
         self.doors: dict[bytes, Door] = {}
         if self._token is not None:
@@ -99,7 +99,7 @@ class AdminEndpoints:
     async def refuse_token(self, send: Sender) -> None:
         """Answer a call to a provider that was made with the admin's token."""
         why = "this is the gateway's admin token and no provider's key; it is passed on to nobody"
-        self._assembly.audit("admin", {"refused": why})
+        self._assembly.invalidation.audit("admin", {"refused": why})
         await send.refuse(401, "admin-token", why)
 
     async def _take(
@@ -137,7 +137,7 @@ class AdminEndpoints:
             if self._strangers & (self._strangers - 1):
                 return
             what["times"] = self._strangers
-        self._assembly.audit(who, what)
+        self._assembly.invalidation.audit(who, what)
 
     # Who asks
 
@@ -175,7 +175,7 @@ class AdminEndpoints:
         if not signed:
             return _Asked(who, _object(body))
         assert self._secret is not None
-        now = self._assembly.suspending_runtime.now()
+        now = self._assembly.runtimes.async_.now()
         if (fault := webhooks.fault(self._secret, headers, body, now)) is not None:
             raise _unknown(fault)
         return _Asked(who, _object(body), headers[b"webhook-id"].decode("latin-1"))
@@ -188,12 +188,14 @@ class AdminEndpoints:
         if not isinstance(dry_run, bool):
             raise _Refused(400, "bad-fields", "dry_run is not true or false")
         with _as_answers():
-            invalidation = read(fields, self._assembly.suspending_runtime.now())
-            swept = await self._assembly.invalidate_in_thread(
+            invalidation = read(fields, self._assembly.runtimes.async_.now())
+            swept = await self._assembly.invalidation.invalidate_in_thread(
                 invalidation, who=asked.who, dry_run=dry_run
             )
         if dry_run:
-            self._assembly.audit(asked.who, {"dry_run": invalidation.told}, swept.entries)
+            self._assembly.invalidation.audit(
+                asked.who, {"dry_run": invalidation.told}, swept.entries
+            )
         answer: dict[str, Any] = {
             "entries": swept.entries,
             "layers": swept.layers,
@@ -222,7 +224,7 @@ class AdminEndpoints:
         if id_ is not None and not isinstance(id_, str):
             raise _Refused(400, "bad-fields", "id is not a text; write it in quotes")
         with _as_answers():
-            happened = await self._assembly.take_event_in_thread(
+            happened = await self._assembly.invalidation.take_event_in_thread(
                 members["event"],
                 {} if data is None else data,
                 event_id=id_,

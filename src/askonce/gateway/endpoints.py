@@ -32,6 +32,7 @@ from askonce.gateway.route_cache import CachedRoute
 from askonce.gateway.routes import ProviderRoute, origin_of
 from askonce.gateway.upstreams import Asker, UpstreamConnections, arrived, onward, with_credential
 from askonce.library.cache import AsyncCache
+from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.present import Reply, cache_status, relayed_headers
 
 _FORMATS = {"openai": BY_NAME["openai_chat"], "anthropic": BY_NAME["anthropic_messages"]}
@@ -52,7 +53,7 @@ class Endpoints:
         self._max_body = settings.gateway.max_body
         self._assembly = cache.assembly
         self._in_time = functools.partial(
-            cache.assembly.suspending_runtime.with_timeout,
+            cache.assembly.runtimes.async_.with_timeout,
             settings.gateway.read_timeout.total_seconds(),
         )
         self._connections = connections
@@ -74,7 +75,7 @@ class Endpoints:
         shown: Mapping[bytes, bytes],
     ) -> None:
         """An endpoint of a known format: the one request path."""
-        runtime = self._assembly.suspending_runtime
+        runtime = self._assembly.runtimes.async_
         began = runtime.monotonic()
         try:
             declared = shown.get(b"content-length", b"")
@@ -88,10 +89,10 @@ class Endpoints:
             return
         except CallerGone:
             return
-        mode = self._assembly.suspending
+        mode = self._assembly.services.async_
         route, path, path_text, headers, namespace = address
         call = Call("POST", route.provider.base_url, path_text, headers, body, namespace)
-        found = mode.answering.at_once(call)
+        found = mode.pipeline.at_once(call)
         if isinstance(found, Reply):
             self._latencies.add(found.outcome, runtime.monotonic() - began)
             await send.whole(found.status, encoded(found.headers), found.body or b"")
@@ -105,7 +106,7 @@ class Endpoints:
         )
 
         async def answer() -> None:
-            reply = await mode.answering.go_on(call, found, asker)
+            reply = await mode.pipeline.go_on(call, found, asker)
             self._latencies.add(reply.outcome, runtime.monotonic() - began)
             await send.relay(reply)
 
@@ -118,7 +119,7 @@ class Endpoints:
         shown: RawHeaders = scope["headers"]
         sized = [(name, value) for name, value in shown if name == b"content-length"]
         has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in shown)
-        ended = self._assembly.suspending_runtime.event() if has_body else None
+        ended = self._assembly.runtimes.async_.event() if has_body else None
         headers = onward(self._credited(shown), keep_encoding=True) + sized
         origin = self._origins[route.provider.name]
         path = _with_query(route.path, scope)
@@ -133,8 +134,8 @@ class Endpoints:
                 answered = arrived(response)
                 if tape is not None:
                     tape.begin(response.status_code, dict(answered))
-                context, base_url = self._assembly.suspending.context, route.provider.base_url
-                context.apply_cache_groups(base_url, scope["method"], answered)
+                context, base_url = self._assembly.services.async_.context, route.provider.base_url
+                apply_cache_groups(context, base_url, scope["method"], answered)
                 status = cache_status(Outcome.BYPASS, Reason.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
                 kept += [(n, v) for n, v in answered if n == "content-length"]
@@ -156,7 +157,7 @@ class Endpoints:
             return None
         shown = headers_of(scope)
         named = {n.decode("latin-1"): value.decode("latin-1") for n, value in shown.items()}
-        tenant = await self._assembly.identify(self._assembly.suspending.tiers, named)
+        tenant = await self._assembly.identify(self._assembly.services.async_.tiers, named)
         return self._log.tape(path, route.provider, tenant, shown)
 
     async def _unless_gone(

@@ -53,9 +53,9 @@ class RouteCache:
     ) -> tuple[Seen, CachedRoute | None]:
         """What is seen of the request, and its address if that was seen before."""
         seen = (path, scope.get("query_string", b""), tuple(map(headers.get, _SEEN_BYTES)))
-        if self._known_to is not self._assembly.identity:
+        if self._known_to is not self._assembly.namespaces.identity:
             self._known.clear()
-            self._known_to = self._assembly.identity
+            self._known_to = self._assembly.namespaces.identity
         return seen, self._known.get(seen)
 
     async def work_out(
@@ -68,12 +68,12 @@ class RouteCache:
             for raw, name in zip(_READ_BYTES, _READ, strict=True)
             if raw in shown
         }
-        namespace = await assembly.identify(assembly.suspending.tiers, headers)
+        namespace = await assembly.identify(assembly.services.async_.tiers, headers)
         path = route.path + b"?" + seen[1] if seen[1] else route.path
         address = CachedRoute(route, path, path.decode("latin-1"), headers, namespace)
         size = len(path) + sum([len(value) for value in headers.values()])
         # Without an identity yet, the next call may have one.
-        if assembly.identity is not None and size <= _LONGEST:
+        if assembly.namespaces.identity is not None and size <= _LONGEST:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[seen] = address

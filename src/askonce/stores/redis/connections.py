@@ -61,9 +61,7 @@ class SyncConnection:
     async def exchange(self, packed: Sequence[bytes], count: int, patience: float) -> list[Any]:
         """Send commands and read all their replies; error replies are values among them."""
         connection = self._connection
-        connection.send_packed_command(
-            packed, check_health=False
-        )
+        connection.send_packed_command(packed, check_health=False)
         waits = {"timeout": patience + self._deadline} if patience else {}
         replies: list[Any] = []
         for _ in range(count):
