@@ -62,6 +62,7 @@ eval: $(READY) ## measure matching by meaning: tables, JSON and pictures in .ben
 
 docs: $(VENV)/.docs-ready ## build the documentation site into site/, with strict links
 	@$(BIN)/python scripts/docs.py
+	@$(BIN)/python scripts/settings.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "Open site/index.html"
 

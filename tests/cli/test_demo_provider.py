@@ -1,4 +1,4 @@
-"""The practice provider, asked by the unmodified SDKs over real HTTP."""
+"""The demo provider, asked by the unmodified SDKs over real HTTP."""
 
 import re
 from collections.abc import Iterator
