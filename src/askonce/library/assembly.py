@@ -28,7 +28,7 @@ from askonce.ledger.ledger import Ledger, Stats, stats_of
 from askonce.ledger.persistence import LedgerStore
 from askonce.ledger.prices import GenaiPrices
 from askonce.ledger.savings import Savings
-from askonce.ledger.settings import USUAL, LedgerSettings
+from askonce.ledger.settings import DEFAULT_LEDGER, LedgerSettings
 from askonce.pipeline.context import BackgroundWork, Context
 from askonce.pipeline.namespaces import NamespaceResolver
 from askonce.pipeline.recognition import Recognition
@@ -71,7 +71,7 @@ class Assembly:
         prices: Prices | None,
         sources: tuple[EventSource, ...] = (),
         audit: str | None = None,
-        bookkeeping: LedgerSettings = USUAL,
+        bookkeeping: LedgerSettings = DEFAULT_LEDGER,
     ) -> None:
         times = {} if clock is None else {"clock": clock}
         self.blocking_runtime = SyncRuntime(**times)
