@@ -193,7 +193,7 @@ class AdminEndpoints:
                 invalidation, who=asked.who, dry_run=dry_run
             )
         if dry_run:
-            self._assembly.audit(asked.who, {"dry_run": invalidation.told}, swept.entries)
+            self._assembly.audit(asked.who, {"dry_run": invalidation.as_dict}, swept.entries)
         answer: dict[str, Any] = {
             "entries": swept.entries,
             "layers": swept.layers,

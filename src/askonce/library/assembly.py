@@ -19,11 +19,11 @@ from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner, run_in_t
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.audit import Audit
 from askonce.invalidation.consumer import EventConsumer
-from askonce.invalidation.events import EventHandler, EventResult
+from askonce.invalidation.events import EventProcessor, EventResult
 from askonce.invalidation.recent_sweeps import RecentSweeps
 from askonce.invalidation.sources import EventSource
-from askonce.invalidation.sweep import InvalidationResult, SweepRunner, Tell
-from askonce.invalidation.target import SWEPT, Invalidation, Names
+from askonce.invalidation.sweep import InvalidationResult, Progress, SweepRunner
+from askonce.invalidation.target import SWEPT, Invalidation, Matcher
 from askonce.ledger.ledger import Ledger, Stats, stats_of
 from askonce.ledger.persistence import LedgerStore
 from askonce.ledger.prices import GenaiPrices
@@ -173,8 +173,8 @@ class Assembly:
             unindex=None if self._semantic is None else self._semantic.unindex,
         )
 
-    def _new_events(self) -> EventHandler:
-        return EventHandler(
+    def _new_events(self) -> EventProcessor:
+        return EventProcessor(
             self.ruleset,
             bump=lambda tags: self.blocking.tiers.invalidate(tags),
             sweep=self._sweeping.sweep,
@@ -292,18 +292,18 @@ class Assembly:
         *,
         who: str,
         dry_run: bool = False,
-        tell: Tell | None = None,
+        tell: Progress | None = None,
     ) -> InvalidationResult:
         """Carry out an invalidation, blocking. Raises ConfigError, StoreError."""
         self._still_open()
         if dry_run:
-            return await self._sweeping.look(invalidation, tell)
+            return await self._sweeping.preview(invalidation, tell)
         if invalidation.of_groups:
             return await self._announce(invalidation, who=who)
         if invalidation.by_tags_alone:
             return await self.invalidate_tags(self.blocking.tiers, invalidation.tags, who=who)
         swept = await self._sweeping.sweep(invalidation, tell)
-        self.audit(who, invalidation.told, swept.entries)
+        self.audit(who, invalidation.as_dict, swept.entries)
         return swept
 
     async def invalidate_tags(
@@ -326,7 +326,7 @@ class Assembly:
         *,
         who: str,
         dry_run: bool = False,
-        tell: Tell | None = None,
+        tell: Progress | None = None,
     ) -> InvalidationResult:
         """The same for event loops: what takes long does not hold them up."""
         if invalidation.by_tags_alone and not (dry_run or invalidation.of_groups):
@@ -340,7 +340,7 @@ class Assembly:
     ) -> EventResult:
         """Carry out what an event invalidates, blocking. Raises ConfigError, StoreError."""
         self._still_open()
-        return await self.events.take(event, data, id=event_id, who=who)
+        return await self.events.process(event, data, id=event_id, who=who)
 
     async def take_event_in_thread(
         self, event: str, data: Mapping[str, Any], *, event_id: str | None, who: str
@@ -365,7 +365,7 @@ class Assembly:
         """What the namespaces of credentials are made with; None until it was read."""
         return self._identifying.identity
 
-    async def _take_back(self, names: Names) -> None:
+    async def _take_back(self, names: Matcher) -> None:
         for writing in self._write_behinds:
             await writing.swept(names)
         if self._semantic is not None:

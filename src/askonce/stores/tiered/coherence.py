@@ -21,7 +21,7 @@ from askonce.core.runtime.background import PeriodicWorker
 from askonce.core.runtime.interface import Runtime
 from askonce.invalidation.recent_sweeps import RecentSweeps
 from askonce.invalidation.sweep import sweep_store
-from askonce.invalidation.target import SWEPT, Names, any_of, plain
+from askonce.invalidation.target import SWEPT, Matcher, any_of, plain
 
 BLIND_AFTER = 0.8
 """Seconds since the start of the last exchange that was answered."""
@@ -55,7 +55,7 @@ class Coherence:
         runtime: Runtime,
         boundary: FailOpen,
         lost: Callable[[], None],
-        swept: Callable[[Names], Awaitable[None]],
+        swept: Callable[[Matcher], Awaitable[None]],
         strong: bool = False,
     ) -> None:
         self.strong = strong
@@ -131,10 +131,10 @@ class Coherence:
             self._lost()
             self._memory.forget_all()
             await self._count_sweeps()
-        if missed := self._sweeps.reminded(news.epochs):
+        if missed := self._sweeps.apply_reminders(news.epochs):
             # Of sweeps that began before this process heard of any, and still go on.
             news = structs.replace(news, epochs=news.epochs | await self._source.epochs(missed))
-        fresh = self._sweeps.hear(news.epochs)
+        fresh = self._sweeps.merge(news.epochs)
         self._memory.apply_epochs(plain(news.epochs))
         for selection in news.removed:
             await self._memory.remove(selection)
@@ -189,7 +189,7 @@ class Coherence:
             await store.learn(epochs)
         for selection in news.removed:
             await store.remove(selection)
-        if named := self._sweeps.named_by(news.epochs):
+        if named := self._sweeps.matchers_of(news.epochs):
             await sweep_store(store, any_of(named))
         told = news.mark.encode()
         await store.write(Entry(_MARK, told, 200, (), _FOR_GOOD, _FOR_GOOD, _FOR_GOOD))

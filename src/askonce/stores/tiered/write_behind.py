@@ -16,7 +16,7 @@ from askonce.core.models import Entry, Key, Lease, Selection
 from askonce.core.protocols import Memory
 from askonce.core.runtime.interface import Runtime
 from askonce.invalidation.recent_sweeps import UNKNOWN, RecentSweeps
-from askonce.invalidation.target import GROUP, SWEPT, Names
+from askonce.invalidation.target import GROUP, SWEPT, Matcher
 from askonce.ledger.ledger import Ledger
 from askonce.stores.tiered.leases import LeaseRenewal
 from askonce.stores.tiered.tier import Tier
@@ -141,7 +141,7 @@ class WriteBehind:
         """
         return (self._sweeps.hides if self._renewal is None else self._sweeps.late)(entry)
 
-    async def swept(self, names: Names) -> None:
+    async def swept(self, names: Matcher) -> None:
         """A sweep was heard of: what was written while it was on its way here goes again."""
         with self._lock:
             written = [entry for _, entry in self._written]
