@@ -38,8 +38,9 @@ bench: $(READY) ## measure: a table, and JSON in .bench/
 bench-peers: $(READY) ## measure against other caches, each in a virtual environment of its own
 	@$(BIN)/python -m bench.peers
 
-# Public sets of questions to measure matching by meaning with; without them, those that ship.
-DATA ?= $(wildcard ../shared/data)
+# A folder of public sets of questions to measure matching by meaning with (make eval DATA=FOLDER);
+# without it, only the sets that ship.
+DATA ?=
 
 eval: $(READY) ## measure matching by meaning: tables, JSON and pictures in .bench/eval/
 	@$(BIN)/python -m bench.evaluate $(if $(DATA),--data $(DATA))

@@ -16,7 +16,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 import httpx2
-from tests.fixtures.redis_servers import RedisCluster, RedisServer
+from tests.fixtures.redis_servers import RedisCluster, RedisServer, poll
 
 from askonce import AsyncCache, CachingTransport
 from askonce.cli.demo.provider.provider import DemoProvider
@@ -68,6 +68,9 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
         await asyncio.to_thread(master.kill)
         killed = time.perf_counter()
         calls = await calling
+        await asyncio.to_thread(
+            poll, "a replica is elected", lambda: cluster.master_of(_NAMES.home) is not master, 60
+        )
         await cache.assembly.suspending.tiers.settle()
         stored = {call.asked for call in calls if call.fine and call.ended < killed - _SETTLED_S}
         later = {call.asked for call in calls if call.fine} - stored

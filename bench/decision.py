@@ -27,9 +27,10 @@ from askonce.cli.demo.traffic import questions as practiced
 from askonce.core.models import Key
 from askonce.core.runtime.threads import run_sync
 from askonce.semantic.embedders.local import LocalEmbedder
-from askonce.semantic.guards import CANDIDATES, THRESHOLD, judge
+from askonce.semantic.guards import judge
 from askonce.semantic.index.open_index import open_process_index
 from askonce.semantic.lookup import PreparedTexts
+from askonce.semantic.operating_point import CANDIDATES, THRESHOLD
 from bench import figures
 from bench.figures import Figure
 from bench.vectors import DIMENSIONS, unit
@@ -76,6 +77,7 @@ def here(entries: int) -> dict[str, float]:
     """Fill an index, and decide on every question of twelve words, several times over."""
     _stay_on_one_core()
     asked, held = _texts()
+    held = held[:entries]
     embedder = LocalEmbedder(lock=threading.Lock())
     index = open_process_index("bench", DIMENSIONS, lock=threading.Lock(), clock=time.time)
     for number, vector in enumerate(_vectors(embedder, held, entries)):

@@ -28,7 +28,7 @@ from askonce.semantic.evaluation.question_files import lines_of, read_pair_set, 
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
 from askonce.semantic.evaluation.streams import mixed_in, zipf_arrivals
 from askonce.semantic.evaluation.text_vectors import TextVectors
-from askonce.semantic.guards import THRESHOLD
+from askonce.semantic.operating_point import THRESHOLD
 
 OUT = Path(".bench/eval")
 SEED, EXPONENT = 1, 0.8

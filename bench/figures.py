@@ -4,8 +4,9 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 from rich.console import Console
@@ -40,10 +41,12 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "" if self.at_least is None else f">= {_plain(self.at_least)}"
 
 
-def save(figures: Sequence[Figure], path: Path) -> None:
-    """Write the figures and what they were measured on."""
+def save(
+    figures: Sequence[Figure], path: Path, failed: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write the figures, what they were measured on, and why the parts that `failed` did."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {
+    saved: dict[str, object] = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.system(),
@@ -53,7 +56,9 @@ def save(figures: Sequence[Figure], path: Path) -> None:
             for figure in figures
         ],
     }
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    if failed:
+        saved["failed"] = dict(failed)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=2) + b"\n")
 
 
 def show(figures: Iterable[Figure]) -> None:
@@ -67,8 +72,8 @@ def show(figures: Iterable[Figure]) -> None:
     for figure in figures:
         verdict = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[figure.met]
         details = "; ".join(
-            f"{name} {told if isinstance(told, str) else _plain(told)}"
-            for name, told in figure.detail.items()
+            f"{name} {value if isinstance(value, str) else _plain(value)}"
+            for name, value in figure.detail.items()
         )
         measured = f"{_plain(figure.value)} {figure.unit}".rstrip()
         table.add_row(figure.name, measured, figure.goal, verdict, details)

@@ -49,11 +49,22 @@ class Speed(NamedTuple):
     busy: float
 
 
-def measure(seconds: int = 2, rounds: int = 7) -> list[Figure]:
-    return [
-        _kept("JSON hit", chat("How do I change my PIN?"), 0.7, seconds, rounds),
-        _kept("stream replay", chat("Where is my card?", stream=True), 0.5, seconds, rounds),
-    ]
+def measure(seconds: float = 2, rounds: int = 7) -> list[Figure]:
+    core, _ = servers.cores()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        with (
+            servers.provider(folder) as provider,
+            servers.gateway(folder, provider.url, core) as gateway,
+        ):
+
+            def kept(name: str, body: bytes, goal: float) -> Figure:
+                return _kept(name, body, goal, folder, gateway, seconds, rounds)
+
+            return [
+                kept("JSON hit", chat("How do I change my PIN?"), 0.7),
+                kept("stream replay", chat("Where is my card?", stream=True), 0.5),
+            ]
 
 
 def ask(url: str, body: bytes, headers: Mapping[str, str] = HEADERS) -> Answer:
@@ -103,29 +114,24 @@ class Round(NamedTuple):
         return (self.before.cpu_us + self.after.cpu_us) / 2 / self.ours.cpu_us
 
 
-def _kept(name: str, body: bytes, goal: float, seconds: int, rounds: int) -> Figure:
+def _kept(
+    name: str, body: bytes, goal: float, folder: Path, gateway: Server, seconds: float, rounds: int
+) -> Figure:
     core, load_core = servers.cores()
 
     def speed(server: Server) -> Speed:
         return speed_of(server, [body], seconds, load_core)
 
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        with (
-            servers.provider(folder) as provider,
-            servers.gateway(folder, provider.url, core) as gateway,
-        ):
-            answer = primed(gateway.url, body)
-            said = (answer.body, answer.content_type, core)
-            with (
-                servers.bare(folder, *said) as bare,
-                servers.bare(folder, *said, joined=True) as joined,
-            ):
-                told = [
-                    Round(speed(bare), speed(gateway), speed(bare), speed(joined))
-                    for _ in range(rounds)
-                ]
-    return figure(f"{name}, of a bare ASGI app", goal, told, {"body bytes": len(answer.body)})
+    answer = primed(gateway.url, body)
+    said = (answer.body, answer.content_type, core)
+    with (
+        servers.bare(folder, *said) as bare,
+        servers.bare(folder, *said, joined=True) as joined,
+    ):
+        loads = [
+            Round(speed(bare), speed(gateway), speed(bare), speed(joined)) for _ in range(rounds)
+        ]
+    return figure(f"{name}, of a bare ASGI app", goal, loads, {"body bytes": len(answer.body)})
 
 
 def figure(name: str, goal: float, told: list[Round], detail: Mapping[str, float | str]) -> Figure:
@@ -155,7 +161,7 @@ def figure(name: str, goal: float, told: list[Round], detail: Mapping[str, float
     )
 
 
-def speed_of(server: Server, bodies: Sequence[bytes], seconds: int, core: int | None) -> Speed:
+def speed_of(server: Server, bodies: Sequence[bytes], seconds: float, core: int | None) -> Speed:
     """Load a server from this core, with these questions in turn."""
     before = server.cpu_seconds()
     rate = loaded(

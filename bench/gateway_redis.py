@@ -34,7 +34,7 @@ _COUNTER = re.compile(r'(?m)^askonce_(calls_total|layer_hits_total)\{\w+="(\w+)"
 _SHARE = 0.95
 
 
-def measure(seconds: int = 2, rounds: int = 7) -> list[Figure]:
+def measure(seconds: float = 2, rounds: int = 7) -> list[Figure]:
     """Raises RuntimeError where too few answers came out of Redis for the number to mean much."""
     core, load_core = servers.cores()
     bodies = [chat(f"How do I change PIN {number}?") for number in range(QUESTIONS)]

@@ -92,11 +92,11 @@ class Mortal(BaseStore):
     async def write_all(self, entries: Sequence[Entry]) -> int:
         return await self._alive().write_all(entries)
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
-        await self._alive().learn(epochs)
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
+        await self._alive().merge_epochs(epochs)
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        return await self._alive().news(since, patience)
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        return await self._alive().changes(cursor, timeout)
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         return await self._alive().lease(key, seconds)
@@ -107,8 +107,8 @@ class Mortal(BaseStore):
     async def release(self, lease: Lease) -> None:
         await self._alive().release(lease)
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        return await self._alive().counters(add, under)
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
+        return await self._alive().counters(add, prefix)
 
     async def pepper(self) -> bytes:
         return await self._alive().pepper()
@@ -322,7 +322,11 @@ def _common(store: str, path: Path) -> tuple[Store, bool]:
         return CommonStore(), False
     runtime = SyncRuntime()
     ground = StoreContext(
-        runtime.lock, runtime.now, runtime.place, deadline=10.0, tick=runtime.tick
+        runtime.lock,
+        runtime.now,
+        runtime.loop_or_process,
+        deadline=10.0,
+        monotonic=runtime.monotonic,
     )
     return open_store(f"sqlite:{path}", ground), True
 

@@ -35,25 +35,25 @@ from bench.questions import HEADERS, PATH, chat, completion
 from bench.turns import Turns
 
 _TIMES = 30
-_BATCH, _BATCHES = 200, 200
+_BATCH = 200
 _TAGS = ("product:123", "policy", "doc:7")
 _ORIGIN = "https://api.openai.com"
 
 
-def measure(entries: int = 1_000_000) -> list[Figure]:
+def measure(entries: int = 1_000_000, batches: int = 200) -> list[Figure]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         told = [_bump("memory", "memory:", entries, memory="6 GiB")]
         told.append(_bump("SQLite", _filled_file(folder / "many.db", entries), entries))
-        told += _hits_with_tags()
-        told.append(_store_figure("SQLite", f"sqlite:{folder / 'tags.db'}"))
+        told += _hits_with_tags(batches)
+        told.append(_store_figure("SQLite", f"sqlite:{folder / 'tags.db'}", batches))
     with closing(RedisServer().start()) as redis:
         told.append(_round_trips("Redis 8", f"{redis.url}/0"))
-        told.append(_store_figure("Redis 8", f"{redis.url}/0"))
+        told.append(_store_figure("Redis 8", f"{redis.url}/0", batches))
     with closing(PostgresServer()) as postgres:
         postgres.start()
         told.append(_round_trips("PostgreSQL", postgres.url))
-        told.append(_store_figure("PostgreSQL", postgres.url))
+        told.append(_store_figure("PostgreSQL", postgres.url, batches))
     return told
 
 
@@ -132,7 +132,7 @@ def _round_trips(name: str, url: str) -> Figure:
 # Tags on the read path
 
 
-def _hits_with_tags() -> list[Figure]:
+def _hits_with_tags(batches: int) -> list[Figure]:
     with Cache("memory:") as cache:
         plain, carrying, silent = _call("plain"), _call("carrying", tags=True), _call("carrying")
         for call in (plain, carrying):
@@ -146,7 +146,9 @@ def _hits_with_tags() -> list[Figure]:
 
             return ask
 
-        without, carried, wanted = _in_turns(asking(plain), asking(silent), asking(carrying))
+        without, carried, wanted = _in_turns(
+            batches, asking(plain), asking(silent), asking(carrying)
+        )
         assert cache.stats().misses == 2
     return [
         Figure(
@@ -170,7 +172,7 @@ def _call(question: str, *, tags: bool = False) -> Call:
     return Call("POST", _ORIGIN, PATH, headers, chat(question), "bench")
 
 
-def _store_figure(name: str, url: str) -> Figure:
+def _store_figure(name: str, url: str, batches: int) -> Figure:
     store = _opened(url)
     now = time.time()
     body = completion("Open the app, choose Cards, then PIN. " * 12)
@@ -189,7 +191,7 @@ def _store_figure(name: str, url: str) -> Figure:
 
         return read
 
-    without, carrying = _in_turns(reading(stored(())), reading(stored([*epochs.items()])))
+    without, carrying = _in_turns(batches, reading(stored(())), reading(stored([*epochs.items()])))
     run_sync(store.close())
     return Figure(
         name=f"tags: {name}'s read of an answer with three, of one without",
@@ -204,11 +206,11 @@ async def _read(store: Store, key: Key) -> Entry | None:
     return await store.read(key)
 
 
-def _in_turns(*assembly: Callable[[], None]) -> list[float]:
+def _in_turns(batches: int, *works: Callable[[], None]) -> list[float]:
     """The median time of each work, in seconds; in turns, so that all meet the same noise."""
-    took: list[list[float]] = [[] for _ in assembly]
-    for _ in range(_BATCHES):
-        for times, work in zip(took, assembly, strict=True):
+    took: list[list[float]] = [[] for _ in works]
+    for _ in range(batches):
+        for times, work in zip(took, works, strict=True):
             began = time.perf_counter()
             work()
             times.append(time.perf_counter() - began)
@@ -218,7 +220,11 @@ def _in_turns(*assembly: Callable[[], None]) -> list[float]:
 def _opened(url: str) -> Store:
     runtime = SyncRuntime()
     ground = StoreContext(
-        runtime.lock, runtime.now, runtime.place, deadline=10.0, tick=runtime.tick
+        runtime.lock,
+        runtime.now,
+        runtime.loop_or_process,
+        deadline=10.0,
+        monotonic=runtime.monotonic,
     )
     return open_store(url, ground)
 

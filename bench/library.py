@@ -30,8 +30,9 @@ from bench.questions import HEADERS, PATH, chat, completion
 _ORIGIN = "https://api.openai.com"
 _QUESTION = "How do I change my PIN?"
 _ANSWER = completion("Open the app, choose Cards, then PIN. " * 12)
-_BATCHES = 60
 _BATCH = 500
+_READS = 80
+"""Hits in SQLite for each batch in memory."""
 
 
 class _Whole:
@@ -63,11 +64,11 @@ class Once:
         return _Whole(_ANSWER)
 
 
-def measure() -> list[Figure]:
-    warm_us, cold_us = _memory_us()
-    bare_us = _bare_us()
-    sqlite_us = _sqlite_us()
-    suspending_us = asyncio.run(_suspending_us())
+def measure(batches: int = 60) -> list[Figure]:
+    warm_us, cold_us = _memory_us(batches)
+    bare_us = _bare_us(batches)
+    sqlite_us = _sqlite_us(_READS * batches)
+    suspending_us = asyncio.run(_suspending_us(batches))
     return [
         Figure(
             name="library: hit in memory, body seen before",
@@ -108,7 +109,7 @@ def _expect(reply: Reply, outcome: Outcome) -> None:
         raise RuntimeError(f"expected {outcome.value}, got {reply.outcome.value}")
 
 
-def _memory_us() -> tuple[float, float]:
+def _memory_us(batches: int) -> tuple[float, float]:
     with Cache("memory:") as cache:
         upstream = _filled(cache)
         same = [_call(chat(_QUESTION))] * _BATCH
@@ -118,7 +119,7 @@ def _memory_us() -> tuple[float, float]:
                 cache.answer(call, upstream)
 
         warm, cold = [], []
-        for batch in range(_BATCHES):
+        for batch in range(batches):
             fresh = [_call(chat(_QUESTION, user=f"{batch:05}-{n:05}")) for n in range(_BATCH)]
             _expect(cache.answer(same[0], upstream), Outcome.HIT_MEMORY)
             warm.append(_timed_us(partial(ask, same)))
@@ -129,7 +130,7 @@ def _memory_us() -> tuple[float, float]:
         return statistics.median(warm), statistics.median(cold)
 
 
-def _bare_us() -> float:
+def _bare_us(batches: int) -> float:
     body = chat(_QUESTION)
 
     def work() -> None:
@@ -137,10 +138,10 @@ def _bare_us() -> float:
             hashlib.sha256(body).digest()
             json.loads(body)
 
-    return statistics.median(_timed_us(work) for _ in range(_BATCHES))
+    return statistics.median(_timed_us(work) for _ in range(batches))
 
 
-def _sqlite_us() -> float:
+def _sqlite_us(reads: int) -> float:
     with (
         tempfile.TemporaryDirectory() as folder,
         Cache(f"sqlite:{Path(folder, 'bench.db')}") as cache,
@@ -149,7 +150,7 @@ def _sqlite_us() -> float:
         call = _call(chat(_QUESTION))
         every = Selection()
         took = []
-        for _ in range(5_000):
+        for _ in range(reads):
             run_sync(cache.assembly.memory.remove(every))
             began = time.perf_counter_ns()
             reply = cache.answer(call, upstream)
@@ -158,14 +159,14 @@ def _sqlite_us() -> float:
         return statistics.median(took)
 
 
-async def _suspending_us() -> float:
+async def _suspending_us(batches: int) -> float:
     async with AsyncCache("memory:") as cache:
         upstream = Once()
         reply = await cache.answer(_call(chat(_QUESTION)), upstream)
         await reply.close()
         call = _call(chat(_QUESTION))
         took = []
-        for _ in range(_BATCHES):
+        for _ in range(batches):
             began = time.perf_counter_ns()
             for _ in range(_BATCH):
                 reply = await cache.answer(call, upstream)

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -47,7 +48,7 @@ def loaded(
     headers: Mapping[str, str],
     bodies: Sequence[bytes],
     *,
-    seconds: int,
+    seconds: float,
     connections: int,
     core: int | None,
 ) -> Rate:
@@ -74,7 +75,7 @@ end
 
 
 def _with_wrk(
-    url: str, headers: Mapping[str, str], bodies: Sequence[bytes], seconds: int, connections: int
+    url: str, headers: Mapping[str, str], bodies: Sequence[bytes], seconds: float, connections: int
 ) -> Rate:
     lines = ['wrk.method = "POST"']
     lines += [f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in headers.items()]
@@ -88,7 +89,8 @@ def _with_wrk(
         script.flush()
         command = [
             "wrk", "--threads", "1", "--connections", str(connections),
-            "--duration", f"{seconds}s", "--timeout", "30s", "--script", script.name, url,
+            "--duration", f"{math.ceil(seconds)}s", "--timeout", "30s",
+            "--script", script.name, url,
         ]  # fmt: skip
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in told or "Socket errors" in told:
@@ -108,7 +110,7 @@ def _lua(text: str) -> str:
 
 
 def _with_asyncio(
-    url: str, headers: Mapping[str, str], bodies: Sequence[bytes], seconds: int, connections: int
+    url: str, headers: Mapping[str, str], bodies: Sequence[bytes], seconds: float, connections: int
 ) -> Rate:
     parts = urlsplit(url)
     lines = [f"POST {parts.path} HTTP/1.1", f"host: {parts.netloc}"]

@@ -19,15 +19,12 @@ from urllib.parse import urlsplit
 from bench import figures, servers
 from bench.figures import Figure, percentile
 from bench.questions import HEADERS, PATH, chat
+from bench.servers import Server
 
 _WARM_UP = 50
 
 
 def measure(pairs: int = 1_000) -> list[Figure]:
-    return [_added("JSON", pairs, stream=False), _added("stream", pairs, stream=True)]
-
-
-def _added(name: str, pairs: int, *, stream: bool) -> Figure:
     core, other_core = servers.cores()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -35,13 +32,20 @@ def _added(name: str, pairs: int, *, stream: bool) -> Figure:
             servers.provider(folder, other_core) as provider,
             servers.gateway(folder, provider.url, core) as gateway,
         ):
-            straight, through = _connection(provider.url), _connection(gateway.url)
-            took = []
-            for number in range(_WARM_UP + pairs):
-                body = chat(f"{name} question number {number:06}", stream=stream)
-                took.append((_first_byte_ms(straight, body), _first_byte_ms(through, body)))
-            straight.close()
-            through.close()
+            return [
+                _added("JSON", provider, gateway, pairs, stream=False),
+                _added("stream", provider, gateway, pairs, stream=True),
+            ]
+
+
+def _added(name: str, provider: Server, gateway: Server, pairs: int, *, stream: bool) -> Figure:
+    straight, through = _connection(provider.url), _connection(gateway.url)
+    took = []
+    for number in range(_WARM_UP + pairs):
+        body = chat(f"{name} question number {number:06}", stream=stream)
+        took.append((_first_byte_ms(straight, body), _first_byte_ms(through, body)))
+    straight.close()
+    through.close()
     took = took[_WARM_UP:]
     added = [theirs - ours for ours, theirs in took]
     return Figure(

@@ -12,29 +12,31 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import redis
 import redis.asyncio
 from tests.fixtures.redis_servers import RedisServer
 
-from askonce.core.models import Call, Outcome
+from askonce.core.models import Call, Key, Outcome
 from askonce.core.runtime.threads import run_sync
 from askonce.library.cache import AsyncCache, Cache
+from askonce.stores.redis.names import RedisNames
 from bench import figures
 from bench.figures import Figure
 from bench.library import Once
 from bench.questions import HEADERS, PATH, chat
 
-_BATCHES, _BATCH = 40, 100
+_BATCH = 100
+_NAMES = RedisNames("askonce")
 
 
-def measure() -> list[Figure]:
+def measure(batches: int = 40) -> list[Figure]:
     with closing(RedisServer().start()) as server:
         address = f"redis://127.0.0.1:{server.port}/0"
         return [
-            _figure("blocking", 1.3, *_blocking(address, server.port)),
-            _figure("async", 1.5, *asyncio.run(_suspending(address, server.port))),
+            _figure("blocking", 1.3, *_blocking(address, server.port, batches)),
+            _figure("async", 1.5, *asyncio.run(_suspending(address, server.port, batches))),
         ]
 
 
@@ -60,16 +62,17 @@ def _per_call(seconds: list[float]) -> float:
     return statistics.median(seconds) / _BATCH * 1e6
 
 
-def _blocking(address: str, port: int) -> tuple[float, float, float]:
+def _blocking(address: str, port: int, batches: int) -> tuple[float, float, float]:
     client = redis.Redis(port=port, protocol=3)
     with Cache(address, namespace="team") as cache:
         call = _call()
         cache.answer(call, Once())
         run_sync(cache.assembly.blocking.tiers.settle())
-        name = _entry_name(cast("list[bytes]", client.keys("askonce:*")))
         memory, store = cache.assembly.memory, cache.assembly.shared
         assert store is not None
         key = _key(cache, call)
+        name = _NAMES.entry(key)
+        assert client.get(name) is not None, "the entry has another name"
 
         def hit() -> None:
             memory.forget_all()
@@ -77,7 +80,7 @@ def _blocking(address: str, port: int) -> tuple[float, float, float]:
             assert reply.outcome is Outcome.HIT_SHARED
 
         hits, reads, bares = [], [], []
-        for _ in range(_BATCHES):
+        for _ in range(batches):
             hits.append(_timed(hit))
             reads.append(_timed(lambda: run_sync(store.read(key))))
             bares.append(_timed(lambda: client.get(name)))
@@ -92,17 +95,18 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-async def _suspending(address: str, port: int) -> tuple[float, float, float]:
+async def _suspending(address: str, port: int, batches: int) -> tuple[float, float, float]:
     client = redis.asyncio.Redis(port=port, protocol=3)
     async with AsyncCache(address, namespace="team") as cache:
         call = _call()
         await cache.answer(call, Once())
         tiers = cache.assembly.suspending.tiers
         await tiers.settle()
-        name = _entry_name(cast("list[bytes]", await client.keys("askonce:*")))
         memory = cache.assembly.memory
         assert tiers.authority is not None
         store, key = tiers.authority.store, _key(cache, call)
+        name = _NAMES.entry(key)
+        assert await client.get(name) is not None, "the entry has another name"
 
         async def hit() -> None:
             memory.forget_all()
@@ -110,7 +114,7 @@ async def _suspending(address: str, port: int) -> tuple[float, float, float]:
             assert reply.outcome is Outcome.HIT_SHARED
 
         hits, reads, bares = [], [], []
-        for _ in range(_BATCHES):
+        for _ in range(batches):
             hits.append(await _timed_async(hit))
             reads.append(await _timed_async(lambda: store.read(key)))
             bares.append(await _timed_async(lambda: client.get(name)))
@@ -125,14 +129,10 @@ async def _timed_async(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _key(cache: Cache | AsyncCache, call: Call) -> Any:
+def _key(cache: Cache | AsyncCache, call: Call) -> Key:
     found = cache.assembly.recognition.recognize(call, "team")
-    return found.key  # type: ignore[union-attr]
-
-
-def _entry_name(names: list[bytes]) -> bytes:
-    (name,) = [name for name in names if name.endswith(b"}:e")]
-    return name
+    key: Key = found.key  # type: ignore[union-attr]
+    return key
 
 
 def main() -> None:

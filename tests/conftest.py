@@ -1,5 +1,10 @@
 """Fixtures of every test: real servers, each started when the first test asks for it."""
 
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
 from tests.fixtures.engines import engines
 from tests.fixtures.postgres_server import postgres_server, postgres_url
 from tests.fixtures.redis_servers import (
@@ -37,3 +42,22 @@ __all__ = [
     "store",
     "under_test",
 ]
+
+# No deadline: how long an example takes says how busy the machine is. CI tries the same examples
+# each time; elsewhere every run tries others, and prints how to repeat one that fails.
+settings.register_profile(
+    "askonce",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("askonce")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that need something which this machine has not (the marker `needs`)."""
+    missing = [item for item in items if not all(m.args[0] for m in item.iter_markers("needs"))]
+    if missing:
+        items[:] = [item for item in items if item not in missing]
+        config.hook.pytest_deselected(items=missing)

@@ -37,6 +37,7 @@ READ = (
 
 QUOTATIONS = {
     "src/askonce/semantic/guards/*.py": "lists of English words that the guards know",
+    "src/askonce/semantic/guards/lexicon/*.py": "lists of English words that the guards know",
     "tests/semantic/*.py": "questions of customers",
     "tests/semantic/probes/*": "questions of customers",
     "tests/architecture/test_plain_english.py": "the list itself",

@@ -84,7 +84,7 @@ def ask(cache: Cache, question: str, *documents: Any, tags: tuple[str, ...] = ()
 def questions(url: str) -> set[str]:
     """What a process that knows nothing yet finds in the store."""
     runtime = SyncRuntime()
-    store = open_store(url, StoreContext(runtime.lock, runtime.now, runtime.place))
+    store = open_store(url, StoreContext(runtime.lock, runtime.now, runtime.loop_or_process))
 
     async def found() -> set[str]:
         try:
@@ -225,7 +225,7 @@ def test_an_entry_that_says_nothing_of_the_version_goes_alone(sqlite: Cache, run
     sqlite.close()
     url = os.environ["ASKONCE_STORE__URL"]
     runtime = SyncRuntime()
-    store: Store = open_store(url, StoreContext(runtime.lock, runtime.now, runtime.place))
+    store: Store = open_store(url, StoreContext(runtime.lock, runtime.now, runtime.loop_or_process))
 
     async def strip() -> None:
         (known,) = [entry async for entry in store.scan(Selection(namespace="local"))]

@@ -212,12 +212,12 @@ def count(store: Store) -> int:
 
 
 def test_what_is_named_goes_and_others_hear_of_it(run: Run, store: Store) -> None:
-    mark = run_sync(store.news(None, 0)).mark
+    mark = run_sync(store.changes(None, 0)).cursor
     assert run("remove", "3f9c51aa01", "--dry-run") == (0, "would remove 1 entry\n", "")
     assert count(store) == 3
     assert run("remove", "3f9c51aa01", "77d01b2e") == (0, "removed 2 entries\n", "")
     assert count(store) == 1
-    (removed,) = run_sync(store.news(mark, 0)).removed
+    (removed,) = run_sync(store.changes(mark, 0)).removed
     assert len(removed.keys or ()) == 2
 
 

@@ -15,7 +15,7 @@ from askonce.cli import main
 from askonce.semantic.evaluation.evaluate import PairSet, StreamSet
 from askonce.semantic.evaluation.pairs import Pair
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
-from askonce.semantic.guards import THRESHOLD
+from askonce.semantic.operating_point import THRESHOLD
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., tuple[int, str, str]]

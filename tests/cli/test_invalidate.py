@@ -247,7 +247,7 @@ def test_it_waits_for_what_is_being_written(
     monkeypatch.setattr(SOON, 1.5)
     late = entry("ee", "Too late?")
     written: list[bool] = []
-    pause = SyncRuntime.pause
+    pause = SyncRuntime.sleep
 
     async def meanwhile(self: SyncRuntime, seconds: float) -> None:
         if seconds > 0.5 and not written:
@@ -256,7 +256,7 @@ def test_it_waits_for_what_is_being_written(
             await store.close()
         await pause(self, seconds)
 
-    monkeypatch.setattr(SyncRuntime, "pause", meanwhile)
+    monkeypatch.setattr(SyncRuntime, "sleep", meanwhile)
 
     done = run("invalidate", "--namespace", "team-a")
 

@@ -480,7 +480,7 @@ def test_a_file_that_cannot_be_read_or_written_is_one_line(run: Run, opened: Ope
     assert run("copy", "--to", "nonsense:")[0] == 2
 
 
-@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no full device here")
+@pytest.mark.needs(Path("/dev/full").is_char_device())
 def test_a_full_disk_is_one_line(run: Run, opened: Open) -> None:
     fill(opened(), 5_000)
     status, _, err = run("export", "/dev/full")

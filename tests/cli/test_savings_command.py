@@ -173,7 +173,6 @@ def test_old_months_are_there_for_who_asks_for_them(run: Run) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_the_picture(run: Run, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     status, out, err = run("savings", "--plot", "saved.png", "--days", "36500")
     assert (status, err) == (0, "askonce: wrote saved.png\n")
     assert "net" in out

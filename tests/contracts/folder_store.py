@@ -1,4 +1,4 @@
-"""A store of five methods, as a newcomer would add one: a file for each entry in a folder."""
+"""A store of five methods, as a reader of the guide writes one: a folder, one file an entry."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable
@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from askonce.core.models import Entry, Key, Selection
-from askonce.stores.base import BaseStore
-from askonce.stores.envelope import seal, unseal
+from askonce.stores.base import BaseStore, selects
+from askonce.stores.envelope import seal
 
 
 class FolderStore(BaseStore):
@@ -21,13 +21,11 @@ class FolderStore(BaseStore):
         path = self._path(key)
         if not path.exists():
             return None
-        entry = unseal(path.read_bytes(), key)
-        known = self._known()
-        return entry if all(known.get(tag, 0) == epoch for tag, epoch in entry.tags) else None
+        entry = self.open_envelope(path.read_bytes(), key)
+        return entry if entry is not None and self._is_valid(entry) else None
 
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:
-        known = self._known()
-        if any(known.get(tag, 0) != epoch for tag, epoch in entry.tags):
+        if not self._is_valid(entry):
             return False
         self._path(entry.key).write_bytes(seal(entry))
         self._path(entry.key).with_suffix(".key").write_bytes(msgspec.json.encode(entry.key))
@@ -50,21 +48,17 @@ class FolderStore(BaseStore):
         for path in list(self._folder.glob("*.entry")):
             key = msgspec.json.decode(path.with_suffix(".key").read_bytes(), type=Key)
             entry = await self.read(key)
-            if entry is not None and _names(selection, entry):
+            if entry is not None and selects(selection, entry):
                 yield entry
 
     def _path(self, key: Key) -> Path:
         name = hashlib.sha256(repr(tuple(key)).encode()).hexdigest()
         return self._folder / f"{name}.entry"
 
+    def _is_valid(self, entry: Entry) -> bool:
+        known = self._known()
+        return all(known.get(tag, 0) == epoch for tag, epoch in entry.tags)
+
     def _known(self) -> dict[str, int]:
         path = self._folder / "epochs"
         return msgspec.json.decode(path.read_bytes(), type=dict[str, int]) if path.exists() else {}
-
-
-def _names(selection: Selection, entry: Entry) -> bool:
-    return (
-        (selection.keys is None or entry.key in selection.keys)
-        and (selection.namespace is None or entry.key.namespace == selection.namespace)
-        and (selection.expired_before is None or entry.expires < selection.expired_before)
-    )

@@ -15,7 +15,7 @@ from askonce.core.models import EventMessage
 from askonce.core.protocols import EventReader
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.stores.context import StoreContext
-from askonce.stores.event_source import open_source
+from askonce.stores.open_event_reader import open_event_reader
 from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.redis_servers import RedisServer
 from tests.fixtures.stores import run_blocking
@@ -26,9 +26,13 @@ REDIS = ["redis7_url", "redis8_url", "redis_cluster_url"]
 def opened(url: str, *, stream: str = "s", channel: str = "askonce_events") -> EventReader:
     runtime = SyncRuntime()
     context = StoreContext(
-        runtime.lock, runtime.now, runtime.place, deadline=2.0, tick=runtime.tick
+        runtime.lock,
+        runtime.now,
+        runtime.loop_or_process,
+        deadline=2.0,
+        monotonic=runtime.monotonic,
     )
-    return open_source(url, context, name="src", stream=stream, channel=channel)
+    return open_event_reader(url, context, name="src", stream=stream, channel=channel)
 
 
 def read(
@@ -71,13 +75,13 @@ def test_a_stream_is_read_from_its_beginning_and_then_on(stream: Stream) -> None
     source = stream.source()
     (got,) = read(source)
     assert got == EventMessage(first, f"src:{first}", "a", {"n": 1})
-    assert read(source, got.mark) == []
+    assert read(source, got.cursor) == []
     stream.add(event="b", id="own")
-    (second,) = read(source, got.mark, 5.0)
+    (second,) = read(source, got.cursor, 5.0)
     assert (second.event, second.id, second.data) == ("b", "own", {})
     run_blocking(source.close())
     after = stream.source()
-    assert [one.event for one in read(after, got.mark)] == ["b"]
+    assert [one.event for one in read(after, got.cursor)] == ["b"]
     run_blocking(after.close())
 
 
@@ -91,7 +95,7 @@ def test_what_is_no_event_says_so_and_blocks_nothing(stream: Stream) -> None:
     got = read(source)
     assert [one.error is None for one in got] == [False, False, False, False, True]
     assert all("nonsense" not in (one.error or "") for one in got)
-    assert all(one.mark for one in got)
+    assert all(one.cursor for one in got)
     run_blocking(source.close())
 
 
@@ -197,12 +201,12 @@ def test_a_table_is_read_from_its_beginning_and_then_on(table: Table) -> None:
         (first,) = read(source)
         assert (first.event, first.data) == ("a", {"n": 1})
         assert first.id is not None
-        assert read(source, first.mark) == []
+        assert read(source, first.cursor) == []
         table.emit(db, "b", "{}", "own")
-        (second,) = read(source, first.mark, 5.0)
+        (second,) = read(source, first.cursor, 5.0)
         assert (second.event, second.id) == ("b", "own")
     after = table.source()
-    assert "b" in [one.event for one in read(after, first.mark)]
+    assert "b" in [one.event for one in read(after, first.cursor)]
     run_blocking(after.close())
     run_blocking(source.close())
 
@@ -215,12 +219,12 @@ def test_transactions_that_end_out_of_order_lose_nothing(table: Table) -> None:
         table.emit(late, "late")
         got = read(source)
         assert [one.event for one in got] == ["late"]  # which did not wait for it
-        mark = got[-1].mark
+        mark = got[-1].cursor
         assert read(source, mark) == []
         table.emit(late, "later")
         got = read(source, mark)
         assert [one.event for one in got] == ["later"]
-        mark = got[-1].mark
+        mark = got[-1].cursor
         again = table.source()  # a process that starts here
         assert {one.event for one in read(again, mark)} <= {"late", "later"}
         early.commit()
@@ -319,7 +323,7 @@ def test_very_many_rows_of_one_transaction_are_read_behind_a_long_one(table: Tab
         for _ in range(150):
             got = read(source)
             places += [one.id for one in got]
-            mark = got[-1].mark
+            mark = got[-1].cursor
         run_blocking(source.close())
         source = table.source()  # a process that goes on from there
         while got := read(source, mark):
@@ -362,11 +366,11 @@ def test_a_postgres_that_starts_again_is_read_on(postgres_server: PostgresServer
     (first,) = read(source)
     postgres_server.kill()
     with pytest.raises(StoreError):
-        read(source, first.mark)
+        read(source, first.cursor)
     postgres_server.start()
     with closing(table.connect()) as db:
         table.emit(db, "b")
-    assert [one.event for one in read(source, first.mark)] == ["b"]
+    assert [one.event for one in read(source, first.cursor)] == ["b"]
     run_blocking(source.close())
 
 

@@ -15,6 +15,7 @@ from askonce.core.errors import StoreError
 from askonce.core.models import Entry, Key, Lease, Selection, Usage
 from askonce.core.protocols import Store
 from tests.contracts.folder_store import FolderStore
+from tests.fixtures.stores import STORES
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -368,39 +369,38 @@ def test_of_many_for_one_key_the_last_stays(store: Store, run: Run) -> None:
 # Learning from a more shared store
 
 
-@pytest.fixture
-def learner(store: Store) -> Store:
-    if isinstance(store, FolderStore):
-        pytest.skip("five methods do not make a store that stands in the middle")
-    return store
+learners = pytest.mark.parametrize("new_store", sorted(STORES.keys() - {"folder"}), indirect=True)
+"""The stores that can stand before a more shared one: more than a store's five methods."""
 
 
-def test_what_is_learnt_raises_epochs_and_never_lowers_one(learner: Store, run: Run) -> None:
-    never = run(learner.epochs(["a"]))["a"]
+@learners
+def test_what_is_learnt_raises_epochs_and_never_lowers_one(store: Store, run: Run) -> None:
+    never = run(store.epochs(["a"]))["a"]
     before = entry("before", tags=(("a", never),))
-    run(learner.write(before))
-    run(learner.learn({"a": never + 5, "b": never + 3}))
-    assert run(learner.epochs(["a", "b", "c"])) == {"a": never + 5, "b": never + 3, "c": never}
-    assert run(learner.read(before.key)) is None
-    assert run(learner.write(before)) is False
+    run(store.write(before))
+    run(store.merge_epochs({"a": never + 5, "b": never + 3}))
+    assert run(store.epochs(["a", "b", "c"])) == {"a": never + 5, "b": never + 3, "c": never}
+    assert run(store.read(before.key)) is None
+    assert run(store.write(before)) is False
     now = entry("now", tags=(("a", never + 5),))
-    assert run(learner.write(now)) is True
-    run(learner.learn({"a": never + 2, "b": never + 3}))
-    run(learner.learn({}))
-    assert run(learner.epochs(["a", "b"])) == {"a": never + 5, "b": never + 3}
-    assert run(learner.read(now.key)) == now
+    assert run(store.write(now)) is True
+    run(store.merge_epochs({"a": never + 2, "b": never + 3}))
+    run(store.merge_epochs({}))
+    assert run(store.epochs(["a", "b"])) == {"a": never + 5, "b": never + 3}
+    assert run(store.read(now.key)) == now
 
 
-def test_a_bump_is_above_what_was_learnt(learner: Store, run: Run) -> None:
-    learnt = run(learner.epochs(["a"]))["a"] + 1_000_000
-    run(learner.learn({"a": learnt}))
-    assert run(learner.epochs(["a", "b"], bump=True))["b"] > learnt
-    assert run(learner.epochs(["a"]))["a"] > learnt
+@learners
+def test_a_bump_is_above_what_was_learnt(store: Store, run: Run) -> None:
+    learnt = run(store.epochs(["a"]))["a"] + 1_000_000
+    run(store.merge_epochs({"a": learnt}))
+    assert run(store.epochs(["a", "b"], bump=True))["b"] > learnt
+    assert run(store.epochs(["a"]))["a"] > learnt
 
 
 def test_a_store_that_cannot_learn_says_so(tmp_path: Path, run: Run) -> None:
     with pytest.raises(StoreError):
-        run(FolderStore(tmp_path).learn({"a": 1}))
+        run(FolderStore(tmp_path).merge_epochs({"a": 1}))
 
 
 # Leases

@@ -249,7 +249,7 @@ def test_the_unit_starts_what_exists_where_it_may_write(tmp_path: Path) -> None:
     assert load.load("", dict.fromkeys(named, "redis://localhost")).origins
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd")
+@pytest.mark.needs(shutil.which("systemd-analyze"))
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     # The program is looked for: here it is the one of this environment.
     program = Path(sys.executable).with_name("askonce")

@@ -59,7 +59,7 @@ def opened(url: str) -> Iterator[Store]:
 
 async def does_everything(store: Store) -> None:
     """Every operation of a store that is used by a gateway or a command."""
-    mark = (await store.news(None, 0)).mark
+    mark = (await store.changes(None, 0)).cursor
     before = await store.epochs(["a", "b"])
     entry = stored(1, *before.items())
     lease = await store.lease(entry.key, 5)
@@ -71,8 +71,8 @@ async def does_everything(store: Store) -> None:
     assert await store.write_all([stored(2), stored(3)]) == 2
     raised = await store.epochs(["a"], bump=True)
     assert await store.read(entry.key) is None
-    await store.learn({"b": raised["a"]})
-    news = await store.news(mark, 0.05)
+    await store.merge_epochs({"b": raised["a"]})
+    news = await store.changes(mark, 0.05)
     assert not news.lost
     assert news.epochs["a"] == raised["a"]
     assert len([found async for found in store.scan(Selection(namespace="team"))]) == 2

@@ -96,7 +96,7 @@ def _entry(number: int) -> Entry:
 @pytest.mark.parametrize("engine", ["redis7", "redis8", "redis-cluster", "postgres"])
 def test_a_store_never_answers_with_another_calls_reply(engines: Engines, engine: str) -> None:
     runtime = AsyncRuntime()
-    ground = StoreContext(threading.Lock, lambda: 2.0, runtime.place, True, 5.0)
+    ground = StoreContext(threading.Lock, lambda: 2.0, runtime.loop_or_process, True, 5.0)
     choose = random.Random(1)
     counts = {"cancelled": 0, "whole": 0, "wrong": 0}
     deepest: dict[str, int] = {}

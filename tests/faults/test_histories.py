@@ -1,6 +1,7 @@
 """Random histories of ask, answer, invalidate and crash; `make bench` plays ten thousand."""
 
 import pytest
+
 from bench import histories
 
 

@@ -111,7 +111,7 @@ def test_no_call_fails_or_hangs_and_the_store_is_taken_back(patient: Patient, mo
             or under_test.cache.stats().layers["store"].state != "closed"
         ):
             assert time.perf_counter() < until, "the store is not taken back"
-            await under_test.parts.context.runtime.pause(0.05)
+            await under_test.parts.context.runtime.sleep(0.05)
             under_test.parts.tiers.look_after()
 
     under_test.run(story)
@@ -145,7 +145,7 @@ def test_callers_keep_their_namespace_when_redis_has_lost_everything(mode: str) 
         until = time.perf_counter() + 10
         while assembly.identity is known:  # until the news say that all is lost
             assert time.perf_counter() < until
-            await under_test.parts.context.runtime.pause(0.01)
+            await under_test.parts.context.runtime.sleep(0.01)
         assert await identified() == before
         with server.client() as client:
             assert client.get("askonce:{~}:pepper") is not None  # for the other processes too
@@ -214,7 +214,7 @@ def test_a_cluster_loses_a_master_and_no_caller_anything(mode: str) -> None:
             for number in range(60):
                 status = await ask(under_test, f"question {number}", echo)
                 settled += "layer=store" in status
-            await under_test.parts.context.runtime.pause(0.1)
+            await under_test.parts.context.runtime.sleep(0.1)
 
     try:
         under_test.run(story)

@@ -88,7 +88,6 @@ def test_a_layer_that_hangs_costs_a_question_no_more_than_a_few_reads() -> None:
         assert time.perf_counter() - began < 5
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork")
 def test_a_forked_child_asks_on_while_its_parent_was_busy() -> None:
     with Cache(semantic=PATIENT) as cache:
         cache.put(ASKED, "Thirty days.", scope="shop")

@@ -41,10 +41,10 @@ class Watched(CommonStore):
         async for entry in self.inside.scan(selection):
             yield entry
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
         if self.news_held is not None:
             assert self.news_held.wait(20)
-        return await super().news(since, patience)
+        return await super().changes(cursor, timeout)
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
         found = await super().epochs(tags, bump=bump)
@@ -169,16 +169,16 @@ def test_two_sweeps_have_a_second_look_each_in_its_own_time(
         looked: list[tuple[float, list[Invalidation]]] = []
 
         async def look(due: list[Invalidation]) -> int:
-            looked.append((runtime.tick(), due))
+            looked.append((runtime.monotonic(), due))
             if len(looked) == 1:
                 raise StoreError("not now")
             return 0
 
         sweeping._scan_again = look
         await invalidate(under_test, Invalidation(match="cost"))
-        tick = runtime.tick
-        monkeypatch.setattr(runtime, "tick", lambda: tick() + 1.0)
-        second = runtime.tick()
+        tick = runtime.monotonic
+        monkeypatch.setattr(runtime, "monotonic", lambda: tick() + 1.0)
+        second = runtime.monotonic()
         await invalidate(under_test, Invalidation(match="return"))
         await runtime.settle()
         assert [len(due) for _, due in looked] == [1, 1]  # also after the first one failed
@@ -322,7 +322,7 @@ def test_an_answer_of_a_group_is_not_written_by_who_has_not_heard_yet(
             await other.until(held.asked.is_set)
             common.mute = True
             await invalidate(mine, Invalidation(tags=("group:api.openai.com:prices",)))
-            held.go.ring()
+            held.go.set()
 
         assert await other.together(ask, end_the_group) == [None, None]
         await other.settle()

@@ -140,7 +140,7 @@ class Held:
 
     async def _heard(self) -> None:
         self.asked.set()
-        assert await self.go.heard(20)
+        assert await self.go.wait(20)
 
     async def ask(self, *given: Any, **more: Any) -> Script:
         return await self._provider.ask(*given, **more)
@@ -159,7 +159,7 @@ async def under_way(under_test: CacheUnderTest, question: str, meanwhile: Callab
         try:
             await meanwhile()
         finally:
-            held.go.ring()
+            held.go.set()
 
     for failed in await under_test.together(ask, work):
         assert failed is None, failed
@@ -370,16 +370,16 @@ def test_lost_news_are_no_reason_to_keep_what_was_under_way(
         async def lose() -> None:
             common.mute = True
             await invalidate(mine, Invalidation(match="cost"))
-            lost = CommonStore.news
+            lost = CommonStore.changes
 
-            async def news(self: CommonStore, since: str | None, patience: float) -> Any:
-                found = await lost(self, None, patience)
-                return type(found)(found.mark, lost=since is not None)
+            async def changes(self: CommonStore, cursor: str | None, timeout: float) -> Any:
+                found = await lost(self, None, timeout)
+                return type(found)(found.cursor, lost=cursor is not None)
 
-            monkeypatch.setattr(CommonStore, "news", news)
+            monkeypatch.setattr(CommonStore, "changes", changes)
             common.mute = False
             await heard(other)
-            monkeypatch.setattr(CommonStore, "news", lost)
+            monkeypatch.setattr(CommonStore, "changes", lost)
 
         await under_way(other, POLICY, lose)
         # Nobody can tell what was swept meanwhile.

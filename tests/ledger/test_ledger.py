@@ -119,7 +119,7 @@ def test_joined_calls_are_counted(
         event = under_test.event()
 
         async def wait() -> None:
-            await event.heard(20)
+            await event.wait(20)
 
         upstream = Scripted(lambda: Script(wait, said(usage=USAGE)))
 
@@ -128,7 +128,7 @@ def test_joined_calls_are_counted(
 
         async def answer() -> None:
             await under_test.until(lambda: len(joins) == 3)
-            event.ring()
+            event.set()
 
         assert await under_test.together(ask, ask, ask, answer) == [None] * 4
         found = (await savings(under_test)).total
@@ -184,10 +184,10 @@ class FullStore(CommonStore):
 
     full = False
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         if self.full:
             raise StoreError("full")
-        return await super().counters(add, under)
+        return await super().counters(add, prefix)
 
 
 def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock: Clock) -> None:

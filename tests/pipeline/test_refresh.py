@@ -6,7 +6,15 @@ import msgspec
 import pytest
 
 from askonce.core.models import Call, Key, Outcome
-from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
+from tests.fixtures.scripted import (
+    CacheUnderTest,
+    Clock,
+    Script,
+    Scripted,
+    call,
+    on_shared_engines,
+    said,
+)
 from tests.pipeline.test_pipeline import text_of
 
 NEAR = 1e-6
@@ -22,7 +30,7 @@ def hopeless() -> float:
 
 
 def drawing(under_test: CacheUnderTest, chance: Any) -> None:
-    under_test.parts.context.runtime.chance = chance
+    under_test.parts.context.runtime.random = chance
 
 
 def texts(*said_: str) -> Scripted:
@@ -94,11 +102,10 @@ def test_far_from_its_end_and_with_bad_luck_nothing_is_refreshed(
     under_test.run(story)
 
 
+@on_shared_engines
 def test_a_hit_of_a_shelf_that_is_due_is_refreshed_too(
     under_test: CacheUnderTest, clock: Clock
 ) -> None:
-    if under_test.url == "memory:":
-        pytest.skip("there is no shelf")
     under_test.open(ttl="60s", refresh_ahead=1)
 
     async def story() -> None:
@@ -190,11 +197,10 @@ def test_who_refreshes_keeps_the_tags_of_who_asked(
 
 
 @pytest.mark.parametrize(("settings", "after", "detail"), REFRESHING)
+@on_shared_engines
 def test_of_two_processes_one_refreshes(
     under_test: CacheUnderTest, clock: Clock, settings: dict[str, Any], after: float, detail: str
 ) -> None:
-    if under_test.url == "memory:":
-        pytest.skip("nothing is shared")
     under_test.open(ttl="60s", **settings)
     other = another(under_test, ttl="60s", **settings)
 
@@ -202,7 +208,7 @@ def test_of_two_processes_one_refreshes(
         held = under_test.event()
 
         async def until_rung() -> None:
-            assert await held.heard(20)
+            assert await held.wait(20)
 
         provider = Scripted(lambda: Script(said("old")), lambda: Script(until_rung, said("new")))
         await under_test.ask(call(), provider)
@@ -215,7 +221,7 @@ def test_of_two_processes_one_refreshes(
         await under_test.until(lambda: provider.calls == 2)
         assert f"detail={detail}" in (await other.ask(call(), provider))[0]
         await other.settle()  # it looked, and somebody is at it
-        held.ring()
+        held.set()
         await under_test.settle()
         assert provider.calls == 2
 
@@ -230,11 +236,10 @@ def test_of_two_processes_one_refreshes(
     under_test.run(story)
 
 
+@on_shared_engines
 def test_another_process_s_stale_answer_stands_in_for_a_failing_provider(
     under_test: CacheUnderTest, clock: Clock
 ) -> None:
-    if under_test.url == "memory:":
-        pytest.skip("nothing is shared")
     under_test.open(ttl="60s", stale_if_error="60s")
     other = another(under_test, ttl="60s", stale_if_error="60s")
 
@@ -490,10 +495,8 @@ def test_a_model_never_seen_before_ends_the_others_answers(under_test: CacheUnde
     under_test.run(story)
 
 
+@on_shared_engines
 def test_what_was_seen_outlives_the_process(under_test: CacheUnderTest) -> None:
-    if under_test.url == "memory:":
-        pytest.skip("nothing outlives it")
-
     async def story() -> None:
         await outcome(under_test, "One?", by(OLD))
         later = another(under_test)

@@ -134,10 +134,9 @@ def test_rules_that_were_added_later_work_at_once(ruled: Any, clock: Clock) -> N
     after.run(later)
 
 
+@pytest.mark.parametrize("ruled", ["sqlite"], indirect=True)
 def test_a_lifetime_that_was_added_later_ends_what_is_stored(ruled: Any, clock: Clock) -> None:
     before, upstream = ruled(Rules(), ttl="24h"), provider()
-    if before.url == "memory:":
-        pytest.skip("memory does not outlive its cache")
 
     async def earlier() -> None:
         await details(before, upstream, "The price?")

@@ -1,4 +1,4 @@
-"""The guards: pairs that each must veto and must let pass, and the laws that hold for any text."""
+"""The guards: pairs that each one must veto or let pass, and laws that hold for any text."""
 
 import pytest
 from hypothesis import given, settings
@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from askonce.semantic.guards import (
     GUARDS,
-    Verdict,
+    GuardVerdict,
     Veto,
-    features,
     may_match,
     prepare,
     verdict,
@@ -155,7 +154,7 @@ PASSED = [
     ("Wie heißt die Hauptstadt von Frankreich?", "wie heißt die Hauptstadt von Frankreich"),
 ]
 
-TONGUES = [
+LANGUAGES = [
     "What is the capital of France and how do I get there in 3 days?",
     "Was ist die Hauptstadt von Frankreich und wie komme ich in 3 Tagen dorthin?",
     "Quelle est la capitale de la France et comment y aller en 3 jours ?",
@@ -198,20 +197,21 @@ words = st.sampled_from(sorted(set(WORDS.split())))
 texts = st.one_of(st.text(max_size=200), st.lists(words, max_size=30).map(" ".join))
 
 
-@pytest.mark.parametrize(
-    ("because", "a", "b"), [(w, a, b) for w, ps in VETOED.items() for a, b in ps]
-)
-def test_each_guard_speaks(reason: Veto, a: str, b: str) -> None:
-    spoke = [v.reason for v in verdicts(a, b) if not v.yes]
-    assert reason in spoke
-    assert not may_match(a, b).yes
-    assert not may_match(b, a).yes
+def test_each_guard_vetoes_its_pairs() -> None:
+    silent = [
+        (reason, a, b)
+        for reason, pairs in VETOED.items()
+        for a, b in pairs
+        if GuardVerdict(False, reason) not in verdicts(a, b)
+        or may_match(a, b).yes
+        or may_match(b, a).yes
+    ]
+    assert silent == []
 
 
-@pytest.mark.parametrize(("a", "b"), PASSED)
-def test_the_same_question_in_other_words_passes(a: str, b: str) -> None:
-    assert may_match(a, b) == Verdict(True, Veto.OK)
-    assert may_match(b, a) == Verdict(True, Veto.OK)
+def test_the_same_question_in_other_words_passes() -> None:
+    passes = {GuardVerdict(True, Veto.OK)}
+    assert [pair for pair in PASSED if {may_match(*pair), may_match(*pair[::-1])} != passes] == []
 
 
 def test_every_guard_has_its_own_word_and_a_table() -> None:
@@ -220,20 +220,19 @@ def test_every_guard_has_its_own_word_and_a_table() -> None:
     assert set(reasons) == set(VETOED)
 
 
-@pytest.mark.parametrize("text", TONGUES)
-def test_every_language_matches_itself(text: str) -> None:
-    assert may_match(text, text).yes
-    assert may_match(text, "  " + text.replace(" ", "  ") + "\n").yes
+def test_every_language_matches_itself() -> None:
+    spaced = [(text, "  " + text.replace(" ", "  ") + "\n") for text in LANGUAGES]
+    vetoed = [(a, b) for a, b in spaced if not may_match(a, a).yes or not may_match(a, b).yes]
+    assert vetoed == []
 
 
-@pytest.mark.parametrize("text", TONGUES)
-def test_a_number_counts_in_every_language(text: str) -> None:
-    other = text.replace("3", "8").replace("٣", "٨").replace("৩", "৮")
-    assert not may_match(text, other).yes
+def test_a_number_counts_in_every_language() -> None:
+    eights = str.maketrans("3٣৩", "8٨৮")
+    assert [text for text in LANGUAGES if may_match(text, text.translate(eights)).yes] == []
 
 
 def test_no_language_matches_another() -> None:
-    ready = [prepare(text) for text in TONGUES]
+    ready = [prepare(text) for text in LANGUAGES]
     served = [
         (i, j)
         for i, a in enumerate(ready)
@@ -243,17 +242,16 @@ def test_no_language_matches_another() -> None:
     assert served == []
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(texts, texts)
 def test_any_two_texts_have_one_symmetric_verdict(a: str, b: str) -> None:
     one, two = prepare(a), prepare(b)
     for reason, vetoes in GUARDS:
         assert vetoes(one, two) == vetoes(two, one), reason
     assert verdict(one, two) == verdict(two, one)
-    assert features(a, b) == features(b, a)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts)
 def test_a_text_never_vetoes_itself(a: str) -> None:
     one = prepare(a)
@@ -266,7 +264,7 @@ SENTENCES = sorted(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.sampled_from(SENTENCES),
     st.sampled_from(["", "?", "!", ".", " ?", "...", "??"]),
@@ -278,13 +276,13 @@ def test_case_and_final_punctuation_do_not_matter(text: str, end: str, is_lower:
     assert may_match(text, changed).yes
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(SENTENCES), st.sampled_from(["  ", "\t", "\n", " \u00a0"]))
 def test_white_space_does_not_matter(text: str, space: str) -> None:
     assert may_match(text, space + text.replace(" ", space) + space).yes
 
 
-@pytest.mark.timeout(30)  # what is not linear would need hours
+@pytest.mark.timeout(30)  # a cost that is not linear would need hours
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:8]))
 def test_hostile_texts_cost_little(text: str) -> None:
     one, two = prepare(text), prepare(text[:-1] + "b c d")
@@ -294,8 +292,8 @@ def test_hostile_texts_cost_little(text: str) -> None:
     assert verdict(one, one).yes
 
 
-def test_a_change_far_behind_is_seen() -> None:
+def test_a_change_far_from_the_beginning_is_seen() -> None:
     long = "word " * 100_000
     assert may_match(long, long).yes
-    assert may_match(long + "cat", long + "dog") == Verdict(False, Veto.TOO_LONG)
-    assert may_match("中" * 9000, "中" * 9000 + "文") == Verdict(False, Veto.TOO_LONG)
+    assert may_match(long + "cat", long + "dog") == GuardVerdict(False, Veto.TOO_LONG)
+    assert may_match("中" * 9000, "中" * 9000 + "文") == GuardVerdict(False, Veto.TOO_LONG)

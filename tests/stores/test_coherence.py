@@ -50,21 +50,21 @@ class Shared(NamedTuple):
     elsewhere: Callable[[], Store]
 
     def mark(self) -> str:
-        return self.news(None).mark
+        return self.changes(None).cursor
 
-    def news(self, since: str | None, patience: float = 0.0) -> ChangeBatch:
+    def changes(self, since: str | None, patience: float = 0.0) -> ChangeBatch:
         """What the listener hears: news are always asked for by a thread."""
-        return run_blocking(self.listener.news(since, patience))
+        return run_blocking(self.listener.changes(since, patience))
 
     def all_news(self, since: str) -> ChangeBatch:
         """All that happened until now as one, however many pieces it comes in."""
         epochs: dict[str, int] = {}
         removed: tuple[Selection, ...] = ()
-        while not (news := self.news(since)).empty:
+        while not (news := self.changes(since)).empty:
             assert not news.lost
             epochs |= news.epochs
             removed += news.removed
-            since = news.mark
+            since = news.cursor
         return ChangeBatch(since, epochs, removed)
 
 
@@ -78,7 +78,7 @@ def shared(
     def open_(place: str, *, blocking: bool = False) -> Store:
         folder = tmp_path / place
         folder.mkdir(exist_ok=True)
-        blocks = context._replace(clock=clock, place=lambda: None, suspending=False)
+        blocks = context._replace(clock=clock, loop_or_process=lambda: None, suspending=False)
         here = blocks if blocking else context._replace(clock=clock)
         name = f"t{abs(hash(folder)):x}"
         store = STORES[request.param](Place(request, folder, name, here))
@@ -145,9 +145,9 @@ def test_bumps_of_both_take_numbers_of_one_sequence(shared: Shared, run: Run) ->
 
 def test_what_one_learns_the_other_knows(shared: Shared, run: Run) -> None:
     learnt = run(shared.one.epochs(["a"]))["a"] + 7
-    run(shared.one.learn({"a": learnt}))
+    run(shared.one.merge_epochs({"a": learnt}))
     assert run(shared.other.epochs(["a"])) == {"a": learnt}
-    run(shared.other.learn({"a": learnt - 3}))
+    run(shared.other.merge_epochs({"a": learnt - 3}))
     assert run(shared.one.epochs(["a"])) == {"a": learnt}
 
 
@@ -164,13 +164,13 @@ def test_news_begin_now_and_come_once(shared: Shared, run: Run) -> None:
     run(shared.one.epochs(["before"], bump=True))
     run(shared.one.remove(Selection(namespace="before")))
     mark = shared.mark()
-    assert shared.news(mark).empty
-    assert shared.news(shared.news(mark).mark).empty
+    assert shared.changes(mark).empty
+    assert shared.changes(shared.changes(mark).cursor).empty
     bumped = run(shared.one.epochs(["a", "b"], bump=True))
-    news = shared.news(mark, 1.0)
+    news = shared.changes(mark, 1.0)
     assert (news.epochs, news.removed, news.lost) == (bumped, (), False)
-    assert shared.news(news.mark).empty
-    assert shared.news(mark).epochs == bumped  # an old mark still tells the same
+    assert shared.changes(news.cursor).empty
+    assert shared.changes(mark).epochs == bumped  # an old mark still tells the same
 
 
 def test_news_tell_of_every_instance_and_also_of_the_listener(shared: Shared, run: Run) -> None:
@@ -181,7 +181,7 @@ def test_news_tell_of_every_instance_and_also_of_the_listener(shared: Shared, ru
     news = shared.all_news(mark)
     assert news.epochs == expected
     expected = run_blocking(shared.listener.epochs(["d"], bump=True))
-    assert shared.news(news.mark).epochs == expected
+    assert shared.changes(news.cursor).epochs == expected
 
 
 def test_the_highest_epoch_of_a_tag_is_the_news(shared: Shared, run: Run) -> None:
@@ -220,19 +220,19 @@ def test_writing_reading_leasing_and_learning_are_no_news(shared: Shared, run: R
     run(shared.one.write(entry()))
     run(shared.one.read(key()))
     run(shared.one.lease(key(), 5))
-    run(shared.one.learn({"a": run(shared.one.epochs(["a"]))["a"] + 1}))
+    run(shared.one.merge_epochs({"a": run(shared.one.epochs(["a"]))["a"] + 1}))
     run(shared.one.counters({"hits": 1}))
-    assert shared.news(mark).empty
+    assert shared.changes(mark).empty
 
 
 def test_a_removal_too_large_to_be_told_is_not_kept_quiet(shared: Shared, run: Run) -> None:
     keys = tuple(key(str(number)) for number in range(4_000))
     mark = shared.mark()
     run(shared.one.remove(Selection(keys=keys)))
-    news = shared.news(mark, 1.0)
+    news = shared.changes(mark, 1.0)
     told = {key for selection in news.removed for key in selection.keys or ()}
     assert news.lost or told == set(keys)
-    assert shared.news(news.mark).empty
+    assert shared.changes(news.cursor).empty
 
 
 @pytest.mark.parametrize("strange", ["", "0", "nonsense", "a:b:c", "-1", "999999999999999999"])
@@ -240,16 +240,16 @@ def test_a_mark_that_the_store_does_not_know_means_all_is_lost(
     shared: Shared, run: Run, strange: str
 ) -> None:
     run(shared.one.epochs(["a"], bump=True))
-    news = shared.news(strange)
+    news = shared.changes(strange)
     assert news.lost
-    assert shared.news(news.mark).empty
+    assert shared.changes(news.cursor).empty
 
 
 def test_the_mark_of_another_store_means_all_is_lost(shared: Shared, run: Run) -> None:
     elsewhere = shared.elsewhere()
     run_blocking(elsewhere.epochs(["a"], bump=True))
     run(shared.one.epochs(["a"], bump=True))
-    assert shared.news(run_blocking(elsewhere.news(None, 0)).mark).lost
+    assert shared.changes(run_blocking(elsewhere.changes(None, 0)).cursor).lost
 
 
 def test_the_log_reaches_back_far_enough(shared: Shared) -> None:
@@ -264,12 +264,12 @@ def test_a_store_that_tells_wakes_the_listener(shared: Shared) -> None:
     mark = shared.mark()
     began = time.monotonic()
     if not shared.listener.pushes_changes:
-        assert shared.news(mark, 30.0).empty
+        assert shared.changes(mark, 30.0).empty
         assert time.monotonic() - began < 5  # it does not wait
         return
     bumper = threading.Timer(0.3, lambda: run_blocking(shared.writer.epochs(["a"], bump=True)))
     bumper.start()
-    news = shared.news(mark, 30.0)
+    news = shared.changes(mark, 30.0)
     bumper.join()
     assert list(news.epochs) == ["a"]
     assert time.monotonic() - began < 10
@@ -305,7 +305,7 @@ def test_whoever_follows_the_news_knows_what_the_store_knows(
             assert epoch > known[tag]  # nothing is told twice
             known[tag] = epoch
         heard.extend(news.removed)
-        return news.mark
+        return news.cursor
 
     for verb, what in steps:
         store = seed.choice((shared.one, shared.other))
@@ -313,7 +313,7 @@ def test_whoever_follows_the_news_knows_what_the_store_knows(
             run(store.epochs(what, bump=True))
         elif verb == "learn":  # no news to those who know it from its source
             epoch = run(store.epochs([what]))[what] + 1
-            run(store.learn({what: epoch}))
+            run(store.merge_epochs({what: epoch}))
             mark = listen(shared.all_news(mark))
             known[what] = epoch
         elif verb == "remove":
@@ -322,7 +322,7 @@ def test_whoever_follows_the_news_knows_what_the_store_knows(
         elif verb == "write":
             run(store.write(entry(what)))
         else:
-            mark = listen(shared.news(mark))
+            mark = listen(shared.changes(mark))
     listen(shared.all_news(mark))
     assert known == run(shared.one.epochs("abcd"))
     assert heard == removed

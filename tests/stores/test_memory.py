@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.core.models import Entry, Key, Selection, Shape, Usage
-from askonce.stores.memory.store import Eviction, HeldEntry, MemoryStore, saving_usd
+from askonce.stores.memory.store import Eviction, HeldEntry, MemoryStore
+from askonce.stores.memory.weight import saving_usd
 
 T = TypeVar("T")
 
@@ -192,13 +193,13 @@ def test_what_was_shown_is_remembered_charged_and_given_back(eviction: Eviction)
     store.keep(entry(1))
     held = store.find(key(1))
     assert held is not None
-    assert held.shown.get(STREAMED) is None
+    assert held.rendered.get(STREAMED) is None
     before = store.used_bytes
     store.show(held, STREAMED, b"x" * 1_000)
-    assert held.shown[STREAMED] == b"x" * 1_000
+    assert held.rendered[STREAMED] == b"x" * 1_000
     assert store.used_bytes >= before + 1_000
     store.show(held, STREAMED, b"y")
-    assert held.shown[STREAMED] == b"y"
+    assert held.rendered[STREAMED] == b"y"
     assert before < store.used_bytes < before + 1_000
     store.keep(entry(1))
     assert store.used_bytes == before
@@ -220,7 +221,7 @@ def test_nothing_is_shown_for_an_entry_that_left_or_if_it_is_too_large() -> None
     held = store.find(key(1))
     assert held is not None
     store.show(held, STREAMED, b"x" * 10_000)
-    assert not held.shown
+    assert not held.rendered
     assert store.find(key(1)) is held
     store.keep(entry(1, b"new"))
     before = store.used_bytes
@@ -228,7 +229,7 @@ def test_nothing_is_shown_for_an_entry_that_left_or_if_it_is_too_large() -> None
     assert store.used_bytes == before
     new = store.find(key(1))
     assert new is not None
-    assert not new.shown
+    assert not new.rendered
 
 
 # Time and invalidation
@@ -324,7 +325,7 @@ class Oracle:
     def __init__(self) -> None:
         self.last: dict[Key, Entry] = {}
         self.epochs: dict[str, int] = {}
-        self.shown: dict[Key, list[tuple[Shape, bytes]]] = {}
+        self.rendered: dict[Key, list[tuple[Shape, bytes]]] = {}
 
     def readable(self, wanted: Key) -> Entry | None:
         known = self.last.get(wanted)
@@ -350,7 +351,7 @@ def test_a_hit_is_the_last_answer_kept_and_the_bound_always_holds(
                 assert not stored
             else:
                 oracle.last[offered.key] = offered
-                oracle.shown.pop(offered.key, None)
+                oracle.rendered.pop(offered.key, None)
         elif verb == "remove":
             gone = done(store.remove(Selection(keys=(key(number), key(number)))))
             assert gone <= (oracle.last.pop(key(number), None) is not None)
@@ -366,8 +367,8 @@ def test_a_hit_is_the_last_answer_kept_and_the_bound_always_holds(
             if verb == "show":
                 shape, frames = Shape(stream=size % 2 == 0), b"%d" % number * size
                 store.show(held, shape, frames)
-                oracle.shown.setdefault(held.entry.key, []).append((shape, frames))
-            assert set(held.shown.items()) <= set(oracle.shown.get(held.entry.key, []))
+                oracle.rendered.setdefault(held.entry.key, []).append((shape, frames))
+            assert set(held.rendered.items()) <= set(oracle.rendered.get(held.entry.key, []))
         assert store.used_bytes <= store.size_bytes
     done(store.close())
     assert len(store) == 0

@@ -25,7 +25,7 @@ from askonce.stores.postgres import store as store_module
 from tests.fixtures.postgres_server import PASSWORD
 from tests.fixtures.stores import run_blocking as run
 
-GROUND = StoreContext(threading.Lock, time.time, deadline=5.0, tick=time.monotonic)
+GROUND = StoreContext(threading.Lock, time.time, deadline=5.0, monotonic=time.monotonic)
 KEY = Key("team-a", "openai_chat", b"q" * 32)
 
 Open = Callable[..., Store]
@@ -153,7 +153,7 @@ def test_a_schema_that_was_dropped_comes_back_empty_and_is_news(new_store: Open,
     asked = run(store.epochs(["a", "b"], bump=True))
     late = entry(tags=tuple(asked.items()))
     assert run(store.write(late))
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     sql("DROP SCHEMA {schema} CASCADE")
     with pytest.raises(StoreError):
         run(store.read(KEY))
@@ -161,7 +161,7 @@ def test_a_schema_that_was_dropped_comes_back_empty_and_is_news(new_store: Open,
     # Epochs that were captured before mean nothing now.
     assert run(store.write(late)) is False
     assert min(run(store.epochs(["a", "z"])).values()) > max(asked.values())
-    assert run(store.news(mark, 0)).lost
+    assert run(store.changes(mark, 0)).lost
 
 
 def test_numbers_are_above_all_that_a_lost_future_gave_out(new_store: Open, sql: Sql) -> None:
@@ -171,12 +171,12 @@ def test_numbers_are_above_all_that_a_lost_future_gave_out(new_store: Open, sql:
     for name in ("epochs", "counter", "changes"):
         sql(f"CREATE TABLE {{schema}}.old_{name} AS SELECT * FROM {{schema}}.{name}")
     lost = run(store.epochs(["a", "b"], bump=True))
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     for name in ("epochs", "counter", "changes"):
         sql(f"DELETE FROM {{schema}}.{name}")
         sql(f"INSERT INTO {{schema}}.{name} SELECT * FROM {{schema}}.old_{name}")
     assert run(store.epochs(["a"], bump=True))["a"] > lost["a"]
-    assert run(store.news(mark, 0)).lost
+    assert run(store.changes(mark, 0)).lost
 
 
 # What happens between bumps and writes
@@ -215,7 +215,7 @@ async def collect(store: Store) -> list[Entry]:
 def test_concurrent_bumps_are_told_once_and_in_order(new_store: Open) -> None:
     stores = [new_store() for _ in range(4)]
     listener = new_store()
-    mark = run(listener.news(None, 0)).mark
+    mark = run(listener.changes(None, 0)).cursor
     given: list[dict[str, int]] = []
     heard: dict[str, int] = {}
 
@@ -227,11 +227,11 @@ def test_concurrent_bumps_are_told_once_and_in_order(new_store: Open) -> None:
             threads.submit(bump, store, name) for store, name in zip(stores, "abcd", strict=True)
         ]
         while len(heard) < 160:
-            news = run(listener.news(mark, 5))
+            news = run(listener.changes(mark, 5))
             assert not news.empty
             assert not news.lost
             assert not heard.keys() & news.epochs.keys()
-            heard, mark = heard | news.epochs, news.mark
+            heard, mark = heard | news.epochs, news.cursor
         for one in bumping:
             one.result(10)
     assert heard == {tag: epoch for one in given for tag, epoch in one.items()}
@@ -243,10 +243,10 @@ def test_concurrent_bumps_are_told_once_and_in_order(new_store: Open) -> None:
 
 def test_a_notification_wakes_the_listener_at_once(new_store: Open) -> None:
     listener, other = new_store(), new_store()
-    mark = run(listener.news(None, 0)).mark
+    mark = run(listener.changes(None, 0)).cursor
     run(other.pepper())
     with ThreadPoolExecutor(1) as threads:
-        hearing = threads.submit(lambda: (run(listener.news(mark, 20)), time.monotonic()))
+        hearing = threads.submit(lambda: (run(listener.changes(mark, 20)), time.monotonic()))
         bumped, now = run(other.epochs(["a"], bump=True)), time.monotonic()
         news, then = hearing.result(30)
     assert news.epochs == bumped
@@ -257,13 +257,13 @@ def test_a_change_whose_notification_was_lost_is_found_all_the_same(
     new_store: Open, sql: Sql
 ) -> None:
     listener = new_store()
-    mark = run(listener.news(None, 0)).mark
+    mark = run(listener.changes(None, 0)).cursor
     sql("""INSERT INTO {schema}.changes (number, what)
         SELECT last + 1, '{"bumped":["a"]}' FROM {schema}.counter""")
-    assert list(run(listener.news(mark, 0.05)).epochs) == ["a"]
-    mark = run(listener.news(None, 0)).mark
+    assert list(run(listener.changes(mark, 0.05)).epochs) == ["a"]
+    mark = run(listener.changes(None, 0)).cursor
     with ThreadPoolExecutor(1) as threads:
-        hearing = threads.submit(lambda: run(listener.news(mark, 0.3)))
+        hearing = threads.submit(lambda: run(listener.changes(mark, 0.3)))
         sql("""INSERT INTO {schema}.changes (number, what)
             SELECT last + 2, '{"bumped":["b"]}' FROM {schema}.counter""")
         assert list(hearing.result(30).epochs) == ["b"]
@@ -275,13 +275,15 @@ def test_a_log_that_was_trimmed_past_the_mark_is_lost(
     monkeypatch.setattr(store_module, "KEPT", 20)
     monkeypatch.setattr(store_module, "_TRIM_EVERY", 1)
     store = new_store()
-    marks = [run(store.news(None, 0)).mark]
+    marks = [run(store.changes(None, 0)).cursor]
     for number in range(40):
         run(store.epochs([f"t{number}"], bump=True))
-        marks.append(run(store.news(None, 0)).mark)
-    assert run(store.news(marks[0], 0)).lost
-    assert run(store.news(marks[19], 0)).lost
-    assert list(run(store.news(marks[20], 0)).epochs) == [f"t{number}" for number in range(20, 40)]
+        marks.append(run(store.changes(None, 0)).cursor)
+    assert run(store.changes(marks[0], 0)).lost
+    assert run(store.changes(marks[19], 0)).lost
+    assert list(run(store.changes(marks[20], 0)).epochs) == [
+        f"t{number}" for number in range(20, 40)
+    ]
 
 
 def test_removals_do_not_fill_the_log_for_good(
@@ -298,10 +300,10 @@ def test_removals_do_not_fill_the_log_for_good(
 
 def test_a_change_that_a_later_version_wrote_is_lost(new_store: Open, sql: Sql) -> None:
     store = new_store()
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     sql("""INSERT INTO {schema}.changes (number, what)
         SELECT last + 1, '{"bumped": 3}' FROM {schema}.counter""")
-    assert run(store.news(mark, 0)).lost
+    assert run(store.changes(mark, 0)).lost
 
 
 # Leases
@@ -468,7 +470,7 @@ def test_text_that_is_no_unicode_is_refused_and_not_quoted(new_store: Open) -> N
 
 
 def test_one_store_serves_several_event_loops(url: str) -> None:
-    context = GROUND._replace(place=asyncio.get_running_loop, suspending=True)
+    context = GROUND._replace(loop_or_process=asyncio.get_running_loop, suspending=True)
     store = open_store(url, context)
 
     async def use(number: int) -> None:

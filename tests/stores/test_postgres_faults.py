@@ -31,7 +31,7 @@ Call = Callable[[], Coroutine[Any, Any, Any]]
 def context(mode: str) -> StoreContext:
     """Real time, and a short deadline."""
     if mode == "blocking":
-        return StoreContext(threading.Lock, time.time, deadline=DEADLINE, tick=time.monotonic)
+        return StoreContext(threading.Lock, time.time, deadline=DEADLINE, monotonic=time.monotonic)
     return StoreContext(
         threading.Lock, time.time, asyncio.get_running_loop, True, DEADLINE, time.monotonic
     )
@@ -86,7 +86,7 @@ def every_call(store: Store) -> dict[str, Call]:
         "write_all": lambda: store.write_all([entry(3), entry(4)]),
         "epochs": lambda: store.epochs(["a"], bump=True),
         "lease": lambda: store.lease(numbered(1), 60),
-        "news": lambda: store.news(None, 0),
+        "changes": lambda: store.changes(None, 0),
     }
 
 
@@ -95,14 +95,14 @@ def test_a_restart_between_two_calls_is_not_noticed(
 ) -> None:
     epochs = run(store.epochs(["a"], bump=True))
     pepper = run(store.pepper())
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     assert run(store.lease(numbered(1), 60)) is not None
     postgres_server.stop()
     postgres_server.start()
     assert run(store.read(numbered(1))) is not None
     assert run(store.epochs(["a"])) == epochs
     assert run(store.pepper()) == pepper
-    assert run(store.news(mark, 0)).empty
+    assert run(store.changes(mark, 0)).empty
     assert run(store.lease(numbered(1), 60)) is not None  # its holder's session ended
 
 
@@ -142,14 +142,14 @@ def test_a_frozen_server_costs_no_more_than_the_deadline(
     for call in calls.values():
         run(call())
     run(store.release(run(retried(lambda: store.lease(numbered(9), 60)))))
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     postgres_server.freeze()
     try:
         # The first time on connections that were fine, the second while connecting.
         for _ in range(2):
             for name, call in calls.items():
                 assert run(refused(call)) < DEADLINE + SLACK, name
-            assert run(refused(lambda: store.news(mark, 0.3))) < 0.3 + DEADLINE + SLACK
+            assert run(refused(lambda: store.changes(mark, 0.3))) < 0.3 + DEADLINE + SLACK
         began = time.monotonic()
         run(store.close())
         assert time.monotonic() - began < SLACK
@@ -274,7 +274,7 @@ now = time.time()
 store = open_store(sys.argv[1], StoreContext(threading.Lock, time.time, deadline=20.0))
 run_sync(store.write(Entry(key, b"parent", 200, (), now, now + 60, now + 60)))
 lease = run_sync(store.lease(key, 60))
-mark = run_sync(store.news(None, 0)).mark
+mark = run_sync(store.changes(None, 0)).cursor
 child = os.fork()
 if not child:
     assert run_sync(store.read(key)).body == b"parent"
@@ -286,7 +286,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 # The child's end has not ended the parent's sessions.
 run_sync(store.renew([lease], 60))
 assert run_sync(store.lease(key, 60)) is None
-assert list(run_sync(store.news(mark, 0)).epochs) == ["a"]
+assert list(run_sync(store.changes(mark, 0)).epochs) == ["a"]
 assert run_sync(store.read(key)).body == b"parent"
 run_sync(store.close())
 """

@@ -181,7 +181,7 @@ def test_books_begin_anew_above_every_number_even_if_the_clock_was_set_back(
     store = open_(url)
     # Numbers come from Redis's clock; one from its future is as good as a clock set back.
     future = run(store.epochs(["a"]))["a"] + 10**12
-    run(store.learn({"a": future}))
+    run(store.merge_epochs({"a": future}))
     with redis8.client() as client:
         client.delete(*[f"{prefix}:{{~}}:{name}" for name in lost])
     assert run(store.epochs(["b"]))["b"] > future
@@ -192,28 +192,28 @@ def test_a_listener_notices_lost_books(
     redis8: RedisServer, prefix: str, url: str, open_: Open, run: Run, lost: str
 ) -> None:
     store = open_(url)
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     run(store.epochs(["a"], bump=True))
     names = ["epochs", "seq", "news"] if lost == "all" else [lost]
     with redis8.client() as client:
         client.delete(*[f"{prefix}:{{~}}:{name}" for name in names])
     if lost == "epochs":
         run(store.epochs(["a"]))
-    news = run(store.news(mark, 0.0))
+    news = run(store.changes(mark, 0.0))
     assert news.lost
-    assert run(store.news(news.mark, 0.0)).empty
+    assert run(store.changes(news.cursor, 0.0)).empty
 
 
 def test_a_trimmed_log_is_noticed(
     redis8: RedisServer, prefix: str, url: str, open_: Open, run: Run
 ) -> None:
     store = open_(url)
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     for _ in range(3):
         run(store.epochs(["a"], bump=True))
     with redis8.client() as client:
         client.xtrim(f"{prefix}:{{~}}:news", maxlen=2, approximate=False)
-    assert run(store.news(mark, 0.0)).lost
+    assert run(store.changes(mark, 0.0)).lost
 
 
 def test_a_restart_from_an_old_snapshot_revives_nothing(
@@ -225,7 +225,7 @@ def test_a_restart_from_an_old_snapshot_revives_nothing(
     run(store.write(entry("untagged")))
     with server.client() as client:
         client.save()
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     bumped = run(store.epochs(["a"], bump=True))
     server.kill()
     server.start()
@@ -235,7 +235,7 @@ def test_a_restart_from_an_old_snapshot_revives_nothing(
     assert run(open_(server.url).read(key())) is None
     assert run(store.write(old)) is False
     assert run(store.epochs(["a"]))["a"] > bumped["a"]
-    assert run(store.news(mark, 0.0)).lost
+    assert run(store.changes(mark, 0.0)).lost
     assert run(store.read(key("untagged"))) == entry("untagged")
 
 
@@ -265,12 +265,12 @@ def test_books_of_another_run_begin_anew_on_an_old_connection_too(
     """A server that was replica for a while, and promoted again before it had heard of a bump."""
     store = open_(url)
     old = tagged(store, run, "a")
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     with redis8.client() as client:
         client.hset(f"{prefix}:{{~}}:epochs", "run", "0123456789abcdef")
     assert run(store.epochs(["a"]))["a"] > dict(old.tags)["a"]
     assert run(store.write(old)) is False
-    assert run(store.news(mark, 0.0)).lost
+    assert run(store.changes(mark, 0.0)).lost
 
 
 def test_a_refusal_is_neither_damage_nor_a_missing_entry(
@@ -394,17 +394,17 @@ def test_threads_share_one_store(url: str) -> None:
 def test_a_frozen_server_fails_calls_in_time_and_answers_none_of_them_later(
     server: RedisServer, open_: Open, run: Run
 ) -> None:
-    store = open_(server.url, deadline=0.2, tick=time.monotonic)
+    store = open_(server.url, deadline=0.2, monotonic=time.monotonic)
     for name in ("a", "b"):
         run(store.write(entry(name)))
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     server.freeze()
     began = time.monotonic()
     for call in (
         lambda: store.read(key("a")),
         lambda: store.write(entry("a", body=b"x" * 5_000_000)),
         lambda: store.epochs(["t"], bump=True),
-        lambda: store.news(mark, 0.1),
+        lambda: store.changes(mark, 0.1),
     ):
         with pytest.raises(StoreError):
             run(call())
@@ -470,10 +470,10 @@ def test_tls_and_a_user_with_few_permissions(redis_tls: RedisTls, open_: Open, r
     asked = tagged(store, run, "a")
     assert run(store.write(asked)) is True
     assert run(store.read(key())) == asked
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     assert run(store.epochs(["a"], bump=True))
     assert run(store.remove(Selection())) == 1
-    assert run(store.news(mark, 0.1)).removed == (Selection(),)
+    assert run(store.changes(mark, 0.1)).removed == (Selection(),)
     lease = run(store.lease(key(), 5))
     run(store.renew([lease], 5))
     run(store.release(lease))

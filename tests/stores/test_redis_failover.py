@@ -167,7 +167,7 @@ def test_a_cluster_that_loses_the_books_master_revives_nothing(
 ) -> None:
     old = tagged(store, run, "a")
     run(store.write(old))
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     bumped = run(store.epochs(["a"], bump=True))
     fallen = cluster.master_of(BOOKS)
     fallen.kill()
@@ -175,7 +175,7 @@ def test_a_cluster_that_loses_the_books_master_revives_nothing(
     assert run(store.epochs(["a"]))["a"] > bumped["a"]
     assert run(store.read(old.key)) is None
     assert run(store.write(old)) is False
-    assert run(store.news(mark, 0.0)).lost
+    assert run(store.changes(mark, 0.0)).lost
     fallen.start()
     poll("bumps work", succeeds(run, lambda: store.epochs(["a"], bump=True)))
     assert run(store.write(tagged(store, run, "a"))) is True
@@ -183,7 +183,7 @@ def test_a_cluster_that_loses_the_books_master_revives_nothing(
 
 
 def test_a_frozen_node_costs_one_deadline_and_only_its_own_slots(cluster: RedisCluster) -> None:
-    context = StoreContext(threading.Lock, lambda: 0.0, deadline=0.3, tick=time.monotonic)
+    context = StoreContext(threading.Lock, lambda: 0.0, deadline=0.3, monotonic=time.monotonic)
     store = open_redis(cluster.url, context)
     owners: dict[str, RedisServer] = {}
     for name in map(str, range(12)):

@@ -1,9 +1,11 @@
 """What the SQLite store does beyond the contract: damage, faults, formats and bounds."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import stat
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -298,8 +300,8 @@ def test_no_damage_to_the_file_ever_yields_a_wrong_answer(
     path.write_bytes(raw)
 
     store = open_store(path)
-    began = attempt(store.news(None, 0))
-    mark = began.mark if began else None
+    began = attempt(store.changes(None, 0))
+    mark = began.cursor if began else None
     for number in range(40):
         expected = entry(number, size=100 * number)
         assert attempt(store.read(expected.key)) in (None, expected)
@@ -308,13 +310,13 @@ def test_no_damage_to_the_file_ever_yields_a_wrong_answer(
     attempt(store.counters({"hits": 1}))
     attempt(store.epochs(["a"], bump=True))
     attempt(store.remove(Selection(keys=(entry(99).key,))))
-    attempt(store.news(mark, 0))
+    attempt(store.changes(mark, 0))
     attempt(store.lease(entry(98).key, 5))
     run(store.check(fix=True))
     assert run(store.check()) == []
     assert run(store.epochs(["a"], bump=True))
     assert run(store.lease(entry(97).key, 5))
-    run(store.news(mark, 0))
+    run(store.changes(mark, 0))
     assert run(store.write(entry(100))) is True
     assert run(store.read(entry(100).key)) == entry(100)
     run(store.close())
@@ -363,7 +365,7 @@ def test_a_new_file_gives_out_no_epoch_of_an_earlier_one(path: Path, open_store:
 
 def test_a_clock_that_was_set_back_gives_out_no_epoch_twice(store: SqliteStore, path: Path) -> None:
     far = run(store.epochs(["a"]))["a"] * 2
-    run(store.learn({"a": far}))
+    run(store.merge_epochs({"a": far}))
     for suffix in ("", "-wal", "-shm"):
         Path(f"{path}{suffix}").unlink()
     assert run(store.epochs(["b"]))["b"] > far
@@ -372,13 +374,13 @@ def test_a_clock_that_was_set_back_gives_out_no_epoch_twice(store: SqliteStore, 
 def test_a_restored_file_gives_out_no_number_twice(
     store: SqliteStore, path: Path, open_store: Open
 ) -> None:
-    mark, other = run(store.news(None, 0)).mark, open_store(path)
+    mark, other = run(store.changes(None, 0)).cursor, open_store(path)
     run(store.epochs(["a"], bump=True))
     with sqlite3.connect(path) as db, sqlite3.connect(f"{path}.copy") as copy:
         db.backup(copy)
     for connection in (db, copy):
         connection.close()
-    late = run(store.remove(Selection(namespace="nobody"))), run(store.news(None, 0)).mark
+    late = run(store.remove(Selection(namespace="nobody"))), run(store.changes(None, 0)).cursor
     lost = entry(tags=tuple(run(store.epochs(["a"], bump=True)).items()))
     fence = run(store.lease(entry().key, 60)).fence
     for gone in (store, other):
@@ -393,8 +395,8 @@ def test_a_restored_file_gives_out_no_number_twice(
     assert run(restored.write(lost)) is False
     run(restored.remove(Selection(namespace="nobody")))
     # The line of the mark's number is there again, and says something else.
-    assert run(restored.news(late[1], 0)).lost
-    assert not run(restored.news(mark, 0)).lost
+    assert run(restored.changes(late[1], 0)).lost
+    assert not run(restored.changes(mark, 0)).lost
 
 
 def test_a_file_moved_away_is_let_go(store: SqliteStore, path: Path, open_store: Open) -> None:
@@ -493,16 +495,16 @@ def test_a_file_that_lost_a_table_is_damaged(store: SqliteStore, path: Path) -> 
 
 
 def test_a_log_that_was_trimmed_says_so(store: SqliteStore, open_store: Open, path: Path) -> None:
-    start = run(store.news(None, 0)).mark
+    start = run(store.changes(None, 0)).cursor
     for number in range(changes.KEPT + 1):
         run(store.epochs([f"t{number % 50}"], bump=True))
-    middle = run(store.news(None, 0)).mark
-    assert len(run(store.news(start, 0)).epochs) == 50
+    middle = run(store.changes(None, 0)).cursor
+    assert len(run(store.changes(start, 0)).epochs) == 50
     for number in range(changes.KEPT):
         run(store.epochs([f"t{number % 50}"], bump=True))
-    assert run(store.news(start, 0)).lost
-    assert run(open_store(path).news(start, 0)).lost
-    news = run(store.news(middle, 0))
+    assert run(store.changes(start, 0)).lost
+    assert run(open_store(path).changes(start, 0)).lost
+    news = run(store.changes(middle, 0))
     assert not news.lost
     assert news.epochs == run(store.epochs([f"t{number}" for number in range(50)]))
     with store._file.connected() as db:
@@ -510,32 +512,32 @@ def test_a_log_that_was_trimmed_says_so(store: SqliteStore, open_store: Open, pa
 
 
 def test_what_is_too_large_for_a_line_of_the_log_is_lost(store: SqliteStore) -> None:
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     run(store.remove(Selection(keys=tuple(entry(number).key for number in range(4_000)))))
-    assert run(store.news(mark, 0)).lost
-    mark = run(store.news(None, 0)).mark
+    assert run(store.changes(mark, 0)).lost
+    mark = run(store.changes(None, 0)).cursor
     bumped = run(store.epochs([f"tag {number}" for number in range(9_000)], bump=True))
     assert len(bumped) == 9_000
-    assert run(store.news(mark, 0)).lost
+    assert run(store.changes(mark, 0)).lost
 
 
 def test_a_replaced_file_has_lost_the_news(store: SqliteStore, path: Path) -> None:
     run(store.epochs(["a"], bump=True))
-    mark = run(store.news(None, 0)).mark
-    assert run(store.news(mark, 0)).empty
+    mark = run(store.changes(None, 0)).cursor
+    assert run(store.changes(mark, 0)).empty
     for suffix in ("", "-wal", "-shm"):
         Path(f"{path}{suffix}").unlink()
-    news = run(store.news(mark, 0))
+    news = run(store.changes(mark, 0))
     assert news.lost
-    assert run(store.news(news.mark, 0)).empty
+    assert run(store.changes(news.cursor, 0)).empty
 
 
 def test_news_of_a_quiet_file_read_nothing_but_its_version(store: SqliteStore) -> None:
     said: list[str] = []
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     with store._file.connected() as db:
         db.set_trace_callback(said.append)
-    assert run(store.news(mark, 0)).empty
+    assert run(store.changes(mark, 0)).empty
     assert said == ["PRAGMA data_version"]
 
 
@@ -543,12 +545,12 @@ def test_the_end_of_what_expired_is_no_news(path: Path, open_store: Open) -> Non
     now = [NOW]
     store = open_store(path, clock=lambda: now[0])
     run(store.write(entry(0)))
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     now[0] = NOW + 1_000
     for number in range(1, 130):
         run(store.write(entry(number, expires=NOW + 2_000)))
     assert run(store.read(entry(0).key)) is None
-    assert run(store.news(mark, 0)).empty
+    assert run(store.changes(mark, 0)).empty
 
 
 # In the middle
@@ -556,12 +558,12 @@ def test_the_end_of_what_expired_is_no_news(path: Path, open_store: Open) -> Non
 
 def test_in_the_middle_a_tag_has_the_epoch_of_the_more_shared_store(store: SqliteStore) -> None:
     """Also one that lies below this file's own floor, which says nothing about others' tags."""
-    run(store.learn({"a": 12}))
+    run(store.merge_epochs({"a": 12}))
     assert run(store.epochs(["a"])) == {"a": 12}
     assert run(store.write(entry(tags=(("a", 12),)))) is True
-    run(store.learn({"a": 11}))
+    run(store.merge_epochs({"a": 11}))
     assert run(store.read(entry().key)) is not None
-    run(store.learn({"a": 13}))
+    run(store.merge_epochs({"a": 13}))
     assert run(store.read(entry().key)) is None
 
 
@@ -633,12 +635,24 @@ def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path, open_store: Op
     assert sorted(found.name for found in tmp_path.iterdir()) == ["file", "folder"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, open_store: Open) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir(mode=0o500)
-    with pytest.raises(StoreError):
-        run(open_store(folder / "answers.db").read(entry().key))
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Run as a user who may not write anywhere, as root may."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(open_store: Open) -> None:
+    # Not below tmp_path, which other users cannot even enter.
+    with tempfile.TemporaryDirectory() as made:
+        os.chmod(made, 0o555)
+        with unprivileged(), pytest.raises(StoreError):
+            run(open_store(Path(made, "answers.db")).read(entry().key))
 
 
 def test_text_that_sqlite_cannot_hold_is_an_error_without_it(store: SqliteStore) -> None:
@@ -689,7 +703,7 @@ def test_everything_is_there_after_closing_and_opening(
     tags = tuple(bumped.items())
     run(store.write(entry(0, tags=tags)))
     run(store.counters({"hits": 3}))
-    mark = run(store.news(None, 0)).mark
+    mark = run(store.changes(None, 0)).cursor
     pepper = run(store.pepper())
     run(store.close())
     assert [found.name for found in path.parent.iterdir()] == [path.name]  # the log is folded in
@@ -697,7 +711,7 @@ def test_everything_is_there_after_closing_and_opening(
     again = open_store(str(path))
     assert run(again.read(entry(0).key)) == entry(0, tags=tags)
     assert run(again.epochs(["a"])) == bumped
-    assert run(again.news(mark, 0)).empty
+    assert run(again.changes(mark, 0)).empty
     assert run(again.migrate()) == []
     assert run(again.counters({})) == {"hits": 3}
     assert run(again.pepper()) == pepper

@@ -24,11 +24,11 @@ def test_every_verb_reaches_the_store_inside(tmp_path: Path) -> None:
         found = {e.body async for e in store.scan(Selection(namespace="team"))}
         assert found == {b"%d" % n for n in range(600)}
         assert store.pushes_changes is inside.pushes_changes
-        mark = (await store.news(None, 0)).mark
+        mark = (await store.changes(None, 0)).cursor
         bumped = await store.epochs(["t"], bump=True)
         assert await store.epochs(["t"]) == bumped
-        assert (await store.news(mark, 0)).epochs == bumped
-        await store.learn({"t": bumped["t"] + 1})
+        assert (await store.changes(mark, 0)).epochs == bumped
+        await store.merge_epochs({"t": bumped["t"] + 1})
         assert await store.epochs(["t"]) == {"t": bumped["t"] + 1}
         lease = await store.lease(entry(1).key, 5)
         assert lease is not None

@@ -399,9 +399,9 @@ def test_work_that_leaves_work_behind_is_settled_too() -> None:
 
     async def first() -> None:
         threading.Event().wait(0.05)
-        runtime.in_background(last)
+        runtime.run_in_background(last)
 
-    runtime.in_background(first)
+    runtime.run_in_background(first)
     run_sync(runtime.settle())
     assert done == [1]
 

@@ -50,7 +50,7 @@ class Attempt:
             return False  # nothing happened, or the caller itself is being stopped
         self.failed = True
         self.late = isinstance(error, TimeoutError)
-        if self._faults.fault(self.what):
+        if self._faults.count_fault(self.what):
             # Only the kind: an error's text may quote a prompt or an answer.
             _log.warning("%s failed (%s); calls go on without it", self.what, type(error).__name__)
         return True

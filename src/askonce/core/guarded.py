@@ -50,7 +50,7 @@ class GuardedBackend:
 
     async def ask(self, what: str, work: Callable[[], Awaitable[T]]) -> T | None:
         """What the engine says, in time; None if it failed or is not to be asked now."""
-        tick = self._runtime.tick
+        tick = self._runtime.monotonic
         began = tick()
         with self._lock:
             enters = self.breaker.enter(began)
@@ -62,14 +62,14 @@ class GuardedBackend:
         fine: bool | None = None
         try:
             with attempt:
-                answer = await self._runtime.within(self._deadline, work())
+                answer = await self._runtime.with_timeout(self._deadline, work())
             if not (attempt.late and self._queues):
                 fine = not attempt.failed
         finally:
             now = tick()
             with self._lock:
                 # What is interrupted in time is not slow; a busy event loop may be.
-                took = 0.0 if self._runtime.interrupts else now - began
+                took = 0.0 if self._runtime.enforces_timeouts else now - began
                 self.breaker.leave(now, took, fine=fine)
         if attempt.failed:
             self._count()
@@ -78,16 +78,16 @@ class GuardedBackend:
     def look_after(self) -> None:
         """Let a probe look whether the engine is well again, behind the callers."""
         with self._lock:
-            due = self.breaker.probe_due(self._runtime.tick())
+            due = self.breaker.probe_due(self._runtime.monotonic())
         if due:
-            self._runtime.in_background(self._probe)
+            self._runtime.run_in_background(self._probe)
 
     async def _probe(self) -> None:
-        tick = self._runtime.tick
+        tick = self._runtime.monotonic
         began = tick()
         attempt = self._boundary.around("probe")
         with attempt:
-            await self._runtime.within(self._deadline, self._probing())
+            await self._runtime.with_timeout(self._deadline, self._probing())
         now = tick()
         with self._lock:
             self.breaker.failed(now) if attempt.failed else self.breaker.succeeded(now, now - began)

@@ -214,7 +214,7 @@ class ChangeBatch(msgspec.Struct, frozen=True):
     `lost` the store does not know any more what happened since: anything may have changed.
     """
 
-    mark: str
+    cursor: str
     epochs: dict[str, int] = {}
     removed: tuple[Selection, ...] = ()
     lost: bool = False
@@ -231,7 +231,7 @@ class EventMessage(NamedTuple):
     without an `id` may be taken more than once.
     """
 
-    mark: str | None
+    cursor: str | None
     id: str | None = None
     event: str = ""
     data: Mapping[str, Any] = MappingProxyType({})

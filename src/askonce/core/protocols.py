@@ -68,10 +68,10 @@ class Store(Protocol):
     async def write_all(self, entries: Sequence[Entry]) -> int:
         """Store many entries at once; how many were stored."""
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         """Raise the tags' epochs to what a more shared store says they are; never lower one."""
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
         """What was bumped and removed since a mark; without one, only where news begin.
 
         Where the store `pushes_changes`, it waits up to `patience` seconds for something to happen.
@@ -86,7 +86,7 @@ class Store(Protocol):
     async def release(self, lease: Lease) -> None:
         """Give a lease back; nothing happens if it was lost meanwhile."""
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         """Add to the store's lasting counters; return those whose names begin with `under`.
 
         A book of many counters has names that begin with `|`, which are only returned where
@@ -125,7 +125,7 @@ class MemoryHit(Protocol):
     def entry(self) -> Entry: ...
 
     @property
-    def shown(self) -> Mapping[Shape, bytes]: ...
+    def rendered(self) -> Mapping[Shape, bytes]: ...
 
 
 class Memory(Store, Protocol):
@@ -220,7 +220,7 @@ class PaidEmbedder(Embedder, Protocol):
     model: str
     origin: str
 
-    def take_used(self) -> tuple[int, int]:
+    def take_usage(self) -> tuple[int, int]:
         """The requests that were answered since this was asked last, and their tokens (0 where
         nobody said)."""
 
@@ -260,5 +260,5 @@ class Prices(Protocol):
 class FaultCounter(Protocol):
     """Counts the faults of the cache itself; the ledger is one."""
 
-    def fault(self, what: str) -> bool:
+    def count_fault(self, what: str) -> bool:
         """Count a fault of `what`; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""

@@ -72,7 +72,7 @@ class AdminEndpoints:
         self._token = None if admin.token is None else admin.token.encode()
         secret = admin.webhook_secret
         self._secret = None if secret is None else webhooks.secret_bytes(secret)
-        self._in_time = functools.partial(assembly.suspending_runtime.within, _BODY_SECONDS)
+        self._in_time = functools.partial(assembly.suspending_runtime.with_timeout, _BODY_SECONDS)
         self._unauthenticated = 0
         self.endpoints: dict[bytes, Endpoint] = {}
         if self._token is not None:

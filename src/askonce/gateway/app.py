@@ -1,7 +1,7 @@
 """The gateway's ASGI application: finds the endpoint of each request."""
 
 from askonce.config.load import Settings
-from askonce.core.runtime.event_loop import every
+from askonce.core.runtime.event_loop import run_every
 from askonce.core.runtime.interface import Task
 from askonce.formats import recognize
 from askonce.gateway.admin import AdminEndpoints
@@ -66,10 +66,10 @@ class GatewayApp:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         runtime = self._assembly.suspending.context.runtime
-        self._flushing = runtime.start(lambda: every(_FLUSH_SECONDS, self._flush))
+        self._flushing = runtime.start(lambda: run_every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._flushing.stop()
+        await self._flushing.cancel()
         await self._connections.close()
         await self._cache.aclose()
         self._log.close()

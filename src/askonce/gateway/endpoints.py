@@ -10,7 +10,7 @@ from askonce.config.load import Settings
 from askonce.core.errors import AnswerCut
 from askonce.core.identity import CREDENTIALS, bare
 from askonce.core.models import Call, Outcome, Reason
-from askonce.core.runtime.event_loop import unless
+from askonce.core.runtime.event_loop import run_unless
 from askonce.core.runtime.interface import Event
 from askonce.formats import BY_NAME
 from askonce.gateway.messages import (
@@ -58,7 +58,8 @@ class Endpoints:
         self._max_body = settings.gateway.max_body
         self._assembly = cache.assembly
         self._in_time = functools.partial(
-            cache.assembly.suspending_runtime.within, settings.gateway.read_timeout.total_seconds()
+            cache.assembly.suspending_runtime.with_timeout,
+            settings.gateway.read_timeout.total_seconds(),
         )
         self._connections = connections
         self._latencies = latencies
@@ -80,7 +81,7 @@ class Endpoints:
     ) -> None:
         """Answer a request in a known wire format with the request pipeline."""
         runtime = self._assembly.suspending_runtime
-        began = runtime.tick()
+        began = runtime.monotonic()
         body = await self._body(receive, send, request_headers)
         if body is None:
             return
@@ -89,7 +90,7 @@ class Endpoints:
         call = Call("POST", route.provider.base_url, path_text, headers, body, namespace)
         found = mode.answering.at_once(call)
         if isinstance(found, Reply):
-            self._latencies.add(found.outcome, runtime.tick() - began)
+            self._latencies.add(found.outcome, runtime.monotonic() - began)
             await send.whole(found.status, encoded(found.headers), found.body or b"")
             return
         upstream = CallerUpstream(
@@ -102,7 +103,7 @@ class Endpoints:
 
         async def answer() -> None:
             reply = await mode.answering.go_on(call, found, upstream)
-            self._latencies.add(reply.outcome, runtime.tick() - began)
+            self._latencies.add(reply.outcome, runtime.monotonic() - began)
             await send.relay(reply)
 
         await self._unless_gone(send, route, answer(), receive)
@@ -181,7 +182,7 @@ class Endpoints:
     ) -> None:
         """Do the work unless the caller goes away; turn a broken connection into one error."""
         try:
-            await unless(functools.partial(gone, receive, after), work)
+            await run_unless(functools.partial(gone, receive, after), work)
         except CallerGone:
             return
         except httpx2.TimeoutException:

@@ -136,12 +136,12 @@ async def body_pieces(receive: Receive, ended: Event) -> AsyncIterator[bytes]:
     while more:
         piece, more = await _piece(receive)
         yield piece
-    ended.ring()
+    ended.set()
 
 
 async def gone(receive: Receive, after: Event | None = None) -> None:
     """Return when the caller goes away; with `after`, look only after that event."""
     if after is not None:
-        await after.heard(None)
+        await after.wait(None)
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -89,12 +89,12 @@ class RequestLog:
         session = next((headers[name] for name in _SESSIONS if name in headers), None)
         if session is not None:
             about["session"] = session.decode("latin-1")
-        return RequestRecorder(about, self._runtime.tick, self._write_later)
+        return RequestRecorder(about, self._runtime.monotonic, self._write_later)
 
     def _write_later(self, recorder: "RequestRecorder") -> None:
         size = len(recorder.request) + len(recorder.answer)
         if self._waiting + size > _BACKLOG:
-            self._ledger.fault("request-log")
+            self._ledger.count_fault("request-log")
             return
         self._waiting += size
 
@@ -104,7 +104,7 @@ class RequestLog:
             finally:
                 self._waiting -= size
 
-        self._runtime.in_background(write)
+        self._runtime.run_in_background(write)
 
     async def _write(self, recorder: "RequestRecorder") -> None:
         with self._boundary.around("request-log"):
@@ -122,14 +122,14 @@ class RequestRecorder:
 
     Parameters:
         about: The first members of the line.
-        tick: A clock that never goes back, in seconds.
+        monotonic: A clock that never goes back, in seconds.
         done: Receives the recorder at the end, unless the request is not to be logged.
     """
 
     def __init__(
         self,
         about: dict[str, Any],
-        tick: Callable[[], float],
+        monotonic: Callable[[], float],
         done: Callable[["RequestRecorder"], None],
     ) -> None:
         self.about = about
@@ -137,8 +137,8 @@ class RequestRecorder:
         self.answer = bytearray()
         self.encoding = ""
         self.whole = True
-        self._tick = tick
-        self._began = tick()
+        self._monotonic = monotonic
+        self._began = monotonic()
         self._done: Callable[[RequestRecorder], None] | None = done
 
     def add_request(self, piece: bytes) -> None:
@@ -166,7 +166,7 @@ class RequestRecorder:
         """End the recording, whether or not the answer is whole."""
         done, self._done = self._done, None
         if done is not None:
-            self.about["duration_ms"] = round((self._tick() - self._began) * 1e3)
+            self.about["duration_ms"] = round((self._monotonic() - self._began) * 1e3)
             done(self)
 
 

@@ -104,7 +104,7 @@ class EventConsumer:
             await self._handle(message)
             self._pending.pop(0)
             self._tries = 0
-            self._cursor = message.mark or self._cursor
+            self._cursor = message.cursor or self._cursor
         await self._store_cursor()
 
     async def _read(self) -> list[EventMessage]:
@@ -149,7 +149,7 @@ class EventConsumer:
         self._stored_cursor = self._cursor
 
     def _complain(self, what: str) -> None:
-        self._ledger.fault("event")
+        self._ledger.count_fault("event")
         if what not in self._complaints and len(self._complaints) < _MAX_COMPLAINTS:
             self._complaints.add(what)
             _log.warning("source %s: an event was skipped: %s", self.name, what)

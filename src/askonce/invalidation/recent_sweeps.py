@@ -46,7 +46,7 @@ class RecentSweeps:
 
     Parameters:
         compile_: Compiles RE2 patterns.
-        tick: A clock that never goes back, in seconds.
+        monotonic: A clock that never goes back, in seconds.
         lock: Guards the state.
     """
 
@@ -54,12 +54,12 @@ class RecentSweeps:
         self,
         compile_: Compile,
         *,
-        tick: Callable[[], float],
+        monotonic: Callable[[], float],
         lock: AbstractContextManager[Any],
     ) -> None:
         self.number: int | None = None
         self._compile = compile_
-        self._tick = tick
+        self._monotonic = monotonic
         self._lock = lock
         self._floor = 0  # some sweeps up to this number are not known
         # Not a BoundedMap: a forgotten sweep raises the floor.
@@ -109,7 +109,7 @@ class RecentSweeps:
                 if known is not None and known.number >= number:
                     self._known[tag] = known
                 else:
-                    self._known[tag] = Sweep(number, names, self._tick(), may_name)
+                    self._known[tag] = Sweep(number, names, self._monotonic(), may_name)
                     if tag not in self._own:
                         fresh.append(names)
         if hidden:
@@ -128,7 +128,7 @@ class RecentSweeps:
             for tag in tags:
                 known = self._known.pop(tag, None)
                 if known is not None and known.number >= self._floor:
-                    self._known[tag] = known._replace(received=self._tick())
+                    self._known[tag] = known._replace(received=self._monotonic())
                 else:
                     missed.append(tag)
             if tags:
@@ -170,7 +170,7 @@ class RecentSweeps:
         )
 
     def _current(self) -> tuple[Sweep, ...]:
-        if self._tick() > self._recent_until:
+        if self._monotonic() > self._recent_until:
             with self._lock:
                 self._update(0)
         return self._recent
@@ -181,7 +181,7 @@ class RecentSweeps:
         while len(self._known) > _MAX_KNOWN:
             oldest = self._known.pop(next(iter(self._known)))
             self._floor = max(self._floor, oldest.number)
-        since = self._tick() - _RECENT_S
+        since = self._monotonic() - _RECENT_S
         self._recent = tuple([sweep for sweep in self._known.values() if sweep.received > since])
         self._recent_until = _RECENT_S + min(
             (sweep.received for sweep in self._recent), default=0.0

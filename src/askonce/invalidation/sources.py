@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from askonce.core import values as read
+from askonce.core.engine_names import engine_of, is_shared
 from askonce.core.errors import ConfigError
 from askonce.core.models import Key
 from askonce.invalidation.target import OWN_NAMESPACE
@@ -19,8 +20,6 @@ CHANNEL = "askonce_events"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STREAM = re.compile(r"[\x21-\x7e]{1,256}")
 _CHANNEL = re.compile(r"[a-z_][a-z0-9_]{0,47}")
-_REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-_POSTGRES = ("postgresql", "postgres")
 
 
 class EventSource(msgspec.Struct, frozen=True):
@@ -56,7 +55,7 @@ class EventSource(msgspec.Struct, frozen=True):
     @property
     def is_redis(self) -> bool:
         """Is it a Redis stream?"""
-        return self.url.partition(":")[0] in _REDIS
+        return engine_of(self.url) == "redis"
 
 
 def sources_of(given: Iterable[EventSource | str]) -> tuple[EventSource, ...]:
@@ -70,8 +69,7 @@ def sources_of(given: Iterable[EventSource | str]) -> tuple[EventSource, ...]:
             raise ConfigError(
                 "a source is neither an address nor an askonce.EventSource with texts for fields"
             )
-        scheme = source.url.partition(":")[0]
-        if scheme not in (*_REDIS, *_POSTGRES):
+        if not is_shared(source.url):
             raise ConfigError(
                 "a source's address has an unknown scheme; write redis://HOST or"
                 " postgresql://HOST/DATABASE"

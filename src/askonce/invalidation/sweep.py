@@ -176,7 +176,7 @@ class SweepRunner:
         names = invalidation.matcher(self._compile)  # before a bad pattern is announced
         await self._reach()
         # Count first: once announced, every process removes what it has just written.
-        until = self._runtime.tick() + _COUNTING
+        until = self._runtime.monotonic() + _COUNTING
         layers = {
             name: (await self._scan(store, invalidation, names, None, until=until)).found
             for name, store in {"memory": self._memory, **self._stores()}.items()
@@ -193,14 +193,14 @@ class SweepRunner:
             self._scan_again_later(invalidation)
         return InvalidationResult(entries=max(layers.values()), layers=layers, samples=samples)
 
-    def in_background(self, work: Work) -> None:
+    def run_in_background(self, work: Work) -> None:
         """Do the work in the background; count its faults."""
 
         async def attempt() -> None:
             with self._boundary.around("sweep"):
                 await work()
 
-        self._runtime.in_background(attempt)
+        self._runtime.run_in_background(attempt)
 
     async def end(self) -> None:
         """Finish the work in progress; start second scans at once."""
@@ -208,13 +208,13 @@ class SweepRunner:
         await self._runtime.settle()
 
     def _scan_again_later(self, invalidation: Invalidation) -> None:
-        here = self._runtime.place()
+        here = self._runtime.loop_or_process()
         with self._lock:
-            self._due[invalidation] = self._runtime.tick() + UNDER_WAY
+            self._due[invalidation] = self._runtime.monotonic() + UNDER_WAY
             if self._scanning == here:
                 return
             self._scanning = here  # after a fork, the thread exists only in the other process
-        self._runtime.in_background(self._second_scans)
+        self._runtime.run_in_background(self._second_scans)
 
     async def _second_scans(self) -> None:
         while True:
@@ -224,8 +224,8 @@ class SweepRunner:
                     return
                 due, self._due = self._due, {}
             # Sweeps that begin meanwhile have their own time to wait.
-            while self._runtime.tick() < max(due.values()) and not self._ending:
-                await self._runtime.pause(_STEP)
+            while self._runtime.monotonic() < max(due.values()) and not self._ending:
+                await self._runtime.sleep(_STEP)
             with self._boundary.around("sweep"):
                 await self._scan_again([*due])
 
@@ -264,13 +264,13 @@ class SweepRunner:
     ) -> _Scan:
         """Find the named entries of a store, and remove them if asked to.
 
-        The scan stops at `until`, in seconds of the runtime's tick.
+        The scan stops at `until`, in seconds of the runtime's monotonic clock.
         """
         found = scanned = 0
         samples: list[EntrySample] = []
         chosen: list[Scoped] = []
         now = self._runtime.now()
-        reminded = self._runtime.tick()
+        reminded = self._runtime.monotonic()
         async for entry in store.scan(invalidation.selection):
             scanned += 1
             if names(entry):
@@ -283,13 +283,13 @@ class SweepRunner:
                 await self._remove(store, chosen)
                 chosen = []
             if scanned % _AT_ONCE == 0:
-                if self._runtime.tick() > until:
+                if self._runtime.monotonic() > until:
                     break
                 if progress is not None:
                     progress(scanned)
-                if remind and self._runtime.tick() - reminded > _REMIND:
+                if remind and self._runtime.monotonic() - reminded > _REMIND:
                     await self._remind(*remind)
-                    reminded = self._runtime.tick()
+                    reminded = self._runtime.monotonic()
         if chosen:
             await self._remove(store, chosen)
         if progress is not None:

@@ -226,7 +226,7 @@ class Ledger:
         with self._lock:
             self._counters["upstream"] += 1
 
-    def fault(self, what: str) -> bool:
+    def count_fault(self, what: str) -> bool:
         """Count a fault of the cache; return True if it should be logged (the 1st, 2nd, 4th …)."""
         with self._lock:
             count = self._counters[f"fault:{what}"] = self._counters[f"fault:{what}"] + 1

@@ -40,7 +40,7 @@ class LedgerStore:
         patient: Opens the blocking store with long timeouts, for work in the background.
         settings: How daily counters are kept.
         now: The wall clock, in seconds since the Unix epoch.
-        tick: A clock that never goes back, in seconds.
+        monotonic: A clock that never goes back, in seconds.
         prices: The price tables.
     """
 
@@ -52,7 +52,7 @@ class LedgerStore:
         settings: LedgerSettings,
         *,
         now: Callable[[], float],
-        tick: Callable[[], float],
+        monotonic: Callable[[], float],
         prices: Prices,
     ) -> None:
         self._ledger = ledger
@@ -60,21 +60,21 @@ class LedgerStore:
         self._patient = patient
         self._settings = settings
         self._now = now
-        self._tick = tick
+        self._monotonic = monotonic
         self._prices = prices
-        self._flushed = tick()
+        self._flushed = monotonic()
         self._folded: date | None = None
 
     def due(self) -> bool:
         """Return True, and only once, if `EVERY_S` passed since the last flush."""
-        due = self._tick() - self._flushed > EVERY_S
+        due = self._monotonic() - self._flushed > EVERY_S
         if due:
-            self._flushed = self._tick()
+            self._flushed = self._monotonic()
         return due
 
     async def flush(self, count: CountInStore) -> dict[str, int]:
         """Add the ledger's new counters to the store's; return all of those but the daily ones."""
-        self._flushed = self._tick()
+        self._flushed = self._monotonic()
         for prefix in self._ledger.unmerged_days():
             found = await count({}, prefix)
             if found is None:

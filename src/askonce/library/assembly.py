@@ -37,8 +37,8 @@ from askonce.prompts.assembly import PromptAssembly
 from askonce.prompts.settings import OBSERVE, Prompts
 from askonce.semantic.settings import OFF, Semantic
 from askonce.stores.context import StoreContext
-from askonce.stores.event_source import open_source
 from askonce.stores.memory.store import MemoryStore
+from askonce.stores.open_event_reader import open_event_reader
 from askonce.stores.tiered.coherence import Coherence
 from askonce.stores.tiered.layers import TierSpec
 from askonce.stores.tiered.leases import LeaseQueue, LeaseRenewal
@@ -92,7 +92,7 @@ class Assembly:
         )
         self._memory_ttl = memory.ttl
         self._identifying = NamespaceResolver(self.memory, namespace, tenants)
-        self.sweeps = RecentSweeps(compiled, tick=self.blocking_runtime.tick, lock=lock())
+        self.sweeps = RecentSweeps(compiled, monotonic=self.blocking_runtime.monotonic, lock=lock())
         self._sharing = sharing
         self._pairs = [
             TierPair(spec, self.blocking_runtime, self.suspending_runtime) for spec in tiers
@@ -122,7 +122,7 @@ class Assembly:
             self._pairs[-1].patient if self._pairs else None,
             terms,
             now=self.blocking_runtime.now,
-            tick=self.blocking_runtime.tick,
+            monotonic=self.blocking_runtime.monotonic,
             prices=self.prices,
         )
 
@@ -202,9 +202,15 @@ class Assembly:
 
     def _following(self, source: EventSource) -> EventConsumer:
         runtime = self.blocking_runtime
-        reader = open_source(
+        reader = open_event_reader(
             source.url,
-            StoreContext(runtime.lock, runtime.now, runtime.place, deadline=2.0, tick=runtime.tick),
+            StoreContext(
+                runtime.lock,
+                runtime.now,
+                runtime.loop_or_process,
+                deadline=2.0,
+                monotonic=runtime.monotonic,
+            ),
             name=source.key.digest.hex()[:16],
             stream=source.stream,
             channel=source.channel,
@@ -354,7 +360,7 @@ class Assembly:
         async def sweep() -> None:
             await self.invalidate(invalidation, who=who)
 
-        self._sweeping.in_background(sweep)
+        self._sweeping.run_in_background(sweep)
 
     async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
         """The caller's namespace; None if it has no credential."""
@@ -410,7 +416,7 @@ class Assembly:
             with FailOpen(self.ledger).around("tallies"):
                 await work()
 
-        self._keeping.in_background(attempt)
+        self._keeping.run_in_background(attempt)
 
     async def savings(self, days: int) -> Savings:
         """What was saved on the last days, in all processes; blocking. Raises StoreError."""

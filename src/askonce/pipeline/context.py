@@ -61,7 +61,7 @@ class Context:
         if beta <= 0:
             return False
         entry = policy.bounded(entry, request.directives)
-        return policy.is_due(entry, beta, self.runtime.now(), self.runtime.chance)
+        return policy.is_due(entry, beta, self.runtime.now(), self.runtime.random)
 
     def apply_cache_groups(self, origin: str, method: str, headers: list[tuple[str, str]]) -> None:
         """Invalidate, in the background, the groups that a provider's response invalidates."""

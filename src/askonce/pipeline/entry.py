@@ -60,7 +60,7 @@ def build_entry(
         question=asked.question.text,
         usage=usage,
         cost_usd=cost,
-        latency_ms=(context.runtime.tick() - started) * 1000,
+        latency_ms=(context.runtime.monotonic() - started) * 1000,
         tags=tuple(epochs.items()),
         route=asked.call.path.partition("?")[0],
         asked_model=asked.question.model,

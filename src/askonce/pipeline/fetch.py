@@ -103,7 +103,7 @@ class Fetch:
             before = self._fallback.entry
         self._epochs = await context.tiers.capture(policy.united(asked.directives, before))
         self._swept = await context.tiers.last_sweep(self._epochs)
-        self._started = context.runtime.tick()
+        self._started = context.runtime.monotonic()
         response = await self._ask(recording)
         if response is None:
             return

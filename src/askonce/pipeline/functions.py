@@ -193,7 +193,7 @@ class MemoizedFunctions:
         context = self._context
         tags = remembered.tags
         epochs = await context.tiers.epochs(tags) if tags else {}
-        flight: Hashable = (context.runtime.place(), key, tuple(epochs.values()))
+        flight: Hashable = (context.runtime.loop_or_process(), key, tuple(epochs.values()))
         computing = Computation(context, remembered, key, flight, compute)
         recording, leads = context.flights.join(
             flight, lambda: Recording(context.runtime, computing)

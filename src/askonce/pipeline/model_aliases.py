@@ -71,7 +71,7 @@ class ModelAliases:
             finally:
                 self._under_way.discard((alias, answered_by))
 
-        self._context.runtime.in_background(learn)
+        self._context.runtime.run_in_background(learn)
 
     async def _learn(self, alias: ModelAlias, answered_by: str, entry: Entry) -> None:
         # Another process may have seen it meanwhile.

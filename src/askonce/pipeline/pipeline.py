@@ -191,7 +191,7 @@ class Pipeline:
             finally:
                 self._ahead.pop(entry.key, None)
 
-        self._context.runtime.in_background(ask_again)
+        self._context.runtime.run_in_background(ask_again)
 
     # Step 6.
 
@@ -200,7 +200,7 @@ class Pipeline:
         # Who asks after an invalidation must not join a question from before it.
         epochs = await context.tiers.epochs(asked.directives.tags) if asked.directives.tags else {}
         flight: Hashable = (
-            context.runtime.place(),
+            context.runtime.loop_or_process(),
             asked.key,
             asked.directives.restrict,
             asked.verdict.yes,

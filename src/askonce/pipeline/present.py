@@ -166,7 +166,7 @@ class Presenter:
     def hit(self, asked: CacheRequest, held: MemoryHit, outcome: Outcome) -> Reply:
         """A reply out of memory; what was rendered before is not rendered again."""
         context, shape, entry = self._context, asked.question.shape, held.entry
-        shown = held.shown.get(shape) if shape.stream else entry.body
+        shown = held.rendered.get(shape) if shape.stream else entry.body
         if shown is None:
             if entry.is_refusal:
                 shown = entry.body

@@ -130,7 +130,7 @@ class Recording:
         if last:
             try:
                 if task is not None:
-                    await task.stop()
+                    await task.cancel()
             finally:
                 # Also where whoever leaves is cancelled again: nobody else gives it back.
                 await self._source.drop(self)
@@ -156,10 +156,10 @@ class Recording:
                     task = None if self._source.short else self._runtime.start(self._pull)
                     self._labor = task
             if task is not None:
-                await task.done()
+                await task.wait()
             elif event is None:
                 await self._pull()
-            elif not await event.heard(patience):
+            elif not await event.wait(patience):
                 raise PatienceOver(f"the call that was joined brought no news for {patience} s")
 
     def forget(self, count: int) -> None:
@@ -187,7 +187,7 @@ class Recording:
                 self.error = error
             waiting, self._waiting = self._waiting, []
         for event in waiting:
-            event.ring()
+            event.set()
         return taken
 
 

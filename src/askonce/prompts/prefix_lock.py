@@ -35,13 +35,13 @@ class PrefixLock:
 
         The caller has to `leave` what it gets, whatever happens to it.
         """
-        place = runtime.place()
-        ends = runtime.tick() + hold
+        place = runtime.loop_or_process()
+        ends = runtime.monotonic() + hold
         waited = False
         while True:
             event: Event | None = None
             with self._lock:
-                now = runtime.tick()
+                now = runtime.monotonic()
                 cold = [one for one in prefixes if not self._is_warm(one, now, lifetime)]
                 written = [one for one in cold if (place, one) in self._writing]
                 if not written or now >= ends:
@@ -51,7 +51,7 @@ class PrefixLock:
                 event = runtime.event()
                 self._writing[place, written[-1]].append(event)
             waited = True
-            await event.heard(max(ends - now, 0.0))
+            await event.wait(max(ends - now, 0.0))
 
     def _is_warm(self, prefix: bytes, now: float, lifetime: float) -> bool:
         written = self._warm.get(prefix)
@@ -64,7 +64,7 @@ class PrefixLock:
                 for _, prefix in names:
                     self._warm.put(prefix, now)
         for event in waiting:
-            event.ring()
+            event.set()
 
 
 class PrefixWrite:
@@ -82,4 +82,4 @@ class PrefixWrite:
         """The answer has begun (`warm`), or will not: whoever waits goes on. Again is nothing."""
         names, self._names = self._names, ()
         if names:
-            self._warming._leave(names, self._runtime.tick(), warm=warm)
+            self._warming._leave(names, self._runtime.monotonic(), warm=warm)

@@ -8,8 +8,8 @@ vectors, the words that they share. What lies between is `unclear`, and counted 
 import enum
 
 from askonce.semantic.guards import prepare
-from askonce.semantic.guards.senses import other_negation
-from askonce.semantic.guards.subjects import other_numbers
+from askonce.semantic.guards.quantity_guards import other_numbers
+from askonce.semantic.guards.sense_guards import other_negation
 
 _ALIKE, _APART = 0.85, 0.6
 _SHARED, _FEW = 0.8, 0.3

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from askonce.core.breaker import CircuitBreaker
+from askonce.core.engine_names import engine_of
 from askonce.core.errors import ConfigError, missing_library
 from askonce.core.fail_open import FailOpen
 from askonce.core.guarded import GuardedBackend
@@ -21,7 +22,7 @@ from askonce.core.rules.packs import PACKS
 from askonce.core.rules.re2 import compiled
 from askonce.core.rules.rules import Ruleset
 from askonce.core.runtime.event_loop import AsyncRuntime, run_in_thread
-from askonce.core.runtime.threads import SyncRuntime, leaf_lock
+from askonce.core.runtime.threads import SyncRuntime, fork_safe_lock
 from askonce.core.scopes import compared_by
 from askonce.ledger.ledger import Ledger
 from askonce.semantic.embedders.open_embedder import is_local, open_embedder
@@ -32,7 +33,7 @@ from askonce.semantic.lookup import OpenIndex, ScopeOf, SemanticLookup
 from askonce.semantic.reindex import FIRST_WORDS, IndexReconciler
 from askonce.semantic.settings import Semantic
 from askonce.semantic.shadow import compare
-from askonce.stores.context import StoreContext, needing
+from askonce.stores.context import StoreContext, require_extra
 from askonce.stores.open_store import sqlite_path
 from askonce.stores.tiered.tiers import Tiers
 
@@ -70,8 +71,8 @@ class SemanticAssembly:
         self._suspending = suspending
         self._ledger = ledger
         self._cost = embedding_cost
-        self._lock = leaf_lock()
-        self._opening = leaf_lock()
+        self._lock = fork_safe_lock()
+        self._opening = fork_safe_lock()
         self._deadline = semantic.patience
         self._near = semantic.index.partition(":")[0] == "process"
         named = semantic.index.partition(":")[2]
@@ -81,7 +82,7 @@ class SemanticAssembly:
         # An index in this process is as slow as the machine, and no less well for it.
         slow, stall = (1e9, 1e9) if self._near else (self._deadline * 0.9, self._deadline / 2)
         self._breaker = CircuitBreaker(slow=slow, stall=stall)
-        self._breaker_guard = leaf_lock()
+        self._breaker_guard = fork_safe_lock()
         self.missed = False
         """Was there anything removed that could not be taken out of the index?"""
         self._check_libraries()
@@ -101,7 +102,12 @@ class SemanticAssembly:
         semantic = self.semantic
         near = is_local(semantic.embedder)
         context = StoreContext(
-            runtime.lock, runtime.now, runtime.place, False, self._deadline, runtime.tick
+            runtime.lock,
+            runtime.now,
+            runtime.loop_or_process,
+            False,
+            self._deadline,
+            runtime.monotonic,
         )
         embedder = open_embedder(semantic.embedder, context, key=semantic.embedder_key)
 
@@ -134,7 +140,7 @@ class SemanticAssembly:
         ledger, boundary = self._ledger, FailOpen(self._ledger)
 
         def account(characters: int, audited: int) -> None:
-            requests, tokens = embedder.take_used()
+            requests, tokens = embedder.take_usage()
             if not requests:
                 return
             cost = None
@@ -284,7 +290,7 @@ class SemanticAssembly:
                 self._process = open_process_index(
                     self.embedding.name,
                     dimensions,
-                    lock=leaf_lock(),
+                    lock=fork_safe_lock(),
                     clock=self._runtime.now,
                     max_entries=self.semantic.max_entries,
                     max_bytes=self.semantic.size,
@@ -297,19 +303,24 @@ class SemanticAssembly:
         semantic = self.semantic
         runtime = self._suspending if suspends else self._runtime
         context = StoreContext(
-            runtime.lock, runtime.now, runtime.place, suspends, self._deadline, runtime.tick
+            runtime.lock,
+            runtime.now,
+            runtime.loop_or_process,
+            suspends,
+            self._deadline,
+            runtime.monotonic,
         )
         named: dict[str, Any] = {
             "embedder": self.embedding.name,
             "dimensions": dimensions,
             "max_entries": semantic.max_entries,
         }
-        if semantic.index.startswith("postgres"):
-            with needing("postgres"):
+        if engine_of(semantic.index) == "postgres":
+            with require_extra("postgres"):
                 from askonce.stores.postgres.vectors import open_postgres_vectors
 
             return open_postgres_vectors(semantic.index, context, **named)
-        with needing("redis"):
+        with require_extra("redis"):
             from askonce.stores.redis.vectors import open_redis_vectors
 
         return open_redis_vectors(semantic.index, context, **named)

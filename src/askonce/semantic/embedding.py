@@ -15,7 +15,7 @@ from typing import Final
 from askonce.core.guarded import GuardedBackend
 from askonce.core.protocols import Embedder
 from askonce.core.runtime.interface import Event, Runtime
-from askonce.core.runtime.threads import leaf_lock
+from askonce.core.runtime.threads import fork_safe_lock
 from askonce.ledger.ledger import Ledger
 
 _KEPT: Final = 16 << 20
@@ -49,7 +49,7 @@ class EmbeddingQueue:
         self._engine = engine
         self._runtime = runtime
         self._ledger = ledger
-        self._lock = leaf_lock()
+        self._lock = fork_safe_lock()
         self._together = together
         self._workers = workers
         self._account = account
@@ -58,7 +58,7 @@ class EmbeddingQueue:
         self._wanted: dict[bytes, _Wanted] = {}
         self._queue: deque[_Wanted] = deque()
         self._working = 0
-        self._here = runtime.place()
+        self._here = runtime.loop_or_process()
 
     @property
     def name(self) -> str:
@@ -109,8 +109,8 @@ class EmbeddingQueue:
             self._ledger.semantic("crowded")
             return None
         if starts:
-            self._runtime.in_background(self._work)
-        if not await event.heard(patience):
+            self._runtime.run_in_background(self._work)
+        if not await event.wait(patience):
             self._ledger.semantic("late")
             return None
         return wanted.vector
@@ -152,7 +152,7 @@ class EmbeddingQueue:
                 self._wanted.pop(wanted.digest, None)
                 bells += wanted.bells
         for event in bells:
-            event.ring()
+            event.set()
         unread = 0 if found is None else found.count(None)
         if unread:
             self._ledger.semantic("unreadable", unread)
@@ -173,7 +173,7 @@ class EmbeddingQueue:
 
     def _forget_parent(self) -> None:
         """A forked child has none of its parent's threads, and nobody in it waits."""
-        here = self._runtime.place()
+        here = self._runtime.loop_or_process()
         if here != self._here:
             self._here, self._working = here, 0
             self._wanted.clear()

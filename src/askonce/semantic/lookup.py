@@ -20,11 +20,12 @@ from askonce.core.protocols import VectorIndex
 from askonce.core.request import CacheRequest
 from askonce.core.rules.rules import Ruleset
 from askonce.core.runtime.interface import Work
-from askonce.core.runtime.threads import leaf_lock
+from askonce.core.runtime.threads import fork_safe_lock
 from askonce.core.scopes import Incomparable, Scoped, Scoping
 from askonce.core.wire_format import WireFormat
 from askonce.semantic.embedding import EmbeddingQueue
-from askonce.semantic.guards import CANDIDATES, Text, judge, prepare
+from askonce.semantic.guards import Text, judge, prepare
+from askonce.semantic.operating_point import CANDIDATES
 from askonce.semantic.settings import Semantic
 from askonce.stores.tiered.tiers import TierHit, Tiers
 
@@ -97,8 +98,8 @@ class SemanticLookup:
         self._compare = compare
         self._wake = wake
         self._patience = semantic.patience
-        self._texts = PreparedTexts(leaf_lock())
-        self._lock = leaf_lock()
+        self._texts = PreparedTexts(fork_safe_lock())
+        self._lock = fork_safe_lock()
         self._waiting = 0
         self._pace = Pace(_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE)
 
@@ -156,7 +157,7 @@ class SemanticLookup:
             return None
         least = self.threshold(directives) if threshold is None else threshold
         # Reading them may take no longer than finding them might have.
-        until = self.tiers.runtime.tick() + (self._patience if patience is None else patience)
+        until = self.tiers.runtime.monotonic() + (self._patience if patience is None else patience)
         question = self._texts.read(asked.text)
         reason = "far"
         for key_, similarity in near:
@@ -164,7 +165,7 @@ class SemanticLookup:
                 break
             if key_ == key:
                 continue
-            if self.tiers.runtime.tick() > until:
+            if self.tiers.runtime.monotonic() > until:
                 reason = "late"
                 break
             found = await self._fresh(asked, key, key_, directives)
@@ -220,7 +221,7 @@ class SemanticLookup:
         Behind the caller, unless all that is left to do takes some microseconds.
         """
         shadow = self.mode(directives) == "shadow" and looked_up
-        if shadow and not self._pace.allows(self.tiers.runtime.tick()):
+        if shadow and not self._pace.allows(self.tiers.runtime.monotonic()):
             shadow = False
             self.tiers.ledger.semantic("skipped")
         if self._here and not shadow and self.embedding.known(asked.text) is not None:
@@ -268,7 +269,7 @@ class SemanticLookup:
                 with self._lock:
                     self._waiting -= 1
 
-        self.tiers.runtime.in_background(attempt)
+        self.tiers.runtime.run_in_background(attempt)
 
     async def _fresh(
         self, asked: Scoped, key: Key, named: Key, directives: Directives

@@ -76,7 +76,7 @@ class IndexReconciler:
         self._dimensions = 0
         self._due = 0.0
         """The tick at which the next pass is due; 0 for at once."""
-        self._save_due = runtime.tick() + _SAVED_EVERY
+        self._save_due = runtime.monotonic() + _SAVED_EVERY
         self._loaded = False
         self.ready = False
         """Was the index compared with the entries once?"""
@@ -100,7 +100,7 @@ class IndexReconciler:
 
     def look_again(self) -> None:
         """Entries were swept: what is gone from the store goes from this process's index too."""
-        self._due = min(self._due, self._runtime.tick() + _AFTER_SWEEP) if self._due else 0.0
+        self._due = min(self._due, self._runtime.monotonic() + _AFTER_SWEEP) if self._due else 0.0
 
     async def _step(self) -> float:
         attempt = self._boundary.around("index")
@@ -111,11 +111,11 @@ class IndexReconciler:
                 if vector is None:
                     return _AGAIN
                 self._dimensions = len(vector) // 4
-            now = self._runtime.tick()
+            now = self._runtime.monotonic()
             if now >= self._due:
                 await self._compare()
                 self.ready, self.starting = True, False
-                self._due = self._runtime.tick() + _NOW_AND_THEN
+                self._due = self._runtime.monotonic() + _NOW_AND_THEN
             elif self._own is not None and now >= self._save_due:
                 await self._own(self._dimensions).save()
                 self._save_due = now + _SAVED_EVERY
@@ -147,7 +147,7 @@ class IndexReconciler:
         async for entry in self._entries():
             looked += 1
             if looked % _BREATH == 0:
-                await self._runtime.pause(0.001)
+                await self._runtime.sleep(0.001)
             if self._worker.stopped:
                 return False
             if not entry.scope or entry.is_refusal or not entry.is_fresh(self._runtime.now()):
@@ -155,10 +155,10 @@ class IndexReconciler:
             scope = scopes.compared_by(entry.scope, name)
             if own is not None and own.has(scope, entry.key, entry.expires):
                 continue
-            began = self._runtime.tick()
+            began = self._runtime.monotonic()
             vector = await self._embedding.vector(entry.question, self._runtime)
             # Callers have work for the embedder too, and for the processor.
-            await self._runtime.pause(self._runtime.tick() - began)
+            await self._runtime.sleep(self._runtime.monotonic() - began)
             if vector is None:
                 continue
 

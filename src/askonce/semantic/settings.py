@@ -15,6 +15,7 @@ import msgspec
 from askonce.core import units
 from askonce.core import values as read
 from askonce.core.directives import Mode
+from askonce.core.engine_names import is_shared
 from askonce.core.errors import ConfigError
 from askonce.core.scopes import Scoping
 from askonce.semantic.operating_point import THRESHOLD
@@ -140,16 +141,10 @@ def _deadline(value: Any) -> timedelta:
     return timedelta(seconds=units.seconds("deadline", given))
 
 
-_INDEXES = (
-    "process", "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster",
-    "rediss+cluster", "postgresql", "postgres",
-)  # fmt: skip
-
-
 def _index(value: Any) -> str:
     address = read.text(value)
     scheme, _, rest = address.partition(":")
-    if scheme not in _INDEXES or (scheme != "process" and not rest):
+    if scheme != "process" and not (rest and is_shared(address)):
         # An address may hold a password: it is not repeated.
         raise ValueError(
             'names no index; write "process", "process:FILE", "redis://HOST" or'

@@ -1,11 +1,11 @@
-"""An archive is a file of entries on their way from one store to another.
+"""The archive: a file of entries that moves them from one store to another.
 
-    header   one line of JSON that says what this is: {"askonce": "archive", "version": 1, ...}
+    header   one line of JSON that names the format: {"askonce": "archive", "version": 1, ...}
     entry    "E", the length in 4 bytes (big-endian), one envelope (see `stores/envelope.py`);
              as many of these as there are entries
-    footer   "F", the length in 4 bytes, JSON: how many entries stand before it, and what was
-             invalidated while they were collected
-    check    16 bytes, BLAKE2b over all that stands before
+    footer   "F", the length in 4 bytes, JSON: the number of entries before it, and the
+             invalidations that came while they were collected
+    check    16 bytes, BLAKE2b over everything before it
 
 `docs/guides/moving.md` describes every field. A name that ends in `.gz` or `.zst` means that the
 whole file is compressed, as gzip members or zstd frames that usual tools read as one. An archive
@@ -50,7 +50,7 @@ class ArchiveHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchiveFooter(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows the entries: an entry with an older epoch, or that was removed, is not valid."""
+    """The part after the entries: an entry with an older epoch, or a removed one, is not valid."""
 
     entries: int
     epochs: dict[str, int] = {}
@@ -64,7 +64,11 @@ class ArchiveDamaged(StoreError):
 class ArchiveWriter:
     """Writes an archive to a file, in blocks that are each complete by themselves.
 
-    `offset` is where the last complete block ends: cut there, the file can be gone on with.
+    `offset` is where the last complete block ends: a file that is cut there can be continued.
+
+    Parameters:
+        file: open for writing, in binary mode.
+        name: the file's name; its ending chooses the compression.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -77,15 +81,16 @@ class ArchiveWriter:
         self._size = 0
 
     def begin(self, header: ArchiveHeader) -> None:
+        """Write the header of a new archive."""
         self._add(msgspec.json.encode(header) + b"\n")
         self.flush()
 
     def go_on(self, entries: int, offset: int, check: Any) -> None:
-        """Go on behind what a reader has found there."""
+        """Continue an archive after the entries that a reader has found in it."""
         self.entries, self.offset, self._check = entries, offset, check
 
     def add(self, entry: Entry) -> bool:
-        """Add an entry; True if a block was completed with it."""
+        """Add an entry; return whether it completed a block."""
         self._add(_frame(b"E", seal(entry)))
         self.entries += 1
         if self._size < _BLOCK_BYTES:
@@ -94,11 +99,13 @@ class ArchiveWriter:
         return True
 
     def end(self, footer: ArchiveFooter) -> None:
+        """Write the footer and the checksum."""
         self._add(_frame(b"F", msgspec.json.encode(footer)))
         self._block.append(self._check.digest())
         self.flush()
 
     def flush(self) -> None:
+        """Complete the block and write it to the file."""
         packed = self._pack(b"".join(self._block))
         self._block, self._size = [], 0
         self._file.write(packed)
@@ -112,7 +119,12 @@ class ArchiveWriter:
 
 
 class ArchiveReader:
-    """Reads an archive, and trusts nothing in it. Raises `ArchiveDamaged`."""
+    """Reads an archive and checks all of it. Raises `ArchiveDamaged`.
+
+    Parameters:
+        file: open for reading, in binary mode; it need not be seekable.
+        name: the file's name, for the compression and in errors.
+    """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.count = 0
@@ -126,7 +138,7 @@ class ArchiveReader:
         self.header = self._header(line)
 
     def entries(self) -> Iterator[Entry]:
-        """All entries; then `footer` is known."""
+        """Yield all entries, then set `footer`."""
         for frame in self.frames():
             try:
                 yield unseal_any(frame)
@@ -134,7 +146,7 @@ class ArchiveReader:
                 raise ArchiveDamaged(f"{self._name}: is damaged: {error}") from None
 
     def frames(self) -> Iterator[bytes]:
-        """All entries' envelopes, unopened; then `footer` is known."""
+        """Yield the envelopes of all entries unopened, then set `footer`."""
         while True:
             head = self._read(5)
             kind, size = head[:1], int.from_bytes(head[1:], "big")
@@ -192,7 +204,7 @@ class ArchiveReader:
 
 
 def packing(name: str) -> Callable[[bytes], bytes]:
-    """How each block of a file of this name is compressed."""
+    """Return the compression of one block, chosen by the file's name."""
     if name.endswith(".gz"):
         return lambda block: gzip.compress(block, 6, mtime=0)
     if name.endswith(".zst"):
@@ -201,7 +213,7 @@ def packing(name: str) -> Callable[[bytes], bytes]:
 
 
 def unpacking(file: BinaryIO, name: str) -> IO[bytes]:
-    """The file's content, unpacked; it need not be seekable."""
+    """Return the file's unpacked content; the file need not be seekable."""
     if name.endswith(".gz"):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
     if name.endswith(".zst"):

@@ -1,4 +1,4 @@
-"""What a store needs of the process that opens it, and of what is installed there."""
+"""The store context: the lock, clocks and deadline that a store gets from its process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,24 +11,30 @@ DEADLINE = 0.25
 
 
 class StoreContext(NamedTuple):
-    """What a store needs of the process that opens it.
+    """What a store needs from the process that opens it.
 
-    `lock` makes a lock, `clock` tells seconds since the Unix epoch, `place` the event loop of a
-    suspending caller (None in a thread). `deadline` is how many seconds one call may take, by
-    `tick`, a clock that never jumps; while that stands still, each of its waits may take so long.
+    Parameters:
+        lock: makes a new lock, which need not be reentrant.
+        clock: the time in seconds since the Unix epoch.
+        loop_or_process: the running event loop in async mode, None in sync mode. Connections
+            belong to it.
+        suspending: whether calls suspend (async mode) or block (sync mode, the default).
+        deadline: seconds that one call may take, measured by `monotonic`. Default: 0.25. While that
+            stands still, as in tests, each single wait of a call may take this long.
+        monotonic: a clock in seconds that never jumps. Default: one that stands still.
     """
 
     lock: Callable[[], AbstractContextManager[Any]]
     clock: Callable[[], float]
-    place: Callable[[], object] = lambda: None
+    loop_or_process: Callable[[], object] = lambda: None
     suspending: bool = False
     deadline: float = DEADLINE
-    tick: Callable[[], float] = lambda: 0.0
+    monotonic: Callable[[], float] = lambda: 0.0
 
 
 @contextmanager
-def needing(extra: str) -> Iterator[None]:
-    """Around imports of what only an extra brings. Raises `ConfigError` where it is missing."""
+def require_extra(extra: str) -> Iterator[None]:
+    """Wrap imports that need an extra. Raises `ConfigError` if its library is not installed."""
     try:
         yield
     except ImportError as error:

@@ -1,32 +1,32 @@
-"""Tallies: what the stores say of lasting counters by their names.
+"""Lasting counters: how their names select them.
 
-Names that begin with `|` are a book of their own, which may be long: they are only read by whoever
-asks for names that begin so.
+Names that begin with `|` belong to the ledger, which may hold many: a store returns them only to
+a caller that asks for names with that prefix.
 """
 
 from collections.abc import Mapping
 
-_APART, _PAST_APART = "|", "}"  # the character after `|`
+_LEDGER, _PAST_LEDGER = "|", "}"  # `}` is the character after `|`
 _LAST = "\U0010ffff"
 
 
-def is_apart(name: str) -> bool:
-    """Does the counter belong to the book of its own?"""
-    return name.startswith(_APART)
+def is_ledger_name(name: str) -> bool:
+    """Does the counter belong to the ledger?"""
+    return name.startswith(_LEDGER)
 
 
-def bounds(under: str) -> tuple[str, str, str, str]:
-    """The two ranges of names that `under` names: each from a name up to, but without, another.
+def name_ranges(prefix: str) -> tuple[str, str, str, str]:
+    """Return two ranges that hold the names which `prefix` selects, in the order of UTF-8.
 
-    In the order of UTF-8, of which the second may be empty.
+    Each is a first name and the name after its last; the second range may be empty.
     """
-    if under:
-        return (under, under + _LAST, "", "")
-    return ("", _APART, _PAST_APART, _LAST)
+    if prefix:
+        return (prefix, prefix + _LAST, "", "")
+    return ("", _LEDGER, _PAST_LEDGER, _LAST)
 
 
-def tallied(counts: dict[str, int], add: Mapping[str, int], under: str) -> dict[str, int]:
-    """Add to the counters and return those that `under` names."""
+def add_counts(counts: dict[str, int], add: Mapping[str, int], prefix: str) -> dict[str, int]:
+    """Add to the counters in `counts`; return those that `prefix` selects."""
     for name, count in add.items():
         counts[name] = counts.get(name, 0) + count
         if count < 0 and counts[name] == 0:
@@ -34,5 +34,5 @@ def tallied(counts: dict[str, int], add: Mapping[str, int], under: str) -> dict[
     return {
         name: count
         for name, count in counts.items()
-        if name.startswith(under) and (under or not is_apart(name))
+        if name.startswith(prefix) and (prefix or not is_ledger_name(name))
     }

@@ -1,15 +1,15 @@
-"""The envelope is how an entry looks at rest: bytes that prove by themselves what they are.
+"""The envelope: the stored form of an entry, as bytes that verify themselves.
 
     magic   4 bytes   "AskE"
     version 1 byte    1
     flags   1 byte    bit 0: the payload is one zstd frame
     payload           the whole entry, its key included, as MessagePack
-    check   16 bytes  BLAKE2b over all that stands before
+    check   16 bytes  BLAKE2b over everything before it
 
-Every store that leaves the process keeps envelopes, so an entry read back is the one written
-under that very key or it is `EntryDamaged`: a flipped bit, a cut, a blob filed under another key
-and a format from the future all end there. The check finds accidents. It is no signature:
-whoever may write to the store may forge an entry.
+Every store outside the process keeps envelopes. Reading one back gives the entry that was written
+under that very key, or `EntryDamaged`: for a flipped bit, a cut, a blob under another key and a
+format from the future. The check finds accidents. It is no signature: a program that may write to
+the store may forge an entry.
 """
 
 import hashlib
@@ -39,10 +39,10 @@ _decoder = msgspec.msgpack.Decoder(Entry)
 
 
 def seal(entry: Entry) -> bytes:
-    """The entry as bytes that `unseal` can verify.
+    """Return the entry as bytes that `unseal` can verify.
 
-    Raises StoreError if it is too large, or holds text that UTF-8 cannot say (a lone surrogate) or
-    a number of more than 64 bits.
+    Raises `StoreError` if it is too large, or holds text that UTF-8 cannot encode (a lone
+    surrogate) or a number of more than 64 bits.
     """
     try:
         payload = _encoder.encode(entry)
@@ -63,27 +63,38 @@ def seal(entry: Entry) -> bytes:
     return sealed + _checksum(sealed)
 
 
-def unseal(blob: bytes, key: Key) -> Entry:
-    """The entry that was sealed, if these bytes are whole and belong to `key`.
+def unseal(blob: object, key: Key) -> Entry:
+    """Return the sealed entry, if `blob` is bytes that are whole and belong to `key`.
 
-    Raises EntryDamaged in every other case; the message names the fault and never the content.
+    Raises `EntryDamaged` otherwise; the message names the fault and never the content.
     """
+    if not isinstance(blob, bytes):
+        raise EntryDamaged("the stored value is not bytes")
     entry = unseal_any(blob)
     if entry.key != key:
         raise EntryDamaged("the entry belongs to another key")
     return entry
 
 
-def unseal_any(blob: bytes) -> Entry:
-    """The entry that was sealed, whatever its key: for a file whose order says nothing of keys.
+def fault_in(blob: object, key: Key) -> str | None:
+    """Return what is wrong with a stored value; None if it is the whole entry of this key."""
+    try:
+        unseal(blob, key)
+    except EntryDamaged as error:
+        return str(error)
+    return None
 
-    Raises EntryDamaged like `unseal`.
+
+def unseal_any(blob: bytes) -> Entry:
+    """Return the sealed entry, whatever its key: for archives, which do not sort by key.
+
+    Raises `EntryDamaged` like `unseal`.
     """
     if len(blob) < _HEAD_BYTES + _CHECK_BYTES or not blob.startswith(MAGIC):
         raise EntryDamaged("the stored bytes are not an entry")
     version, flags = blob[4], blob[5]
     if version != VERSION:
-        raise EntryDamaged(_strange_version(version))
+        raise EntryDamaged(_version_fault(version))
     view = memoryview(blob)
     if _checksum(view[:-_CHECK_BYTES]) != blob[-_CHECK_BYTES:]:
         raise EntryDamaged("the entry's checksum does not match")
@@ -100,18 +111,18 @@ def _checksum(sealed: bytes | memoryview) -> bytes:
     return hashlib.blake2b(sealed, digest_size=_CHECK_BYTES).digest()
 
 
-def _strange_version(version: int) -> str:
+def _version_fault(version: int) -> str:
     if version > VERSION:
         return f"the entry has format {version}; this AskOnce reads up to {VERSION}: upgrade it"
     return f"the entry has format {version}, which never existed"
 
 
 def _unpack(payload: memoryview, flags: int) -> bytes:
-    """The payload of a compressed envelope, never more than `MAX_PAYLOAD_BYTES`."""
+    """Unpack the payload of a compressed envelope, of at most `MAX_PAYLOAD_BYTES`."""
     if flags != _ZSTD:
         raise EntryDamaged(f"the entry has unknown flags {flags:#x}")
     try:
-        # The frame says its own size, and zstd then writes no byte more. Asked beforehand:
+        # The frame states its size, and zstd then writes no byte more. We check it here, because
         # `max_output_size` does not apply to a frame that states its size.
         size = zstandard.frame_content_size(payload)
         if not 0 <= size <= MAX_PAYLOAD_BYTES:
@@ -129,8 +140,8 @@ def _unpack(payload: memoryview, flags: int) -> bytes:
         _unpackers.append(unpacker)
 
 
-# Making one costs more than using it. A thread takes one out of the deque and puts it back, both
-# of which nothing can interrupt halfway: one shared by two threads would corrupt their output.
+# Making one costs more than using it. A thread takes one out of the deque and puts it back, and
+# both steps are atomic: one shared by two threads would corrupt their output.
 _packers: deque[zstandard.ZstdCompressor] = deque(maxlen=8)
 _unpackers: deque[zstandard.ZstdDecompressor] = deque(maxlen=8)
 

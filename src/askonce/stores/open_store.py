@@ -1,15 +1,16 @@
 """Open a store by its address: `sqlite:answers.db`, `redis://localhost`, `memory:` and more.
 
-Importing this module imports no store; opening one imports that one.
+Importing this module imports no engine; opening a store imports only the engine it names.
 """
 
 from typing import Literal
 
+from askonce.core.engine_names import engine_of
 from askonce.core.errors import ConfigError
 from askonce.core.protocols import Store
-from askonce.stores.context import StoreContext, needing
+from askonce.stores.context import StoreContext, require_extra
 
-SCHEMES = (
+_EXAMPLES = (
     "memory:",
     "sqlite:FILE",
     "redis://HOST",
@@ -18,9 +19,7 @@ SCHEMES = (
     "redis+cluster://HOST",
     "postgresql://HOST/DATABASE",
 )
-MEMORY_BYTES = 256 << 20
-_REDIS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-_POSTGRES = ("postgresql", "postgres")
+_MEMORY_BYTES = 256 << 20
 
 
 def open_store(
@@ -30,17 +29,25 @@ def open_store(
     size: int | None = None,
     eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo",
 ) -> Store:
-    """Open the store that an address names; nothing is connected yet.
+    """Open the store that an address names, without connecting yet.
 
-    `size` bounds a memory or a SQLite file, in bytes. A store that lives in this process blocks
-    in either flavor (see `is_local`). Raises `ConfigError` for an address that names no store.
+    Parameters:
+        url: the address; its scheme names the engine. A store in this process (see `is_local`)
+            blocks in either mode.
+        context: the lock, clocks and deadline of the calling process.
+        size: the bound of a memory or a SQLite file, in bytes. Default: 256 MiB of memory, and
+            no bound for a file. Other engines ignore it.
+        eviction: how a memory chooses what to evict. Default: S3-FIFO.
+
+    Raises `ConfigError` for an address that names no store or is malformed, and if the engine's
+    library is not installed.
     """
-    scheme = url.partition(":")[0] if ":" in url else "none"
-    if (path := sqlite_path(url)) is not None:
+    engine = engine_of(url)
+    if engine == "sqlite":
         from askonce.stores.sqlite.store import SqliteStore
 
         return SqliteStore(
-            path,
+            _path_in(url),
             lock=context.lock(),
             clock=context.clock,
             max_bytes=size,
@@ -51,34 +58,40 @@ def open_store(
         from askonce.stores.memory.store import MemoryStore
 
         return MemoryStore(
-            MEMORY_BYTES if size is None else size,
+            _MEMORY_BYTES if size is None else size,
             lock=context.lock(),
             eviction=eviction,
             clock=context.clock,
         )
-    if scheme in _REDIS:
-        with needing("redis"):
+    if engine == "redis":
+        with require_extra("redis"):
             from askonce.stores.redis.store import open_redis
 
         return open_redis(url, context)
-    if scheme in _POSTGRES:
-        with needing("postgres"):
+    if engine == "postgres":
+        with require_extra("postgres"):
             from askonce.stores.postgres.store import open_postgres
 
         return open_postgres(url, context)
-    raise ConfigError(f"no store has the scheme {scheme!r}; what works is {', '.join(SCHEMES)}")
+    scheme = url.partition(":")[0] if ":" in url else "none"
+    raise ConfigError(f"no store has the scheme {scheme!r}; write one of {', '.join(_EXAMPLES)}")
 
 
 def is_local(url: str) -> bool:
-    """Does the store live in this process, so that it blocks and one instance serves everybody?"""
+    """Does the store live in this process, so that it blocks and one instance serves all modes?"""
     return url == "memory:" or sqlite_path(url) is not None
 
 
 def sqlite_path(url: str) -> str | None:
-    """The file of a `sqlite:` address, or None for another scheme's."""
-    scheme, _, path = url.partition(":")
-    if scheme != "sqlite":
-        return None
+    """Return the file of a `sqlite:` address; None for any other scheme.
+
+    Raises `ConfigError` for a `sqlite:` address without a file or with a host.
+    """
+    return _path_in(url) if engine_of(url) == "sqlite" else None
+
+
+def _path_in(url: str) -> str:
+    path = url.partition(":")[2]
     if path.startswith("//"):
         raise ConfigError("a sqlite: address has no host; write sqlite:answers.db or sqlite:/a.db")
     if not path:

@@ -12,13 +12,20 @@ _BATCH = 256
 
 
 class RunInThread(Protocol):
-    async def __call__(self, story: Callable[[], Coroutine[Any, Any, T]]) -> T: ...
+    """Runs coroutines to their end in a thread of its own, one after another."""
+
+    async def __call__(self, work: Callable[[], Coroutine[Any, Any, T]], /) -> T: ...
 
     def close(self) -> None: ...
 
 
 class ThreadedStore:
-    """The same guarantees as the store inside, without ever blocking the loop."""
+    """A `Store` with the guarantees of the store inside, which never blocks the event loop.
+
+    Parameters:
+        store: a blocking store.
+        run: runs its calls in a thread; closed with the store.
+    """
 
     def __init__(self, store: Store, run: RunInThread) -> None:
         self._store = store
@@ -41,7 +48,7 @@ class ThreadedStore:
     async def scan(self, selection: Selection) -> AsyncIterator[Entry]:
         entries = self._store.scan(selection)
 
-        async def some() -> list[Entry]:
+        async def next_batch() -> list[Entry]:
             batch: list[Entry] = []
             async for entry in entries:
                 batch.append(entry)
@@ -49,18 +56,18 @@ class ThreadedStore:
                     break
             return batch
 
-        while batch := await self._run(some):
+        while batch := await self._run(next_batch):
             for entry in batch:
                 yield entry
 
     async def write_all(self, entries: Sequence[Entry]) -> int:
         return await self._run(lambda: self._store.write_all(entries))
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
-        await self._run(lambda: self._store.learn(epochs))
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
+        await self._run(lambda: self._store.merge_epochs(epochs))
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        return await self._run(lambda: self._store.news(since, patience))
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        return await self._run(lambda: self._store.changes(cursor, timeout))
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         return await self._run(lambda: self._store.lease(key, seconds))
@@ -71,8 +78,8 @@ class ThreadedStore:
     async def release(self, lease: Lease) -> None:
         await self._run(lambda: self._store.release(lease))
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        return await self._run(lambda: self._store.counters(add, under))
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
+        return await self._run(lambda: self._store.counters(add, prefix))
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
         return await self._run(lambda: self._store.check(fix=fix))

@@ -56,7 +56,11 @@ def open_url(url: str, *, size: int | None = None) -> Store:
         raise StoreError("the store is memory:, which nobody but the running gateway can read")
     runtime = SyncRuntime()
     ground = StoreContext(
-        runtime.lock, runtime.now, runtime.place, deadline=_DEADLINE, tick=runtime.tick
+        runtime.lock,
+        runtime.now,
+        runtime.loop_or_process,
+        deadline=_DEADLINE,
+        monotonic=runtime.monotonic,
     )
     return open_store(url, ground, size=size)
 

@@ -15,7 +15,7 @@ from askonce.semantic.evaluation.question_files import Complaint, read_pair_set,
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
 from askonce.semantic.evaluation.streams import mixed_in, zipf_arrivals
 from askonce.semantic.evaluation.text_vectors import TextVectors
-from askonce.semantic.guards import THRESHOLD
+from askonce.semantic.operating_point import THRESHOLD
 
 SEED = 1
 _SHOWN = 20  # complaints about one file

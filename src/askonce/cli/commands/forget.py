@@ -116,7 +116,7 @@ def _sweep(assembly: Assembly, wanted: Invalidation) -> dict[str, int]:
             # Not before: who looks at the entries does not see those of a tag that was bumped.
             run_sync(assembly.invalidate(Invalidation(tags=(wanted.subject,)), who=WHO))
     print(f"askonce: waiting {UNDER_WAY} s for what is being written now", file=sys.stderr)
-    run_sync(assembly.blocking_runtime.pause(UNDER_WAY))
+    run_sync(assembly.blocking_runtime.sleep(UNDER_WAY))
     with Meter("removing") as meter:
         second = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
     late = below(second)

@@ -78,7 +78,7 @@ def _carry_out(assembly: Assembly, wanted: Invalidation, options: argparse.Names
         _report(counted, wanted, options)
         return 0
     _ask(assembly, wanted, options)
-    began = assembly.blocking_runtime.tick()
+    began = assembly.blocking_runtime.monotonic()
     with Meter("looking") as meter:
         swept = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
     _report(swept, wanted, options)
@@ -91,7 +91,7 @@ def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
 
     Whoever does not wait gets the second look at once.
     """
-    left = began + UNDER_WAY - assembly.blocking_runtime.tick()
+    left = began + UNDER_WAY - assembly.blocking_runtime.monotonic()
     if left < 0.05:
         return
     print(
@@ -99,7 +99,7 @@ def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
         file=sys.stderr,
     )
     try:
-        run_sync(assembly.blocking_runtime.pause(left))
+        run_sync(assembly.blocking_runtime.sleep(left))
     except KeyboardInterrupt:
         return
 
@@ -110,10 +110,10 @@ class _LongEnough(Exception):
 
 def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
     """How many answers carry the tags, as far as that can be said quickly."""
-    until = assembly.blocking_runtime.tick() + _COUNTING_S
+    until = assembly.blocking_runtime.monotonic() + _COUNTING_S
 
     def tell(_looked: int) -> None:
-        if assembly.blocking_runtime.tick() > until:
+        if assembly.blocking_runtime.monotonic() > until:
             raise _LongEnough
 
     stop: Progress = tell

@@ -7,7 +7,7 @@ from askonce.config.show import masked_url
 from askonce.core.protocols import EventReader, Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.stores.context import StoreContext
-from askonce.stores.event_source import open_source
+from askonce.stores.open_event_reader import open_event_reader
 from askonce.stores.open_store import open_store
 
 _DEADLINE_S = 10.0
@@ -17,14 +17,20 @@ def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
     runtime = SyncRuntime()
     ground = StoreContext(
-        runtime.lock, runtime.now, runtime.place, deadline=_DEADLINE_S, tick=runtime.tick
+        runtime.lock,
+        runtime.now,
+        runtime.loop_or_process,
+        deadline=_DEADLINE_S,
+        monotonic=runtime.monotonic,
     )
     places: list[tuple[str, Store | EventReader]] = [
         (settings.shared_url, open_store(settings.shared_url, ground))
     ]
     for source in settings.sources:
         where = {"stream": source.stream, "channel": source.channel}
-        places.append((source.url, open_source(source.url, ground, name=source.name, **where)))
+        places.append(
+            (source.url, open_event_reader(source.url, ground, name=source.name, **where))
+        )
     for url, place in places:
         for line in run_sync(_migrate(place)) or ["nothing to do"]:
             print(f"{masked_url(url)}: {line}")

@@ -19,7 +19,7 @@ class Meter:
         self._verb = verb
         self._things = things
         self._total = total
-        self._tick = SyncRuntime().tick
+        self._tick = SyncRuntime().monotonic
         self._began = self._tick()
         self._lined = self._began
         self._started: int | None = None

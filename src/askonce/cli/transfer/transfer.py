@@ -104,7 +104,7 @@ class Export:
 
     async def _begin(self, writer: ArchiveWriter, *, lasting: bool = True) -> Stage:
         # The mark first: what is invalidated from here on, the footer says.
-        mark = (await self._store.news(None, 0)).mark
+        mark = (await self._store.changes(None, 0)).cursor
         header = ArchiveHeader(
             made_by=f"askonce {__version__}",
             created=self._clock(),
@@ -256,7 +256,7 @@ class Copy(ImportedEntry):
         stage = None if restart else self._checkpoint.load(self._of)
         seen = KeyFile(self._keys_path, keep=stage is not None)
         if stage is None:
-            stage = Stage(of=self._of, mark=(await self._source.news(None, 0)).mark)
+            stage = Stage(of=self._of, mark=(await self._source.changes(None, 0)).cursor)
             self._checkpoint.save(stage)
         try:
             await self._move(seen, tell)
@@ -297,7 +297,7 @@ async def all_news(store: Store, mark: str) -> ChangeBatch:
     """What happened since the mark. Raises StoreError if nobody knows any more."""
     epochs: dict[str, int] = {}
     removed: tuple[Selection, ...] = ()
-    while not (news := await store.news(mark, 0)).empty:
+    while not (news := await store.changes(mark, 0)).empty:
         if news.lost:
             raise StoreError(
                 "so much was invalidated meanwhile that nobody knows what is still valid; "
@@ -305,7 +305,7 @@ async def all_news(store: Store, mark: str) -> ChangeBatch:
             )
         epochs |= news.epochs
         removed += news.removed
-        mark = news.mark
+        mark = news.cursor
     return ChangeBatch(mark, epochs, removed)
 
 

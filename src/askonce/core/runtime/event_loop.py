@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, TypeVar
 
 from askonce.core.runtime.interface import Event, Task, Work
-from askonce.core.runtime.threads import chance, run_sync
+from askonce.core.runtime.threads import positive_random, run_sync
 
 T = TypeVar("T")
 
@@ -22,16 +22,16 @@ class _LoopEvent:
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[None] = self._loop.create_future()
 
-    def ring(self) -> None:
+    def set(self) -> None:
         if not self._future.done():
             self._future.set_result(None)
 
-    async def heard(self, patience: float | None) -> bool:
-        if patience is None:
+    async def wait(self, timeout: float | None) -> bool:
+        if timeout is None:
             await self._future
             return True
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await self._future
         except TimeoutError:
             return False
@@ -39,20 +39,20 @@ class _LoopEvent:
 
 
 class _ThreadSafeLoopEvent(_LoopEvent):
-    def ring(self) -> None:
+    def set(self) -> None:
         # The loop is closed where whoever waited is gone with it.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(super().ring)
+            self._loop.call_soon_threadsafe(super().set)
 
 
 class _LoopTask:
     def __init__(self, work: Work) -> None:
         self._task = asyncio.get_running_loop().create_task(work())
 
-    async def done(self) -> None:
+    async def wait(self) -> None:
         await asyncio.shield(self._task)
 
-    async def stop(self) -> None:
+    async def cancel(self) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -60,20 +60,20 @@ class _LoopTask:
 class AsyncRuntime:
     """The runtime of asyncio event loops; flights are shared within one loop."""
 
-    interrupts = True
+    enforces_timeouts = True
 
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
-        ticker: Callable[[], float] = time.perf_counter,
+        monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.now = clock
-        self.tick = ticker
-        self.chance = chance
+        self.monotonic = monotonic
+        self.random = positive_random
         self._tasks: set[asyncio.Task[None]] = set()
         self._turnstiles: weakref.WeakKeyDictionary[Any, asyncio.Lock] = weakref.WeakKeyDictionary()
 
-    def place(self) -> object:
+    def loop_or_process(self) -> object:
         return asyncio.get_running_loop()
 
     def lock(self) -> AbstractContextManager[Any]:
@@ -91,15 +91,15 @@ class AsyncRuntime:
     def start(self, work: Work) -> Task:
         return _LoopTask(work)
 
-    def in_background(self, work: Work) -> None:
+    def run_in_background(self, work: Work) -> None:
         task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def within(self, seconds: float, work: Awaitable[T]) -> T:
+    async def with_timeout(self, seconds: float, work: Awaitable[T]) -> T:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as limit:
             # Where the loop itself is late, what is waited for may have come long ago and waits for
@@ -157,7 +157,7 @@ async def run_in_thread(name: str, story: Callable[[], Coroutine[Any, Any, T]]) 
         thread.close()
 
 
-async def every(seconds: float, work: Work) -> None:
+async def run_every(seconds: float, work: Work) -> None:
     """Do the work again and again until cancelled."""
     while True:
         await asyncio.sleep(seconds)
@@ -167,7 +167,7 @@ async def every(seconds: float, work: Work) -> None:
 _BEFORE_WATCHING = 0.01  # seconds; most work is done by then, and watching costs as much as a hit
 
 
-async def unless(
+async def run_unless(
     stopped: Callable[[], Coroutine[Any, Any, None]], work: Coroutine[Any, Any, None]
 ) -> bool:
     """Do the work unless `stopped` comes true first, which cancels it; True if it was done."""

@@ -11,38 +11,38 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 class Event(Protocol):
     """Rung once; wakes the one who waits for it."""
 
-    def ring(self) -> None: ...
+    def set(self) -> None: ...
 
-    async def heard(self, patience: float | None) -> bool:
+    async def wait(self, timeout: float | None) -> bool:
         """Wait until it rings; False if `patience` seconds passed first."""
 
 
 class Task(Protocol):
     """Work under way that outlives whoever started it."""
 
-    async def done(self) -> None:
+    async def wait(self) -> None:
         """Wait for the end. Being cancelled here does not cancel the work."""
 
-    async def stop(self) -> None:
+    async def cancel(self) -> None:
         """Cancel it and wait until it has ended."""
 
 
 class Runtime(Protocol):
     """What the story needs of the outside world's time and threads."""
 
-    interrupts: bool
+    enforces_timeouts: bool
     """Does `within` end what takes too long?"""
 
     def now(self) -> float:
         """Seconds since the Unix epoch."""
 
-    def tick(self) -> float:
+    def monotonic(self) -> float:
         """Seconds on a clock that never jumps."""
 
-    def chance(self) -> float:
+    def random(self) -> float:
         """A random number above 0 and up to 1."""
 
-    def place(self) -> object:
+    def loop_or_process(self) -> object:
         """Where flights can be shared: one event loop, or all threads of a process."""
 
     def lock(self) -> AbstractContextManager[Any]:
@@ -59,13 +59,13 @@ class Runtime(Protocol):
 
     def start(self, work: Work) -> Task: ...
 
-    def in_background(self, work: Work) -> None:
+    def run_in_background(self, work: Work) -> None:
         """Do the work after the caller was answered."""
 
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         """Let time pass, and others work."""
 
-    async def within(self, seconds: float, work: Awaitable[T]) -> T:
+    async def with_timeout(self, seconds: float, work: Awaitable[T]) -> T:
         """The work's result; TimeoutError after `seconds` where work can be interrupted."""
 
     async def settle(self) -> None:

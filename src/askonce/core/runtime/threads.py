@@ -23,7 +23,7 @@ _ROUNDS = 3
 """Work behind may leave more of it; but whoever settles waits for no end of other callers."""
 
 
-def chance() -> float:
+def positive_random() -> float:
     return 1.0 - random.random()  # noqa: S311 - nothing secret hangs on it
 
 
@@ -41,7 +41,7 @@ def run_sync(story: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a blocking story met an edge that suspends")
 
 
-def leaf_lock() -> AbstractContextManager[Any]:
+def fork_safe_lock() -> AbstractContextManager[Any]:
     """A lock for a few statements that take no other lock; held over a fork.
 
     So a forked child finds it free, and what it guards whole.
@@ -74,21 +74,21 @@ class _ThreadEvent:
     def __init__(self) -> None:
         self._event = threading.Event()
 
-    def ring(self) -> None:
+    def set(self) -> None:
         self._event.set()
 
-    async def heard(self, patience: float | None) -> bool:
-        return self._event.wait(patience)
+    async def wait(self, timeout: float | None) -> bool:
+        return self._event.wait(timeout)
 
 
 class _InlineTask:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    async def done(self) -> None:
+    async def wait(self) -> None:
         await self._work()
 
-    async def stop(self) -> None:
+    async def cancel(self) -> None:
         """Nothing to do: whoever runs it is the one who waits for it."""
 
 
@@ -108,22 +108,22 @@ class _AsyncLock:
 class SyncRuntime:
     """The runtime of ordinary threads."""
 
-    interrupts = False
+    enforces_timeouts = False
 
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
-        ticker: Callable[[], float] = time.perf_counter,
+        monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.now = clock
-        self.tick = ticker
-        self.chance = chance
+        self.monotonic = monotonic
+        self.random = positive_random
         self._lock = threading.Lock()
         self._behind: ThreadPoolExecutor | None = None
         self._behind_in = 0
         self._turnstile = _AsyncLock()
 
-    def place(self) -> object:
+    def loop_or_process(self) -> object:
         return os.getpid()  # a forked child has none of its parent's threads
 
     def lock(self) -> AbstractContextManager[Any]:
@@ -141,7 +141,7 @@ class SyncRuntime:
     def start(self, work: Work) -> Task:
         return _InlineTask(work)
 
-    def in_background(self, work: Work) -> None:
+    def run_in_background(self, work: Work) -> None:
         try:
             with self._lock:
                 if self._behind is None or self._behind_in != os.getpid():
@@ -152,10 +152,10 @@ class SyncRuntime:
             # The main thread has ended, and no other one takes work any more.
             run_sync(work())
 
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - this flavor blocks
 
-    async def within(self, seconds: float, work: Awaitable[T]) -> T:
+    async def with_timeout(self, seconds: float, work: Awaitable[T]) -> T:
         return await work
 
     async def settle(self) -> None:

@@ -107,7 +107,7 @@ class EndpointEmbedder:
         """A vector for each text; None for one that is not sent. Raises `EmbedderError`."""
         found: list[bytes | None] = [None] * len(texts)
         sent = [row for row, text in enumerate(texts) if self._may_send(text)]
-        due = self._ground.tick() + self._ground.deadline
+        due = self._ground.monotonic() + self._ground.deadline
         for start in range(0, len(sent), _TOGETHER):
             rows = sent[start : start + _TOGETHER]
             vectors = self._vectors(await self._ask([texts[row] for row in rows], due), len(rows))
@@ -115,7 +115,7 @@ class EndpointEmbedder:
                 found[row] = vector
         return found
 
-    def take_used(self) -> tuple[int, int]:
+    def take_usage(self) -> tuple[int, int]:
         """The requests that were answered since this was asked last, and their tokens."""
         with self._lock:
             used, self._used = self._used, (0, 0)
@@ -124,7 +124,7 @@ class EndpointEmbedder:
     async def close(self) -> None:
         """Close the connections of the caller's place; those of another are its own to close."""
         with self._lock:
-            client = self._clients.pop(self._ground.place(), None)
+            client = self._clients.pop(self._ground.loop_or_process(), None)
         if client is not None:
             await (client.aclose() if self._ground.suspending else _done(client.close))
 
@@ -152,7 +152,7 @@ class EndpointEmbedder:
                 async with aclosing(self._pieces(response)) as pieces:
                     async for piece in pieces:
                         got += piece
-                        if self._ground.tick() > due:
+                        if self._ground.monotonic() > due:
                             raise EmbedderError("the embeddings endpoint took too long")
                         if len(got) > most:
                             raise EmbedderError("the embeddings endpoint answered far too much")
@@ -182,7 +182,7 @@ class EndpointEmbedder:
                 yield piece
 
     def _client(self) -> Any:
-        place = self._ground.place()
+        place = self._ground.loop_or_process()
         with self._lock:
             client = self._clients.get(place)
             if client is None:

@@ -47,7 +47,7 @@ def search_cost(
 def _median_us(search: Callable[[int], object], rows: Sequence[int], runtime: SyncRuntime) -> float:
     times = []
     for row in rows:
-        began = runtime.tick()
+        began = runtime.monotonic()
         search(row)
-        times.append(runtime.tick() - began)
+        times.append(runtime.monotonic() - began)
     return max(median(times) * 1e6, 1e-3)

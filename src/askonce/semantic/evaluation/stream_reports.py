@@ -16,7 +16,8 @@ from askonce.semantic.evaluation.streams import (
     StreamQuestion,
     replay,
 )
-from askonce.semantic.guards import CANDIDATES, Text, Veto, judge
+from askonce.semantic.guards import Text, Veto, judge
+from askonce.semantic.operating_point import CANDIDATES
 
 DELTAS = (0.01, 0.02, 0.05)
 """The bounds that vCache is asked to keep."""

@@ -32,7 +32,11 @@ class TextVectors:
         """With the embedder of an address. Raises `ConfigError` where that is none."""
         runtime = SyncRuntime()
         context = StoreContext(
-            runtime.lock, runtime.now, runtime.place, deadline=_PATIENCE_S, tick=runtime.tick
+            runtime.lock,
+            runtime.now,
+            runtime.loop_or_process,
+            deadline=_PATIENCE_S,
+            monotonic=runtime.monotonic,
         )
         embedder = open_embedder(address, context, key=os.environ.get("OPENAI_API_KEY"))
         # In this process a call computes in its own thread, one on each core.

@@ -1,12 +1,12 @@
-"""How the words of a text hang together: roles, lists, things compared or counted."""
+"""The phrases of a text: roles, lists, things compared or counted."""
 
 from collections.abc import Sequence
 
 import msgspec
 
+from askonce.semantic.guards.lexicon.english import COORDINATORS, ROLES, STOP
+from askonce.semantic.guards.lexicon.word_list import words_of
 from askonce.semantic.guards.tokens import Token
-from askonce.semantic.guards.wordlists import words_of
-from askonce.semantic.guards.words import COORDINATORS, ROLES, STOP
 
 _DETERMINERS = words_of("""
     a an the my your his her their our its this that these those some any one
@@ -26,7 +26,7 @@ EITHER = frozenset(("and", "&", "or", "vs", "versus"))
 
 
 def roles_of(words: Sequence[Token], stems: Sequence[str]) -> frozenset[tuple[str, str]]:
-    """Each role word with the next word that carries meaning."""
+    """Pair each role word with the next word that carries meaning."""
     roles = set()
     role = ""
     for token, word in zip(words, stems, strict=True):
@@ -42,7 +42,7 @@ def roles_of(words: Sequence[Token], stems: Sequence[str]) -> frozenset[tuple[st
 
 
 def members_of(flow: Sequence[str], coordinators: frozenset[str]) -> frozenset[tuple[str, str]]:
-    """Neighbors in a list: the words on both sides of "and", "or", a comma."""
+    """Find neighbors in a list: the words on both sides of "and", "or", a comma."""
     found = set()
     for at in range(1, len(flow) - 1):
         if flow[at] in coordinators:
@@ -57,7 +57,7 @@ def members_of(flow: Sequence[str], coordinators: frozenset[str]) -> frozenset[t
 
 
 def compared_in(words: Sequence[Token], stems: Sequence[str]) -> frozenset[str]:
-    """What is told apart in "the difference between ...": the words up to the sentence's end."""
+    """Find the things in "the difference between ...": the words up to the end of the sentence."""
     for at, token in enumerate(words):
         if token.word == "between" and "difference" in stems[max(0, at - 3) : at]:
             found = []
@@ -71,7 +71,7 @@ def compared_in(words: Sequence[Token], stems: Sequence[str]) -> frozenset[str]:
 
 
 def counted_in(words: Sequence[Token]) -> frozenset[str]:
-    """Numbers that only say how many examples are wanted: "top 10", "5 best", "2."."""
+    """Find numbers that only say how many examples are wanted: "top 10", "5 best", "2."."""
     found: set[str] = set()
     for at, token in enumerate(words):
         if not token.word[0].isdigit():
@@ -84,7 +84,7 @@ def counted_in(words: Sequence[Token]) -> frozenset[str]:
 
 
 class Phrases(msgspec.Struct, frozen=True, kw_only=True):
-    """What `phrases_of` found."""
+    """The phrases of one text."""
 
     roles: frozenset[tuple[str, str]]  # each role word with the word that it leads to
     members: frozenset[tuple[str, str]]  # neighbors in a list
@@ -95,7 +95,7 @@ class Phrases(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def phrases_of(words: Sequence[Token], stems: Sequence[str], flow: Sequence[str]) -> Phrases:
-    """Read how the words hang together."""
+    """Find all phrases of a text."""
     return Phrases(
         roles=roles_of(words, stems),
         members=members_of(flow, EITHER),

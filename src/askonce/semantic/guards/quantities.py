@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from askonce.semantic.guards.calendars import (
+from askonce.semantic.guards.lexicon.calendar import (
     MAYBE_MONTHS,
     MONTHS,
     NEAR_DAYS,
@@ -13,8 +13,8 @@ from askonce.semantic.guards.calendars import (
     SPANS,
     WEEKDAYS,
 )
+from askonce.semantic.guards.lexicon.units import MULTIPLES, NUMBER_WORDS, ROMANS, UNITS
 from askonce.semantic.guards.tokens import Token
-from askonce.semantic.guards.units import MULTIPLES, NUMBER_WORDS, ROMANS, UNITS
 
 _NUMBER = re.compile(r"(\d+(?:[.,]\d+)*)([^\W\d_]*)(%?)$")
 _CLOCK = re.compile(r"(\d{1,2})[:.](\d\d)(?::\d\d)?(am|pm|h)?$")
@@ -24,7 +24,7 @@ _HALVES = frozenset(("am", "pm"))
 
 
 class Quantity(NamedTuple):
-    """A number: as written, its unit's dimension, its size in that dimension, a digit or a word."""
+    """A number as written, its unit's dimension, its size there, and whether it has digits."""
 
     written: str
     dimension: str
@@ -32,14 +32,14 @@ class Quantity(NamedTuple):
     digits: bool
 
     def equals(self, other: "Quantity") -> bool:
-        """The same amount; a number without unit equals the same number with one."""
+        """Compare amounts; a number without a unit equals the same number with one."""
         if self.dimension == other.dimension:
             return abs(self.size - other.size) <= 1e-6 * max(abs(self.size), abs(other.size))
         return self.written == other.written and not (self.dimension and other.dimension)
 
 
 class Measures(NamedTuple):
-    """What `measure` found, and the positions of the tokens that it consumed as numbers."""
+    """The amounts, dates and identifiers of a text."""
 
     quantities: frozenset[Quantity]
     dates: frozenset[str]
@@ -68,7 +68,7 @@ def measure(tokens: Sequence[Token]) -> Measures:
 
 
 def _is_counting(tokens: Sequence[Token], at: int) -> bool:
-    """Whether a number word is one: "the second law", "one million", not "one should"."""
+    """Return whether a number word counts: "the second law", "one million", not "one should"."""
     word = tokens[at].word
     if word == "one":
         return _word(tokens, at + 1) in MULTIPLES or _word(tokens, at + 1) in UNITS
@@ -151,7 +151,7 @@ def _quantity(
 
 
 def is_roman(token: Token) -> bool:
-    """Whether a word is a number in capitals: "Henry VIII's"."""
+    """Return whether a word is a Roman numeral in capitals: "Henry VIII's"."""
     return token.word in ROMANS and token.surface.partition("'")[0].isupper()
 
 
@@ -159,7 +159,7 @@ _MINUS = frozenset(("-", "minus", "negative"))
 
 
 def _unit(tokens: Sequence[Token], at: int) -> str:
-    """The word or sign after a number; "degrees Celsius" and "\u00b0C" are one unit."""
+    """Return the word or sign after a number; "degrees Celsius" and "\u00b0C" are one unit."""
     near = _word(tokens, at) or _sign(tokens, at)
     if near in _DEGREES:
         scale = _word(tokens, at + 1)

@@ -1,4 +1,4 @@
-"""A question read once: its words, names, quantities and marks, kept for many comparisons."""
+"""A question read once: its words, names, quantities and spans, kept for many comparisons."""
 
 import hashlib
 import itertools
@@ -6,25 +6,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from askonce.semantic.guards import lexicon
-from askonce.semantic.guards.denials import denied
-from askonce.semantic.guards.languages import LANGUAGES, Tongue, tongue_of
-from askonce.semantic.guards.letters import plain
-from askonce.semantic.guards.marks import TextMarks, marks_of
-from askonce.semantic.guards.moods import moods_of
-from askonce.semantic.guards.names import Name, letters_of, names_of
+from askonce.semantic.guards.grammar import asks_of, moods_of, negations_of
+from askonce.semantic.guards.lexicon.english import ALIASES, COORDINATORS, NEGATIONS, STOP
+from askonce.semantic.guards.lexicon.languages import LANGUAGES, TextLocale, locale_of
+from askonce.semantic.guards.lexicon.ordinary import is_ordinary
+from askonce.semantic.guards.lexicon.places import PEOPLES, PLACES
+from askonce.semantic.guards.lexicon.stems import canonical, singular
+from askonce.semantic.guards.lexicon.word_list import words_of
+from askonce.semantic.guards.names import Name, labels_of, names_of
+from askonce.semantic.guards.normalization import normalize
 from askonce.semantic.guards.phrases import UNLISTED, Phrases, phrases_of
-from askonce.semantic.guards.places import PEOPLES, PLACES
 from askonce.semantic.guards.quantities import Quantity, measure
-from askonce.semantic.guards.questions import asking
-from askonce.semantic.guards.stems import canonical, singular
-from askonce.semantic.guards.tokens import Token, read
-from askonce.semantic.guards.wordlists import words_of
-from askonce.semantic.guards.words import ALIASES, COORDINATORS, NEGATIONS, STOP
+from askonce.semantic.guards.spans import TextSpans, spans_of
+from askonce.semantic.guards.tokens import Token, tokenize
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
-    """A question as the guards see it: small, immutable, made once by `prepare`.
+    """A question as the guards compare it: small, immutable, made once by `prepare`.
 
     Words come in three forms: as written but folded (`surfaces`), without a plural (`bases`),
     and as the stem that stands for all forms and near synonyms (everything else).
@@ -34,8 +32,8 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     tail: bytes  # of what lies beyond the words that were read, empty if nothing
 
     flow: tuple[str, ...]  # every word but articles, and what coordinates
-    told: tuple[str, ...]  # flow without auxiliaries, "me" as "I": who does what to whom
-    listed: tuple[str, ...]  # flow without the words that only carry the grammar
+    statement: tuple[str, ...]  # flow without auxiliaries, "me" as "I": who does what to whom
+    items: tuple[str, ...]  # flow without the words that only carry the grammar
     matter: tuple[str, ...]  # listed without coordinators
     content: tuple[str, ...]  # the words that carry meaning, in order
     bag: frozenset[str]  # content as a set
@@ -43,16 +41,16 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     bases: frozenset[str]
     known: frozenset[str]  # every form of every word, and of each two words joined
     initials: str  # of every word
-    heads: str  # the same with a gap for each little word
+    content_initials: str  # the same, with a blank for each little word
 
     names: tuple[Name, ...]
-    letters: frozenset[str]  # single letters that tell a thing from its siblings
+    labels: frozenset[str]  # single letters that distinguish a thing from its siblings
     places: frozenset[str]
     quantities: frozenset[Quantity]
     dates: frozenset[str]
-    marks: TextMarks
-    tongue: Tongue
-    tongues: frozenset[str]  # languages that it speaks of
+    spans: TextSpans
+    locale: TextLocale
+    languages_named: frozenset[str]  # languages that it mentions
 
     phrases: Phrases
     asks: tuple[str, ...]
@@ -63,20 +61,20 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_terse(self) -> bool:
-        """Keywords, not a sentence: asks nothing, and has hardly any little words."""
+        """Is it keywords, not a sentence: no question and hardly any little words?"""
         size = len(self.initials)
         return not self.asks and not self.phrases.roles and 4 * (size - len(self.content)) <= size
 
     @property
     def denies(self) -> bool:
-        """Has any negation, even one that denies nothing."""
+        """Does it have any negation, even one that denies nothing?"""
         return not NEGATIONS.isdisjoint(self.surfaces)
 
 
 def prepare(text: str) -> Text:
-    """Read a question for the guards; linear in its length, and bounded but for a digest."""
-    shown = plain(text)
-    reading = read(shown)
+    """Read a question for the guards. The cost is bounded, except for a digest of all of it."""
+    shown = normalize(text)
+    reading = tokenize(shown)
     words = [token for token in reading.tokens if token.is_word]
     stems = [canonical(token.word) for token in words]
     head = shown[: reading.end]
@@ -84,35 +82,35 @@ def prepare(text: str) -> Text:
     bases = frozenset(map(singular, surfaces))
     content = tuple(s for s, t in zip(stems, words, strict=True) if t.word not in STOP)
     flow = _flow(reading.tokens)
-    listed = tuple(w for w in flow if w not in UNLISTED)
+    items = tuple(w for w in flow if w not in UNLISTED)
     measures = measure(reading.tokens)
-    tongue = tongue_of(head, [token.word for token in words])
-    english = _is_english(words, tongue)
-    negations, negated = denied(words, stems)
+    locale = locale_of(head, [token.word for token in words])
+    english = _is_english(words, locale)
+    negations, negated = negations_of(words, stems)
     return Text(
         digest=_digest(text),
         tail=reading.tail,
         flow=flow,
-        told=_told(flow),
-        listed=listed,
-        matter=_fronted([w for w in listed if w not in _NO_MATTER]),
+        statement=_statement(flow),
+        items=items,
+        matter=_fronted([w for w in items if w not in _NO_MATTER]),
         content=content,
         bag=frozenset(content),
         surfaces=surfaces,
         bases=bases,
         known=surfaces.union(stems, bases, _joined(words)),
         initials="".join(token.word[0] for token in words),
-        heads="".join(" " if token.word in STOP else token.word[0] for token in words),
-        names=names_of(reading.tokens, measures.identifiers, tongue, english),
-        letters=letters_of(reading.tokens),
+        content_initials="".join(" " if token.word in STOP else token.word[0] for token in words),
+        names=names_of(reading.tokens, measures.identifiers, locale, english),
+        labels=labels_of(reading.tokens),
         places=_places(bases),
         quantities=measures.quantities,
         dates=measures.dates,
-        marks=marks_of(head),
-        tongue=tongue,
-        tongues=_tongues(surfaces),
+        spans=spans_of(head),
+        locale=locale,
+        languages_named=_languages_named(surfaces),
         phrases=phrases_of(words, stems, flow),
-        asks=asking(reading.tokens),
+        asks=asks_of(reading.tokens),
         moods=moods_of(words),
         negations=negations,
         negated=negated,
@@ -124,12 +122,12 @@ def _places(bases: frozenset[str]) -> frozenset[str]:
     return frozenset(PEOPLES.get(word, word) for word in bases if word in PLACES or word in PEOPLES)
 
 
-def _tongues(surfaces: frozenset[str]) -> frozenset[str]:
+def _languages_named(surfaces: frozenset[str]) -> frozenset[str]:
     return frozenset(LANGUAGES[word] for word in surfaces if word in LANGUAGES)
 
 
 def _digest(text: str) -> bytes:
-    # Of a long prompt every other gap is another question: that costs a miss, not milliseconds.
+    # In a long prompt another gap makes another question: that costs a miss, not milliseconds.
     folded = text.casefold() if len(text) > _LONG else " ".join(text.casefold().split())
     return hashlib.blake2b(folded.encode(errors="surrogatepass"), digest_size=16).digest()
 
@@ -137,12 +135,12 @@ def _digest(text: str) -> bytes:
 _LONG = 20_000
 
 
-def _told(flow: Sequence[str]) -> tuple[str, ...]:
+def _statement(flow: Sequence[str]) -> tuple[str, ...]:
     return _fronted([_CASES.get(word, word) for word in flow if word not in _AUXILIARIES])
 
 
 def _fronted(words: list[str]) -> tuple[str, ...]:
-    """A question word from the end to the front: "it failed, why" is "why it failed"."""
+    """Move a question word from the end to the front: "it failed, why" is "why it failed"."""
     if words and words[-1] in ("why", "where", "when"):
         words.insert(0, words.pop())
     return tuple(words)
@@ -166,15 +164,15 @@ _AUXILIARIES = words_of("is are was were been being am does did s t m re ve ll d
 
 
 def _joined(words: Sequence[Token]) -> list[str]:
-    """Each two neighbors as one word: "note book" knows "notebook"."""
+    """Join each two neighbors, so that "note book" knows "notebook"."""
     joined = [one.word + two.word for one, two in itertools.pairwise(words)]
     return joined + [ALIASES[word] for word in joined if word in ALIASES]
 
 
-def _is_english(words: Sequence[Token], tongue: Tongue) -> bool:
-    if tongue.script != "latin" or tongue.language not in ("", "en"):
+def _is_english(words: Sequence[Token], locale: TextLocale) -> bool:
+    if locale.script != "latin" or locale.language not in ("", "en"):
         return False
-    if tongue.language:
+    if locale.language:
         return True
-    plain = sum(t.word in STOP or lexicon.is_ordinary(t.word) for t in words)
+    plain = sum(t.word in STOP or is_ordinary(t.word) for t in words)
     return 4 * plain >= len(words)

@@ -1,4 +1,4 @@
-"""A text cut into words, with what its capitals and its punctuation say of each."""
+"""A text cut into words, each with its capitals and its place in the sentence."""
 
 import hashlib
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_WORDS = 400
-"""How many words are looked at one by one; the rest must be equal, see `TokenReading.tail`."""
+"""How many words are compared one by one; the rest must be equal, see `TokenReading.tail`."""
 MAX_LETTERS = 48
 MAX_RUN = 2_000
 
@@ -41,8 +41,8 @@ class TokenReading(NamedTuple):
     tail: bytes
 
 
-def read(text: str) -> TokenReading:
-    """Cut a text; linear in its length, whatever it holds."""
+def tokenize(text: str) -> TokenReading:
+    """Cut a text, in time linear in its length."""
     tokens: list[Token] = []
     words = 0
     starts = True
@@ -80,7 +80,7 @@ def _fold(word: str) -> str:
 
 
 def _parts(surface: str) -> Iterator[str]:
-    """Split what is no single word though nothing parts it: Han beside digits, kana, Latin."""
+    """Split a run of several words that no blank separates: Han beside digits, kana, Latin."""
     if surface.isascii() or not any("\u2e80" <= letter <= "\u9fff" for letter in surface[:200]):
         yield surface
         return

@@ -1,12 +1,12 @@
-"""Which entries leave when memory is full: two policies behind one seam, both bounded in bytes.
+"""Eviction policies: which entries leave when memory is full. Both are bounded in bytes.
 
-`S3Fifo` (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023) keeps what is
-asked again and lets scans pass through a small queue. `GreedyDual` (Cherkasova, "Improving WWW
-proxies performance with Greedy-Dual-Size-Frequency caching policy", HPL-98-69R1; the cost term
-follows Cao and Irani, 1997) keeps what saves most per byte.
+`S3Fifo` (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023) keeps entries
+that are asked for again and lets scans pass through a small queue. `GreedyDual` (Cherkasova,
+"Improving WWW proxies performance with Greedy-Dual-Size-Frequency caching policy", HPL-98-69R1;
+the cost term follows Cao and Irani, 1997) keeps entries that save most per byte.
 
-Everything but `touch` is called under the owner's lock. `touch` needs none: it writes a counter
-that a lost update only makes a little too small.
+The owner calls everything but `touch` under its lock. `touch` needs none: it writes a counter, and
+a lost update only makes that a little too small.
 """
 
 import heapq
@@ -15,18 +15,18 @@ from collections.abc import Hashable
 from typing import Any, Protocol
 
 _MOST_HITS = 3  # two bits, as in the paper
-_PROMOTED_AFTER = 2  # hits in the small queue that earn a place in the main one
+_PROMOTED_AFTER = 2  # hits in the small queue that move an entry to the main one
 _SMALL_SHARE = 10  # the small queue is one tenth of the capacity
-_FEW = 64  # tombstones that are never worth a compaction
+_FEW = 64  # so few tombstones are never worth a compaction
 
 
 _Node = list[Any]  # [priority, turn, Resident | None]: the heap's item, emptied on removal
 
 
 class Resident:
-    """One thing in the cache, as a policy sees it; the store's own record extends it.
+    """One entry of the cache as a policy sees it; the store's own record extends it.
 
-    `size` is in bytes and more than 0; `cost` is what a hit saves.
+    `size` is in bytes and above 0; `cost` is the US dollars that a hit saves.
 
     The slots after `hits` belong to the policy that the resident lives in. The policies link
     residents directly, because a tombstone would keep a whole answer alive after it left.
@@ -58,13 +58,13 @@ class EvictionPolicy(Protocol):
 
     @property
     def used(self) -> int:
-        """Bytes of the residents and of what the policy itself remembers of others."""
+        """Bytes of the residents, and of the policy's memory of others."""
 
     def touch(self, resident: Resident) -> None:
         """Note a hit. Cheap, and safe without the lock."""
 
     def add(self, resident: Resident, *, instead_of: Resident | None = None) -> list[Resident]:
-        """Let a newcomer of at most `capacity` bytes in; return who left to make room.
+        """Admit a newcomer of at most `capacity` bytes; return the residents that left for it.
 
         With `instead_of` the newcomer takes over the standing of the resident that it replaces
         (which is not in the returned list): a refreshed answer is not a new one.
@@ -77,11 +77,11 @@ class EvictionPolicy(Protocol):
         """Forget a resident that its owner removed; nothing if it already left."""
 
     def settle(self) -> list[Resident]:
-        """Make `used` fit `capacity` again; return who left."""
+        """Make `used` fit `capacity` again; return the residents that left."""
 
 
 class S3Fifo:
-    """Three FIFO queues: newcomers in a small one, what was asked again in a main one, and a ghost.
+    """Three FIFO queues: a small one for newcomers, a main one for repeated entries, and a ghost.
 
     A newcomer waits in the small queue, a tenth of the capacity. If it is asked for at least
     twice there it moves to the main queue, else it leaves and only its hash stays behind, in the
@@ -90,9 +90,9 @@ class S3Fifo:
 
     Sizes differ here, unlike in the paper. The small queue's tenth is where eviction starts, not
     a wall: a newcomer larger than that waits there too and leaves when its turn comes. (Sent
-    straight to the main queue, large ones that nobody asks for again stay too long.) Only what is
-    larger than the whole capacity is the owner's to refuse. The ghost remembers at most as
-    many hashes as there are residents, and `ghost_bytes` for each count against the capacity.
+    straight to the main queue, large ones that are not asked for again stay too long.) The owner
+    refuses an entry larger than the whole capacity. The ghost remembers at most as many hashes as
+    there are residents, and `ghost_bytes` for each count against the capacity.
     """
 
     def __init__(self, capacity: int, *, ghost_bytes: int = 0) -> None:
@@ -165,13 +165,13 @@ class S3Fifo:
 
 
 class GreedyDual:
-    """Greedy-Dual-Size-Frequency: what leaves is what saves least per byte, weighed by its age.
+    """Greedy-Dual-Size-Frequency: the resident leaves that saves least per byte, aged.
 
     A resident's priority is `floor + frequency * cost / size`. The floor is the priority of the
-    last victim, so whoever is not asked for again sinks below newcomers.
+    last victim, so residents that are not asked for again sink below newcomers.
 
-    A hit only raises the resident's own priority. The heap learns of it when the resident comes
-    to the top: priorities never sink, so a position can only be too early, and the first resident
+    A hit only raises the resident's own priority. The heap is updated when the resident comes to
+    the top: priorities never sink, so a position can only be too early, and the first resident
     whose position is still right is the true minimum. A removed resident leaves an empty node,
     `tombstone_bytes` each; they never outnumber the residents by more than a few.
     """
@@ -256,7 +256,7 @@ class GreedyDual:
 class _Queue:
     """A FIFO of residents that knows its bytes: a ring through the residents themselves.
 
-    Any of them leaves in O(1) and is freed at once: once unlinked it refers to nobody.
+    Any of them leaves in O(1) and is freed at once: after `unlink` it refers to no other.
     """
 
     __slots__ = ("bytes", "count", "ring")
@@ -293,7 +293,7 @@ class _Queue:
 
 
 class _Ghost:
-    """The hashes of keys that left not long ago, oldest first.
+    """The hashes of keys that left recently, the oldest first.
 
     A hit leaves the hash where it is: its key now lives in the main queue and cannot come back
     here before it was a newcomer again, so the queue and the set always hold the same hashes.
@@ -312,10 +312,10 @@ class _Ghost:
         return hash(key) in self._known
 
     def add(self, key: Hashable) -> None:
-        mark = hash(key)
-        if mark not in self._known:
-            self._known.add(mark)
-            self._order.append(mark)
+        hashed = hash(key)
+        if hashed not in self._known:
+            self._known.add(hashed)
+            self._order.append(hashed)
 
     def trim(self, limit: int) -> None:
         """Forget the oldest until `limit` are left."""

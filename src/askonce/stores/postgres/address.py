@@ -1,7 +1,7 @@
 """The address of a PostgreSQL store: `postgresql://user:password@host:port/database?schema=askonce`.
 
-Everything that libpq understands may stand in the query (`sslmode`, `target_session_attrs`, …);
-`schema` is ours: where the tables are. Several caches may share a database under several names.
+The query takes every parameter of libpq (`sslmode`, `target_session_attrs`, …) and one of ours:
+`schema`, the schema of the tables. Several caches can share a database in several schemas.
 """
 
 import re
@@ -14,24 +14,24 @@ _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 
 
 class PostgresAddress(NamedTuple):
-    """Where the store is: libpq's parameters, and the schema of our tables."""
+    """The parameters of libpq, and the schema of our tables."""
 
     parameters: dict[str, Any]
     schema: str
 
     def statement(self, text: str) -> str:
-        """An SQL text with `{schema}` filled in; a checked name, which needs no more quoting."""
+        """Fill `{schema}` into an SQL text; the name is checked, so quotes are enough."""
         return text.replace("{schema}", f'"{self.schema}"')
 
     def censored(self, text: str) -> str:
-        """The text in one line, without the password."""
+        """Return the text in one line, without the password."""
         password = self.parameters.get("password")
         line = " ".join(text.split())
         return line.replace(password, "***") if password else line
 
 
 def parse_address(url: str, *, schema: str = "askonce") -> PostgresAddress:
-    """Read an address; `schema` where it names none. Raises `ConfigError`."""
+    """Parse an address; `schema` is the default of its option. Raises `ConfigError`."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
@@ -46,7 +46,7 @@ def parse_address(url: str, *, schema: str = "askonce") -> PostgresAddress:
     except (ValueError, ProgrammingError):
         # From None: the messages may quote the password.
         raise ConfigError(
-            "the store's address is not one that PostgreSQL understands; "
+            "PostgreSQL does not understand the store's address; "
             "write postgresql://user:password@host:5432/database"
         ) from None
     if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):

@@ -1,12 +1,12 @@
-"""The log of what was bumped and removed in a PostgreSQL store, as news for other processes.
+"""The change feed of a PostgreSQL store: a log of bumps and removals for other processes.
 
-The table is the truth. `NOTIFY` only wakes whoever waits, in the transaction of the change
-itself; one that is lost costs the patience of the one who waits and nothing else. Changes are
-committed in the order of their numbers, because each holds the counter's row until it is
-committed: whoever has read up to a number has missed none before it.
+The table is the truth. `NOTIFY`, in the transaction of the change itself, only wakes readers; a
+lost one costs a reader its patience and nothing else. Changes are committed in the order of their
+numbers, because each holds the counter's row until it is committed: a reader at a number has
+missed none before it.
 
-A mark is `<generation>:<number>` of a change that was in the log. If that very change is not
-there any more, because the log was trimmed, restored or made anew, the news are `lost`.
+A cursor is `<generation>:<number>` of a change in the log. If that change is no longer there,
+because the log was trimmed, restored or recreated, the changes since are `lost`.
 """
 
 import msgspec
@@ -22,7 +22,7 @@ KEPT = 20_000
 _MOST_BYTES = 64 << 10
 _PAGE = 1000
 
-# The first words of every statement that changes something: it goes on with `logged`.
+# The start of every statement that changes something; the rest of it uses `logged`.
 NEXT_NUMBER = """
     next AS (
         UPDATE {schema}.counter
@@ -46,7 +46,7 @@ _AFTER = """
 
 
 class PostgresChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one line of the log says; `lost` where it would be too long to say."""
+    """One line of the log; `lost` if the change was too large for it."""
 
     bumped: tuple[str, ...] = ()
     removed: Selection | None = None
@@ -57,41 +57,41 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(PostgresChange)
 
 
-def logged(change: PostgresChange) -> bytes:
-    """The change as the log keeps it."""
+def encode_change(change: PostgresChange) -> bytes:
+    """Return the change as a line of the log."""
     line = _encoder.encode(change)
     return line if len(line) <= _MOST_BYTES else _encoder.encode(PostgresChange(lost=True))
 
 
 def channel(address: PostgresAddress) -> str:
-    """Where changes are announced."""
+    """Return the channel that announces changes."""
     return f"{address.schema}_changes"
 
 
-class ChangeLog:
-    """Reads the log, and waits for it to grow, on a connection of its own."""
+class PostgresChangeFeed:
+    """Reads the log, and waits for new changes, on a connection of its own."""
 
     def __init__(self, address: PostgresAddress, context: StoreContext) -> None:
         self._address = address
-        self._ground = context
+        self._context = context
         self._connections = PostgresConnections(address, context, self._listen, most=1)
         self._newest = address.statement(_NEWEST)
         self._after = address.statement(_AFTER)
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        tick = self._ground.tick
-        seconds = self._ground.deadline + max(0.0, patience)
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        monotonic = self._context.monotonic
+        seconds = self._context.deadline + max(0.0, timeout)
         async with self._connections.borrowed(seconds) as session:
-            if since is None:
-                return ChangeBatch(await self._mark(session))
-            until = tick() + patience
+            if cursor is None:
+                return ChangeBatch(await self._newest_cursor(session))
+            until = monotonic() + timeout
             while True:
-                news = await self._after_mark(session, since)
-                left = min(until - tick(), patience)
-                if not news.empty or left <= 0:
-                    return news
-                if not await session.heard(left):
-                    return await self._after_mark(session, since)
+                batch = await self._after_cursor(session, cursor)
+                left = min(until - monotonic(), timeout)
+                if not batch.empty or left <= 0:
+                    return batch
+                if not await session.wait_for_notification(left):
+                    return await self._after_cursor(session, cursor)
 
     def close(self) -> None:
         self._connections.close()
@@ -100,21 +100,21 @@ class ChangeLog:
         await ensure(session, self._address)
         await session.rows(f'LISTEN "{channel(self._address)}"')
 
-    async def _mark(self, session: PostgresSession) -> str:
+    async def _newest_cursor(self, session: PostgresSession) -> str:
         generation, number = (await session.rows(self._newest))[0]
         return f"{generation}:{number}"
 
-    async def _after_mark(self, session: PostgresSession, since: str) -> ChangeBatch:
-        generation, _, digits = since.partition(":")
+    async def _after_cursor(self, session: PostgresSession, cursor: str) -> ChangeBatch:
+        generation, _, digits = cursor.partition(":")
         number = int(digits) if digits.isdecimal() else -1
         epochs: dict[str, int] = {}
         removed: list[Selection] = []
         while True:
-            # Every page begins with the last change that is known already.
+            # Every page begins with the last change that the reader knows.
             page = await session.rows(self._after, number, _PAGE)
             changes = _decoded(page, generation, number)
             if changes is None:
-                return ChangeBatch(await self._mark(session), lost=True)
+                return ChangeBatch(await self._newest_cursor(session), lost=True)
             for number, change in changes:
                 epochs |= dict.fromkeys(change.bumped, number)
                 if change.removed is not None:
@@ -124,7 +124,7 @@ class ChangeLog:
 
 
 def _decoded(page: Rows, generation: str, known: int) -> list[tuple[int, PostgresChange]] | None:
-    """The changes after the one that is known, or None if they cannot be known."""
+    """Return the changes after a known one; None if they are lost."""
     if not page or page[0][:2] != (generation, known):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The connections of a PostgreSQL store: made when needed, borrowed for a call, given back."""
+"""Connections to PostgreSQL: opened when needed, borrowed for one call, returned."""
 
 import contextlib
 import os
@@ -26,35 +26,42 @@ from askonce.stores.postgres.waiting import (
 
 
 class PostgresConnections:
-    """At most `most` sessions for each place (a thread's process, or an event loop).
+    """A pool of sessions for each event loop, or in sync mode for each process.
 
-    The last one given back is the first to be borrowed. `greet` makes a new session ready for
-    use. A child process after a fork begins with none: its parent's sockets are not its own.
+    The last session returned is the first to be borrowed. A child process starts with an empty
+    pool after a fork: its parent's sockets are not its own.
+
+    Parameters:
+        address: the database.
+        context: the clocks and deadline of the calling process.
+        prepare: makes a new session ready for use, for example creates missing tables.
+        most: sessions of one pool. Default: 8.
     """
 
     def __init__(
         self,
         address: PostgresAddress,
         context: StoreContext,
-        greet: Callable[[PostgresSession], Awaitable[None]],
+        prepare: Callable[[PostgresSession], Awaitable[None]],
         *,
         most: int = 8,
     ) -> None:
         self._address = address
-        self._ground = context
-        self._greet = greet
+        self._context = context
+        self._prepare = prepare
         self._most = most
         self._pools: dict[tuple[int, object], _Pool] = {}
         self._closed = False
 
     @asynccontextmanager
     async def borrowed(self, seconds: float | None = None) -> AsyncIterator[PostgresSession]:
-        """A session for one call, which has to end within `seconds` (else the deadline)."""
-        pool, tick = self._pool(), self._ground.tick
-        patience = self._ground.deadline if seconds is None else seconds
-        until = tick() + patience
+        """Lend a session for one call, which must end within `seconds` (default: the deadline)."""
+        pool, monotonic = self._pool(), self._context.monotonic
+        if seconds is None:
+            seconds = self._context.deadline
+        until = monotonic() + seconds
         try:
-            await pool.permits.take(patience)
+            await pool.permits.take(seconds)
         except TimeoutError:
             raise StoreError(f"all {self._most} connections to PostgreSQL are busy") from None
         session = None
@@ -72,42 +79,42 @@ class PostgresConnections:
             pool.permits.give()
 
     def close(self) -> None:
-        """Close what is idle now, and what is in use when it is given back."""
-        self._closed = True  # what a thread that was under way opens after this is not kept
+        """Close idle sessions now, and borrowed ones when they are returned."""
+        self._closed = True  # a session that another thread opens after this is not kept
         pools, self._pools = self._pools, {}
-        for place, pool in pools.items():
-            if place[0] == os.getpid():
+        for owner, pool in pools.items():
+            if owner[0] == os.getpid():
                 pool.close()
             else:
-                self._pools[place] = pool  # a parent's: closing it would speak on its socket
+                self._pools[owner] = pool  # the parent's: closing it would send on its socket
 
     def _pool(self) -> "_Pool":
-        place = (os.getpid(), self._ground.place())
-        pool = self._pools.get(place)
+        owner = (os.getpid(), self._context.loop_or_process())
+        pool = self._pools.get(owner)
         if pool is None:
             self._forget_ended_loops()
             permits = (
-                LoopPermits(self._most, cast("Loop", place[1]))
-                if self._ground.suspending
+                LoopPermits(self._most, cast("Loop", owner[1]))
+                if self._context.suspending
                 else ThreadPermits(self._most)
             )
-            pool = self._pools.setdefault(place, _Pool(permits, closed=self._closed))
+            pool = self._pools.setdefault(owner, _Pool(permits, closed=self._closed))
         return pool
 
     def _forget_ended_loops(self) -> None:
-        if not self._ground.suspending:
+        if not self._context.suspending:
             return
-        for place, pool in list(self._pools.items()):
-            if place[0] == os.getpid() and cast("Loop", place[1]).is_closed():
+        for owner, pool in list(self._pools.items()):
+            if owner[0] == os.getpid() and cast("Loop", owner[1]).is_closed():
                 pool.close()
-                self._pools.pop(place, None)
+                self._pools.pop(owner, None)
 
     async def _connect(self, until: float) -> PostgresSession:
-        tick, suspends = self._ground.tick, self._ground.suspending
-        loop = cast("Loop", self._ground.place())
+        monotonic, suspends = self._context.monotonic, self._context.suspending
+        loop = cast("Loop", self._context.loop_or_process())
         ready = ready_in(loop) if suspends else ready_in_thread
-        # A statement that nobody waits for any more ends by itself, in time.
-        timeout_ms = max(1000, round(2000 * self._ground.deadline))
+        # The server ends a statement that we have given up on.
+        timeout_ms = max(1000, round(2000 * self._context.deadline))
         given = self._address.parameters
         options = f"-c statement_timeout={timeout_ms} {given.get('options', '')}"
         parameters = {"application_name": "askonce", **given, "options": options}
@@ -115,19 +122,20 @@ class PostgresConnections:
             if suspends:
                 parameters |= await _resolved(parameters, loop)
             conninfo = make_conninfo("", **parameters)
-            pgconn = await exchange(generators.connect(conninfo), -1, ready, lambda: until - tick())
+            connecting = generators.connect(conninfo)
+            pgconn = await exchange(connecting, -1, ready, lambda: until - monotonic())
         except TimeoutError:
             raise PostgresError(
                 "PostgreSQL did not accept a connection within the deadline"
             ) from None
         except (psycopg.Error, OSError, UnicodeError) as error:
-            # From None: no text of libpq's goes out uncensored.
+            # From None: libpq's text may hold the password.
             raise PostgresError(self._address.censored(f"no PostgreSQL: {error}")) from None
-        session = PostgresSession(pgconn, ready, tick, suspends=suspends)
+        session = PostgresSession(pgconn, ready, monotonic, suspends=suspends)
         session.until = until
         try:
             await session.begin()
-            await self._greet(session)
+            await self._prepare(session)
         except BaseException:
             session.close()
             raise
@@ -135,6 +143,8 @@ class PostgresConnections:
 
 
 class _Pool:
+    """The sessions of one event loop or process."""
+
     def __init__(self, permits: Permits, *, closed: bool) -> None:
         self.permits = permits
         self._idle: list[PostgresSession] = []
@@ -163,14 +173,14 @@ class _Pool:
 
 
 async def _resolved(parameters: dict[str, Any], loop: Loop) -> dict[str, str]:
-    """Host names as addresses: libpq would look them up itself, and block the event loop."""
+    """Resolve host names here: libpq would do it itself, and block the event loop."""
     hosts = str(parameters.get("host") or "").split(",")
     if "hostaddr" in parameters or all(not host or host.startswith(("/", "@")) for host in hosts):
         return {}
     ports = str(parameters.get("port") or "5432").split(",")
     found: list[tuple[str, str, str]] = []
-    for place, host in enumerate(hosts):
-        port = ports[place if len(ports) > 1 else 0]
+    for number, host in enumerate(hosts):
+        port = ports[number if len(ports) > 1 else 0]
         if not host or host.startswith(("/", "@")):
             found.append((host, "", port))
             continue

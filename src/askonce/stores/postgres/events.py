@@ -1,17 +1,17 @@
-"""Events out of a table of PostgreSQL; notifications only wake.
+"""Read events from a table of PostgreSQL; notifications only wake the reader.
 
     SELECT askonce_emit('product_updated', '{"product_id": "123"}');
 
-Numbers that a sequence gives out become visible out of order: a transaction that began early may
-end late. So a row carries the id of its transaction, and what is remembered is a snapshot: which
-transactions had ended. The next round gives out the rows of all that ended since, a page at a time,
-in the order of (transaction, row). Nothing waits for a long transaction, nothing is skipped, and a
-page costs the same behind a million rows as behind one.
+The numbers of a sequence become visible out of order: a transaction that began early may end late.
+So a row has the id of its transaction, and the reader remembers a snapshot: which transactions had
+ended. The next round reads the rows of all that ended since, a page at a time, in the order of
+(transaction, row). No row waits for a long transaction, no row is skipped, and a page costs the
+same after a million rows as after one.
 
-A mark is a place in a round. One above all transactions of this server belongs to another server,
-which was there before: then everything that is kept is read.
+A cursor is a place in a round. One above all transactions of this server comes from an earlier
+server at this address: then the reader starts at the beginning.
 
-A plain `NOTIFY askonce_events, '{"event": …}'` is an event too, for those who listen now.
+A plain `NOTIFY askonce_events, '{"event": …}'` is an event too, for readers that listen just then.
 """
 
 # ruff: noqa: S608  (statements are made of checked names of our own; values are parameters)
@@ -24,18 +24,21 @@ import msgspec
 from askonce.core.errors import StoreError
 from askonce.core.models import EventMessage
 from askonce.stores.context import StoreContext
-from askonce.stores.event_message import arrival
+from askonce.stores.event_message import parse_message
 from askonce.stores.postgres.address import PostgresAddress, parse_address
 from askonce.stores.postgres.connections import PostgresConnections
+from askonce.stores.postgres.migration import (
+    MIGRATION_LOCK,
+    NOT_ALLOWED,
+    create_if_missing,
+    migrate_with,
+)
 from askonce.stores.postgres.session import PostgresError, PostgresSession
 
 KEPT_DAYS = 7
 _PAGE = 100
 _TIDY_EVERY = 2_000  # reads: a quarter of an hour and more
 _TIDY_AT_ONCE = 10_000
-_NOT_ALLOWED = "42501"
-_MIGRATING = 0x41736B4F6E6365  # as for the tables of a store
-_MIGRATION_SECONDS = 60.0
 
 _AFTER = """
     SELECT now::text, page.xact, page.seq, page.id, page.event, page.data
@@ -63,7 +66,7 @@ _MAKE = f"""
 BEGIN;
 DO $making$
 BEGIN
-    PERFORM pg_advisory_xact_lock({_MIGRATING});
+    PERFORM pg_advisory_xact_lock({MIGRATION_LOCK});
     IF to_regnamespace('{{schema}}') IS NULL THEN
         CREATE SCHEMA {{schema}};
     END IF;
@@ -90,9 +93,12 @@ COMMIT
 """
 
 
-class _Place(NamedTuple):
-    """How far a table was read: what was visible in the snapshot `seen`, and of what is visible
-    in `upto` all until the row `seq` of the transaction `xact`. Without `upto` a round begins."""
+class TablePosition(NamedTuple):
+    """How far a table was read.
+
+    Read are all rows visible in the snapshot `seen`, and those visible in `upto` as far as the row
+    `seq` of the transaction `xact`. Without `upto`, a new round begins.
+    """
 
     seen: str
     upto: str | None = None
@@ -100,145 +106,141 @@ class _Place(NamedTuple):
     seq: int = 0
 
     @classmethod
-    def of(cls, mark: str | None) -> "_Place":
-        found = _MARK.fullmatch(mark or "")
+    def parse(cls, cursor: str | None) -> "TablePosition":
+        found = _CURSOR.fullmatch(cursor or "")
         if found is None:
             return _BEGINNING
         return cls(found[1], found[2], int(found[3]), int(found[4]))
 
     @property
-    def mark(self) -> str:
+    def cursor(self) -> str:
         return f"{self.seen} {self.upto} {self.xact} {self.seq}"
 
-    def after(self, page: list[tuple[Any, ...]], upto: str) -> "_Place":
-        """The place behind a page of what was visible in `upto`; a short page is the last one."""
+    def after(self, page: list[tuple[Any, ...]], upto: str) -> "TablePosition":
+        """Return the position after a page of rows visible in `upto`; a short page is the last."""
         if len(page) < _PAGE:
-            return _Place(upto)
-        return _Place(self.seen, upto, int(page[-1][0]), page[-1][1])
+            return TablePosition(upto)
+        return TablePosition(self.seen, upto, int(page[-1][0]), page[-1][1])
 
 
-_MARK = re.compile(r"(\d+:\d+:[\d,]*) (\d+:\d+:[\d,]*) (\d+) (-?\d+)", re.ASCII)
-_BEGINNING = _Place("1:1:")  # a snapshot is the first transaction under way, the next one, and ...
+_CURSOR = re.compile(r"(\d+:\d+:[\d,]*) (\d+:\d+:[\d,]*) (\d+) (-?\d+)", re.ASCII)
+_BEGINNING = TablePosition("1:1:")
+"""A snapshot is the first transaction under way, the next one to begin, and all under way."""
 
 
 def _next(snapshot: str) -> int:
-    """The first transaction that had not begun."""
+    """Return the first transaction that a snapshot has not seen begin."""
     return int(snapshot.split(":")[1])
 
 
-class _Told(msgspec.Struct):
-    """An event in a notification."""
+class NotifiedEvent(msgspec.Struct):
+    """An event in the payload of a notification."""
 
     event: str
     data: msgspec.Raw = msgspec.Raw(b"{}")
     id: str | None = None
 
 
-_told = msgspec.json.Decoder(_Told)
+_notified = msgspec.json.Decoder(NotifiedEvent)
 
 
 def open_table(url: str, context: StoreContext, *, name: str, table: str) -> "PostgresTableReader":
-    """The table of events in a database. Raises `ConfigError` for a wrong address."""
+    """Open the table of events in a database. Raises `ConfigError` for a malformed address."""
     return PostgresTableReader(parse_address(url, schema="public"), context, name=name, table=table)
 
 
 class PostgresTableReader:
-    """An `EventSource` over one table, which is made if it is not there yet."""
+    """An `EventReader` of one table, which is created if it is missing."""
 
     def __init__(
         self, address: PostgresAddress, context: StoreContext, *, name: str, table: str
     ) -> None:
         self._address = address
-        self._ground = context
+        self._context = context
         self._name = name
         self._channel = table
-        self._connections = PostgresConnections(address, context, self._greet, most=1)
-        self._place: _Place | None = None
+        self._connections = PostgresConnections(address, context, self._prepare, most=1)
+        self._position: TablePosition | None = None
         self._reads = 0
         self._may_tidy = True
 
     async def read(self, since: str | None, patience: float) -> list[EventMessage]:
-        if self._place is None:
-            self._place = _Place.of(since)
-        async with self._connections.borrowed(self._ground.deadline + patience) as session:
+        if self._position is None:
+            self._position = TablePosition.parse(since)
+        async with self._connections.borrowed(self._context.deadline + patience) as session:
             if self._reads % _TIDY_EVERY == 0 and await self._tidy(session):
                 self._reads -= 1  # there is more
             self._reads += 1
-            arrivals = await self._arrivals(session)
-            if not arrivals and patience > 0 and await session.heard(patience):
-                arrivals = await self._arrivals(session)
-        return arrivals
+            messages = await self._messages(session)
+            if not messages and patience > 0 and await session.wait_for_notification(patience):
+                messages = await self._messages(session)
+        return messages
 
     async def migrate(self) -> list[str]:
-        connections = PostgresConnections(self._address, self._ground, _unprepared, most=1)
-        try:
-            async with connections.borrowed(_MIGRATION_SECONDS) as session:
-                made = await self._make(session)
-        finally:
-            connections.close()
+        made = await migrate_with(self._address, self._context, self._make)
         what = f"made the table {self._channel} and the function {self._function}"
         return [f"{what} in schema {self._address.schema}"] if made else []
 
     async def close(self) -> None:
         self._connections.close()
 
-    async def _greet(self, session: PostgresSession) -> None:
+    async def _prepare(self, session: PostgresSession) -> None:
         await self._make(session)
         await session.rows(f'LISTEN "{self._channel}"')
 
     async def _make(self, session: PostgresSession) -> bool:
-        """Make the table unless it is there; was it made?"""
-        where = self._statement("{table}")
-        if (await session.rows("SELECT to_regclass($1) IS NOT NULL", where))[0][0]:
-            return False
-        try:
-            await session.script(self._statement(_MAKE))
-        except PostgresError as error:
-            if error.sqlstate == _NOT_ALLOWED:
-                raise StoreError(
-                    f"the PostgreSQL role may not make {self._channel} in schema"
-                    f" {self._address.schema}: run `askonce migrate` as a role that may"
-                ) from None
-            raise
-        return True
+        """Create the table if it is missing; return whether it was."""
+        forbidden = StoreError(
+            f"the PostgreSQL role may not make {self._channel} in schema"
+            f" {self._address.schema}: run `askonce migrate` as a role that may"
+        )
+        table, script = self._statement("{table}"), self._statement(_MAKE)
+        return await create_if_missing(session, table, script, {NOT_ALLOWED: forbidden})
 
-    async def _arrivals(self, session: PostgresSession) -> list[EventMessage]:
-        place = self._place or _BEGINNING
-        page = await self._page(session, place)
-        if not page and place.upto is not None:  # a round ended just there
-            page = await self._page(session, self._place or _BEGINNING)
+    async def _messages(self, session: PostgresSession) -> list[EventMessage]:
+        position = self._position or _BEGINNING
+        page = await self._page(session, position)
+        if not page and position.upto is not None:  # a round ended just there
+            page = await self._page(session, self._position or _BEGINNING)
         return page + _live(session)
 
-    async def _page(self, session: PostgresSession, place: _Place) -> list[EventMessage]:
-        rows = await self._rows(session, place)
-        if _next(rows[0][0]) < _next(place.upto or place.seen):
-            place = _BEGINNING
-            rows = await self._rows(session, place)
-        upto: str = place.upto or rows[0][0]
+    async def _page(self, session: PostgresSession, position: TablePosition) -> list[EventMessage]:
+        rows = await self._rows(session, position)
+        if _next(rows[0][0]) < _next(position.upto or position.seen):
+            position = _BEGINNING
+            rows = await self._rows(session, position)
+        upto: str = position.upto or rows[0][0]
         page = [row[1:] for row in rows if row[1] is not None]
-        self._place = place.after(page, upto)
-        return [self._arrival(_Place(place.seen, upto, int(row[0]), row[1]), row) for row in page]
+        self._position = position.after(page, upto)
+        return [
+            self._message(TablePosition(position.seen, upto, int(row[0]), row[1]), row)
+            for row in page
+        ]
 
-    async def _rows(self, session: PostgresSession, place: _Place) -> list[tuple[Any, ...]]:
-        _, next_, under_way = place.seen.split(":")
+    async def _rows(
+        self, session: PostgresSession, position: TablePosition
+    ) -> list[tuple[Any, ...]]:
+        _, next_, under_way = position.seen.split(":")
         ended = [one for one in under_way.split(",") if one]
-        after = (str(place.xact), place.seq)
-        return await session.rows(self._statement(_AFTER), next_, ended, place.upto, *after, _PAGE)
+        after = (str(position.xact), position.seq)
+        return await session.rows(
+            self._statement(_AFTER), next_, ended, position.upto, *after, _PAGE
+        )
 
-    def _arrival(self, place: _Place, row: tuple[Any, ...]) -> EventMessage:
+    def _message(self, position: TablePosition, row: tuple[Any, ...]) -> EventMessage:
         xact, seq, id_, event, data = row
-        # The transaction's id, because a table that was made anew counts from the beginning.
+        # With the transaction's id, because a recreated table counts from the beginning.
         known = id_ or f"{self._name}:{xact}-{seq}"
-        return arrival(place.mark, known, event.encode(), data.encode())
+        return parse_message(position.cursor, known, event.encode(), data.encode())
 
     async def _tidy(self, session: PostgresSession) -> bool:
-        """Remove some of what is too old to be of use, if this role may; is there more?"""
+        """Remove some rows that are too old, if this role may; return whether there are more."""
         if not self._may_tidy:
             return False
         try:
             ((gone,),) = await session.rows(self._statement(_TIDY))
         except PostgresError as error:
-            if error.sqlstate != _NOT_ALLOWED:
+            if error.sqlstate != NOT_ALLOWED:
                 raise
             self._may_tidy = False
             return False
@@ -252,26 +254,23 @@ class PostgresTableReader:
     def _statement(self, text: str) -> str:
         names = {"rows": _ROWS, "table": f'{{schema}}."{self._channel}"', "channel": self._channel}
         names["function"] = f'{{schema}}."{self._function}"'
-        for name, said in names.items():
-            text = text.replace(f"{{{name}}}", said)
+        for name, value in names.items():
+            text = text.replace(f"{{{name}}}", value)
         return self._address.statement(text)
 
 
 def _live(session: PostgresSession) -> list[EventMessage]:
-    """Events that came as notifications."""
-    told_now, lost = session.take_told()
-    arrivals = []
+    """Return the events that came as notifications."""
+    payloads, lost = session.take_payloads()
+    messages = []
     if lost:
-        arrivals.append(EventMessage(None, error="notifications came too fast, and some were lost"))
-    for text in told_now:
+        messages.append(EventMessage(None, error="notifications came too fast, and some were lost"))
+    for payload in payloads:
         try:
-            told = _told.decode(text)
+            event = _notified.decode(payload)
         except (msgspec.MsgspecError, UnicodeError):
-            arrivals.append(EventMessage(None, error="a notification that is not an event in JSON"))
+            messages.append(EventMessage(None, error="a notification that is not an event in JSON"))
         else:
-            arrivals.append(arrival(None, told.id, told.event.encode(), bytes(told.data)))
-    return arrivals
-
-
-async def _unprepared(_session: PostgresSession) -> None:
-    return
+            data = bytes(event.data)
+            messages.append(parse_message(None, event.id, event.event.encode(), data))
+    return messages

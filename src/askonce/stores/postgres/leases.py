@@ -1,9 +1,9 @@
 """Leases in PostgreSQL: advisory locks, so that the server itself notices when a holder dies.
 
-A lease is a row that says until when it holds, by the server's clock, and an advisory lock that
-belongs to the holder's connection. It is alive while both are: a holder that is killed loses its
-connection and with it the lock, at once; one that hangs, or whose network went away, loses it
-when its time is over. The lock is named after the fence, so every lease has one of its own.
+A lease is a row with its end, by the server's clock, and an advisory lock of the holder's
+connection. It holds while both do: a holder that is killed loses its connection and the lock at
+once; one that hangs, or loses its network, loses the lease when its time is over. The lock is
+named after the fence, so every lease has one of its own.
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from askonce.stores.postgres.connections import PostgresConnections
 from askonce.stores.postgres.schema import columns, ensure
 from askonce.stores.postgres.session import PostgresSession
 
-# Whether the holder is dead is found out by trying its lock, which this transaction's end gives
-# back. A session would get its own locks again: those named in $5 are alive. Of several who see
-# the same lease end, the one whose row is still the one it saw takes it.
+# Trying the holder's lock shows whether it is dead; the end of this transaction releases it. A
+# session would get its own locks again, so $5 names those. Of several processes that see the same
+# lease end, the one whose row is still the one it saw takes it.
 _LEASE = """
     WITH known AS (
         SELECT fence, until > clock_timestamp() AND (
@@ -55,11 +55,11 @@ _RELEASE = """
 
 
 class PostgresLeases:
-    """The leases held by this store, on a connection of their own that lives as long as they."""
+    """The leases that this store holds, on one connection of their own."""
 
     def __init__(self, address: PostgresAddress, context: StoreContext) -> None:
         self._address = address
-        self._connections = PostgresConnections(address, context, self._greet, most=1)
+        self._connections = PostgresConnections(address, context, self._prepare, most=1)
         self._lease, self._renew, self._unlock, self._release = map(
             address.statement, (_LEASE, _RENEW, _UNLOCK, _RELEASE)
         )
@@ -76,7 +76,7 @@ class PostgresLeases:
 
     async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
         async with self._connections.borrowed() as session:
-            # What another session held is lost: its locks ended with it.
+            # Leases of an earlier session are lost: their locks ended with it.
             ours = [lease for lease in leases if lease.fence in session.held]
             if not ours:
                 return
@@ -97,5 +97,5 @@ class PostgresLeases:
         """End the connection, and every lease with it."""
         self._connections.close()
 
-    async def _greet(self, session: PostgresSession) -> None:
+    async def _prepare(self, session: PostgresSession) -> None:
         await ensure(session, self._address)

@@ -1,18 +1,18 @@
-"""The tables of a PostgreSQL store, and how they come to be.
+"""The tables of a PostgreSQL store, and their migration.
 
     meta      one row: format version, the epoch of tags never bumped, pepper, generation
     counter   one row: the last number given out; its row lock puts all changes in one order
     epochs    the tags that were bumped, and the number of that change
     changes   the log of bumps and removals, the newest ten thousand and more
-    entries   sealed envelopes, and what must be known of them without opening them
-    leases    who may ask, until when; kept a while after, for its fence
+    entries   sealed envelopes, and the facts that queries need about them
+    leases    one row a lease, with its end; kept for a while after that, for its fence
     tallies   counters
 
 Every change takes the next number, and numbers follow the server's clock in microseconds. So
 they grow past every number of a schema that was dropped, a backup that was restored or a replica
-that took over while it lagged behind: an epoch is never given out twice, and a mark in the log
+that took over while it lagged behind: an epoch is never given out twice, and a cursor in the log
 means one change only. Entries and leases are UNLOGGED: PostgreSQL may lose them in a crash, and
-writing them costs no write-ahead log. What decides whether an entry is valid is logged.
+writing them costs no write-ahead log. The tables that decide whether an entry is valid are logged.
 
 Text is kept as UTF-8 in `bytea`, because PostgreSQL's text cannot hold NUL.
 """
@@ -22,10 +22,10 @@ Text is kept as UTF-8 in `bytea`, because PostgreSQL's text cannot hold NUL.
 from askonce.core.errors import StoreError
 from askonce.core.models import Key
 from askonce.stores.postgres.address import PostgresAddress
+from askonce.stores.postgres.migration import MIGRATION_LOCK, NOT_ALLOWED
 from askonce.stores.postgres.session import PostgresError, PostgresSession
 
-_NO_TABLE, _NO_SCHEMA, _NOT_ALLOWED = "42P01", "3F000", "42501"
-_MIGRATING = 0x41736B4F6E6365  # "AskOnce": the advisory lock of those who migrate
+_NO_TABLE, _NO_SCHEMA = "42P01", "3F000"
 _PATIENCE = "60s"
 
 _VERSION = "SELECT version FROM {schema}.meta"
@@ -85,11 +85,11 @@ $lock$;
 """
 
 STEPS: tuple[str, ...] = (_FIRST,)
-"""What makes format 1 of nothing, 2 of 1, and so on. A step that was released never changes."""
+"""The script that creates format 1, the one from 1 to 2, and so on. Released ones never change."""
 
 
 def raw(text: str) -> bytes:
-    """The text as a column holds it."""
+    """Return the text as a column holds it. Raises `StoreError` for text without a UTF-8 form."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -98,18 +98,18 @@ def raw(text: str) -> bytes:
 
 
 def columns(key: Key) -> tuple[bytes, bytes, bytes]:
-    """The key as the columns namespace, format and digest."""
+    """Return the key as the columns namespace, format and digest."""
     return raw(key.namespace), raw(key.format), key.digest
 
 
 async def version_of(session: PostgresSession, address: PostgresAddress) -> int:
-    """The format of the tables that are there; 0 where there are none."""
+    """Return the format of the existing tables; 0 if there are none."""
     try:
         rows = await session.rows(address.statement(_VERSION))
     except PostgresError as error:
         if error.sqlstate in (_NO_TABLE, _NO_SCHEMA):
             return 0
-        if error.sqlstate == _NOT_ALLOWED:
+        if error.sqlstate == NOT_ALLOWED:
             raise StoreError(
                 f"the PostgreSQL role may not read schema {address.schema}: GRANT it USAGE there,"
                 " and SELECT, INSERT, UPDATE, DELETE on all tables and USAGE on all sequences"
@@ -122,10 +122,10 @@ async def version_of(session: PostgresSession, address: PostgresAddress) -> int:
 
 
 async def ensure(session: PostgresSession, address: PostgresAddress) -> tuple[int, int]:
-    """Make or renew the tables, if need be; the format that was found, and the present one.
+    """Create or upgrade the tables if necessary; return the format before and after.
 
-    Safe for any number of processes at once. One message does it all: once the server has it,
-    the tables come to be even if this end loses its patience.
+    Safe for any number of processes at once. One message holds all steps: once the server has it,
+    it finishes even if this process stops waiting.
     """
     found = await version_of(session, address)
     version = found
@@ -133,7 +133,7 @@ async def ensure(session: PostgresSession, address: PostgresAddress) -> tuple[in
         try:
             await session.script(_script(address))
         except PostgresError as error:
-            if error.sqlstate == _NOT_ALLOWED:
+            if error.sqlstate == NOT_ALLOWED:
                 raise StoreError(
                     f"the PostgreSQL role may not make schema {address.schema}: run `askonce"
                     " migrate` as a role that has CREATE on the database, or GRANT it"
@@ -156,7 +156,7 @@ def _script(address: PostgresAddress) -> str:
     return address.statement(_FRAME.replace("{steps}", steps))
 
 
-# Under the lock whoever came second finds that there is nothing left to do.
+# A process that gets the lock second finds nothing left to do.
 _FRAME = f"""
 BEGIN;
 SET LOCAL statement_timeout = '{_PATIENCE}';
@@ -164,7 +164,7 @@ DO $migration$
 DECLARE
     found integer := 0;
 BEGIN
-    PERFORM pg_advisory_xact_lock({_MIGRATING});
+    PERFORM pg_advisory_xact_lock({MIGRATION_LOCK});
     IF to_regnamespace('{{schema}}') IS NULL THEN
         CREATE SCHEMA {{schema}};
     END IF;

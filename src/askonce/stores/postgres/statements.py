@@ -7,7 +7,7 @@
 
 from askonce.stores.postgres.change_feed import NEXT_NUMBER
 
-# No tag has another epoch than the entry was asked under; `entry` has columns tags and epochs.
+# Every tag has the epoch under which the entry was asked for; `entry` has columns tags and epochs.
 _VALID = """NOT EXISTS (
     SELECT FROM unnest(entry.tags, entry.epochs) AS asked (tag, epoch)
     LEFT JOIN {schema}.epochs AS known ON known.tag = asked.tag
@@ -77,19 +77,19 @@ BUMP = f"""
         SELECT tag, number FROM logged, unnest($3::bytea[]) AS named (tag)
         ON CONFLICT (tag) DO UPDATE SET epoch = excluded.epoch)
     SELECT number, pg_notify($2::text, '') FROM logged"""
-# The counter first, as in a bump: no two can wait for each other. What the other store says of a
-# tag that was never bumped here counts even below our base, or its entries could not be kept here.
+# The counter first, as in a bump: no two can wait for each other. The other store's epoch of a tag
+# that was never bumped here counts even below our base: its entries could not be kept here else.
 LEARN = """
     WITH counted AS (
         UPDATE {schema}.counter SET last = greatest(last, $3::bigint) RETURNING last)
     INSERT INTO {schema}.epochs AS known (tag, epoch)
     SELECT tag, epoch
-    FROM counted, unnest($1::bytea[], $2::bigint[]) AS learnt (tag, epoch)
+    FROM counted, unnest($1::bytea[], $2::bigint[]) AS seen (tag, epoch)
     ON CONFLICT (tag) DO UPDATE SET epoch = excluded.epoch WHERE known.epoch < excluded.epoch"""
 _NAMED = "(name >= $1::bytea AND name < $2::bytea OR name >= $3::bytea AND name < $4::bytea)"
 TALLIES = f"SELECT name, value FROM {{schema}}.tallies WHERE {_NAMED}"
 FORGET = "DELETE FROM {schema}.tallies WHERE value = 0 AND name = ANY($1::bytea[])"
-# One statement: where the counters cannot be read, nothing may have been added.
+# One statement: if the counters cannot be read, nothing may have been added.
 ADD = f"""
     WITH added AS (
         INSERT INTO {{schema}}.tallies AS kept (name, value)

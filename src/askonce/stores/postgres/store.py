@@ -1,35 +1,35 @@
 """The PostgreSQL store keeps entries in a schema that any number of hosts may share.
 
 A hit is one statement: the blob, if no tag was bumped since its question was asked. So is a
-write. One that races with a bump may still store what the bump has just made invalid, as if it
-had come before; it is never read, because a read compares the tags again.
+write. A write that races with a bump may still store an entry that the bump has just invalidated,
+as if it had come before; it is never read, because a read compares the tags again.
 
-Entries are envelopes (`stores/envelope.py`) and verify themselves. The tables are described in
-`postgres_schema`, coherence in `postgres_changes`, leases in `postgres_leases`. What takes more
-than one statement (a scan, a removal, a bulk write) has the deadline for each of them.
+Entries are envelopes (`stores/envelope.py`) and verify themselves. `schema` describes the tables,
+`change_feed` coherence, `leases` the leases. A call of several statements (a scan, a removal, a
+bulk write) has the deadline for each of them.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from askonce.core.errors import EntryDamaged
 from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
 from askonce.stores.base import BaseStore
 from askonce.stores.context import StoreContext
-from askonce.stores.counters import bounds
-from askonce.stores.envelope import seal, unseal
+from askonce.stores.counters import name_ranges
+from askonce.stores.envelope import fault_in, seal, unseal
 from askonce.stores.postgres.address import PostgresAddress, parse_address
 from askonce.stores.postgres.change_feed import (
     KEPT,
     RECORD,
     TRIM,
-    ChangeLog,
     PostgresChange,
+    PostgresChangeFeed,
     channel,
-    logged,
+    encode_change,
 )
 from askonce.stores.postgres.connections import PostgresConnections
 from askonce.stores.postgres.leases import PostgresLeases
+from askonce.stores.postgres.migration import migrate_with
 from askonce.stores.postgres.schema import columns, ensure, raw
 from askonce.stores.postgres.session import PostgresSession, Rows
 from askonce.stores.postgres.statements import (
@@ -54,31 +54,25 @@ from askonce.stores.postgres.statements import (
 
 _PAGE = 500
 _PAGE_BYTES = 4 << 20
-"""A page of blobs: at least one, and no more than these together."""
+"""The size of a page of blobs, which holds at least one."""
 
 _SWEEP_EVERY = 64
 _SWEEP_ROWS = 256
 _TRIM_EVERY = 256
-_MIGRATION_SECONDS = 60.0
 
 
 class PostgresStore(BaseStore):
-    """A `Store` in PostgreSQL, in either flavor. Nothing is connected before the first call.
-
-    `damaged` counts entries that failed their own check when read: they are left where they are
-    for `check`.
-    """
+    """A `Store` in PostgreSQL, in sync or async mode; it connects at its first call."""
 
     pushes_changes = True
     leases_travel = False  # advisory locks belong to a session
 
     def __init__(self, address: PostgresAddress, context: StoreContext) -> None:
-        self.damaged = 0
         self._address = address
-        self._ground = context
+        self._context = context
         self._channel = channel(address)
-        self._connections = PostgresConnections(address, context, self._greet)
-        self._changes = ChangeLog(address, context)
+        self._connections = PostgresConnections(address, context, self._prepare)
+        self._changes = PostgresChangeFeed(address, context)
         self._leases = PostgresLeases(address, context)
         self._statements: dict[str, str] = {}
         self._writes = 0
@@ -86,7 +80,7 @@ class PostgresStore(BaseStore):
 
     async def read(self, key: Key) -> Entry | None:
         rows = await self._ask(READ, *columns(key))
-        return self._unsealed(rows[0][0], key) if rows else None
+        return self.open_envelope(rows[0][0], key) if rows else None
 
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         parameters = self._row(entry, fence)
@@ -99,7 +93,7 @@ class PostgresStore(BaseStore):
 
     async def write_all(self, entries: Sequence[Entry]) -> int:
         stored = 0
-        # In the order of their keys, so that no two bulk writes wait for each other.
+        # In the order of their keys, so that two bulk writes never wait for each other.
         rows = sorted((self._row(entry, 0) for entry in entries), key=lambda row: row[:3])
         for batch in _batches(rows, lambda row: len(row[8])):
             async with self._connections.borrowed() as session:
@@ -111,11 +105,13 @@ class PostgresStore(BaseStore):
             return 0
         removed = 0
         async for found in self._pages(selection):
-            keys = _turned(row[:3] for row in found)
-            removed += (await self._ask(REMOVE, *keys, *_limits(selection)))[0][0]
-        # Told at the end: whoever forgets an entry now does not find it here again.
+            keys = _columns_of(row[:3] for row in found)
+            removed += (await self._ask(REMOVE, *keys, *_filters(selection)))[0][0]
+        # Announced last: a reader of the feed does not find the entries here again.
         if not quiet:
-            await self._change(RECORD, logged(PostgresChange(removed=selection)), self._channel)
+            await self._change(
+                RECORD, encode_change(PostgresChange(removed=selection)), self._channel
+            )
         return removed
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
@@ -126,24 +122,26 @@ class PostgresStore(BaseStore):
         if not bump:
             rows = await self._ask(EPOCHS, stored)
             return {tag.decode(): epoch for tag, epoch in rows}
-        rows = await self._change(BUMP, logged(PostgresChange(bumped=names)), self._channel, stored)
+        rows = await self._change(
+            BUMP, encode_change(PostgresChange(bumped=names)), self._channel, stored
+        )
         number: int = rows[0][0]
         return dict.fromkeys(names, number)
 
     async def scan(self, selection: Selection) -> AsyncIterator[Entry]:
         async for rows in self._blobs(selection, invalid=False):
             for row in rows:
-                entry = self._unsealed(row[3], _key(row))
+                entry = self.open_envelope(row[3], _key(row))
                 if entry is not None:
                     yield entry
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         if epochs:
             tags = [raw(tag) for tag in epochs]
             await self._ask(LEARN, tags, list(epochs.values()), max(epochs.values()))
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        return await self._changes.news(since, patience)
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        return await self._changes.changes(cursor, timeout)
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         return await self._leases.lease(key, seconds)
@@ -154,8 +152,8 @@ class PostgresStore(BaseStore):
     async def release(self, lease: Lease) -> None:
         await self._leases.release(lease)
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
-        named = [raw(name) for name in bounds(under)]
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
+        named = [raw(name) for name in name_ranges(prefix)]
         if add:
             rows = await self._ask(ADD, *named, [raw(name) for name in add], list(add.values()))
         else:
@@ -165,7 +163,7 @@ class PostgresStore(BaseStore):
         return {name.decode(): value for name, value in rows if value}
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
-        """Open every envelope; with `fix` remove those that are not what they should be."""
+        """Open every envelope; with `fix`, remove the damaged ones."""
         damages = []
         async for rows in self._blobs(Selection(), invalid=True):
             for row in rows:
@@ -174,7 +172,7 @@ class PostgresStore(BaseStore):
                     continue
                 damages.append(Damage(fault, f"entry {row[2].hex()}"))
                 if fix:
-                    # Unless it was replaced meanwhile.
+                    # Not if it was replaced meanwhile.
                     await self._ask(REMOVE_DAMAGED, *row[:4])
         return damages
 
@@ -189,13 +187,9 @@ class PostgresStore(BaseStore):
         return len(pepper) == 32 and bool(await self._ask(ADOPT, pepper))
 
     async def migrate(self) -> list[str]:
-        # On a connection that was not greeted: greeting would do it unseen.
-        connections = PostgresConnections(self._address, self._ground, _unprepared, most=1)
-        try:
-            async with connections.borrowed(_MIGRATION_SECONDS) as session:
-                found, version = await ensure(session, self._address)
-        finally:
-            connections.close()
+        found, version = await migrate_with(
+            self._address, self._context, lambda session: ensure(session, self._address)
+        )
         if found == version:
             return []
         schema = self._address.schema
@@ -208,16 +202,16 @@ class PostgresStore(BaseStore):
         self._changes.close()
         self._leases.close()
 
-    async def _greet(self, session: PostgresSession) -> None:
+    async def _prepare(self, session: PostgresSession) -> None:
         await ensure(session, self._address)
 
     async def _pages(self, selection: Selection) -> AsyncIterator[Rows]:
-        """Key and size of what the selection may name: pages of rows, in order."""
+        """Yield pages of rows, in order: key and size of entries that may be in the selection."""
         if selection.keys is not None:
             keys = list(dict.fromkeys(selection.keys))
             for start in range(0, len(keys), _PAGE):
                 page = [columns(key) for key in keys[start : start + _PAGE]]
-                yield await self._ask(SIZES, *_turned(page))
+                yield await self._ask(SIZES, *_columns_of(page))
             return
         only = None if selection.namespace is None else raw(selection.namespace)
         after: tuple[bytes, bytes, bytes] = (only or b"", b"", b"")
@@ -228,28 +222,21 @@ class PostgresStore(BaseStore):
                 return
 
     async def _blobs(self, selection: Selection, *, invalid: bool) -> AsyncIterator[Rows]:
-        """What the selection names, envelopes and all, a few megabytes at a time."""
+        """Yield the selection's entries with their envelopes, a few megabytes at a time."""
         async for found in self._pages(selection):
             for batch in _batches(found, lambda row: row[3]):
-                keys = _turned(row[:3] for row in batch)
-                yield await self._ask(BLOBS, *keys, *_limits(selection), invalid)
+                keys = _columns_of(row[:3] for row in batch)
+                yield await self._ask(BLOBS, *keys, *_filters(selection), invalid)
 
     def _row(self, entry: Entry, fence: int) -> tuple[Any, ...]:
-        """The parameters of `WRITE`."""
+        """Return the parameters of `WRITE`."""
         blob = seal(entry)
         tags = [raw(tag) for tag, _ in entry.tags]
         epochs = [epoch for _, epoch in entry.tags]
-        # How long it is of use, for a server whose clock may be another one.
-        rest = max(entry.expires, entry.stale_until) - self._ground.clock()
+        # A duration, because the server's clock may differ from ours.
+        rest = max(entry.expires, entry.stale_until) - self._context.clock()
         times = (entry.created, entry.expires, rest)
         return (*columns(entry.key), *times, tags, epochs, blob, fence)
-
-    def _unsealed(self, blob: bytes, key: Key) -> Entry | None:
-        try:
-            return unseal(blob, key)
-        except EntryDamaged:
-            self.damaged += 1
-            return None
 
     async def _ask(self, statement: str, *parameters: object) -> Rows:
         async with self._connections.borrowed() as session:
@@ -271,23 +258,19 @@ class PostgresStore(BaseStore):
         return filled
 
 
-async def _unprepared(_session: PostgresSession) -> None:
-    return
-
-
-def _limits(selection: Selection) -> tuple[bytes | None, float | None]:
-    """The parameters of what a selection says beside its keys."""
+def _filters(selection: Selection) -> tuple[bytes | None, float | None]:
+    """Return the parameters for a selection's namespace and expiry."""
     namespace = selection.namespace
     return None if namespace is None else raw(namespace), selection.expired_before
 
 
-def _turned(rows: Iterable[Sequence[bytes]]) -> tuple[list[bytes], ...]:
-    """Three columns of many keys."""
+def _columns_of(rows: Iterable[Sequence[bytes]]) -> tuple[list[bytes], ...]:
+    """Turn the keys of many rows into three columns."""
     return tuple(map(list, zip(*rows, strict=True))) or ([], [], [])
 
 
 def _batches(rows: Rows, size: Callable[[tuple[Any, ...]], int]) -> Iterator[Rows]:
-    """The rows in batches of a bounded number and size; one that is larger comes alone."""
+    """Split the rows into batches of a bounded number and size; a larger row comes alone."""
     batch: Rows = []
     total = 0
     for row in rows:
@@ -301,25 +284,25 @@ def _batches(rows: Rows, size: Callable[[tuple[Any, ...]], int]) -> Iterator[Row
 
 
 def _key(row: tuple[Any, ...]) -> Key:
-    # What is no UTF-8 becomes what no entry's key can hold.
+    # A name that is not UTF-8 becomes a text that no entry's key can hold.
     namespace, format_ = (part.decode(errors="surrogateescape") for part in row[:2])
     return Key(namespace, format_, row[2])
 
 
 def _fault(row: tuple[Any, ...]) -> str | None:
-    """What is wrong with a row of `BLOBS`."""
+    """Return what is wrong with a row of `BLOBS`; None if nothing is."""
     *_, blob, tags, epochs = row
-    try:
-        entry = unseal(blob, _key(row))
-    except EntryDamaged as error:
-        return str(error)
-    told = [(tag.decode(errors="replace"), epoch) for tag, epoch in zip(tags, epochs, strict=True)]
-    return None if told == list(entry.tags) else "its row names other tags than the entry"
+    fault = fault_in(blob, _key(row))
+    if fault is not None:
+        return fault
+    named = [(tag.decode(errors="replace"), epoch) for tag, epoch in zip(tags, epochs, strict=True)]
+    same = named == list(unseal(blob, _key(row)).tags)
+    return None if same else "its row names other tags than the entry"
 
 
 def open_postgres(url: str, context: StoreContext) -> PostgresStore:
-    """Open the store of an address; it connects at its first call.
+    """Open the store at an address; it connects at its first call.
 
-    Raises ConfigError for an address that libpq does not understand.
+    Raises `ConfigError` for an address that libpq does not understand.
     """
     return PostgresStore(parse_address(url), context)

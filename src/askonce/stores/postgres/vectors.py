@@ -1,19 +1,18 @@
-"""An index of vectors that machines share, in a table of PostgreSQL with the extension pgvector.
+"""The shared vector index in PostgreSQL: a table with the extension pgvector.
 
 Each embedder has a table of its own, so vectors of two are never compared:
 
     scope    32 bytes, a digest     key       a printed key, as UTF-8
     vector   as pgvector keeps it   expires   seconds since the Unix epoch
-    seq      grows with each row that is put, so that the oldest are known
+    seq      grows with each row written, so that the oldest rows are known
 
-The planner chooses: few rows of a scope are compared one by one, many are found by the graph
-(HNSW). The graph is of the whole table; where it finds too few of a scope, all of it are compared.
+The planner compares few rows of a scope one by one, and searches many with the graph (HNSW). The
+graph covers the whole table; if it finds too few rows of a scope, all of them are compared.
 """
 
 # ruff: noqa: S608  (statements are made of checked names of our own; values are parameters)
 
 import hashlib
-import struct
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,21 +21,29 @@ from askonce.core.models import Key, NearestKey
 from askonce.stores.context import StoreContext
 from askonce.stores.postgres.address import PostgresAddress, parse_address
 from askonce.stores.postgres.connections import PostgresConnections
-from askonce.stores.postgres.session import PostgresError, PostgresSession
-from askonce.stores.vector_keys import element_of, key_of
+from askonce.stores.postgres.migration import (
+    MIGRATION_LOCK,
+    NOT_ALLOWED,
+    create_if_missing,
+    migrate_with,
+)
+from askonce.stores.postgres.session import PostgresSession
+from askonce.stores.vector_elements import (
+    bounded_expiry,
+    element_of,
+    embedder_digest,
+    floats_of,
+    key_of,
+)
 
-_MAKING = 0x41736B4F6E6365  # as for the tables of a store
-_MAKING_SECONDS = 60.0
-_LONGEST_SECONDS = 1e12
 _SWEPT = 32
 _NO_EXTENSION = ("0A000", "58P01", "42704")
-_NOT_ALLOWED = "42501"
 
 _MAKE = f"""
 BEGIN;
 DO $making$
 BEGIN
-    PERFORM pg_advisory_xact_lock({_MAKING});
+    PERFORM pg_advisory_xact_lock({MIGRATION_LOCK});
     IF to_regtype('vector') IS NULL THEN
         CREATE EXTENSION vector;
     END IF;
@@ -86,9 +93,16 @@ def open_postgres_vectors(
     dimensions: int,
     max_entries: int | None = None,
 ) -> "PostgresVectors":
-    """The index in a database, of one embedder's vectors; nothing is connected yet.
+    """Open the index of one embedder's vectors in a database, without connecting yet.
 
-    `max_entries` bounds each scope. Raises `ConfigError` for an address that is not right.
+    Parameters:
+        url: a PostgreSQL address.
+        context: the clocks and deadline of the calling process.
+        embedder: the name of the embedder; each has a table of its own.
+        dimensions: of each vector.
+        max_entries: the bound of each scope; the oldest leave. Default: no bound.
+
+    Raises `ConfigError` for a malformed address.
     """
     address = parse_address(url)
     return PostgresVectors(
@@ -97,7 +111,7 @@ def open_postgres_vectors(
 
 
 class PostgresVectors:
-    """A `VectorIndex` over one table, which is made if it is not there yet."""
+    """A `VectorIndex` over one table, which is created if it is missing."""
 
     def __init__(
         self,
@@ -111,17 +125,16 @@ class PostgresVectors:
         self.embedder = embedder
         self.dimensions = dimensions
         self._address = address
-        self._ground = context
+        self._context = context
         self._most = max_entries
-        self._connections = PostgresConnections(address, context, self._greet)
-        which = b"%d/%s" % (dimensions, embedder.encode(errors="surrogatepass"))
-        self._table = f"vectors_{hashlib.blake2b(which, digest_size=8).hexdigest()}"
+        self._connections = PostgresConnections(address, context, self._prepare)
+        self._table = f"vectors_{embedder_digest(embedder, dimensions, 8)}"
 
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
-        text, until = self._text(vector), max(min(expires, _LONGEST_SECONDS), -_LONGEST_SECONDS)
+        text, until = self._text(vector), bounded_expiry(expires)
         async with self._connections.borrowed() as session:
             await self._rows(session, _PUT, _digest(scope), element_of(key), text, until)
-            await self._rows(session, _SWEEP, self._ground.clock())
+            await self._rows(session, _SWEEP, self._context.clock())
             if self._most is not None:
                 await self._rows(session, _TRIM, _digest(scope), self._most)
 
@@ -129,12 +142,12 @@ class PostgresVectors:
         text = self._text(vector)
         if limit < 1:
             return []
-        asked = (_digest(scope), text, self._ground.clock(), limit)
+        parameters = (_digest(scope), text, self._context.clock(), limit)
         async with self._connections.borrowed() as session:
-            rows = await self._rows(session, _NEAR.replace("{exact}", ""), *asked)
+            rows = await self._rows(session, _NEAR.replace("{exact}", ""), *parameters)
             if len(rows) < limit:
-                # Not the order that the graph knows, so it is not used.
-                rows = await self._rows(session, _NEAR.replace("{exact}", " + 0"), *asked)
+                # An order that the graph does not know, so the planner leaves it out.
+                rows = await self._rows(session, _NEAR.replace("{exact}", " + 0"), *parameters)
         found = [(key_of(bytes(element)), similarity) for element, similarity in rows]
         return [
             NearestKey(key, max(-1.0, min(1.0, similarity)))
@@ -154,7 +167,7 @@ class PostgresVectors:
         of = () if scope is None else (_digest(scope),)
         async with self._connections.borrowed() as session:
             every = statement + (" AND scope = $2" if of else "")
-            ((count,),) = await self._rows(session, every, self._ground.clock(), *of)
+            ((count,),) = await self._rows(session, every, self._context.clock(), *of)
         return int(count)
 
     async def clear(self) -> None:
@@ -163,45 +176,31 @@ class PostgresVectors:
             await self._rows(session, "DELETE FROM {table}")
 
     async def migrate(self) -> list[str]:
-        """Make the table; what was done, one line each."""
-        connections = PostgresConnections(self._address, self._ground, _unprepared, most=1)
-        try:
-            async with connections.borrowed(_MAKING_SECONDS) as session:
-                made = await self._make(session)
-        finally:
-            connections.close()
+        """Create the table if it is missing; return the changes, one line each."""
+        made = await migrate_with(self._address, self._context, self._make)
         return [f"made the table {self._table} in schema {self._address.schema}"] if made else []
 
     async def close(self) -> None:
         self._connections.close()
 
-    async def _greet(self, session: PostgresSession) -> None:
+    async def _prepare(self, session: PostgresSession) -> None:
         await self._make(session)
-        # A plan for each scope: what is best for a small one is not for a large one. The graph
-        # goes on until it has found enough that are of the scope.
+        # A plan for each scope: small and large ones need different plans. The graph search
+        # goes on until it has found enough rows of the scope.
         await session.rows("SELECT set_config('plan_cache_mode', 'force_custom_plan', false)")
         await session.rows("SELECT set_config('hnsw.ef_search', '100', false)")
         await session.rows("SELECT set_config('hnsw.iterative_scan', 'strict_order', false)")
 
     async def _make(self, session: PostgresSession) -> bool:
-        """Make the table unless it is there; was it made?"""
-        where = self._statement("{table}")
-        if (await session.rows("SELECT to_regclass($1) IS NOT NULL", where))[0][0]:
-            return False
-        try:
-            await session.script(self._statement(_MAKE))
-        except PostgresError as error:
-            if error.sqlstate in _NO_EXTENSION:
-                raise ConfigError(
-                    "this PostgreSQL has no pgvector; install its extension `vector`"
-                ) from None
-            if error.sqlstate == _NOT_ALLOWED:
-                raise StoreError(
-                    f"the PostgreSQL role may not make {self._table} in schema"
-                    f" {self._address.schema}, or not the extension `vector`"
-                ) from None
-            raise
-        return True
+        """Create the table if it is missing; return whether it was."""
+        missing = ConfigError("this PostgreSQL has no pgvector; install its extension `vector`")
+        forbidden = StoreError(
+            f"the PostgreSQL role may not make {self._table} in schema"
+            f" {self._address.schema}, or not the extension `vector`"
+        )
+        refusals = {**dict.fromkeys(_NO_EXTENSION, missing), NOT_ALLOWED: forbidden}
+        table, script = self._statement("{table}"), self._statement(_MAKE)
+        return await create_if_missing(session, table, script, refusals)
 
     async def _rows(self, session: PostgresSession, statement: str, *given: object) -> list[Any]:
         return await session.rows(self._statement(statement), *given)
@@ -211,17 +210,8 @@ class PostgresVectors:
         return self._address.statement(text.replace("{dimensions}", str(self.dimensions)))
 
     def _text(self, vector: bytes) -> str:
-        """A vector as pgvector reads it. Raises `StoreError` for what is none."""
-        if len(vector) != 4 * self.dimensions:
-            raise StoreError(f"the vector does not have {self.dimensions} dimensions")
-        floats = struct.unpack(f"<{self.dimensions}f", vector)
-        if not 0 < sum(one * one for one in floats) < float("inf"):
-            raise StoreError("the vector has no direction")
-        return f"[{','.join(map(repr, floats))}]"
-
-
-async def _unprepared(_session: PostgresSession) -> None:
-    return
+        """Return a vector in pgvector's notation. Raises `StoreError` for a malformed one."""
+        return f"[{','.join(map(repr, floats_of(vector, self.dimensions)))}]"
 
 
 def _digest(scope: bytes) -> bytes:

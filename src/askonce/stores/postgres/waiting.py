@@ -1,9 +1,9 @@
-"""Waiting for PostgreSQL, in both flavors, and never longer than there is time.
+"""Waits for PostgreSQL, in sync and async mode, within the deadline.
 
-psycopg describes its exchanges with the server as generators that say what they wait for: the
-socket to be readable, or writable. Here is who waits: `exchange` asks a `Ready`, which polls, or
-awaits a future of the event loop. So the deadline holds against a server that is frozen or a
-network that swallows everything, in the midst of connecting as well.
+psycopg writes its exchanges with the server as generators that yield the events they wait for: the
+socket readable, or writable. `exchange` drives such a generator and waits with a `Ready`, which
+polls, or awaits a future of the event loop. So the deadline holds against a frozen server and a
+network that drops everything, also while connecting.
 """
 
 import queue
@@ -18,11 +18,11 @@ from psycopg.waiting import Wait
 
 Left = Callable[[], float]
 Ready = Callable[[int, Wait, float], Awaitable[Readiness]]
-"""Waits until a socket is ready, for so many seconds; raises TimeoutError after them."""
+"""Waits until a socket is ready, up to so many seconds; then raises `TimeoutError`."""
 
 
 class Loop(Protocol):
-    """What is used of an event loop."""
+    """The methods of an event loop that this module uses."""
 
     def create_future(self) -> Any: ...
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Any: ...
@@ -35,11 +35,11 @@ class Loop(Protocol):
 
 
 async def exchange(generator: Any, socket: int, ready: Ready, left: Left) -> Any:
-    """Bring one of psycopg's generators to its end; raises TimeoutError if no time is left."""
+    """Run one of psycopg's generators to its end. Raises `TimeoutError` if no time is left."""
     try:
         wanted = next(generator)
         while True:
-            # While connecting the socket may change, and comes along.
+            # While connecting, the socket may change; the generator then yields it too.
             where, what = wanted if isinstance(wanted, tuple) else (socket, wanted)
             seconds = left()
             if seconds <= 0:
@@ -50,6 +50,7 @@ async def exchange(generator: Any, socket: int, ready: Ready, left: Left) -> Any
 
 
 async def ready_in_thread(socket: int, wanted: Wait, seconds: float) -> Readiness:
+    """Block until a socket is ready: the `Ready` of sync mode."""
     ready = poll_now(socket, wanted, seconds)
     if not ready:
         raise TimeoutError
@@ -57,25 +58,27 @@ async def ready_in_thread(socket: int, wanted: Wait, seconds: float) -> Readines
 
 
 def poll_now(socket: int, wanted: Wait, seconds: float) -> Readiness:
-    """What the socket is ready for, waiting at most so long; nothing if it is not."""
+    """Wait up to `seconds` and return what the socket is ready for, perhaps nothing."""
     if socket < 0:
         raise psycopg.OperationalError("the connection is closed")
     poll = select.poll()
-    asked = (select.POLLIN if wanted & Wait.R else 0) | (select.POLLOUT if wanted & Wait.W else 0)
-    poll.register(socket, asked)
+    mask = (select.POLLIN if wanted & Wait.R else 0) | (select.POLLOUT if wanted & Wait.W else 0)
+    poll.register(socket, mask)
     events = poll.poll(seconds * 1000)
     if not events:
         return Readiness.NONE
     event = events[0][1]
     if event & select.POLLNVAL:
         raise psycopg.OperationalError("the connection is closed")
-    if event & ~asked:  # an error, or the end: libpq finds out which when it goes on
+    if event & ~mask:  # an error, or the end: libpq finds out which
         return Readiness(int(wanted))
     readable = Readiness.R if event & select.POLLIN else Readiness.NONE
     return Readiness(readable | (Readiness.W if event & select.POLLOUT else Readiness.NONE))
 
 
 def ready_in(loop: Loop) -> Ready:
+    """Return the `Ready` of async mode, which suspends in an event loop."""
+
     async def ready(socket: int, wanted: Wait, seconds: float) -> Readiness:
         future = loop.create_future()
 
@@ -101,17 +104,19 @@ def ready_in(loop: Loop) -> Ready:
     return ready
 
 
-# How many at once
-
-
 class Permits(Protocol):
-    async def take(self, seconds: float) -> None:
-        """Wait for a permit; raises TimeoutError if there is none for so long."""
+    """Bounds the connections in use at once."""
 
-    def give(self) -> None: ...
+    async def take(self, seconds: float) -> None:
+        """Wait for a permit. Raises `TimeoutError` if there is none for so long."""
+
+    def give(self) -> None:
+        """Return a permit."""
 
 
 class ThreadPermits:
+    """Permits for threads, which block."""
+
     def __init__(self, most: int) -> None:
         self._permits: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(most):
@@ -128,6 +133,8 @@ class ThreadPermits:
 
 
 class LoopPermits:
+    """Permits for the tasks of one event loop, first come, first served."""
+
     def __init__(self, most: int, loop: Loop) -> None:
         self._free = most
         self._loop = loop
@@ -144,7 +151,7 @@ class LoopPermits:
             await future
         except BaseException:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self.give()  # cancelled just after it was our turn
+                self.give()  # cancelled just after our turn came
             raise
         finally:
             timer.cancel()

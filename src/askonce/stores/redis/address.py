@@ -1,4 +1,4 @@
-"""The address of a Redis: one server, a service that sentinels watch over, or a cluster.
+"""The address of a Redis: one server, a service that sentinels watch, or a cluster.
 
     redis://[user:password@]host[:6379][/db]
     redis+sentinel://[user:password@]host[:26379],…/service[/db]
@@ -6,7 +6,7 @@
 
 `rediss`, `rediss+sentinel` and `rediss+cluster` are the same over TLS. Options follow a `?`:
 `prefix=` of every key (default `askonce`), and with TLS the files `ca=`, `cert=` and `key=`.
-Letters that an address gives a meaning to are percent-encoded in a user's name and a password.
+Percent-encode special characters in a user's name and a password.
 """
 
 import re
@@ -33,7 +33,7 @@ _PATHS = {
 
 
 class ServerAddress(NamedTuple):
-    """Where one Redis process listens."""
+    """The host and port of one Redis process."""
 
     host: str
     port: int
@@ -70,7 +70,7 @@ def parse_address(url: str) -> RedisAddress:
     pattern, example = _PATHS[kind]
     path = re.fullmatch(pattern, unquote(form["path"] or ""))
     if path is None:
-        raise ConfigError(f"this part after the host means nothing; write {example}")
+        raise ConfigError(f"a Redis address cannot end like this; write {example}")
     places = {"service": "", "db": "", **path.groupdict(default="")}
     options = _options(form["query"] or "", tls=tls)
     return RedisAddress(

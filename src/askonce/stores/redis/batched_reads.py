@@ -1,9 +1,9 @@
-"""Lanes: reads of one event loop that come while others are on their way travel together.
+"""Batched reads: reads of one event loop that overlap share one command.
 
-A read goes at once if no other is under way. Whoever comes meanwhile waits for the lane to be free,
-and then one of those who wait reads for all of them, in one command. So under load a round trip
-carries many reads, a single read waits for nobody, and no read for more than two round trips.
-Nothing is read on behalf of who has left.
+A read goes out at once if no other is under way. A read that arrives meanwhile waits; when the one
+under way ends, the first waiting read goes out for all that wait. Under load a round trip carries
+many reads, a single read waits for no other, and no read takes more than two round trips. The
+batch leaves out reads that were cancelled.
 """
 
 from collections import deque
@@ -11,99 +11,105 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-_LANES = 1
-_TOGETHER = 64
+_LARGEST_BATCH = 64
 
 ReadAll = Callable[[Sequence[bytes]], Awaitable[tuple[list[Any], Any]]]
-"""Reads the values of these names and the label that goes with them."""
+"""Reads the values of these names, and the label that goes with them."""
 
 
-class _Seat:
-    """Somebody who waits: told the value, an error, or (None) to read for all in `company`."""
+class _WaitingRead:
+    """A read that waits for its `result`: a value and its label, or an error.
 
-    __slots__ = ("company", "name", "told")
+    A result of None means that this read goes out next, for itself and the rest of `batch`.
+    """
 
-    def __init__(self, name: bytes, told: Any) -> None:
+    __slots__ = ("batch", "name", "result")
+
+    def __init__(self, name: bytes, result: Any) -> None:
         self.name = name
-        self.told = told
-        self.company: list[_Seat] = []
+        self.result = result
+        self.batch: list[_WaitingRead] = []
 
 
-class _Hall:
-    """Those who wait in one event loop, and how many lanes are taken."""
+class _ReadQueue:
+    """The waiting reads of one event loop, and whether one is under way."""
 
-    __slots__ = ("taken", "waiting")
+    __slots__ = ("busy", "waiting")
 
     def __init__(self) -> None:
-        self.taken = 0
-        self.waiting: deque[_Seat] = deque()
+        self.busy = False
+        self.waiting: deque[_WaitingRead] = deque()
 
 
 class BatchedReads:
-    """Bundles the reads of each event loop; `place` is the loop of whoever calls."""
+    """Batches the reads of each event loop.
 
-    def __init__(self, read_all: ReadAll, place: Callable[[], Any]) -> None:
+    Parameters:
+        read_all: reads several names at once.
+        loop: returns the event loop of the caller.
+    """
+
+    def __init__(self, read_all: ReadAll, loop: Callable[[], Any]) -> None:
         self._read_all = read_all
-        self._place = place
-        self._halls: WeakKeyDictionary[Any, _Hall] = WeakKeyDictionary()
+        self._loop = loop
+        self._queues: WeakKeyDictionary[Any, _ReadQueue] = WeakKeyDictionary()
 
     async def read(self, name: bytes) -> tuple[Any, Any]:
-        """The value under a name, and its label. Raises what reading raises."""
-        loop = self._place()
-        hall = self._halls.get(loop)
-        if hall is None:
-            hall = self._halls[loop] = _Hall()
-        if hall.taken < _LANES:
-            hall.taken += 1
-            return await self._lead(hall, _Seat(name, None), [])
-        seat = _Seat(name, loop.create_future())
-        hall.waiting.append(seat)
+        """Return the value under a name, and its label. Raises what `read_all` raises."""
+        loop = self._loop()
+        queue = self._queues.get(loop)
+        if queue is None:
+            queue = self._queues[loop] = _ReadQueue()
+        if not queue.busy:
+            queue.busy = True
+            return await self._read_batch(queue, _WaitingRead(name, None), [])
+        own = _WaitingRead(name, loop.create_future())
+        queue.waiting.append(own)
         try:
-            told = await seat.told
+            result: tuple[Any, Any] | None = await own.result
         except BaseException:
-            # Stopped, or told of an error; where the lane was handed over, the next one takes it.
-            if seat.company:
-                self._free(hall, seat.company[1:])
-            if seat.told.done() and not seat.told.cancelled():
-                seat.told.exception()  # now somebody has seen it
+            # Cancelled or failed. If this read was to go out next, another one takes its place.
+            if own.batch:
+                self._start_next(queue, own.batch[1:])
+            if own.result.done() and not own.result.cancelled():
+                own.result.exception()  # marks the error as seen
             raise
-        if told is not None:
-            value: tuple[Any, Any] = told
-            return value
-        return await self._lead(hall, seat, seat.company[1:])
+        if result is not None:
+            return result
+        return await self._read_batch(queue, own, own.batch[1:])
 
-    async def _lead(self, hall: _Hall, seat: _Seat, others: list[_Seat]) -> tuple[Any, Any]:
-        """Read for oneself and for the others, then hand the lane over."""
-        others = [other for other in others if not other.told.done()]
-        back: list[_Seat] = []
+    async def _read_batch(
+        self, queue: _ReadQueue, own: _WaitingRead, others: list[_WaitingRead]
+    ) -> tuple[Any, Any]:
+        """Read for this call and for the others, then start the next batch."""
+        others = [other for other in others if not other.result.done()]
+        unread: list[_WaitingRead] = []
         try:
-            names = [seat.name, *[other.name for other in others]]
-            values, label = await self._read_all(names)
+            values, label = await self._read_all([own.name, *[other.name for other in others]])
             for other, value in zip(others, values[1:], strict=True):
-                if not other.told.done():
-                    other.told.set_result((value, label))
+                if not other.result.done():
+                    other.result.set_result((value, label))
             return values[0], label
         except Exception as error:
             for other in others:
-                if not other.told.done():
-                    other.told.set_exception(error)
+                if not other.result.done():
+                    other.result.set_exception(error)
             raise
         except BaseException:
-            back = others  # only this one is stopped: the others are read for by the next
+            unread = others  # only this call was cancelled: the next batch reads for the others
             raise
         finally:
-            self._free(hall, back)
+            self._start_next(queue, unread)
 
-    def _free(self, hall: _Hall, back: list[_Seat]) -> None:
-        """Hand the lane to those who wait, or give it up."""
-        hall.waiting.extendleft(reversed(back))
-        company: list[_Seat] = []
-        while hall.waiting and len(company) < _TOGETHER:
-            seat = hall.waiting.popleft()
-            if not seat.told.done():
-                company.append(seat)
-        if company:
-            company[0].company = company
-            company[0].told.set_result(None)
-        else:
-            hall.taken -= 1
+    def _start_next(self, queue: _ReadQueue, unread: list[_WaitingRead]) -> None:
+        """Let the first waiting read go out for all that wait; note if none does."""
+        queue.waiting.extendleft(reversed(unread))
+        batch: list[_WaitingRead] = []
+        while queue.waiting and len(batch) < _LARGEST_BATCH:
+            waiting = queue.waiting.popleft()
+            if not waiting.result.done():
+                batch.append(waiting)
+        queue.busy = bool(batch)
+        if batch:
+            batch[0].batch = batch
+            batch[0].result.set_result(None)

@@ -1,8 +1,8 @@
-"""Connections to one Redis server, each lent to one call at a time.
+"""Connections to one Redis server; one call at a time uses each.
 
-A connection goes back to its pool only after its call has read every reply that it asked for. One
-that failed, timed out or was cancelled on the way is closed, so no reply can ever reach another
-call than its own. That is why this works on redis-py's connections and not on its client.
+A connection returns to its pool only after its call has read every reply to its commands. One that
+failed, timed out or was cancelled on the way is closed, so no reply can reach another call than
+its own. That is why this uses redis-py's connections and not its client.
 
 Pools belong to a process and, where calls suspend, to one event loop.
 """
@@ -27,7 +27,7 @@ from askonce.stores.context import StoreContext
 from askonce.stores.redis.address import RedisAddress, ServerAddress
 
 FAULTS = (RedisError, OSError, UnicodeError)
-"""What redis-py raises; UnicodeError for a host name that cannot be one."""
+"""The errors of redis-py; `UnicodeError` for a malformed host name."""
 
 CONNECTIONS = 64
 """Connections of one event loop to one server; further calls wait for their turn."""
@@ -37,7 +37,7 @@ _WAIT_MS = 200
 
 
 def pack(*words: bytes | str | int) -> bytes:
-    """A command as it goes over the wire."""
+    """Return a command in the wire format."""
     packed: bytes = pack_command(words)  # type: ignore[arg-type]  # a tuple of any length
     return packed
 
@@ -45,10 +45,10 @@ def pack(*words: bytes | str | int) -> bytes:
 _REPLICATION = pack("INFO", "replication")
 
 
-class SyncConnections:
+class SyncConnection:
     """One connection whose calls block."""
 
-    greeted = False
+    verified = False
     used = False
 
     def __init__(self, options: dict[str, Any], deadline: float, *, tls: bool) -> None:
@@ -78,10 +78,10 @@ class SyncConnections:
         self._connection.disconnect()  # type: ignore[no-untyped-call]
 
 
-class AsyncConnections:
-    """One connection whose calls suspend, in the event loop that they were made in."""
+class AsyncConnection:
+    """One connection whose calls suspend, bound to the event loop that made it."""
 
-    greeted = False
+    verified = False
     used = False
 
     def __init__(self, options: dict[str, Any], deadline: float, *, tls: bool) -> None:
@@ -96,16 +96,16 @@ class AsyncConnections:
     async def exchange(self, packed: Sequence[bytes], count: int, patience: float) -> list[Any]:
         """Send commands and read all their replies; error replies are values among them."""
         connection = self._connection
-        # What fits the transport's buffer is sent without waiting, so it needs no timeout, which
-        # would cost a task of its own.
+        # Commands that fit the transport's buffer go out without waiting, so they need no
+        # timeout, which would cost a task of its own.
         small = sum(map(len, packed)) < _SMALL_BYTES
         connection.socket_timeout = None if small else self._deadline
         try:
             await connection.send_packed_command(packed, check_health=False)
         except RuntimeError:
-            # So uvloop says that the connection was reset while it was idle.
+            # uvloop raises this if the connection was reset while it was idle.
             raise RedisConnectionError("the connection was reset") from None
-        # Not as an argument of `read_response`: that one would end in None and leave the reply.
+        # Not as an argument of `read_response`: it would then return None and leave the reply.
         connection.socket_timeout = patience + self._deadline
         replies: list[Any] = []
         for _ in range(count):
@@ -121,23 +121,24 @@ class AsyncConnections:
         await self._connection.disconnect(nowait=True)
 
 
-Wire = SyncConnections | AsyncConnections
+AnyConnection = SyncConnection | AsyncConnection
 
 
 class ConnectionPool:
-    """Idle connections of one place to one server, the last used first."""
+    """Idle connections to one server, of one event loop or of all threads; the last used first."""
 
-    def __init__(self, make: Callable[[], Wire], loop: Any, deadline: float) -> None:
+    def __init__(self, make: Callable[[], AnyConnection], loop: Any, deadline: float) -> None:
         self._loop = loop  # None where calls block
         self.process = os.getpid()
         self._make = make
         self._deadline = deadline
-        self._idle: list[Wire] = []
+        self._idle: list[AnyConnection] = []
         self._lent = 0
         self._queue: list[Any] = []  # futures of the calls that wait for their turn
         self._closed = False
 
-    async def take(self) -> Wire:
+    async def take(self) -> AnyConnection:
+        """Lend a connection; in async mode, wait for a turn if too many are lent."""
         if self._loop is not None:
             if self._lent >= CONNECTIONS:
                 await self._turn()
@@ -148,15 +149,15 @@ class ConnectionPool:
         except IndexError:  # asking beforehand would race with other threads
             return self._make()
 
-    async def put(self, wire: Wire, *, whole: bool) -> None:
-        """Take a connection back: to be used again if its last exchange was whole."""
+    async def put(self, connection: AnyConnection, *, whole: bool) -> None:
+        """Take a connection back; keep it only if its last exchange was whole."""
         if self._loop is not None:
             self._pass_turn()
         if whole and not self._closed:
-            self._idle.append(wire)
+            self._idle.append(connection)
         else:
             with contextlib.suppress(*FAULTS):
-                await wire.drop()
+                await connection.drop()
 
     async def clear(self) -> None:
         """Close every idle connection."""
@@ -175,7 +176,7 @@ class ConnectionPool:
         try:
             await turn
         except BaseException:
-            # Cancelled when the turn had come already: it is the next one's.
+            # Cancelled after the turn had come: pass it on.
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._pass_turn()
             raise
@@ -199,7 +200,8 @@ def _give_up(turn: Any) -> None:
 class Node:
     """One Redis server and the pools of connections to it.
 
-    `greeting` is a packed command for each new connection that will be used for what `greet`s.
+    `verification` returns the packed command that must succeed first on a new connection, before
+    an exchange with `verify`.
     """
 
     def __init__(
@@ -207,12 +209,12 @@ class Node:
         server: ServerAddress,
         address: RedisAddress,
         context: StoreContext,
-        greeting: Callable[[], bytes],
+        verification: Callable[[], bytes],
     ) -> None:
         self.server = server
         self._address = address
-        self._ground = context
-        self._greeting = greeting
+        self._context = context
+        self._verification = verification
         self._pools: dict[Any, ConnectionPool] = {}
 
     async def exchange(
@@ -220,64 +222,74 @@ class Node:
         packed: Sequence[bytes],
         count: int = 1,
         *,
-        greet: bool = False,
+        verify: bool = False,
         patience: float = 0.0,
         repeatable: bool = False,
         lasting: bool = False,
     ) -> list[Any]:
-        """Send commands, return their replies; error replies are values among them.
+        """Send commands and return their replies; error replies are values among them.
 
-        With `lasting`, a replica has what was written, if there is one. What is `repeatable` is
-        sent once more if an idle connection turns out to be closed: the server had restarted.
+        Parameters:
+            packed: the commands, in the wire format.
+            count: how many replies they have. Default: 1.
+            verify: send the verification first, if the connection has not passed it yet.
+            patience: seconds that a blocking command may take beyond the deadline.
+            repeatable: send the commands once more if an idle connection turns out to be closed,
+                because the server had restarted.
+            lasting: wait until a replica has the writes, if there is one.
+
+        Raises `StoreError` for every fault of the connection.
         """
         pool = self._pool()
-        wire = await pool.take()
-        reused, whole = wire.used, False
+        connection = await pool.take()
+        reused, whole = connection.used, False
         try:
-            replies = await self._speak(wire, packed, count, greet, patience, lasting)
+            replies = await self._converse(connection, packed, count, verify, patience, lasting)
             whole = True
         except FAULTS as fault:
             if not (reused and repeatable and _is_cut(fault)):
                 raise StoreError(f"Redis at {self.server} fails: {fault_text(fault)}") from None
         finally:
-            await pool.put(wire, whole=whole)
+            await pool.put(connection, whole=whole)
         if not whole:
             await pool.clear()
-            return await self.exchange(packed, count, greet=greet, patience=patience)
+            return await self.exchange(packed, count, verify=verify, patience=patience)
         return replies
 
     async def close(self) -> None:
-        """Close the idle connections of this place; busy ones are closed after their call."""
-        pool = self._pools.pop(self._ground.place(), None)
+        """Close the idle connections of this loop; busy ones close after their call."""
+        pool = self._pools.pop(self._context.loop_or_process(), None)
         if pool is not None and pool.process == os.getpid():
             await pool.close()
 
-    async def _speak(
+    async def _converse(
         self,
-        wire: Wire,
+        connection: AnyConnection,
         packed: Sequence[bytes],
         count: int,
-        greet: bool,
+        verify: bool,
         patience: float,
         lasting: bool,
     ) -> list[Any]:
-        began, fresh = self._ground.tick(), not wire.used
+        began, fresh = self._context.monotonic(), not connection.used
         if fresh:
-            await wire.open()
-        if greet and not wire.greeted:
-            (answer,) = await wire.exchange([self._greeting()], 1, 0.0)
+            await connection.open()
+        if verify and not connection.verified:
+            (answer,) = await connection.exchange([self._verification()], 1, 0.0)
             if isinstance(answer, ResponseError):
                 return [answer] * count
-            wire.greeted = True
-        if fresh and self._ground.tick() - began >= self._ground.deadline:
-            # Each step was just quick enough, but together they were not.
+            connection.verified = True
+        if fresh and self._context.monotonic() - began >= self._context.deadline:
+            # Each step kept its timeout, but together they took too long.
             raise StoreError(f"Redis at {self.server} is too slow")
         if not lasting:
-            return await wire.exchange(packed, count, patience)
-        *replies, replication = await wire.exchange([*packed, _REPLICATION], count + 1, patience)
+            return await connection.exchange(packed, count, patience)
+        *replies, replication = await connection.exchange(
+            [*packed, _REPLICATION], count + 1, patience
+        )
         if "state=online" in str(replication):
-            wait_ms = min(_WAIT_MS, int(self._ground.deadline * 800))
-            (copies,) = await wire.exchange([pack("WAIT", 1, wait_ms)], 1, 0.0)
+            wait_ms = min(_WAIT_MS, int(self._context.deadline * 800))
+            (copies,) = await connection.exchange([pack("WAIT", 1, wait_ms)], 1, 0.0)
             if isinstance(copies, ResponseError):
                 text = fault_text(copies)
                 raise StoreError(f"Redis does not say whether a replica has the change: {text}")
@@ -286,17 +298,17 @@ class Node:
         return replies
 
     def _pool(self) -> ConnectionPool:
-        place = self._ground.place()
-        pool = self._pools.get(place)
+        owner = self._context.loop_or_process()
+        pool = self._pools.get(owner)
         if pool is None or pool.process != os.getpid():
-            # In a forked child the parent's connections are let go without a word to the server.
+            # A forked child drops its parent's connections and sends nothing on them.
             if pool is not None:
-                self._pools.pop(place, None)
-            pool = self._pools.setdefault(place, self._new_pool(place))
+                self._pools.pop(owner, None)
+            pool = self._pools.setdefault(owner, self._new_pool(owner))
         return pool
 
-    def _new_pool(self, place: Any) -> ConnectionPool:
-        address, deadline = self._address, self._ground.deadline
+    def _new_pool(self, owner: Any) -> ConnectionPool:
+        address, deadline = self._address, self._context.deadline
         options: dict[str, Any] = {
             "host": self.server.host,
             "port": self.server.port,
@@ -315,8 +327,8 @@ class Node:
                 "ssl_keyfile": address.files.get("key"),
                 "ssl_check_hostname": True,
             }
-        kind = AsyncConnections if self._ground.suspending else SyncConnections
-        loop = place if self._ground.suspending else None
+        kind = AsyncConnection if self._context.suspending else SyncConnection
+        loop = owner if self._context.suspending else None
         if loop is not None:
             for other in [other for other in self._pools if other.is_closed()]:
                 self._pools.pop(other, None)
@@ -324,7 +336,7 @@ class Node:
 
 
 def fault_text(fault: BaseException) -> str:
-    """What went wrong, without what an answer of the server may quote of a command."""
+    """Describe a fault without the parts of a command that a server's error may quote."""
     code = str(fault).partition(" ")[0]
     if type(fault) is ResponseError:
         return code if code.isupper() else "it refuses the command"

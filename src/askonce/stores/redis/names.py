@@ -1,17 +1,17 @@
-"""The names that a store's keys have in Redis.
+"""The names of a store's keys in Redis.
 
     PREFIX:{NAMESPACE/FORMAT/DIGEST}:e   an entry, sealed; expires with the entry
     PREFIX:{NAMESPACE/FORMAT/DIGEST}:l   the lease of a key: a hash of `fence` and `until`
     PREFIX:{~}:epochs                    the hash of epochs   \\
-    PREFIX:{~}:seq                       its latest number     > the books, see `redis_scripts`
-    PREFIX:{~}:news                      the stream of changes /
+    PREFIX:{~}:seq                       its latest number     > see `scripts`
+    PREFIX:{~}:news                      the change feed      /
     PREFIX:{~}:tallies                   a hash of counters
-    PREFIX:{~}:ledger                    a hash of those whose names begin with `|`
+    PREFIX:{~}:ledger                    a hash of the counters whose names begin with `|`
     PREFIX:{~}:pepper                    32 random bytes
 
-What is in braces decides the slot in a cluster: an entry lives with its lease, and all books
-together. Namespace and format are percent-encoded, so no name can be read in two ways, and a
-namespace cannot close the braces or be a pattern.
+The part in braces decides the slot in a cluster: an entry lives with its lease, and all other keys
+live together. Namespace and format are percent-encoded, so no name is ambiguous, and a namespace
+cannot close the braces or be a pattern.
 """
 
 import functools
@@ -29,25 +29,27 @@ class RedisNames:
         self.home = f"{prefix}:{{~}}:".encode()
         self.epochs = self.home + b"epochs"
         self.seq = self.home + b"seq"
-        self.news = self.home + b"news"
+        self.changes = self.home + b"news"
         self.counters = self.home + b"tallies"
         self.ledger = self.home + b"ledger"
         self.pepper = self.home + b"pepper"
-        self.ledger_store = (self.epochs, self.seq, self.news)
+        self.index = (self.epochs, self.seq, self.changes)
 
     def entry(self, key: Key) -> bytes:
+        """Return the name of a key's entry."""
         return f"{_stem(self._prefix, key[0], key[1])}{key[2].hex()}}}:e".encode()
 
     def lease(self, key: Key) -> bytes:
+        """Return the name of a key's lease."""
         return self.entry(key)[:-1] + b"l"
 
     def pattern(self, namespace: str | None) -> bytes:
-        """What the names of a namespace's entries look like to SCAN; of all entries for None."""
+        """Return the SCAN pattern of a namespace's entries; None means all namespaces."""
         where = "*" if namespace is None else f"{_encoded(namespace)}/*"
         return f"{self._start}{where}}}:e".encode()
 
     def key(self, name: bytes) -> Key | None:
-        """The key whose entry has this name, or None if no key's has."""
+        """Return the key whose entry has this name; None if it is no entry's name."""
         text = name.decode("ascii", "replace")
         parts = text[len(self._start) : -3].split("/")
         if len(parts) != 3:

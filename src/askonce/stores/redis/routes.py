@@ -1,7 +1,7 @@
-"""Routes find the Redis server that a key lives on: the one, the elected or the one of its slot.
+"""Routes: find the Redis server of a key, be it the only one, the elected one or its slot's.
 
-All three follow their servers: sentinels are asked again when the master they named fails or has
-become a replica; a cluster's map is read again when a node fails or says that a slot has moved.
+All three follow their servers: a route asks the sentinels again when their master fails or has
+become a replica, and reads a cluster's map again when a node fails or a slot has moved.
 No command ever names keys of two slots.
 """
 
@@ -31,14 +31,17 @@ MakeNode = Callable[[ServerAddress, RedisAddress], Node]
 
 
 class Command(NamedTuple):
-    """A packed command and the key that says where it must go."""
+    """A packed command and the key that decides its server."""
 
     name: bytes
     packed: bytes
 
 
 class RedisRoute(Protocol):
-    """Brings commands to where their keys are. Error replies are values among the replies."""
+    """Sends commands to the servers of their keys. Error replies are values among the replies.
+
+    `Node.exchange` documents the options.
+    """
 
     spread: bool
     """Whether keys may live on different servers."""
@@ -68,7 +71,7 @@ class OneServer:
         self, command: Command, *, repeatable: bool = False, lasting: bool = False
     ) -> Any:
         (reply,) = await self._node.exchange(
-            (command.packed,), greet=True, repeatable=repeatable, lasting=lasting
+            (command.packed,), verify=True, repeatable=repeatable, lasting=lasting
         )
         return reply
 
@@ -77,7 +80,7 @@ class OneServer:
     ) -> list[Any]:
         packed = [command.packed for command in commands]
         return await self._node.exchange(
-            packed, len(packed), greet=True, patience=patience, lasting=lasting
+            packed, len(packed), verify=True, patience=patience, lasting=lasting
         )
 
     async def masters(self) -> list[Node]:
@@ -124,7 +127,7 @@ class Sentinels:
         master = await self._elected()
         whole = False
         try:
-            replies = await master.exchange(packed, len(packed), greet=True, **how)
+            replies = await master.exchange(packed, len(packed), verify=True, **how)
             whole = not any(isinstance(reply, ReadOnlyError) for reply in replies)
             return replies
         finally:
@@ -145,7 +148,7 @@ class Sentinels:
                 node = self._nodes.get(server) or self._make(server, self._address)
                 self._master = self._nodes[server] = node
                 return node
-            # Next time the others are asked first.
+            # Ask the others first next time.
             self._sentinels.remove(sentinel)
             self._sentinels.append(sentinel)
         raise StoreError(f"no sentinel knows a master of {self._address.service!r}")
@@ -154,7 +157,7 @@ class Sentinels:
 class Cluster:
     """The route to the master of a key's slot; follows MOVED and ASK.
 
-    `home` is the key prefix of what all entries depend on; connections are greeted for it alone.
+    `home` is the prefix of the epoch index; only connections for its keys are verified.
     """
 
     spread = True
@@ -164,7 +167,7 @@ class Cluster:
         self._make = make
         self._home = home
         self._nodes = {server: make(server, address) for server in address.servers}
-        self._order = list(address.servers)  # whom to ask for the map, those that failed last
+        self._order = list(address.servers)  # to ask for the map, failed servers last
         self._owners: list[ServerAddress] = []  # by slot
         self._is_stale = True
 
@@ -178,13 +181,13 @@ class Cluster:
                 await self._exchange(
                     server,
                     packed,
-                    greet=command.name.startswith(self._home),
+                    verify=command.name.startswith(self._home),
                     repeatable=repeatable,
                     lasting=lasting,
                 )
             )[skip]
             if not isinstance(reply, AskError):  # MovedError is one too
-                return self._noticed(reply)
+                return self._checked(reply)
             server = ServerAddress(reply.host or server.host, int(reply.port))
             packed, skip = [command.packed], 0
             if isinstance(reply, MovedError):
@@ -192,7 +195,7 @@ class Cluster:
                 self._is_stale = True
             else:
                 packed, skip = [_ASKING, command.packed], 1
-        raise StoreError("Redis Cluster sends a command round in circles")
+        raise StoreError("Redis Cluster redirects a command in circles")
 
     async def many(
         self, commands: Sequence[Command], *, patience: float = 0.0, lasting: bool = False
@@ -205,14 +208,14 @@ class Cluster:
             found = await self._exchange(
                 server,
                 [commands[index].packed for index in indices],
-                greet=any(commands[index].name.startswith(self._home) for index in indices),
+                verify=any(commands[index].name.startswith(self._home) for index in indices),
                 patience=patience,
                 lasting=lasting,
             )
             for index, reply in zip(indices, found, strict=True):
                 if isinstance(reply, AskError):
                     reply = await self.one(commands[index], lasting=lasting)
-                replies[index] = self._noticed(reply)
+                replies[index] = self._checked(reply)
         return replies
 
     async def masters(self) -> list[Node]:
@@ -231,19 +234,19 @@ class Cluster:
             self._ask_last(server)
             raise
 
-    def _noticed(self, reply: Any) -> Any:
+    def _checked(self, reply: Any) -> Any:
         if isinstance(reply, ReadOnlyError | ClusterDownError | TryAgainError):
             self._is_stale = True
         return reply
 
     async def _owner(self, name: bytes) -> ServerAddress:
         if self._is_stale:
-            await self._learn()
+            await self._read_map()
         return self._owners[key_slot(name)]
 
-    async def _learn(self) -> None:
-        """Read the map of slots from the first node that tells it."""
-        self._is_stale = False  # others go on with the old map meanwhile
+    async def _read_map(self) -> None:
+        """Read the map of slots from the first node that has a whole one."""
+        self._is_stale = False  # other calls use the old map meanwhile
         if not self._owners:
             self._is_stale = True
         for server in list(self._order):
@@ -256,21 +259,19 @@ class Cluster:
                 return
             self._ask_last(server)
         self._is_stale = True
-        raise StoreError(
-            "no node of the Redis Cluster tells a map in which every slot has a master"
-        )
+        raise StoreError("no node of the Redis Cluster has a map in which every slot has a master")
 
-    def _adopt(self, ranges: list[Any], told_by: ServerAddress) -> bool:
-        """Take over what `CLUSTER SLOTS` said; False if slots are missing in it."""
+    def _adopt(self, ranges: list[Any], source: ServerAddress) -> bool:
+        """Use the map that `CLUSTER SLOTS` returned; False if slots are missing in it."""
         owners: list[ServerAddress | None] = [None] * SLOTS
         for first, last, master, *_ in ranges:
-            host = (master[0] or b"").decode() or told_by.host
+            host = (master[0] or b"").decode() or source.host
             owners[first : last + 1] = [ServerAddress(host, master[1])] * (last + 1 - first)
         whole = [owner for owner in owners if owner is not None]
         if len(whole) < SLOTS:
             return False
         self._owners = whole
-        self._order = list(dict.fromkeys([told_by, *whole, *self._order]))
+        self._order = list(dict.fromkeys([source, *whole, *self._order]))
         return True
 
     def _ask_last(self, server: ServerAddress) -> None:
@@ -284,7 +285,7 @@ class Cluster:
 
 
 def route_to(address: RedisAddress, make: MakeNode, home: bytes) -> RedisRoute:
-    """The route to an address; connections are greeted for keys that begin with `home`."""
+    """Return the route to an address; connections for keys that begin with `home` are verified."""
     if address.kind == "cluster":
         return Cluster(address, make, home)
     if address.kind == "sentinel":
@@ -293,7 +294,7 @@ def route_to(address: RedisAddress, make: MakeNode, home: bytes) -> RedisRoute:
 
 
 def sure(reply: Any) -> Any:
-    """A reply that is no refusal. Raises `StoreError` for one that is."""
+    """Return a reply. Raises `StoreError` if it is a refusal."""
     if isinstance(reply, ResponseError):
         raise StoreError(f"Redis refuses: {fault_text(reply)}") from None
     return reply

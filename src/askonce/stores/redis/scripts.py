@@ -1,22 +1,21 @@
-"""What must happen at once inside Redis, as Lua.
+"""The Lua scripts of the Redis store: the steps that must be atomic.
 
-The books are three keys of one slot: the hash of epochs, `seq`, and the stream of news. The hash
-has the fields
+The epoch index is three keys of one slot: the hash of epochs, `seq`, and the stream of changes.
+The hash has the fields
 
     base    the epoch of every tag that was never bumped
     last    the number of the latest change
     run     the run of the server (its `run_id`) under which the hash was last known to be right
     t:TAG   the epoch of a tag that was bumped
 
-`seq` repeats `last`, so that one MGET with an entry tells a reader whether what it knows of epochs
-still holds. Every change (a bump, a removal, new books) takes the next number and is appended to
-the stream with the number before it: a reader who finds the chain broken knows that it has lost
-news.
+`seq` repeats `last`: one MGET with an entry shows a reader whether its cached epochs still hold.
+Every change (a bump, a removal, a new index) takes the next number and is appended to the stream
+with the number before it: a reader that finds the chain broken has lost changes.
 
 Numbers are microseconds since the Unix epoch, by the server's clock, and at least one more than
-any number known. So books that were lost (flushed, evicted, restored from an old snapshot, held by
-a replica that had not got everything) begin again above every epoch that was ever given out, and
-two histories of the same books never share a number.
+any number known. So an index that was lost (flushed, evicted, restored from an old snapshot, held
+by a replica that lagged behind) begins again above every epoch that was ever given out, and two
+histories of one index never share a number.
 """
 
 import hashlib
@@ -30,17 +29,17 @@ FENCE_KEPT_MS = 60_000
 
 
 class Script:
-    """A Lua script, called by its digest; by its text where the server does not know it yet."""
+    """A Lua script, called by its digest, or by its text if the server does not know it yet."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        # SHA-1 is the name that Redis gives a script.
+        # Redis names a script by its SHA-1.
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
-    def short(self, keys: Sequence[bytes], *args: bytes | str | int) -> bytes:
+    def by_digest(self, keys: Sequence[bytes], *args: bytes | str | int) -> bytes:
         return pack("EVALSHA", self._digest, len(keys), *keys, *args)
 
-    def whole(self, keys: Sequence[bytes], *args: bytes | str | int) -> bytes:
+    def by_text(self, keys: Sequence[bytes], *args: bytes | str | int) -> bytes:
         return pack("EVAL", self._text, len(keys), *keys, *args)
 
 
@@ -54,30 +53,30 @@ local function clock()
 end
 """
 
-# KEYS: hash, seq, news. ARGV[1]: the highest number that the caller knows.
-_BOOKS = f"""{_CLOCK}
-local books, seq, news = KEYS[1], KEYS[2], KEYS[3]
+# KEYS: hash, seq, stream. ARGV[1]: the highest number that the caller knows.
+_INDEX = f"""{_CLOCK}
+local index, seq, changes = KEYS[1], KEYS[2], KEYS[3]
 local function run()
     return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
 end
 local function log(n, before, kind, what)
-    redis.call('XADD', news, 'MAXLEN', '~', {KEPT_CHANGES}, show(n) .. '-0',
+    redis.call('XADD', changes, 'MAXLEN', '~', {KEPT_CHANGES}, show(n) .. '-0',
         'before', show(before), 'kind', kind, 'what', what)
-    redis.call('HSET', books, 'last', show(n))
+    redis.call('HSET', index, 'last', show(n))
     redis.call('SET', seq, show(n))
 end
 local function begin()
-    local top = redis.call('XREVRANGE', news, '+', '-', 'COUNT', 1)[1]
+    local top = redis.call('XREVRANGE', changes, '+', '-', 'COUNT', 1)[1]
     local n = math.max(clock(), number(ARGV[1]) + 1, number(redis.call('GET', seq)) + 1,
-        number(redis.call('HGET', books, 'last')) + 1,
+        number(redis.call('HGET', index, 'last')) + 1,
         number(top and string.match(top[1], '^%d+')) + 1)
-    redis.call('DEL', books)
-    redis.call('HSET', books, 'base', show(n), 'run', run())
+    redis.call('DEL', index)
+    redis.call('HSET', index, 'base', show(n), 'run', run())
     log(n, 0, 'lost', '')
 end
 local function present()
-    if redis.call('HGET', books, 'run') ~= run() then begin() end
-    return number(redis.call('HGET', books, 'last'))
+    if redis.call('HGET', index, 'run') ~= run() then begin() end
+    return number(redis.call('HGET', index, 'last'))
 end
 local function follow()
     local before = present()
@@ -86,8 +85,8 @@ local function follow()
 end
 """
 
-GREET = Script(
-    f"""{_BOOKS}
+VERIFY = Script(
+    f"""{_INDEX}
 if string.find(redis.call('INFO', 'replication'), 'role:slave', 1, true) then
     return redis.error_reply('READONLY this is a replica')
 end
@@ -95,21 +94,21 @@ present()
 return redis.status_reply('OK')
 """
 )
-"""The first thing on every new connection: after a restart or a failover the books begin anew.
+"""The first command on every new connection: after a restart or a failover, start a new index.
 
-The server may have come back with older books than it had, and with entries that were invalid.
-Whoever reads or changes the books looks again: a connection may outlive its server's time as a
-replica.
+The server may have come back with an older index, and with entries that were invalid. Every script
+that reads or changes the index checks this again, because a connection may live from its server's
+time as a replica to its time as a master.
 """
 
 EPOCHS = Script(
-    f"""{_BOOKS}
+    f"""{_INDEX}
 local last = show(present())
 if redis.call('GET', seq) ~= last then redis.call('SET', seq, last) end
-local base = redis.call('HGET', books, 'base')
+local base = redis.call('HGET', index, 'base')
 local found = {{last}}
 for i = 2, #ARGV do
-    found[i] = redis.call('HGET', books, 't:' .. ARGV[i]) or base
+    found[i] = redis.call('HGET', index, 't:' .. ARGV[i]) or base
 end
 return found
 """
@@ -117,10 +116,10 @@ return found
 """ARGV after the first: tags. Returns the latest number, then the tags' epochs."""
 
 CHANGE = Script(
-    f"""{_BOOKS}
+    f"""{_INDEX}
 local n, before = follow()
 for i = 4, #ARGV do
-    redis.call('HSET', books, 't:' .. ARGV[i], show(n))
+    redis.call('HSET', index, 't:' .. ARGV[i], show(n))
 end
 log(n, before, ARGV[2], ARGV[3])
 return show(n)
@@ -129,14 +128,14 @@ return show(n)
 """ARGV after the first: kind, what, tags to bump. Returns the number of this change."""
 
 LEARN = Script(
-    f"""{_BOOKS}
+    f"""{_INDEX}
 local n, before = follow()
 for i = 2, #ARGV, 2 do
-    -- What the other store says of a tag that was never bumped here counts, even below our base:
+    -- The other store's epoch of a tag that was never bumped here counts even below our base:
     -- otherwise its entries could not be kept here.
-    local known = redis.call('HGET', books, 't:' .. ARGV[i])
+    local known = redis.call('HGET', index, 't:' .. ARGV[i])
     if not known or number(ARGV[i + 1]) > number(known) then
-        redis.call('HSET', books, 't:' .. ARGV[i], ARGV[i + 1])
+        redis.call('HSET', index, 't:' .. ARGV[i], ARGV[i + 1])
         n = math.max(n, number(ARGV[i + 1]))
     end
 end
@@ -175,7 +174,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1] + {FENCE_KEPT_MS})
 return fence
 """
 )
-"""KEYS: lease. ARGV: ms. Returns the fence, or nothing while somebody holds the lease."""
+"""KEYS: lease. ARGV: ms. Returns the fence, or nothing while the key has a lease."""
 
 ADD = Script(
     """
@@ -187,8 +186,8 @@ end
 return redis.call('HGETALL', KEYS[tonumber(ARGV[1])])
 """
 )
-"""KEYS: hashes of counters. ARGV: which one is wanted back, then a hash, a name and a number by
-turns. All are added, or none."""
+"""KEYS: hashes of counters. ARGV: the place of the hash to return, then a hash's place, a name and
+a number by turns. All are added, or none."""
 
 RENEW = Script(
     f"""{_CLOCK}

@@ -1,4 +1,4 @@
-"""An index of vectors that machines share: the vector sets of Redis 8, one for each scope.
+"""The shared vector index in Redis: the vector sets of Redis 8, one for each scope.
 
     PREFIX:{~v/EMBEDDER/SCOPE}:v   the vector set; an element is a printed key, and has its expiry
     PREFIX:{~v/EMBEDDER/SCOPE}:x   a sorted set of the same elements by expiry
@@ -6,43 +6,51 @@
     PREFIX:{~v/EMBEDDER/SCOPE}:n   how many were ever added
 
 EMBEDDER is a digest of the embedder's name and dimensions, SCOPE one of the scope. So embedders
-are kept apart, and in a cluster a scope lives in one slot. A set goes away with the last of its
-elements to expire, whoever forgot it.
+are kept apart, and in a cluster a scope lives in one slot. A set expires with the last of its
+elements.
 
-The expiry stands beside the vector, so that a search asks for what lives and needs one round trip.
-What has expired is swept by those who add, a few elements at a time.
+Each vector has its expiry as an attribute, so that a search filters by it in one round trip. Each
+addition removes a few expired elements.
 """
 
 import hashlib
-import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from redis.exceptions import ResponseError
 
-from askonce.core.errors import ConfigError, StoreError
+from askonce.core.errors import ConfigError
 from askonce.core.models import Key, NearestKey
 from askonce.stores.context import StoreContext
 from askonce.stores.redis.address import RedisAddress, ServerAddress, parse_address
-from askonce.stores.redis.calls import RedisCall, RedisCaller, command, script
+from askonce.stores.redis.calls import (
+    NAMES_AT_ONCE,
+    RedisCall,
+    RedisCaller,
+    command,
+    script,
+)
 from askonce.stores.redis.connections import Node, pack
 from askonce.stores.redis.routes import Command, route_to, sure
 from askonce.stores.redis.scripts import Script
-from askonce.stores.vector_keys import element_of, key_of
+from askonce.stores.vector_elements import (
+    bounded_expiry,
+    element_of,
+    embedder_digest,
+    floats_of,
+    key_of,
+)
 
 Precision = Literal["Q8", "NOQUANT", "BIN"]
 
 _PING = pack("PING")
-_SCANNED = 256
-_AT_ONCE = 64
 _BREADTH_OF_ADD = 200
 _BREADTH_OF_SEARCH = 250
-_LONGEST_SECONDS = 1e12
 _LONGEST_LIFE_MS = 10**14
 _SWEPT = 32
 
 # After VADD. KEYS: vectors, expiry, age, number. ARGV: element, expires, now, the most elements.
-_BOOK = Script(f"""
+_REGISTER = Script(f"""
 local function forget(elements)
     for _, element in ipairs(elements) do
         redis.call('VREM', KEYS[1], element)
@@ -87,9 +95,17 @@ def open_redis_vectors(
     max_entries: int | None = None,
     precision: Precision = "Q8",
 ) -> "RedisVectors":
-    """The index at a Redis address, of one embedder's vectors; nothing is connected yet.
+    """Open the index of one embedder's vectors at a Redis address, without connecting yet.
 
-    `max_entries` bounds each scope. Raises `ConfigError` for an address that is not right.
+    Parameters:
+        url: a Redis address.
+        context: the clocks and deadline of the calling process.
+        embedder: the name of the embedder; each has an index of its own.
+        dimensions: of each vector.
+        max_entries: the bound of each scope; the oldest leave. Default: no bound.
+        precision: how Redis stores vectors. Default: 8 bits a dimension.
+
+    Raises `ConfigError` for a malformed address.
     """
     return RedisVectors(
         parse_address(url),
@@ -119,7 +135,7 @@ class RedisVectors:
         self._clock = context.clock
         self._most = max_entries or 0
         self._precision = precision
-        which = _digest(b"%d/%s" % (dimensions, embedder.encode(errors="surrogatepass")))
+        which = embedder_digest(embedder, dimensions, 16)
         self._start = f"{address.prefix}:{{~v/{which}/"
 
         def make(server: ServerAddress, address: RedisAddress) -> Node:
@@ -129,36 +145,36 @@ class RedisVectors:
         self._caller = RedisCaller(self._route)
 
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
-        self._check(vector)
+        floats_of(vector, self.dimensions)
         names = self._names(scope)
-        element, until = element_of(key), max(min(expires, _LONGEST_SECONDS), -_LONGEST_SECONDS)
-        how = ("CAS", self._precision, "EF", _BREADTH_OF_ADD, "SETATTR", f'{{"x":{until!r}}}')
-        added = command(b"VADD", names[0], b"FP32", vector, element, *how)
-        booked = script(_BOOK, names, element, repr(until), repr(self._clock()), self._most)
-        await self._all([added, booked])
+        element, until = element_of(key), bounded_expiry(expires)
+        options = ("CAS", self._precision, "EF", _BREADTH_OF_ADD, "SETATTR", f'{{"x":{until!r}}}')
+        added = command(b"VADD", names[0], b"FP32", vector, element, *options)
+        registered = script(_REGISTER, names, element, repr(until), repr(self._clock()), self._most)
+        await self._all([added, registered])
 
     async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[NearestKey]:
-        self._check(vector)
+        floats_of(vector, self.dimensions)
         if limit < 1:
             return []
         lives = f".x > {self._clock()!r}"
         words = (b"WITHSCORES", b"COUNT", limit, b"EF", max(_BREADTH_OF_SEARCH, limit))
         name = self._names(scope)[0]
         search = pack(b"VSIM", name, b"FP32", vector, *words, b"FILTER", lives)
-        reply = _understood(await self._route.one(Command(name, search), repeatable=True))
+        reply = _supported(await self._route.one(Command(name, search), repeatable=True))
         found = []
         for element, score in _pairs(reply):
             key = key_of(element)
             if key is not None:
-                # Redis tells (1 + cosine) / 2.
+                # Redis returns (1 + cosine) / 2.
                 found.append(NearestKey(key, max(-1.0, min(1.0, 2 * float(score) - 1))))
         return sorted(found, key=lambda near: -near.similarity)
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
         elements = [element_of(key) for key in keys]
         names = self._names(scope)
-        parts = range(0, len(elements), _AT_ONCE)
-        calls = [script(_FORGET, names, *elements[at : at + _AT_ONCE]) for at in parts]
+        parts = range(0, len(elements), NAMES_AT_ONCE)
+        calls = [script(_FORGET, names, *elements[at : at + NAMES_AT_ONCE]) for at in parts]
         await self._all(calls)
 
     async def size(self, scope: bytes | None = None) -> int:
@@ -167,7 +183,7 @@ class RedisVectors:
             counted = command(b"ZCOUNT", self._names(scope)[1], f"({now}", b"+inf")
             return int(await self._caller.one(counted))
         total = 0
-        async for names in self._pages("x"):
+        async for names in self._caller.names(self._pattern("x")):
             calls = [command(b"ZCOUNT", name, f"({now}", b"+inf") for name in names]
             total += sum(await self._caller.many(calls))
         return total
@@ -175,7 +191,7 @@ class RedisVectors:
     async def clear(self) -> None:
         """Forget everything of this embedder."""
         for letter in "vxan":
-            async for names in self._pages(letter):
+            async for names in self._caller.names(self._pattern(letter)):
                 await self._caller.many([command(b"UNLINK", name) for name in names])
 
     async def close(self) -> None:
@@ -185,39 +201,22 @@ class RedisVectors:
         start = f"{self._start}{_digest(scope)}}}:"
         return [f"{start}{letter}".encode() for letter in "vxan"]
 
-    def _check(self, vector: bytes) -> None:
-        if len(vector) != 4 * self.dimensions:
-            raise StoreError(f"the vector does not have {self.dimensions} dimensions")
-        floats = struct.unpack(f"<{self.dimensions}f", vector)
-        if not 0 < sum(one * one for one in floats) < float("inf"):
-            raise StoreError("the vector has no direction")
-
     async def _all(self, calls: list[RedisCall]) -> None:
         commands = [Command(call.name, call.packed) for call in calls]
         replies = await self._route.many(commands) if commands else []
         for call, reply in zip(calls, replies, strict=True):
-            if call.spelled is not None and str(reply).startswith("No matching script"):
+            if call.with_text is not None and str(reply).startswith("No matching script"):
                 await self._caller.one(call)
             else:
-                _understood(reply)
+                _supported(reply)
 
-    async def _pages(self, letter: str) -> AsyncIterator[list[bytes]]:
-        """The names of this embedder's keys, a few at a time; some perhaps twice."""
-        pattern = f"{self._start}*}}:{letter}".encode()
-        for node in await self._route.masters():
-            cursor = b"0"
-            while True:
-                scan = pack(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCANNED)
-                (reply,) = await node.exchange((scan,), repeatable=True)
-                cursor, names = sure(reply)
-                if names:
-                    yield names
-                if cursor == b"0":
-                    break
+    def _pattern(self, letter: str) -> bytes:
+        """Return the SCAN pattern of this embedder's keys of one kind."""
+        return f"{self._start}*}}:{letter}".encode()
 
 
-def _understood(reply: Any) -> Any:
-    """A reply that is no refusal. Raises `ConfigError` where the server has no vector sets."""
+def _supported(reply: Any) -> Any:
+    """Return a reply that is no refusal. Raises `ConfigError` if the server has no vector sets."""
     if isinstance(reply, ResponseError) and "unknown command" in str(reply).lower():
         raise ConfigError("this Redis has no vector sets; an index in Redis needs Redis 8 or later")
     return sure(reply)

@@ -1,8 +1,8 @@
-"""The log of a SQLite store: what was bumped and removed, in the order of the file's one sequence.
+"""The change feed of a SQLite store: bumps and removals, in the order of the file's one sequence.
 
-The number of a bump is the epoch of its tags from then on. A mark is the file's own name, the last
-line seen and a digest of what that says: of a file that took another's place, no mark is known, nor
-of an older copy that was restored and went its own way. All functions run inside the caller's
+The number of a bump is the epoch of its tags from then on. A cursor is the file's own name, the
+last line seen and a digest of that line, so a file that replaced another knows none of its
+cursors, and neither does an older copy that was restored. All functions run inside the caller's
 transaction.
 """
 
@@ -26,7 +26,7 @@ _LARGEST_BYTES = 64 << 10
 class SqliteChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the log: the tags that were given an epoch, or what was removed.
 
-    `epoch` is the change's number in any case, so that no two lines say the same.
+    `epoch` is the change's number in either case, so that no two lines are equal.
     """
 
     tags: tuple[str, ...] = ()
@@ -39,10 +39,10 @@ _decoder = msgspec.msgpack.Decoder(SqliteChange)
 
 
 def next_number(db: sqlite3.Connection, *, above: int = 0) -> int:
-    """The next number of the sequence, once more than `above` if that is higher.
+    """Return the next number of the sequence, above `above`, in microseconds of the clock.
 
-    No less than the time: a copy of the file that was restored must not give out once more what
-    the lost one gave out.
+    Following the clock keeps a restored copy of the file from giving out numbers again that the
+    lost file gave out.
     """
     number = max(integer(meta(db, "sequence")), above, microseconds(db)) + 1
     _set(db, "sequence", number)
@@ -50,6 +50,7 @@ def next_number(db: sqlite3.Connection, *, above: int = 0) -> int:
 
 
 def epoch_of(db: sqlite3.Connection, tag: str, floor: int) -> int:
+    """Return the epoch of a tag; `floor` for one that was never bumped."""
     row = db.execute("SELECT epoch FROM epochs WHERE tag = ?", (tag,)).fetchone()
     return integer(row[0]) if row else floor
 
@@ -59,7 +60,7 @@ def bump(db: sqlite3.Connection, tags: Iterable[str], floor: int) -> dict[str, i
     wanted = tuple(dict.fromkeys(tags))
     if not wanted:
         return {}
-    # A program of format 1 that has the file open still counts each tag for itself.
+    # A program of format 1 that has the file open still counts each tag separately.
     number = next_number(db, above=max(epoch_of(db, tag, floor) for tag in wanted))
     raised = dict.fromkeys(wanted, number)
     db.executemany("INSERT OR REPLACE INTO epochs VALUES (?, ?)", raised.items())
@@ -67,32 +68,33 @@ def bump(db: sqlite3.Connection, tags: Iterable[str], floor: int) -> dict[str, i
     return raised
 
 
-def learn(db: sqlite3.Connection, epochs: Mapping[str, int]) -> None:
-    """Take over what a more shared store says; whatever is bumped here later lies above it.
+def merge_epochs(db: sqlite3.Connection, epochs: Mapping[str, int]) -> None:
+    """Merge the epochs of a more shared store; later bumps here lie above them.
 
-    A tag without a row takes it even if it lies below this file's own floor, which says nothing
-    about another store's tags. A row is never lowered.
+    A tag without a row takes its epoch even below this file's own floor, which says nothing about
+    another store's tags. A row is never lowered.
     """
     db.executemany(
         "INSERT INTO epochs VALUES (?, ?)"
         " ON CONFLICT (tag) DO UPDATE SET epoch = max(epoch, excluded.epoch)",
         epochs.items(),
     )
-    # A line for nobody: whoever remembers epochs sees that something changed.
+    # An empty line, so that readers who cache epochs see that something changed.
     _append(db, SqliteChange(epoch=next_number(db, above=max(epochs.values()))))
 
 
 def log_removal(db: sqlite3.Connection, selection: Selection) -> None:
+    """Log that a selection was removed."""
     _append(db, SqliteChange(removed=selection, epoch=next_number(db)))
 
 
-def news_since(db: sqlite3.Connection, mark: str | None) -> ChangeBatch:
-    """All changes after the mark; without one, only where news begin."""
+def changes_since(db: sqlite3.Connection, cursor: str | None) -> ChangeBatch:
+    """Return all changes after the cursor; without one, only the present cursor."""
     newest = db.execute("SELECT id, what FROM changes ORDER BY id DESC LIMIT 1").fetchone()
-    present = _mark(db, *(newest or _NO_LINE))
-    if mark is None:
+    present = _cursor_at(db, *(newest or _NO_LINE))
+    if cursor is None:
         return ChangeBatch(present)
-    after = _line_of(db, mark)
+    after = _line_of(db, cursor)
     if after is None:
         return ChangeBatch(present, lost=True)
     epochs: dict[str, int] = {}
@@ -107,14 +109,14 @@ def news_since(db: sqlite3.Connection, mark: str | None) -> ChangeBatch:
     return ChangeBatch(present, epochs, tuple(removed))
 
 
-def _mark(db: sqlite3.Connection, line: int, what: object) -> str:
+def _cursor_at(db: sqlite3.Connection, line: int, what: object) -> str:
     text = what if isinstance(what, bytes) else b""
     return f"{meta(db, 'born')}:{line}:{hashlib.blake2b(text, digest_size=8).hexdigest()}"
 
 
-def _line_of(db: sqlite3.Connection, mark: str) -> int | None:
-    """The line that the mark was made at, if it is still there and nothing after it is missing."""
-    file, _, place = mark.partition(":")
+def _line_of(db: sqlite3.Connection, cursor: str) -> int | None:
+    """Return the line of a cursor; None if it is gone, or if a line after it is missing."""
+    file, _, place = cursor.partition(":")
     digits = place.partition(":")[0]
     if file != meta(db, "born") or not (digits.isascii() and digits.isdigit()):
         return None
@@ -122,7 +124,7 @@ def _line_of(db: sqlite3.Connection, mark: str) -> int | None:
     if found is None:
         (first,) = db.execute("SELECT min(id) FROM changes").fetchone()
         found = _NO_LINE if first in (None, 1) else None
-    return found[0] if found is not None and mark == _mark(db, *found) else None
+    return found[0] if found is not None and cursor == _cursor_at(db, *found) else None
 
 
 def _append(db: sqlite3.Connection, change: SqliteChange) -> None:

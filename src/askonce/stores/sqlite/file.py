@@ -1,7 +1,8 @@
-"""The database file is where a SQLite store lives: opened late, shared, and doubted.
+"""The database file of a SQLite store: opened at first use, shared, and checked.
 
-Threads share one connection under a guard; processes share the file; nobody inherits a connection
-through a fork. All that SQLite and the operating system may raise becomes `StoreError` here.
+Threads share one connection under a lock; processes share the file; no process inherits a
+connection through a fork. Every error of SQLite and of the operating system becomes `StoreError`
+here.
 """
 
 import contextlib
@@ -27,25 +28,25 @@ from askonce.stores.sqlite.schema import (
 )
 
 _CREATING_MS = 2_000
-"""How long to wait for another process that is making the file at this moment."""
+"""How long to wait for another process that is creating the file at this moment."""
 
-# What SQLite reports when the bytes of the file make no sense. A missing table is SQLITE_ERROR.
+# SQLite's codes for a file that makes no sense. A missing table is SQLITE_ERROR.
 _DAMAGE = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_FORMAT,
     sqlite3.SQLITE_ERROR,
 }
-# After these the connection is as good as before.
+# After these the connection is still good.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL}
 
 
 class DatabaseFile:
-    """One file and the connection to it, made at first use and again when it is of no more use.
+    """One file and the connection to it, opened at first use and reopened when it breaks.
 
-    `epoch_floor` is the epoch of a tag that the file has never heard of, `highest_epoch` the
-    highest that this process knows of, in this file or in one that was here before. `done` says
-    what was made or changed when the file was opened.
+    `epoch_floor` is the epoch of a tag that the file does not know, `highest_epoch` the highest
+    epoch that this process has seen, in this file or in an earlier one at this path. `done` lists
+    the changes that opening the file made, one line each.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class DatabaseFile:
         self._closed = False
 
     def note(self, epochs: Iterable[int]) -> None:
-        """Remember what was given out, for the case that the file is lost."""
+        """Remember the epochs that were given out, in case the file is lost."""
         self.highest_epoch = max(self.highest_epoch, *epochs, 0)
 
     def close(self) -> None:
@@ -72,7 +73,7 @@ class DatabaseFile:
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
-        """The open database, and the one place where foreign errors become `StoreError`."""
+        """Lend the open database; the one place where foreign errors become `StoreError`."""
         with self._lock:
             try:
                 db = self._open()
@@ -102,23 +103,23 @@ class DatabaseFile:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that holds the write lock from its start, so what it reads stays true."""
+        """Run one transaction that holds the write lock from its start, so its reads stay true."""
         with self.connected() as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
 
     def rewrite(self) -> None:
-        """Write the file anew, without a byte of what was removed; its log is emptied.
+        """Rewrite the file without a byte of removed entries, and empty its log.
 
-        Needs as much room again as the file has. Readers go on meanwhile, writers wait.
+        Needs as much free space again as the file has. Readers continue meanwhile, writers wait.
         """
         with self.connected() as db:
             db.execute("PRAGMA secure_delete = ON")
             db.execute("VACUUM")
             busy, *_ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise StoreError("the database's log is being read by somebody; try again")
+            raise StoreError("another process is reading the database's log; try again")
 
     def _open(self) -> sqlite3.Connection:
         if self._closed:
@@ -126,10 +127,10 @@ class DatabaseFile:
         if self._db is not None:
             if self._identity == _identity(self.path):
                 return self._db
-            # The file was moved or deleted: this connection would keep to itself, deaf to
-            # invalidations, in a file that no other process sees.
+            # The file was moved or deleted: this connection would use a file that no other
+            # process sees, and miss every invalidation.
             self._disconnect()
-        # A private file: it holds answers and the pepper. SQLite gives its companions its mode.
+        # A private file: it holds answers and the pepper. SQLite's log files get the same mode.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         identity = _identity(self.path)
@@ -156,12 +157,12 @@ class DatabaseFile:
             isolation_level=None,
             check_same_thread=False,
         )
-        # A damaged row must not stop a scan with a decoding error: its envelope tells.
+        # A damaged row must not stop a scan with a decoding error: its envelope shows it.
         db.text_factory = functools.partial(str, encoding="utf-8", errors="surrogateescape")
         return db
 
     def _prepare(self, db: sqlite3.Connection) -> None:
-        """Make sure that the file is ours, has our format and is in write-ahead mode."""
+        """Check that the file is ours; create or upgrade its tables; use the write-ahead log."""
         db.execute("BEGIN")  # one snapshot: another process may be filling the file
         is_marked = header(db) != (0, 0)
         is_filled = db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,)
@@ -205,7 +206,7 @@ class DatabaseFile:
         db.execute(f"PRAGMA busy_timeout = {self._busy_timeout_ms}")
 
     def _disconnect(self) -> None:
-        """Let go of the connection; the last one to a file also moves its log into it."""
+        """Close the connection; the last one to a file also moves its log into it."""
         db, self._db = self._db, None
         if db is not None:
             # A file too damaged to be checkpointed stays as it is.
@@ -220,7 +221,7 @@ class DatabaseFile:
         while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
             number += 1
         try:
-            # The log first: under its name it would be replayed into the new file.
+            # The log first: SQLite would replay it into the new file.
             for suffix in ("-wal", "-shm", ""):
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(f"{path}{suffix}", f"{aside}{suffix}")
@@ -234,13 +235,13 @@ def _use_write_ahead_log(db: sqlite3.Connection) -> None:
     try:
         db.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError as error:
-        # Somebody else is switching just now. Either mode is correct, and the file remembers.
+        # Another process is switching just now. Either mode works, and the file keeps it.
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:
-    """Which file the path leads to at this moment."""
+    """Return the device and inode of the file at this path; None if there is none."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -250,10 +251,10 @@ def _identity(path: str | Path) -> tuple[int, int] | None:
 
 @functools.cache
 def _connected_files() -> set[weakref.ref[DatabaseFile]]:
-    """The files that let go of their connection while the process forks.
+    """Return the files that close their connection while the process forks.
 
-    SQLite's locks do not survive a fork, in the connection nor in the library's own tables, so
-    no child may inherit one. The guards are held meanwhile: the child finds them free.
+    SQLite's locks survive a fork neither in the connection nor in the library's own tables, so
+    no child may inherit one. The locks are held during the fork, and are free in the child.
     """
     files: set[weakref.ref[DatabaseFile]] = set()
     forks: list[list[DatabaseFile]] = []

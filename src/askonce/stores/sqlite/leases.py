@@ -1,7 +1,7 @@
-"""The leases of a SQLite store: who may ask which question, and who comes too late with its answer.
+"""The leases of a SQLite store: which process may ask a question, and which answers come too late.
 
-A fence is a number of the file's one sequence, so a later lease always has a higher one. A lease
-that ended is remembered for a minute, for the answers that are still on their way. All functions
+A fence is a number of the file's one sequence, so a later lease always has a higher one. A row
+stays for a minute after its lease ended, for answers that are still on their way. All functions
 run inside the caller's transaction; `now` is seconds since the Unix epoch.
 """
 
@@ -26,11 +26,12 @@ _FENCE = "SELECT fence FROM leases WHERE namespace = ? AND format = ? AND digest
 
 
 def is_held(db: sqlite3.Connection, key: Key, now: float) -> bool:
+    """Does any process hold a lease of this key?"""
     return db.execute(_IS_HELD, (*key, now)).fetchone() is not None
 
 
 def take(db: sqlite3.Connection, key: Key, now: float, seconds: float) -> Lease | None:
-    """A new lease, unless somebody has one."""
+    """Return a new lease; None while another process holds one."""
     if is_held(db, key, now):
         return None
     db.execute("DELETE FROM leases WHERE until < ?", (now - _REMEMBERED,))
@@ -41,12 +42,13 @@ def take(db: sqlite3.Connection, key: Key, now: float, seconds: float) -> Lease 
 
 
 def renew(db: sqlite3.Connection, held: Iterable[Lease], now: float, seconds: float) -> None:
-    """Prolong the leases that did not end meanwhile."""
+    """Extend the leases that did not end meanwhile."""
     until = now + seconds
     db.executemany(_RENEW, [(until, *lease.key, lease.fence, now) for lease in held])
 
 
 def release(db: sqlite3.Connection, lease: Lease, now: float) -> None:
+    """End a lease; its row stays for its fence."""
     db.execute(_RELEASE, (now, *lease.key, lease.fence))
 
 

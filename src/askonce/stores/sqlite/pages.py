@@ -1,7 +1,6 @@
-"""A page is what one turn of a scan, or one transaction of a bulk operation, takes of a store.
+"""Pages: the part of the entries that one step of a scan or one bulk transaction takes.
 
-Calls of others get through between two pages, and of many large answers only a few are in memory
-at once.
+Other calls run between two pages, and only a few large answers are in memory at once.
 """
 
 import contextlib
@@ -41,7 +40,7 @@ class Sealed(NamedTuple):
 
 
 def sealed_pages(entries: Iterable[Entry]) -> Iterator[list[Sealed]]:
-    """The entries, sealed, in pages to be written one after another."""
+    """Seal the entries and yield them in pages, to be written one after another."""
     page: list[Sealed] = []
     size = 0
     for entry in entries:
@@ -57,7 +56,7 @@ def sealed_pages(entries: Iterable[Entry]) -> Iterator[list[Sealed]]:
 def page(
     db: sqlite3.Connection, selection: Selection, place: int, columns: str
 ) -> tuple[list[Any], int | None]:
-    """The next rows of the selection, and where the ones after them begin (None at the end)."""
+    """Return the next rows of the selection, and the place after them (None at the end)."""
     only = {"only": selection.namespace, "expired_before": selection.expired_before}
     rows: list[Any] = []
     size = 0
@@ -86,12 +85,17 @@ def page(
 
 
 def _blob_bytes(row: Sequence[object]) -> int:
-    """How many bytes a row of a page brings into memory, its blob above all."""
+    """Return the bytes of a row's blob, by far its largest part."""
     return len(row[-1]) if isinstance(row[-1], bytes | str) else 0
 
 
+def delete_rows(db: sqlite3.Connection, ids: Iterable[int]) -> int:
+    """Delete entries by their row ids; return how many there were."""
+    return db.executemany("DELETE FROM entries WHERE id = ?", [(id_,) for id_ in ids]).rowcount
+
+
 def distinct(selection: Selection) -> Selection:
-    """The selection with each of its keys once."""
+    """Return the selection with each of its keys once."""
     if selection.keys is None:
         return selection
     return msgspec.structs.replace(selection, keys=tuple(dict.fromkeys(selection.keys)))

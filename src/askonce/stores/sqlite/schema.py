@@ -1,9 +1,9 @@
-"""The tables of a SQLite store: how they are made, and how an older file gets them.
+"""The tables of a SQLite store: how they are created, and how an older file is upgraded.
 
-Format 1 counted the epochs of each tag for itself. Format 2 has one sequence for the whole file,
-which numbers bumps and leases alike, and a log of bumps and removals. A file of format 1
-becomes one of format 2 where it stands and keeps all that it has. Programs of the earlier release
-must be stopped first: one that has the file open goes on, but what it bumps is not in the log.
+Format 1 counted the epochs of each tag separately. Format 2 has one sequence for the whole file,
+which numbers bumps and leases alike, and a log of bumps and removals. A file of format 1 is
+upgraded in place and keeps its entries. Programs of the earlier release must be stopped first:
+one that has the file open goes on, but its bumps are not in the log.
 """
 
 import secrets
@@ -35,7 +35,7 @@ _FIRST_FORMAT = (
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
 _SECOND_FORMAT = (
-    # `what` is null where a change was too large to be told.
+    # `what` is null if a change was too large to be logged.
     "CREATE TABLE changes (id INTEGER PRIMARY KEY, what BLOB)",
     """CREATE TABLE leases (
         namespace TEXT NOT NULL,
@@ -72,9 +72,9 @@ class FileForeign(StoreError):
 def create(db: sqlite3.Connection, *, above: int) -> None:
     """Fill an empty file, inside the caller's transaction.
 
-    A tag that the file has never heard of has the epoch `epoch_floor`. Nobody here can know
-    whether there was an earlier file, and who still holds what that one gave out. So the floor is
-    the time, and more than `above`: higher than any epoch of a predecessor.
+    A tag that was never bumped has the epoch `epoch_floor`. There may have been an earlier file,
+    and other processes may still hold its epochs. So the floor is the time, and more than
+    `above`: higher than any epoch of a predecessor.
     """
     for statement in (*_FIRST_FORMAT, *_SECOND_FORMAT):
         db.execute(statement)
@@ -84,7 +84,7 @@ def create(db: sqlite3.Connection, *, above: int) -> None:
 
 
 def microseconds(db: sqlite3.Connection) -> int:
-    """The time since the Unix epoch, by SQLite's clock."""
+    """Return the microseconds since the Unix epoch, by SQLite's clock."""
     return integer(db.execute(_MICROSECONDS).fetchone()[0])
 
 
@@ -100,12 +100,12 @@ def upgrade(db: sqlite3.Connection, version: int) -> None:
 
 
 def _second_facts(last: int) -> dict[str, object]:
-    """What format 2 added: this very file's name, and the last number of its sequence."""
+    """Return the facts that format 2 added: a name of the file, and its last number."""
     return {"born": secrets.token_hex(8), "sequence": last}
 
 
 def probe(db: sqlite3.Connection) -> None:
-    """Raise FileDamaged or sqlite3.Error if a table or a fact is not there."""
+    """Raise `FileDamaged` or `sqlite3.Error` if a table or a fact is missing."""
     for statement in _PROBES:
         db.execute(f"{statement} LIMIT 1").fetchone()
     pepper_of(db)
@@ -116,6 +116,7 @@ def probe(db: sqlite3.Connection) -> None:
 
 
 def pepper_of(db: sqlite3.Connection) -> bytes:
+    """Return the pepper. Raises `FileDamaged` if it is missing."""
     found = meta(db, "pepper")
     if not isinstance(found, bytes) or len(found) != 32:
         raise FileDamaged("the database has lost its pepper")
@@ -123,20 +124,23 @@ def pepper_of(db: sqlite3.Connection) -> bytes:
 
 
 def meta(db: sqlite3.Connection, name: str) -> object:
+    """Return the fact of this name; None if it is missing."""
     row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None
 
 
 def integer(value: object) -> int:
+    """Return the value if it is an integer. Raises `FileDamaged` otherwise."""
     if not isinstance(value, int):
-        raise FileDamaged("the database has something else where a number should be")
+        raise FileDamaged("the database holds another type in place of a number")
     return value
 
 
 def header(db: sqlite3.Connection) -> tuple[int, int]:
-    """Whose file it is, and in which format."""
+    """Return the application id and the format in the file's header."""
     return pragma(db, "application_id"), pragma(db, "user_version")
 
 
 def pragma(db: sqlite3.Connection, name: str) -> int:
+    """Return the integer value of a pragma."""
     return integer(db.execute(f"PRAGMA {name}").fetchone()[0])

@@ -4,9 +4,9 @@ Write-ahead logging lets readers and one writer work at once; every change is on
 `kill -9` leaves either all of it or nothing. Entries are envelopes (`stores/envelope.py`) and
 verify themselves, because SQLite does not checksum its pages.
 
-A busy database is waited for only briefly: answering from upstream beats waiting for a cache.
-Nothing is remembered of a failed call; the next one tries again, on a new connection if the old
-one is of no use.
+A call waits only briefly for a busy database: answering from upstream beats waiting for a cache.
+A failed call leaves no state behind; the next one tries again, on a new connection if the old one
+is broken.
 """
 
 import contextlib
@@ -16,25 +16,34 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from askonce.core.errors import EntryDamaged
+from askonce.core.bounded import BoundedMap
 from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
 from askonce.stores.base import BaseStore
-from askonce.stores.counters import bounds
-from askonce.stores.envelope import seal, unseal
+from askonce.stores.counters import name_ranges
+from askonce.stores.envelope import seal
 from askonce.stores.sqlite import changes, leases
 from askonce.stores.sqlite.file import DatabaseFile
-from askonce.stores.sqlite.pages import BLOBS, IDS, Sealed, distinct, page, sealed_pages
-from askonce.stores.sqlite.schema import FileDamaged, FileForeign, integer, pepper_of, pragma, probe
+from askonce.stores.sqlite.inspection import inspect
+from askonce.stores.sqlite.pages import (
+    BLOBS,
+    IDS,
+    Sealed,
+    delete_rows,
+    distinct,
+    page,
+    sealed_pages,
+)
+from askonce.stores.sqlite.schema import integer, pepper_of, pragma
 
 _LOG_PAGES = 1_000
 _BULK_LOG_PAGES = 16_000
-"""Pages after which SQLite moves its log into the file, for which it waits for the disk. Entries
-in bulk go to pages all over the indexes, most of them more than once in a log of 64 MB."""
+"""Pages after which SQLite moves its log into the file and waits for the disk. Bulk writes touch
+pages all over the indexes, most of them more than once in a log of 64 MB."""
 
 _SWEEP_EVERY = 64
 _SWEEP_ROWS = 256
 
-# With the number of the latest change, which says whether what is known of epochs still holds.
+# The number of the latest change shows whether the cached epochs still hold.
 _READ = """
     SELECT blob, (SELECT max(id) FROM changes) FROM entries
     WHERE namespace = ? AND format = ? AND digest = ?"""
@@ -53,24 +62,27 @@ _SWEEP = """
         SELECT id FROM entries WHERE usable_until <= ? ORDER BY usable_until LIMIT ?)"""
 
 
-_KNOWN_TAGS = 1_024
+_CACHED_TAGS = 1_024
 
 
-class SqliteMirror(NamedTuple):
-    """Epochs of some tags, as they were on this connection at the change of this number."""
+class SqliteEpochCache(NamedTuple):
+    """Epochs of some tags, as this connection saw them at the latest change of this number."""
 
     db: object
     latest: object
-    epochs: dict[str, int]
+    epochs: BoundedMap[str, int]
 
 
 class SqliteStore(BaseStore):
     """A `Store` in one SQLite file, shared by threads and processes.
 
-    `lock` is held around each use of the one connection; `clock` gives seconds since the Unix
-    epoch. Above `max_bytes` of live pages the oldest answers go first, and `write` says False to an
-    entry larger than that. `damaged` counts entries that failed their own check when read: they are
-    left where they are for `check`.
+    Parameters:
+        path: the file; it is created at the first call.
+        lock: held around each use of the one connection.
+        clock: seconds since the Unix epoch.
+        max_bytes: the bound of live pages. Above it the oldest answers go first, and `write`
+            refuses an entry larger than that. Default: no bound.
+        busy_timeout_ms: how long one statement waits for other writers, in milliseconds.
     """
 
     def __init__(
@@ -82,22 +94,21 @@ class SqliteStore(BaseStore):
         max_bytes: int | None = None,
         busy_timeout_ms: int = 50,
     ) -> None:
-        self.damaged = 0
         self._file = DatabaseFile(path, lock=lock, busy_timeout_ms=busy_timeout_ms)
         self._clock = clock
         self._max_bytes = max_bytes
         self._busy_timeout_ms = busy_timeout_ms
         self._until_sweep = 0
-        self._heard: tuple[object, ...] = ()
-        self._mirror = SqliteMirror(None, None, {})
+        self._last_poll: tuple[object, ...] = ()
+        self._epoch_cache = _new_cache(None, None)
 
     async def read(self, key: Key) -> Entry | None:
         with self._file.connected() as db:
             row = db.execute(_READ, key).fetchone()
             if row is None:
                 return None
-            entry = self._unsealed(row[0], key)
-            if entry is None or (entry.tags and not self._holds(db, entry.tags, row[1])):
+            entry = self.open_envelope(row[0], key)
+            if entry is None or (entry.tags and not self._are_current(db, entry.tags, row[1])):
                 return None
             return entry
 
@@ -107,7 +118,7 @@ class SqliteStore(BaseStore):
             if not self._is_valid(db, entry) or (fence and leases.is_late(db, entry.key, fence)):
                 return False
             if self._is_too_large(blob):
-                # What was there is not the latest answer any more.
+                # The earlier entry is no longer the latest answer.
                 db.execute(_FORGET, entry.key)
                 return False
             db.execute(_WRITE, _row(entry, blob))
@@ -128,9 +139,9 @@ class SqliteStore(BaseStore):
         while place is not None:
             with self._file.writing() as db:
                 rows, place = page(db, selection, place, IDS)
-                removed += _delete(db, (id_ for (id_,) in rows))
+                removed += delete_rows(db, (id_ for (id_,) in rows))
                 if place is None and not quiet:
-                    # At the end: whoever hears of it cannot read back what was to go.
+                    # Logged last: a reader of the log must not find these entries here again.
                     changes.log_removal(db, selection)
         return removed
 
@@ -143,33 +154,33 @@ class SqliteStore(BaseStore):
             self._file.note(raised.values())
             return raised
 
-    async def learn(self, epochs: Mapping[str, int]) -> None:
+    async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         with self._file.connected() as db:
-            # Mostly all is known already, and nobody needs the write lock to see that.
+            # Most calls bring nothing new, and seeing that needs no write lock.
             unknown = {
                 tag: epoch for tag, epoch in epochs.items() if changes.epoch_of(db, tag, -1) < epoch
             }
         if unknown:
             with self._file.writing() as db:
-                changes.learn(db, unknown)
+                changes.merge_epochs(db, unknown)
                 self._file.note(unknown.values())
 
-    async def news(self, since: str | None, patience: float) -> ChangeBatch:
-        """What happened since; at once, because nobody tells: SQLite is asked again instead."""
+    async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
+        """Return the changes since the cursor, without waiting: SQLite announces nothing."""
         with self._file.connected() as db:
-            # The version moves with the commits of all other connections, the total with our own.
+            # `data_version` changes with commits of other connections, the total with our own.
             state = (db, pragma(db, "data_version"), db.total_changes)
-            if since is not None and self._heard == (since, state):
-                return ChangeBatch(since)
+            if cursor is not None and self._last_poll == (cursor, state):
+                return ChangeBatch(cursor)
             db.execute("BEGIN")  # one snapshot
-            news = changes.news_since(db, since)
+            batch = changes.changes_since(db, cursor)
             db.execute("COMMIT")
-            self._heard = (news.mark, state)
-            return news
+            self._last_poll = (batch.cursor, state)
+            return batch
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         with self._file.connected() as db:
-            # Those who wait ask often, and need no write lock to hear No.
+            # Callers who wait ask often; a refusal needs no write lock.
             if leases.is_held(db, key, self._clock()):
                 return None
         with self._file.writing() as db:
@@ -192,7 +203,7 @@ class SqliteStore(BaseStore):
             for entry in self._valid_of(rows):
                 yield entry
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int]:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         lowered = [(name,) for name, count in add.items() if count < 0]
         with self._file.writing() if add else self._file.connected() as db:
             db.executemany(
@@ -204,33 +215,32 @@ class SqliteStore(BaseStore):
             rows = db.execute(
                 "SELECT name, value FROM tallies"
                 " WHERE name >= ? AND name < ? OR name >= ? AND name < ?",
-                bounds(under),
+                name_ranges(prefix),
             ).fetchall()
             return {name: integer(value) for name, value in rows}
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
-        """Read the whole file; report what is wrong.
+        """Read the whole file; report every damage.
 
-        With `fix` a damaged entry is removed, and a damaged file is moved aside to
-        `<name>.damaged-<n>` and begun anew. Another program's file is reported and left alone.
+        With `fix`, remove damaged entries, or move a damaged file aside to `<name>.damaged-<n>`
+        and start a new one. Another program's file is reported and left alone.
         """
-        # On a connection of its own, so that other threads' calls go on meanwhile.
-        inspector = SqliteStore(
+        # A separate connection, so that other threads' calls continue meanwhile.
+        file = DatabaseFile(
             self._file.path,
             lock=contextlib.nullcontext(),
-            clock=self._clock,
             busy_timeout_ms=self._busy_timeout_ms,
         )
         try:
-            return inspector._inspect(fix=fix)
+            return inspect(file, fix=fix)
         finally:
-            await inspector.close()
+            file.close()
 
     async def scrub(self) -> int:
-        """Remove invalidated and damaged entries, and write the file anew.
+        """Remove invalidated and damaged entries, and rewrite the file.
 
-        A removed entry leaves its bytes in the file until they are overwritten by chance, and
-        those of an earlier one may be anywhere.
+        Without the rewrite, bytes of removed entries stay in the file until other data happens to
+        overwrite them.
         """
         removed = 0
         place: int | None = 0
@@ -241,7 +251,7 @@ class SqliteStore(BaseStore):
             dead = [id_ for id_, *key, _ in rows if Key(*key) not in valid]
             if dead:
                 with self._file.writing() as db:
-                    removed += _delete(db, dead)
+                    removed += delete_rows(db, dead)
         self._file.rewrite()
         return removed
 
@@ -263,20 +273,11 @@ class SqliteStore(BaseStore):
     async def close(self) -> None:
         self._file.close()
 
-    # What is read.
-
-    def _unsealed(self, blob: object, key: Key) -> Entry | None:
-        try:
-            if not isinstance(blob, bytes):
-                raise EntryDamaged("the stored value is not bytes")
-            return unseal(blob, key)
-        except EntryDamaged:
-            self.damaged += 1
-            return None
+    # Reading
 
     def _valid_of(self, rows: list[Any]) -> Iterator[Entry]:
-        """The whole and valid entries of a page of blobs."""
-        found = [self._unsealed(blob, Key(*key)) for _, *key, blob in rows]
+        """Return the undamaged and valid entries of a page of blobs."""
+        found = [self.open_envelope(blob, Key(*key)) for _, *key, blob in rows]
         whole = [entry for entry in found if entry is not None]
         tags = {tag for entry in whole for tag, _ in entry.tags}
         now: dict[str, int] = {}
@@ -285,25 +286,28 @@ class SqliteStore(BaseStore):
                 now = {tag: self._epoch(db, tag) for tag in tags}
         return (entry for entry in whole if all(now[tag] == epoch for tag, epoch in entry.tags))
 
-    def _holds(
+    def _are_current(
         self, db: sqlite3.Connection, tags: tuple[tuple[str, int], ...], latest: object
     ) -> bool:
-        """The same for a reader who knows the number of the latest change: most know the epochs."""
-        mirror = self._mirror
-        if mirror.db is not db or mirror.latest != latest or len(mirror.epochs) > _KNOWN_TAGS:
-            self._mirror = mirror = SqliteMirror(db, latest, {})
-        epochs = mirror.epochs
+        """Like `_is_valid`, for a reader that knows the number of the latest change.
+
+        While that number stays, cached epochs hold.
+        """
+        cache = self._epoch_cache
+        if cache.db is not db or cache.latest != latest:
+            self._epoch_cache = cache = _new_cache(db, latest)
+        epochs = cache.epochs
         for tag, epoch in tags:
             known = epochs.get(tag)
             if known is None:
-                # Read after the number, so it is newer if anything, and never believed for longer.
+                # Read after the number, so it can only be newer; a new number discards it.
                 known = epochs[tag] = self._epoch(db, tag)
             if known != epoch:
                 return False
         return True
 
     def _is_valid(self, db: sqlite3.Connection, entry: Entry) -> bool:
-        """Does every tag still have the epoch that the entry was asked under?
+        """Does every tag still have the epoch under which the entry was asked for?
 
         Needs no snapshot: epochs only grow, so one read after the entry and found equal was
         equal when the entry was read.
@@ -313,7 +317,7 @@ class SqliteStore(BaseStore):
     def _epoch(self, db: sqlite3.Connection, tag: str) -> int:
         return changes.epoch_of(db, tag, self._file.epoch_floor)
 
-    # What is written.
+    # Writing
 
     def _write_page(self, sealed: list[Sealed]) -> int:
         tags = {tag for one in sealed for tag, _ in one.entry.tags}
@@ -336,7 +340,7 @@ class SqliteStore(BaseStore):
         return self._max_bytes is not None and len(blob) > self._max_bytes
 
     def _tidy(self, db: sqlite3.Connection, written: int) -> None:
-        """Now and then delete what is of no more use; always keep within the bound."""
+        """Delete unusable entries now and then, and evict entries above the bound."""
         if self._until_sweep <= 0:
             db.execute(_SWEEP, (self._clock(), _SWEEP_ROWS))
             self._until_sweep = _SWEEP_EVERY
@@ -344,36 +348,9 @@ class SqliteStore(BaseStore):
         if self._max_bytes is not None:
             _evict(db, self._max_bytes)
 
-    # What is checked.
 
-    def _inspect(self, *, fix: bool) -> list[Damage]:
-        where = str(self._file.path)
-        try:
-            with self._file.connected() as db:
-                faults = [fault for (fault,) in db.execute("PRAGMA integrity_check")]
-                probe(db)
-            if faults == ["ok"]:
-                return self._inspect_entries(fix=fix)
-        except FileForeign as error:
-            return [Damage(str(error), where)]
-        except FileDamaged as error:
-            faults = [str(error)]
-        if fix:
-            self._file.move_aside()
-        return [Damage(fault, where) for fault in faults]
-
-    def _inspect_entries(self, *, fix: bool) -> list[Damage]:
-        damages: list[Damage] = []
-        place: int | None = 0
-        while place is not None:
-            with self._file.connected() as db:
-                rows, place = page(db, Selection(), place, BLOBS)
-            bad = {id_: fault for id_, *row in rows if (fault := _fault(row))}
-            damages += [Damage(fault, f"entries row {id_}") for id_, fault in bad.items()]
-            if fix and bad:
-                with self._file.writing() as db:
-                    _delete(db, bad)
-        return damages
+def _new_cache(db: object, latest: object) -> SqliteEpochCache:
+    return SqliteEpochCache(db, latest, BoundedMap(_CACHED_TAGS))
 
 
 def _row(entry: Entry, blob: bytes) -> tuple[object, ...]:
@@ -381,14 +358,10 @@ def _row(entry: Entry, blob: bytes) -> tuple[object, ...]:
     return (*entry.key, entry.created, entry.expires, usable_until, len(blob), blob)
 
 
-def _delete(db: sqlite3.Connection, ids: Iterable[int]) -> int:
-    return db.executemany("DELETE FROM entries WHERE id = ?", [(id_,) for id_ in ids]).rowcount
-
-
 def _evict(db: sqlite3.Connection, max_bytes: int) -> None:
-    """Delete the oldest answers until the pages in use fit; free pages are used again."""
+    """Delete the oldest answers until the pages in use fit; SQLite reuses free pages."""
     while (excess := _live_bytes(db) - max_bytes) > 0:
-        # A little more than must be, so that not every write has to evict.
+        # A little more than necessary, so that not every write has to evict.
         excess += max_bytes // 64
         doomed: list[int] = []
         for id_, size in db.execute("SELECT id, size FROM entries ORDER BY created"):
@@ -396,22 +369,10 @@ def _evict(db: sqlite3.Connection, max_bytes: int) -> None:
             excess -= size
             if excess <= 0:
                 break
-        if not _delete(db, doomed):
+        if not delete_rows(db, doomed):
             return
 
 
 def _live_bytes(db: sqlite3.Connection) -> int:
     pages = pragma(db, "page_count") - pragma(db, "freelist_count")
     return pages * pragma(db, "page_size")
-
-
-def _fault(row: Sequence[object]) -> str | None:
-    """What is wrong with a key and its blob."""
-    *key, blob = row
-    if not isinstance(blob, bytes):
-        return "the stored value is not bytes"
-    try:
-        unseal(blob, Key(*key))  # type: ignore[arg-type]  # a damaged row has any type: unequal
-    except EntryDamaged as error:
-        return str(error)
-    return None

@@ -64,7 +64,7 @@ class Coherence:
         self._memory = memory
         self._between = between
         self._sweeps = sweeps
-        self._tick = runtime.tick
+        self._tick = runtime.monotonic
         self._boundary = boundary
         self._lost = lost
         self._swept = swept
@@ -126,7 +126,7 @@ class Coherence:
         if self._mark is None:
             self._mark = await self._begin()
             return
-        news = await self._source.news(self._mark, _PATIENCE)
+        news = await self._source.changes(self._mark, _PATIENCE)
         if news.lost:
             self._lost()
             self._memory.forget_all()
@@ -145,18 +145,20 @@ class Coherence:
             for store in self._between:
                 await self._tell(store, news)
         # Last: a store between that failed hears it all again.
-        self._mark = news.mark
+        self._mark = news.cursor
 
     async def _begin(self) -> str:
         """Where the news begin; what happened before, in which this process had no part."""
-        mark = (await self._source.news(None, 0)).mark
+        mark = (await self._source.changes(None, 0)).cursor
         await self._count_sweeps()
         for store in self._between:
             # It outlives processes: what it missed while none was there, it hears now.
             known = await store.read(_MARK)
             since = None if known is None else known.body.decode()
             missed = (
-                ChangeBatch(mark, lost=True) if since is None else await self._source.news(since, 0)
+                ChangeBatch(mark, lost=True)
+                if since is None
+                else await self._source.changes(since, 0)
             )
             await self._tell(store, missed)
         await self._doubt()
@@ -186,10 +188,10 @@ class Coherence:
         if news.lost:
             await store.remove(Selection())
         if epochs := plain(news.epochs):
-            await store.learn(epochs)
+            await store.merge_epochs(epochs)
         for selection in news.removed:
             await store.remove(selection)
         if named := self._sweeps.matchers_of(news.epochs):
             await sweep_store(store, any_of(named))
-        told = news.mark.encode()
+        told = news.cursor.encode()
         await store.write(Entry(_MARK, told, 200, (), _FOR_GOOD, _FOR_GOOD, _FOR_GOOD))

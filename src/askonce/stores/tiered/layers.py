@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from askonce.core.engine_names import engine_of
 from askonce.core.errors import ConfigError
 from askonce.core.protocols import Store
 from askonce.core.units import parse_duration, parse_size
@@ -82,8 +83,8 @@ def _tier(layer: Layer, taken: set[str]) -> TierSpec:
 
 def _default_name(store: str | Store, taken: set[str]) -> str:
     if isinstance(store, str):
-        plain = store.partition(":")[0].partition("+")[0]
-        plain = {"rediss": "redis", "postgres": "postgresql"}.get(plain, plain) or "none"
+        engine = engine_of(store) or store.partition(":")[0].partition("+")[0] or "none"
+        plain = "postgresql" if engine == "postgres" else engine
     else:
         plain = type(store).__name__.lower().removesuffix("store") or "store"
     name, number = plain, 2
@@ -93,7 +94,7 @@ def _default_name(store: str | Store, taken: set[str]) -> str:
 
 
 def _is_far(store: str | Store) -> bool:
-    return isinstance(store, str) and not store.startswith(("sqlite:", MEMORY))
+    return isinstance(store, str) and engine_of(store) not in ("memory", "sqlite")
 
 
 def _default_deadline(store: str | Store) -> float:

@@ -43,11 +43,11 @@ class LeaseRenewal:
         self._store = store
         self._boundary = boundary
         self._lock = runtime.lock()
-        self._place = runtime.place
-        self._here = runtime.place()
+        self._place = runtime.loop_or_process
+        self._here = runtime.loop_or_process()
         self._held: set[Lease] = set()
         self._over: list[tuple[float, Lease]] = []
-        self._tick = runtime.tick
+        self._tick = runtime.monotonic
         self._due = float("-inf")
         self._worker = PeriodicWorker("askonce-leases", self._step)
 
@@ -114,7 +114,7 @@ class LeaseQueue:
         Without `wait`, one attempt is made.
         """
         runtime, seconds = self._runtime, self._renewal.seconds
-        until = runtime.tick() + self._wait
+        until = runtime.monotonic() + self._wait
         pause = _FIRST_PAUSE
         while True:
             asked = await self._shelf.ask("lease", lambda: self._take(key, seconds))
@@ -123,9 +123,9 @@ class LeaseQueue:
             if asked:
                 # Its last holder may have answered after we looked and before it let go.
                 return await self._unless_answered(asked[0], look)
-            if not wait or runtime.tick() >= until:
+            if not wait or runtime.monotonic() >= until:
                 return Turn(taken=True)
-            await runtime.pause(pause)
+            await runtime.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
             if await look():
                 return Turn(answered=True)
@@ -161,7 +161,7 @@ class LeaseQueue:
         # A thread that asks for it cannot be called back, so its answer is waited for.
         task = self._runtime.start(take)
         try:
-            await task.done()
+            await task.wait()
         except BaseException:
             awaited = False
             for lease in taken:
@@ -181,4 +181,4 @@ class LeaseQueue:
             if await self._shelf.ask("release", release) is None:
                 self._renewal.let_go(lease)
 
-        self._runtime.in_background(give_back)
+        self._runtime.run_in_background(give_back)

@@ -28,9 +28,14 @@ class TierPair:
         self.writing_breaker = CircuitBreaker(slow=slow)
         self._suspending = suspending
         context = StoreContext(
-            runtime.lock, runtime.now, runtime.place, False, spec.deadline, runtime.tick
+            runtime.lock,
+            runtime.now,
+            runtime.loop_or_process,
+            False,
+            spec.deadline,
+            runtime.monotonic,
         )
-        self._ground = context._replace(place=suspending.place, suspending=True)
+        self._ground = context._replace(loop_or_process=suspending.loop_or_process, suspending=True)
         self._local = not isinstance(spec.store, str) or is_local(spec.store)
         self.blocking: Store = (
             open_store(spec.store, context, size=spec.size)

@@ -81,15 +81,15 @@ class Tiers:
         self._leasing = sharing.leasing
         self._settled = sharing.settled
 
-    async def counters(self, add: Mapping[str, int], under: str = "") -> dict[str, int] | None:
+    async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int] | None:
         """Add to the lasting counters of the authority and return those `under` a prefix.
 
         Memory stands in where there is no other tier. None if the authority cannot answer now.
         """
         if self.authority is None:
-            return await self.memory.counters(add, under)
+            return await self.memory.counters(add, prefix)
         store = self.authority.store
-        return await self.authority.ask("tallies", lambda: store.counters(add, under))
+        return await self.authority.ask("tallies", lambda: store.counters(add, prefix))
 
     # Reading.
 
@@ -149,7 +149,7 @@ class Tiers:
             gone = Selection(keys=(entry.key,))
             await tier.ask("remove", lambda: tier.store.remove(gone, quiet=True))
 
-        self.runtime.in_background(remove)
+        self.runtime.run_in_background(remove)
         return True
 
     async def _trusts(self, entry: Entry, *, own: bool = False) -> bool:
@@ -323,12 +323,12 @@ class Tiers:
             return
         try:
             bumping = self.authority.store.epochs(wanted, bump=True)
-            raised = await self.runtime.within(_INVALIDATION_DEADLINE, bumping)
+            raised = await self.runtime.with_timeout(_INVALIDATION_DEADLINE, bumping)
         except TimeoutError:
             raise StoreError("the store did not confirm the invalidation in time") from None
         self.memory.apply_epochs(raised)
         for tier in self.lower[:-1]:
-            await tier.ask("learn", lambda tier=tier: tier.store.learn(raised))  # type: ignore[misc]
+            await tier.ask("learn", lambda tier=tier: tier.store.merge_epochs(raised))  # type: ignore[misc]
 
 
 _INVALIDATION_DEADLINE = 10.0

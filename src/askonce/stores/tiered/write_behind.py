@@ -103,15 +103,15 @@ class WriteBehind:
         async def release() -> None:
             await self._release(lease)
 
-        self._runtime.in_background(release)
+        self._runtime.run_in_background(release)
 
     def _start(self, work: Any) -> None:
-        here = self._runtime.place()
+        here = self._runtime.loop_or_process()
         with self._lock:
             if self._draining == here:
                 return
             self._draining = here  # in another process than the last one after a fork
-        self._runtime.in_background(work)
+        self._runtime.run_in_background(work)
 
     async def _drain(self) -> None:
         while True:
@@ -151,7 +151,7 @@ class WriteBehind:
 
     def _note(self, entry: Entry) -> None:
         """Remember for a while what was written; without the answer itself."""
-        now = self._runtime.tick()
+        now = self._runtime.monotonic()
         noted = msgspec.structs.replace(entry, body=b"")
         with self._lock:
             self._written.append((now, noted))
@@ -181,13 +181,13 @@ class WriteBehind:
         if missed is not False:
             return False if missed else None  # memory hears of it later
         while self._renewal is None and not self._begun():
-            await self._runtime.pause(0.005)
+            await self._runtime.sleep(0.005)
         entry = shortened(entry, self._runtime.now(), self._ttl)
         tags = [tag for tag, _ in entry.tags]
 
         async def write() -> bool:
             if tags and self._renewal is None:
-                await store.learn(dict(entry.tags))
+                await store.merge_epochs(dict(entry.tags))
             return await store.write(entry, fence=0 if lease is None else lease.fence)
 
         kept = await tier.ask("write", write)

@@ -1,6 +1,6 @@
-"""Places and peoples, so that they are told apart where nobody wrote a capital."""
+"""Places and peoples, for texts without capitals."""
 
-from askonce.semantic.guards.wordlists import words_of
+from askonce.semantic.guards.lexicon.word_list import words_of
 
 PLACES = words_of("""
     afghanistan albania algeria andorra angola argentina armenia australia austria azerbaijan
@@ -100,4 +100,4 @@ PEOPLES = {
     """.strip().splitlines()
     for people, place in [line.split()]
 }
-"""What a people or its language is called, with the place that it is called after."""
+"""The name of a people or its language, with the place that it comes from."""

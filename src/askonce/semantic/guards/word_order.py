@@ -1,16 +1,16 @@
-"""The order of words: the same words with another sense, or only told in another order."""
+"""The order of words in two texts: where they differ, and whether a part only moved."""
 
 from collections import Counter
 from collections.abc import Sequence
 
-from askonce.semantic.guards.words import COORDINATORS
+from askonce.semantic.guards.lexicon.english import COORDINATORS
 
 _REACH = 6
 _MAX_MOVED = 40
 
 
 def shared(a: Sequence[str], b: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Both sequences without what the other lacks, each word as often as both have it."""
+    """Keep in both sequences the words that both have, each as often as both have it."""
     counts = Counter(a) & Counter(b)
     return _limited(a, counts), _limited(b, counts)
 
@@ -26,10 +26,10 @@ def _limited(words: Sequence[str], counts: Counter[str]) -> list[str]:
 
 
 def is_exchanged(a: Sequence[str], b: Sequence[str]) -> bool:
-    """Whether two sequences of the same words have parts that changed places around a middle.
+    """Return whether parts of two sequences of the same words changed places around a middle.
 
     "Can a bad person become good" is not "Can a good person become bad". One part that moved as
-    a whole (a phrase told first or last) is no exchange, and neither is a list in another order.
+    a whole (a phrase put first or last) is no exchange, and neither is a list in another order.
     """
     start, end_a, end_b = difference(a, b)
     if start is None:
@@ -39,7 +39,7 @@ def is_exchanged(a: Sequence[str], b: Sequence[str]) -> bool:
 
 
 def difference(a: Sequence[str], b: Sequence[str]) -> tuple[int | None, int, int]:
-    """Where the first differing part starts and where it ends in each; no start where equal."""
+    """Return where the differing part starts, and where it ends in each; None where equal."""
     start = 0
     shorter = min(len(a), len(b))
     while start < shorter and a[start] == b[start]:
@@ -53,7 +53,7 @@ def difference(a: Sequence[str], b: Sequence[str]) -> tuple[int | None, int, int
 
 
 def _is_rotated(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Whether moving one end of the part to the other end makes the two equal."""
+    """Return whether moving one end of the part to the other end makes the two equal."""
     size = len(first)
     if size != len(second) or size > _MAX_MOVED:
         return False
@@ -64,7 +64,7 @@ def _is_rotated(first: Sequence[str], second: Sequence[str]) -> bool:
 
 
 def is_list_reordered(a: Sequence[str], b: Sequence[str]) -> bool:
-    """Whether the texts differ only by the order of a list: "tea or coffee", "coffee or tea"."""
+    """Return whether only the order of a list differs: "tea or coffee", "coffee or tea"."""
     start, end_a, end_b = difference(a, b)
     if start is None:
         return True
@@ -79,7 +79,7 @@ def is_list_reordered(a: Sequence[str], b: Sequence[str]) -> bool:
 
 
 def _items(words: Sequence[str]) -> list[tuple[str, ...]]:
-    """The parts between coordinators, sorted; none where a part is empty."""
+    """Return the parts between coordinators, sorted; none where a part is empty."""
     items: list[tuple[str, ...]] = []
     item: list[str] = []
     for word in words:

@@ -1,12 +1,12 @@
-"""The English that the guards know: small closed lists, written by hand, never from a data set."""
+"""Little words of English and near synonyms: small closed lists, written by hand."""
 
-from askonce.semantic.guards.wordlists import groups_of, words_of
+from askonce.semantic.guards.lexicon.word_list import groups_of, words_of
 
 ROLES = words_of(
     "from to of by into onto than for with without against over under between after before "
     "because through per on in at toward towards off about until since during"
 )
-"""Little words that say what part the next word plays."""
+"""Little words that give the next word its role."""
 
 PRONOUNS = words_of(
     "i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his "
@@ -34,7 +34,7 @@ STOP = (
         "hi hello hey thanks thank gonna wanna gotta lemme gimme dunno kinda sorta"
     )
 )
-"""Words whose presence or absence rarely changes the answer, where no guard looks at them."""
+"""Words that rarely change the answer, unless a guard reads them."""
 
 COORDINATORS = frozenset({"and", "or", "vs", "versus", ",", "/", "&", "nor"})
 
@@ -174,7 +174,7 @@ ALIASES: dict[str, str] = {
     )
     for word in group
 }
-"""Words that a rephrased question may exchange, each with the word that stands for them."""
+"""Near synonyms, each with the word that stands for the group."""
 
 QUANTIFIERS: dict[str, str] = {
     "all": "all", "every": "all", "everyone": "all", "everybody": "all", "each": "all",

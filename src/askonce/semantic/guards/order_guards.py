@@ -1,25 +1,25 @@
-"""Guards on the order of a question's words: who does what to whom, from where to where."""
+"""Guards on the order of words: who does what to whom, from where to where."""
 
 from collections.abc import Sequence
 
-from askonce.semantic.guards.order import is_exchanged, is_list_reordered, shared
+from askonce.semantic.guards.lexicon.word_list import words_of
 from askonce.semantic.guards.text import Text
-from askonce.semantic.guards.wordlists import words_of
+from askonce.semantic.guards.word_order import is_exchanged, is_list_reordered, shared
 
 _DIRECTED = words_of("""
     from to into onto than over against before after towards toward
     """)
 _SYMMETRIC = words_of("difference relationship relation distanc far similar")
-_TELLING = words_of("it that which who of by at")
+_RESTATING = words_of("it that which who of by at")
 _SHORT = 8
 _MANY = 60
 _STRAY = 0.2
 _PAIR = 2
-_TWO = 3  # words of two things that are told apart
+_TWO = 3  # words for two things that are compared
 
 
 def other_direction(a: Text, b: Text) -> bool:
-    """From A to B against from B to A; A better than B against B better than A."""
+    """Veto "from A to B" against "from B to A", and "A better than B" against the reverse."""
     if a.phrases.roles == b.phrases.roles:
         return False
     left, right = _directed(a, b), _directed(b, a)
@@ -35,7 +35,7 @@ def other_direction(a: Text, b: Text) -> bool:
 
 
 def _directed(a: Text, b: Text) -> list[tuple[str, str]]:
-    """What only one text leads to or from, though the other has the word too."""
+    """Return the roles that only one text gives to words which both have."""
     only = (
         (role, word)
         for role, word in a.phrases.roles - b.phrases.roles
@@ -48,7 +48,7 @@ _MOST = 16
 
 
 def _leads(word: str, text: Text) -> bool:
-    """Whether the word is what "to" leads away from: "inches to", "from inches"."""
+    """Return whether "to" leads away from the word: "inches to", "from inches"."""
     return ("from", word) in text.phrases.roles or any(
         one == word and two == "to" for one, two in zip(text.flow, text.flow[1:], strict=False)
     )
@@ -59,25 +59,25 @@ def _is_before(one: str, two: str, text: Text) -> bool:
 
 
 def other_order(a: Text, b: Text) -> bool:
-    """The same words with parts exchanged: who does what to whom."""
+    """Veto the same words with parts exchanged: who does what to whom."""
     if a.is_terse or b.is_terse or ("by" in a.surfaces) != ("by" in b.surfaces):
-        return False  # keywords in any order; active told as passive
+        return False  # keywords in any order; active against passive
     if (
-        len(a.told) == _PAIR
-        and a.told != b.told
-        and a.told == b.told[::-1]
+        len(a.statement) == _PAIR
+        and a.statement != b.statement
+        and a.statement == b.statement[::-1]
         and a.asks == b.asks == ("whether",)
     ):
         return True  # "is a square a rectangle"
     if (
-        a.told != b.told
-        and len(a.told) == len(b.told) <= _MANY
-        and sorted(a.told) == sorted(b.told)
-        and is_exchanged(a.told, b.told)
+        a.statement != b.statement
+        and len(a.statement) == len(b.statement) <= _MANY
+        and sorted(a.statement) == sorted(b.statement)
+        and is_exchanged(a.statement, b.statement)
     ):
         return not _is_symmetric(a, b, len(a.matter)) and not is_list_reordered(a.flow, b.flow)
-    if not _TELLING.isdisjoint(a.surfaces ^ b.surfaces):
-        return False  # the same told in two steps, or turned: "flowers that bloom", "by them"
+    if not _RESTATING.isdisjoint(a.surfaces ^ b.surfaces):
+        return False  # the same in two clauses, or in the passive: "flowers that bloom", "by them"
     first, second = a.matter, b.matter
     longer = max(len(first), len(second))
     if first == second or longer < 3 or longer - min(len(first), len(second)) > longer * _STRAY:
@@ -100,11 +100,11 @@ def _swapped(words: Sequence[str], one: str, two: str) -> list[str]:
 
 
 def _is_symmetric(a: Text, b: Text, length: int) -> bool:
-    """The difference between A and B is that between B and A; likewise far, relationship."""
+    """Return whether order means nothing: the difference between A and B, how far A is from B."""
     if a.phrases.compared and a.phrases.compared == b.phrases.compared:
         return len(a.phrases.compared) <= _TWO
     return length <= _SHORT and bool(_SYMMETRIC & a.bag & b.bag)
 
 
 def _same_list(a: Text, b: Text) -> bool:
-    return is_list_reordered(a.listed, b.listed)
+    return is_list_reordered(a.items, b.items)

@@ -2,10 +2,10 @@
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The words of a text, as a set."""
+    """Return the words of a text as a set."""
     return frozenset(text.split())
 
 
 def groups_of(text: str) -> tuple[tuple[str, ...], ...]:
-    """The words of each group of a text; commas part the groups."""
+    """Return the words of each group of a text; commas separate the groups."""
     return tuple(tuple(group.split()) for group in text.split(","))

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 
-from askonce.semantic.guards.stems import canonical, singular
-from askonce.semantic.guards.wordlists import groups_of
+from askonce.semantic.guards.lexicon.stems import canonical, singular
+from askonce.semantic.guards.lexicon.word_list import groups_of
 
-OPPOSITES: tuple[tuple[str, ...], ...] = groups_of(
-    """
+OPPOSITES: tuple[tuple[str, ...], ...] = groups_of("""
 advantage disadvantage, pros cons, benefit drawback, strength weakness, strongest weakest, strong
 weak, best worst, better worse, good bad, good evil, positive negative, most least, more less,
 more fewer, many few, maximum minimum, max min, increase decrease, increase reduce, increasing
@@ -82,12 +81,10 @@ insecure, brave cowardly, kind cruel, polite rude, generous stingy, humble arrog
 hardworking, careful careless, sweet sour, sweet bitter, fresh stale, fresh rotten, fresh frozen,
 common uncommon, common rare, usual unusual, fair unfair, conditional unconditional, limited
 unlimited, loss gain
-"""
-)
-"""Pairs of which each word says the opposite, or the other one, of its partner."""
+""")
+"""Pairs of words that exclude each other."""
 
-KINDS: tuple[tuple[str, ...], ...] = groups_of(
-    """
+KINDS: tuple[tuple[str, ...], ...] = groups_of("""
 red blue green yellow orange purple pink brown black white gray grey silver gold,
 mother father brother sister son daughter uncle aunt cousin grandmother grandfather niece nephew
 wife husband boyfriend girlfriend,
@@ -153,13 +150,12 @@ rice pasta bread noodle,
 christmas easter thanksgiving halloween ramadan diwali hanukkah,
 install update uninstall,
 credit debit
-"""
-)
-"""Families whose members are never the same thing: asking about one is not asking of another."""
+""")
+"""Families of siblings: a question about one member is never a question about another."""
 
 
 def partners_of(groups: Iterable[tuple[str, ...]]) -> dict[str, frozenset[str]]:
-    """Each word of the groups, singular, with those that exclude it."""
+    """Map each word of the groups, singular, to the words that exclude it."""
     partners: dict[str, set[str]] = {}
     for group in groups:
         bases = {singular(word) for word in group}

@@ -1,4 +1,4 @@
-"""What a text marks off: quotations, code, addresses, formulas, and the form it asks for."""
+"""The spans that a text sets apart: quotations, code, addresses, formulas, and the output form."""
 
 import re
 
@@ -61,8 +61,8 @@ _WORDS = re.compile(r"\w+")
 _SPACE = re.compile(r"\s+")
 
 
-class TextMarks(msgspec.Struct, frozen=True):
-    """The marked-off parts of a text, folded."""
+class TextSpans(msgspec.Struct, frozen=True):
+    """The spans of a text, folded."""
 
     quoted: frozenset[str]
     code: frozenset[str]
@@ -70,11 +70,11 @@ class TextMarks(msgspec.Struct, frozen=True):
     forms: frozenset[str]
 
 
-NONE = TextMarks(frozenset(), frozenset(), frozenset(), frozenset())
+NONE = TextSpans(frozenset(), frozenset(), frozenset(), frozenset())
 
 
 def _form(written: str) -> str:
-    """One word for each form: "step-by-step", "simple words"."""
+    """Return one word for each form, so that "simple words" and "simple terms" are equal."""
     form = _SPACE.sub(" ", written.casefold()).replace("-", " ").removesuffix("s")
     for word in ("simple", "layman"):
         if form.startswith(word) and form.endswith(("term", "word", "language")):
@@ -82,19 +82,19 @@ def _form(written: str) -> str:
     return form
 
 
-def marks_of(text: str) -> TextMarks:
-    """Find the marked-off parts; every pattern is bounded, so the cost is linear."""
+def spans_of(text: str) -> TextSpans:
+    """Find the spans; every pattern is bounded, so the cost is linear."""
     text = text[:MAX_CHARS]
-    plain = _DOUBLED.sub('"', text)
+    straight = _DOUBLED.sub('"', text)
     quoted = {
         " ".join(_WORDS.findall(part.casefold()))
-        for match in _QUOTED.finditer(plain)
+        for match in _QUOTED.finditer(straight)
         for part in match.groups()
         if part
     }
     code = {
         _SPACE.sub("", part.casefold()).rstrip("/")
-        for match in _CODE.finditer(text if "```" in text else plain)
+        for match in _CODE.finditer(text if "```" in text else straight)
         for part in match.groups()
         if part
     }
@@ -107,4 +107,4 @@ def marks_of(text: str) -> TextMarks:
         _form(match.group(1)) for pattern in (_FORM, _MANNER) for match in pattern.finditer(text)
     }
     quoted.discard("")
-    return TextMarks(frozenset(quoted), frozenset(code), frozenset(formulas), frozenset(forms))
+    return TextSpans(frozenset(quoted), frozenset(code), frozenset(formulas), frozenset(forms))

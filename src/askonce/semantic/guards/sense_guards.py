@@ -1,12 +1,12 @@
-"""Guards on what a question says of its subject: denied, reversed, all or some."""
+"""Guards on the sense of a question: negation, opposites, all or some."""
 
 import itertools
 
-from askonce.semantic.guards.opposites import OPPOSITES, partners_of
-from askonce.semantic.guards.stems import canonical
+from askonce.semantic.guards.lexicon.english import QUANTIFIERS, STOP
+from askonce.semantic.guards.lexicon.opposites import OPPOSITES, partners_of
+from askonce.semantic.guards.lexicon.stems import canonical
+from askonce.semantic.guards.lexicon.word_list import words_of
 from askonce.semantic.guards.text import Text
-from askonce.semantic.guards.wordlists import words_of
-from askonce.semantic.guards.words import QUANTIFIERS, STOP
 
 _LONG = 25  # in a longer text a denial in passing decides little
 _PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")
@@ -23,7 +23,7 @@ _NEGATIVE = frozenset(map(canonical, words_of("""
 
 
 def other_negation(a: Text, b: Text) -> bool:
-    """One denies what the other says."""
+    """Veto if one denies what the other says."""
     if bool(a.negations) == bool(b.negations) or max(len(a.flow), len(b.flow)) > _LONG:
         return False
     denying, other = (a, b) if a.negations else (b, a)
@@ -37,12 +37,12 @@ def other_negation(a: Text, b: Text) -> bool:
 
 
 def opposite(a: Text, b: Text) -> bool:
-    """One has a word, the other its opposite: buy, sell; before, after; legal, illegal."""
+    """Veto a word against its opposite: buy, sell; before, after; legal, illegal."""
     left, right = a.bases - b.bases, b.bases - a.bases
     if left and right:
         ours = sum(_is_opposite(one, right, a, b) for one in left)
         theirs = sum(_is_opposite(two, left, a, b) for two in right)
-        # Two opposites, or one and a "not", say the same again: least painful, most painless.
+        # Two opposites, or one and a "not", cancel out: least painful, most painless.
         if min(ours, theirs) % 2 and a.denies ^ _least(a) == b.denies ^ _least(b):
             return True
     return _halves(a, b) or _halves(b, a) or _turned(a, b)
@@ -53,7 +53,7 @@ def _least(text: Text) -> bool:
 
 
 def _turned(a: Text, b: Text) -> bool:
-    """Such as "log in", "log out": one verb, the opposite particle."""
+    """Recognize "log in", "log out": one verb, the opposite particle."""
     if not _PARTICLES & (a.surfaces ^ b.surfaces):
         return False
     ours, theirs = set(itertools.pairwise(a.flow)), set(itertools.pairwise(b.flow))
@@ -91,7 +91,7 @@ def _is_opposite(word: str, others: frozenset[str], a: Text, b: Text) -> bool:
 
 
 def _halves(a: Text, b: Text) -> bool:
-    """Both against one: "advantages and disadvantages", "advantages"."""
+    """Recognize both against one: "advantages and disadvantages", "advantages"."""
     for one, two in a.phrases.pairs:
         if (one in b.known) != (two in b.known) and two in _OPPOSITE_STEMS.get(one, ()):
             return True
@@ -106,7 +106,7 @@ _CLASHES = frozenset(pair for one, two in _CLASHING for pair in ((one, two), (tw
 
 
 def other_quantifiers(a: Text, b: Text) -> bool:
-    """All against some or none; one against both."""
+    """Veto all against some or none, and one against both."""
     if a.bases == b.bases or max(len(a.flow), len(b.flow)) > _LONG:
         return False
     if _alternates(a) != _alternates(b) or (_FRACTIONS & (a.bases ^ b.bases) and _is_part(a, b)):
@@ -127,12 +127,12 @@ _FRACTIONS = frozenset(("half", "double", "twice", "triple"))
 
 
 def _alternates(text: Text) -> bool:
-    """Such as "every other day"."""
+    """Recognize "every other day"."""
     return {"every", "other"} <= text.bases and ("every", "other") in itertools.pairwise(text.flow)
 
 
 def _is_part(a: Text, b: Text) -> bool:
-    """Only one speaks of a half, or of the double, of what both speak of."""
+    """Return whether only one text asks about a half, or a double, of the same thing."""
     mine, other = (a, b) if _FRACTIONS & a.bases else (b, a)
     if _FRACTIONS & other.bases or other.quantities - mine.quantities or "in" in mine.bases:
         return False

@@ -1,8 +1,8 @@
-"""Guards on what is asked for, and in which form: question word, code, language, format."""
+"""Guards on the request itself: question word, mood, quotation, code, language, output form."""
 
-from askonce.semantic.guards.languages import FOREIGN
+from askonce.semantic.guards.lexicon.english import STOP
+from askonce.semantic.guards.lexicon.languages import FOREIGN
 from askonce.semantic.guards.text import Text
-from askonce.semantic.guards.words import STOP
 
 _APART = (
     ("when", "where"), ("when", "why"), ("when", "how"), ("where", "why"), ("where", "how"),
@@ -22,7 +22,7 @@ _QUESTIONS = frozenset(pair for one, two in _APART for pair in ((one, two), (two
 
 
 def other_question(a: Text, b: Text) -> bool:
-    """When, where, who, how many: not the same thing is asked of the same matter."""
+    """Veto another question word: when, where, who, how many."""
     if not a.asks or not b.asks or a.asks == b.asks:
         return False
     if set(a.asks) & set(b.asks):
@@ -58,7 +58,7 @@ _MOODS = frozenset(
 
 
 def other_mood(a: Text, b: Text) -> bool:
-    """One asks of the past and one of the future; one what must be and one what may be."""
+    """Veto past against future, and "must" against "may" or "should"."""
     if a.moods == b.moods or not a.asks or not b.asks:
         return False
     left, right = a.moods - b.moods, b.moods - a.moods
@@ -66,8 +66,8 @@ def other_mood(a: Text, b: Text) -> bool:
 
 
 def other_quotation(a: Text, b: Text) -> bool:
-    """Each quotes what the other does not say."""
-    mine, theirs = a.marks.quoted, b.marks.quoted
+    """Veto if each quotes words that the other does not have."""
+    mine, theirs = a.spans.quoted, b.spans.quoted
     if mine == theirs:
         return False
     if mine and theirs and mine.isdisjoint(theirs):
@@ -88,30 +88,32 @@ def _all_known(words: list[str], other: Text) -> bool:
 
 
 def other_code(a: Text, b: Text) -> bool:
-    """Other code, another address or path, another formula."""
-    if a.marks == b.marks:
+    """Veto other code, another address or path, another formula."""
+    if a.spans == b.spans:
         return False
-    code = a.marks.code != b.marks.code and bool(a.marks.code and b.marks.code)
-    formulas = a.marks.formulas != b.marks.formulas and bool(a.marks.formulas and b.marks.formulas)
+    code = a.spans.code != b.spans.code and bool(a.spans.code and b.spans.code)
+    formulas = a.spans.formulas != b.spans.formulas and bool(a.spans.formulas and b.spans.formulas)
     return code or formulas
 
 
 def other_language(a: Text, b: Text) -> bool:
-    """Written in another language or script, or asking for another language."""
-    if a.tongue != b.tongue:
-        if a.tongue.script and b.tongue.script and a.tongue.script != b.tongue.script:
+    """Veto another language or script, and a request for another language."""
+    if a.locale != b.locale:
+        if a.locale.script and b.locale.script and a.locale.script != b.locale.script:
             return True
-        if (a.tongue.language == "en" and _is_foreign(b)) or (
-            b.tongue.language == "en" and _is_foreign(a)
+        if (a.locale.language == "en" and _is_foreign(b)) or (
+            b.locale.language == "en" and _is_foreign(a)
         ):
             return True
-        if a.tongue.language and b.tongue.language and a.tongue.language != b.tongue.language:
+        if a.locale.language and b.locale.language and a.locale.language != b.locale.language:
             return True
-    return bool(a.tongues - b.tongues) and bool(b.tongues - a.tongues)
+    return bool(a.languages_named - b.languages_named) and bool(
+        b.languages_named - a.languages_named
+    )
 
 
 def _is_foreign(text: Text) -> bool:
-    """No word of English grammar, and some of another language."""
+    """Return whether the text has no little word of English, and some of another language."""
     return (
         not text.is_english
         and text.surfaces.isdisjoint(STOP)
@@ -120,15 +122,15 @@ def _is_foreign(text: Text) -> bool:
 
 
 def other_form(a: Text, b: Text) -> bool:
-    """Another form of answer: as a table, as JSON, in one sentence, step by step."""
-    other = a.marks.forms ^ b.marks.forms
-    if not (a.marks.forms and b.marks.forms) or "list" in a.surfaces & b.surfaces:
-        other -= {"list"}  # what asks for several things is answered by a list anyway
+    """Veto another output form: as a table, as JSON, in one sentence, step by step."""
+    other = a.spans.forms ^ b.spans.forms
+    if not (a.spans.forms and b.spans.forms) or "list" in a.surfaces & b.surfaces:
+        other -= {"list"}  # a question for several things gets a list anyway
     if "method" in a.bag and "method" in b.bag:
         other -= {"step by step"}
     return bool(other)
 
 
 def other_tail(a: Text, b: Text) -> bool:
-    """Beyond the words that are looked at one by one, texts must be equal."""
+    """Veto another text beyond the words that are compared one by one."""
     return a.tail != b.tail

@@ -1,6 +1,6 @@
-"""Months, weekdays and near days, in the languages that the guards read dates in."""
+"""Months, weekdays and near days, in the languages in which the guards read dates."""
 
-from askonce.semantic.guards.wordlists import groups_of, words_of
+from askonce.semantic.guards.lexicon.word_list import groups_of, words_of
 
 MONTHS: dict[str, int] = {
     word: number

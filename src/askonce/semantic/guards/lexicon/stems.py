@@ -2,8 +2,8 @@
 
 import functools
 
-from askonce.semantic.guards.wordlists import words_of
-from askonce.semantic.guards.words import ALIASES
+from askonce.semantic.guards.lexicon.english import ALIASES
+from askonce.semantic.guards.lexicon.word_list import words_of
 
 _KEEP = words_of("""
     this his news series species physics mathematics economics politics lens bus gas yes always
@@ -18,7 +18,7 @@ _VOWELS = frozenset("aeiouy")
 
 @functools.lru_cache(maxsize=16_384)
 def singular(word: str) -> str:
-    """The word without a plural ending."""
+    """Remove a plural ending."""
     if len(word) < 4 or word in _KEEP or not word.isascii() or word[-1] != "s":
         return word
     if word.endswith("ies"):
@@ -34,7 +34,7 @@ def singular(word: str) -> str:
 
 @functools.lru_cache(maxsize=16_384)
 def stem(word: str) -> str:
-    """The word without plural, -ing, -ed, -ly and a final e, so that forms of one word meet."""
+    """Remove plural, -ing, -ed, -ly and a final e, so that the forms of one word are equal."""
     word = singular(word)
     if len(word) < 5 or word in _KEEP or not word.isascii():
         return word[:-1] if len(word) == 4 and word[-1] == "e" else word
@@ -58,5 +58,5 @@ def stem(word: str) -> str:
 
 @functools.lru_cache(maxsize=16_384)
 def canonical(word: str) -> str:
-    """The stem that stands for a word and for those that a rephrasing may put in its place."""
+    """Return the stem that stands for a word and for its near synonyms."""
     return ALIASES.get(word) or ALIASES.get(singular(word)) or stem(word)

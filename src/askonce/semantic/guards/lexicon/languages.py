@@ -1,4 +1,4 @@
-"""Which script a text is written in, and which language, where a few words settle it."""
+"""The script and the language of a text, where a few words decide them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ _SCRIPTS = (
     (0x2E80, 0x9FFF, "han"),
     (0xAC00, 0xD7AF, "hangul"),
 )
-_COMMON = {  # the commonest words of each
+_COMMON = {  # the most common words of each language
     "en": (
         "the is are was were what how why of do does can which who to in and for a my you "
         "it with i as be been at on am will would should have has had if there this that "
@@ -72,46 +72,46 @@ _COMMON = {  # the commonest words of each
     "fi": "on ovat ja miten mikä mitä miten miksi ja minä ei kuka missä että kuinka voi",
     "hu": "a az mi mit hogyan miért és én nem egy ki hol van hogy kell lehet",
 }
-_TONGUES: dict[str, tuple[str, ...]] = {}
-for _tongue, _words in _COMMON.items():
+_LANGUAGES_OF: dict[str, tuple[str, ...]] = {}
+for _language, _words in _COMMON.items():
     for _word in dict.fromkeys(_words.split()):
-        _TONGUES[_word] = (*_TONGUES.get(_word, ()), _tongue)
+        _LANGUAGES_OF[_word] = (*_LANGUAGES_OF.get(_word, ()), _language)
 
 
 _UKRAINIAN, _RUSSIAN = frozenset("іїєґІЇЄҐ"), frozenset("ыэёъЫЭЁЪ")
 _LOOK = 600
 
 
-FOREIGN = frozenset(word for word, tongues in _TONGUES.items() if "en" not in tongues)
+FOREIGN = frozenset(word for word, languages in _LANGUAGES_OF.items() if "en" not in languages)
 
 
-class Tongue(NamedTuple):
-    """A script and a language; each empty where the text does not settle it."""
+class TextLocale(NamedTuple):
+    """A script and a language; each is empty where the text does not decide it."""
 
     script: str
     language: str
 
 
-def tongue_of(text: str, words: Iterable[str]) -> Tongue:
+def locale_of(text: str, words: Iterable[str]) -> TextLocale:
     """Read the script of the first letters and the language of the first words."""
     script = "latin" if text.isascii() else _script(text[:_LOOK])
     if script not in ("latin", "cyrillic"):
-        return Tongue(script, "")
+        return TextLocale(script, "")
     if script == "cyrillic" and not _UKRAINIAN.isdisjoint(text[:_LOOK]):
-        return Tongue(script, "uk")
+        return TextLocale(script, "uk")
     if script == "cyrillic" and not _RUSSIAN.isdisjoint(text[:_LOOK]):
-        return Tongue(script, "ru")
+        return TextLocale(script, "ru")
     votes: Counter[str] = Counter()
     for word in words:
-        tongues = _TONGUES.get(word, ())
-        for tongue in tongues:
-            votes[tongue] += 2 if len(tongues) == 1 else 1
+        languages = _LANGUAGES_OF.get(word, ())
+        for language in languages:
+            votes[language] += 2 if len(languages) == 1 else 1
     ranked = votes.most_common(2)
     if not ranked or ranked[0][1] < 3:
-        return Tongue(script, "")
+        return TextLocale(script, "")
     if len(ranked) > 1 and ranked[1][1] * 3 > ranked[0][1] * 2:
-        return Tongue(script, "")
-    return Tongue(script, ranked[0][0])
+        return TextLocale(script, "")
+    return TextLocale(script, ranked[0][0])
 
 
 def _script(text: str) -> str:
@@ -126,7 +126,7 @@ def _script(text: str) -> str:
 
 
 def script_of(letter: str) -> str:
-    """The script of one letter; everything that is not listed counts as Latin."""
+    """Return the script of one letter; every letter that is not listed counts as Latin."""
     point = ord(letter)
     if point < 0x0370:
         return "latin"

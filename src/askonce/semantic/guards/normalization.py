@@ -1,11 +1,11 @@
-"""The letters of a text without their disguises, so that no guard reads past what is there."""
+"""Unicode normalization: letters without their disguises, so that no guard overlooks one."""
 
 import re
 import unicodedata
 from typing import Final
 
 MAX_CHARS: Final = 40_000
-"""How much of a text is read without disguises; beyond it a text is compared as it is."""
+"""Characters of a text that are normalized; the rest is compared as written."""
 
 _HIDDEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
@@ -22,13 +22,13 @@ _LOOKALIKES = str.maketrans(
 )
 
 
-def plain(text: str) -> str:
-    """The text with signs of equal meaning made equal; linear in its length.
+def normalize(text: str) -> str:
+    """Make signs of equal meaning equal, in time linear in the length of the text.
 
-    What nobody sees goes (a zero-width space hides a digit from a reader of words, not from the
-    model that embeds). Full-width and ornate letters and digits become the usual ones, raised
-    digits stay apart ("2\u00b2" is not 22), and a Cyrillic or Greek letter among Latin ones
-    becomes the Latin letter that it looks like.
+    Invisible characters go: a zero-width space would hide a digit from the guards, not from the
+    embedding model. Full-width and ornate letters and digits become the usual ones, raised digits
+    stay apart ("2\u00b2" is not 22), and a Cyrillic or Greek letter among Latin ones becomes the
+    Latin letter that it looks like.
     """
     if text.isascii():
         return text
@@ -48,8 +48,8 @@ def _unmixed(match: re.Match[str]) -> str:
     return word.translate(_LOOKALIKES)
 
 
-def bare(word: str) -> str:
-    """The word without accents, as it is often typed."""
+def without_accents(word: str) -> str:
+    """Remove the accents of a word, as people often type it."""
     if word.isascii():
         return word
     apart = unicodedata.normalize("NFD", word)

@@ -1,10 +1,10 @@
-"""Ordinary English words: what is none of them may be a name. Written by hand, by frequency."""
+"""Ordinary English words, by hand and by frequency; any other word may be a name."""
 
 import functools
 
-from askonce.semantic.guards.stems import stem
-from askonce.semantic.guards.wordlists import words_of
-from askonce.semantic.guards.words import ALIASES, STOP
+from askonce.semantic.guards.lexicon.english import ALIASES, STOP
+from askonce.semantic.guards.lexicon.stems import stem
+from askonce.semantic.guards.lexicon.word_list import words_of
 
 _WORDS = """
 ability able abroad absence absolute abuse academic academy accent accept access accident
@@ -275,7 +275,7 @@ _ENDINGS = words_of(
 
 @functools.lru_cache(maxsize=16_384)
 def is_ordinary(word: str) -> bool:
-    """Whether a folded word is plain English, or made of a plain word by an ending or a prefix."""
+    """Return whether a folded word is plain English, or a plain word with an ending or a prefix."""
     if word in _ORDINARY or stem(word) in _STEMS:
         return True
     for ending in _ENDINGS:
