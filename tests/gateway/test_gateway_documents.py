@@ -1,8 +1,9 @@
-"""Documents named in a request's body: what changed is asked again, and synced for everybody."""
+"""Documents named in the body of a request: new versions miss, and a sync reaches all tenants."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -33,7 +34,7 @@ def caller(http: httpx2.Client, provider_url: str, store: str) -> Iterator[Calle
 
 
 def asking(caller: Caller, documents: object) -> str:
-    metadata = {} if documents is None else {"metadata": {"documents": documents}}
+    metadata: dict[str, Any] = {} if documents is None else {"metadata": {"documents": documents}}
     return status_of(caller.chat("May I return it?", **metadata))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import httpx2
 import pytest
@@ -105,7 +105,7 @@ class TestBrokenAnswers:
         before = caller.stats()
         for _ in range(2):
             with caller.chat_stream(question, model="practice-cut") as response:
-                pieces = []
+                pieces: list[bytes] = []
                 with pytest.raises(httpx2.RemoteProtocolError):
                     pieces.extend(response.iter_bytes())
                 assert outcome_of(response) == "miss"
@@ -319,7 +319,7 @@ class TestStale:
         assert 2 <= len(puppet.seen) <= 3  # the refresh, and perhaps the one with max-age
 
 
-def completion(text: str) -> Callable[[Exchange], object]:
+def completion(text: str) -> Callable[[Exchange], Awaitable[None]]:
     """An act that answers with this text, in JSON."""
     body = {
         "id": "c-1",

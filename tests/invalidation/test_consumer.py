@@ -46,7 +46,7 @@ class Sender:
         text = json.dumps(data)
         if self._kind == "postgres":
             with psycopg.connect(self._url) as db:
-                db.execute(f"SELECT {self.name}_emit(%s, %s, %s)", (event, text, id_))  # type: ignore[arg-type]
+                db.execute(f"SELECT {self.name}_emit(%s, %s, %s)", (event, text, id_))
             return
         fields = {"event": event, "data": text} | ({} if id_ is None else {"id": id_})
         plain = self._url.replace("redis+cluster", "redis").partition(",")[0]

@@ -26,8 +26,9 @@ RULES = (
 
 async def emit(under_test: CacheUnderTest, event: str, *data: Any, **members: Any) -> EventResult:
     cache: Any = under_test.cache
-    happened = cache.emit(event, *data, **members)
-    return happened if under_test.name == "blocking" else await happened
+    result: Any = cache.emit(event, *data, **members)
+    found: EventResult = result if under_test.name == "blocking" else await result
+    return found
 
 
 async def ask(under_test: CacheUnderTest, upstream: Scripted, question: str, tags: str = "") -> str:
@@ -223,7 +224,7 @@ def test_data_that_are_no_object_are_refused(data: Any) -> None:
 
 def test_a_function_that_returns_no_tag_is_an_error() -> None:
     with Cache() as cache:
-        cache.on_event("x")(lambda data: True)  # type: ignore[arg-type, return-value]
+        cache.on_event("x")(lambda data: True)  # type: ignore[type-var]
         with pytest.raises(ConfigError, match="returned True, which is not a tag"):
             cache.emit("x")
 

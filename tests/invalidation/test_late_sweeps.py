@@ -149,6 +149,7 @@ def test_what_was_swept_before_the_news_began_is_not_kept(mode: str, clock: Cloc
         await under_way(other, PRICES, sweep)
         await other.settle()
         assert entries(common) == []
+        assert common.news_held is not None
         common.news_held.set()
         await heard(other)
         assert await outcome(other, question=PRICES) == "not-found"
@@ -168,13 +169,12 @@ def test_two_sweeps_have_a_second_look_each_in_its_own_time(
         runtime = sweeping._runtime
         looked: list[tuple[float, list[Invalidation]]] = []
 
-        async def look(due: list[Invalidation]) -> int:
+        async def look(due: list[Invalidation]) -> None:
             looked.append((runtime.monotonic(), due))
             if len(looked) == 1:
                 raise StoreError("not now")
-            return 0
 
-        sweeping._scan_again = look
+        sweeping._scan_again = look  # type: ignore[assignment,method-assign]
         await invalidate(under_test, Invalidation(match="cost"))
         tick = runtime.monotonic
         monkeypatch.setattr(runtime, "monotonic", lambda: tick() + 1.0)
