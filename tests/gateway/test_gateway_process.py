@@ -100,7 +100,7 @@ def ask(connection: http.client.HTTPConnection, question: str, *, stream: bool) 
 
 
 class Askers:
-    """Many callers at once, each with questions that nobody asked before."""
+    """Many callers at once, each with new questions."""
 
     def __init__(self) -> None:
         self.numbers = itertools.count()
@@ -195,14 +195,14 @@ def test_sigterm_finishes_a_stream_in_flight_and_exits_0(puppet: Puppet, tmp_pat
 
     assert text_of_stream((first + rest).decode()) == "one two"
     assert status == 0
-    # And what was answered at the last moment was kept.
+    # The answers of the last moment are stored.
     assert gateway.check() == []
     with gateway.running(), httpx2.Client(trust_env=False) as client:
         assert outcome_of(Caller(client, gateway.url).chat("To the end?")) == "hit"
 
 
 def until_it_listens_no_more(url: str) -> None:
-    """Come back as soon as nobody new is let in: then the signal has been heard."""
+    """Return as soon as new connections are refused: the signal has arrived."""
     address = urlsplit(url)
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
@@ -261,7 +261,7 @@ class TestNotStarted:
         assert said.count("\n") == 1
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "complaint"),
         [
             ("[gateway]\nprot = 1", 'did you mean "port"'),
             ("[cache]\nttl = 'soon'", "cache.ttl is not a duration"),
@@ -270,11 +270,11 @@ class TestNotStarted:
             ("gateway", "is not TOML"),
         ],
     )
-    def test_a_wrong_setting(self, tmp_path: Path, text: str, told: str) -> None:
+    def test_a_wrong_setting(self, tmp_path: Path, text: str, complaint: str) -> None:
         Path(tmp_path, "askonce.toml").write_text(text, encoding="utf-8")
         status, said = self.serve(tmp_path, "--port=0")
 
         assert status == 2
-        assert told in said
+        assert complaint in said
         assert said.startswith("askonce: ")
         assert said.count("\n") == 1

@@ -1,4 +1,4 @@
-"""`GET /askonce/savings`: sums for everybody, names for the admin, one ledger for all gateways."""
+"""`GET /askonce/savings`: sums without a token, names with it, one ledger for all gateways."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_the_admin_hears_of_every_tenant(guarded: Caller) -> None:
 @pytest.mark.parametrize(
     "headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Bearer sk-acme"}]
 )
-def test_nobody_else_hears_anything(guarded: Caller, headers: dict[str, str]) -> None:
+def test_no_one_else_gets_an_answer(guarded: Caller, headers: dict[str, str]) -> None:
     guarded.chat("What is it?")
     answer = savings(guarded, **headers)
     assert answer.status_code == 401
@@ -81,9 +81,9 @@ def test_without_a_token_there_are_sums_and_no_names(open_: Caller) -> None:
     for _ in range(3):
         open_.chat("What is it?")
     answer = savings(open_)
-    told: dict[str, Any] = answer.json()
-    assert told["total"]["exact"]["calls"] == 2
-    (line,) = told["lines"]
+    found: dict[str, Any] = answer.json()
+    assert found["total"]["exact"]["calls"] == 2
+    (line,) = found["lines"]
     assert (line["tenant"], line["model"], line["route"]) == ("", "", "")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", line["day"])
     assert "gpt" not in answer.text

@@ -99,7 +99,7 @@ def test_an_event_that_was_sent_invalidates(kind: Any, sender: Sender, engines: 
 
 def test_an_event_sent_while_no_process_ran_counts(sender: Sender, engines: Engines) -> None:
     url = engines.plain("sqlite")
-    sender.send(product_id="0")  # before anybody ever followed
+    sender.send(product_id="0")  # before the first consumer
     with opened(url, sender) as cache:
         put(cache, "warm-up")
         sender.send(product_id="warm-up")
@@ -111,7 +111,7 @@ def test_an_event_sent_while_no_process_ran_counts(sender: Sender, engines: Engi
         assert not gone(cache, "1")
     with opened(url, sender) as cache:
         until(lambda: gone(cache, "1"), "what was sent meanwhile counts")
-        assert not gone(cache, "0")  # what was handled before does not come again
+        assert not gone(cache, "0")  # handled events do not come again
 
 
 def test_an_event_that_cannot_be_handled_is_counted_and_skipped(

@@ -27,7 +27,7 @@ from tests.stores.test_tiers import entries, whole
 
 
 class Watched(CommonStore):
-    """A common store with something happening in the middle of what is done with it."""
+    """A shared store that runs a hook in the middle of an operation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def test_who_is_started_in_the_middle_of_a_sweep_keeps_nothing_of_it(
     mine.run(scenario)
 
 
-def test_what_is_taken_back_is_told_to_who_may_have_read_it(mode: str, clock: Clock) -> None:
+def test_a_withdrawn_answer_is_announced_to_its_possible_readers(mode: str, clock: Clock) -> None:
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
@@ -276,7 +276,7 @@ def test_only_if_cached_serves_nothing_stale_to_a_doubtful_caller(
     under_test.run(scenario)
 
 
-def test_many_keys_are_told_and_nothing_else_goes(mode: str, clock: Clock) -> None:
+def test_many_keys_are_announced_and_only_they_go(mode: str, clock: Clock) -> None:
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 

@@ -1,4 +1,4 @@
-"""What is named is done or refused, never passed over: tags, events, counts, ill stores."""
+"""A named target is invalidated or refused, never ignored: tags, events, counts, ill stores."""
 
 import time
 

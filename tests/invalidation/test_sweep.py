@@ -267,7 +267,7 @@ def test_what_is_written_behind_a_sweep_is_found_out(mode: str, clock: Clock) ->
     async def scenario() -> None:
         await heard(mine)
         await heard(other)
-        common.mute = True  # nobody hears anything
+        common.mute = True  # no process receives anything
 
         async def sweep() -> None:
             await invalidate(mine, Invalidation(match="cost"))
@@ -382,7 +382,7 @@ def test_lost_news_are_no_reason_to_keep_what_was_under_way(
             monkeypatch.setattr(CommonStore, "changes", lost)
 
         await under_way(other, POLICY, lose)
-        # Nobody can tell what was swept meanwhile.
+        # The sweeps meanwhile are unknown.
         assert other.cache.stats().not_stored == {"invalidated": 1}
         await close(other)
 

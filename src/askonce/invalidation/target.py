@@ -85,7 +85,7 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def of_groups(self) -> bool:
-        """Is it by tags only, some of which an answer gets only on arrival?"""
+        """Is it by tags only, and is one of them a cache group, which an answer gets on arrival?"""
         return self.by_tags_alone and any(tag.startswith(GROUP) for tag in self.tags)
 
     @property

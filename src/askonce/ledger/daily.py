@@ -191,7 +191,7 @@ class DailyUsage:
     # Reading
 
     def take(self) -> dict[str, int]:
-        """Return what was counted since the last `take`, by counter name."""
+        """Return the new counts since the last `take`, by counter name."""
         taken, self._returned = defaultdict(int, self._returned), {}
         for day, groups in self._days.items():
             stored = self._stored.setdefault(day, set())

@@ -243,7 +243,7 @@ class Ledger:
             return {kind: self._daily.usd(kind) for kind in (*SAVED, *COSTS, "upstream")}
 
     def take(self) -> dict[str, int]:
-        """Return what was counted since the last `take`, to add to the store's counters."""
+        """Return the new counts since the last `take`, to add to the store's counters."""
         with self._lock:
             counts = self._all()
             fresh = {
