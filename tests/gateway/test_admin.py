@@ -135,7 +135,7 @@ def test_a_group_is_named_in_the_header(caller: Caller) -> None:
         (b"[" * 60_000, "not JSON"),
         (b"[]", "not a JSON object"),
         (b"{}", "names nothing"),
-        (b'{"tags": 7}', "tags is not"),
+        (b'{"tags": 7}', "tags is neither"),
         (b'{"older_than": "soon"}', "older_than is"),
         (b'{"match": "("}', "not a pattern"),
         (b'{"keys": ["x"]}', "not a key"),
@@ -219,7 +219,7 @@ def test_an_event_counts_once(caller: Caller) -> None:
 def test_bad_events(caller: Caller) -> None:
     for body, said in (
         ({}, "event is not a text"),
-        ({"event": "unheard_of"}, "nothing is known"),
+        ({"event": "unheard_of"}, "is unknown"),
         ({"event": "product_updated", "data": []}, "not an object"),
         ({"event": "product_updated"}, "product_id"),
         ({"event": "product_updated", "data": {"product_id": "1"}, "id": 7}, "id"),
