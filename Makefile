@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fix bench bench-peers eval docs dist pins clean
+.PHONY: help setup run demo test test-long coverage check fix bench bench-peers eval docs dist pins clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -18,9 +18,21 @@ run: $(READY) ## serve on 127.0.0.1:4040
 demo: $(READY) ## watch real customers' questions being answered from cache
 	@$(BIN)/askonce demo
 
+# Twice as many workers as cores: many tests wait for a server, a process or a deadline.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
+
 test: $(READY) ## run all tests, on real servers
 	@$(BIN)/python scripts/servers.py
-	@$(BIN)/pytest -n 2
+	@$(PYTEST)
+
+test-long: $(READY) ## the same with 16 seconds for each fuzz, and ten thousand writes to be killed in
+	@$(BIN)/python scripts/servers.py
+	@ASKONCE_FUZZ_SECONDS=16 $(PYTEST)
+
+coverage: $(READY) ## run all tests and fail below the floor in pyproject.toml
+	@$(BIN)/python scripts/servers.py
+	@$(PYTEST) --cov --cov-report=term:skip-covered
 
 check: $(READY) ## lint, format and types, changing nothing
 	@$(BIN)/ruff check

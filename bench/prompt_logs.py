@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from askonce.prompts.analyzer.analyzer import Analysis
 from askonce.prompts.analyzer.trie import PrefixTrie
@@ -106,7 +107,7 @@ def _lines(requests: int) -> Iterator[bytes]:
         if head % 3 == 0:
             system = f"Now: {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(ts))}. {system}"
         api = "messages" if head % 2 else "chat"
-        request = {
+        shapes: dict[str, dict[str, Any]] = {
             "chat": {"model": "gpt-5.4", "messages": [{"role": "system", "content": system}]},
             "messages": {
                 "model": "claude-sonnet-4-5",
@@ -115,8 +116,9 @@ def _lines(requests: int) -> Iterator[bytes]:
                 "system": system,
                 "messages": [],
             },
-        }[api]
-        request["messages"] = [*request["messages"], *turns]  # type: ignore[misc]
+        }
+        request = shapes[api]
+        request["messages"] = [*request["messages"], *turns]
         line = {
             "ts": ts,
             "provider": "openai" if api == "chat" else "anthropic",

@@ -87,8 +87,7 @@ def _figure(store: str, kind: Kind, took: list[float], at_most: float) -> Figure
 
 def _patient(url: str) -> Cache:
     """A cache that waits long for its store: a busy machine must not end the measurement."""
-    layers = ["memory:", Layer(url, deadline="10s")]
-    return Cache(layers=layers, namespace="team")
+    return Cache(layers=["memory:", Layer(url, deadline="10s")], namespace="team")
 
 
 def _rounds(

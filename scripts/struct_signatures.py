@@ -11,7 +11,7 @@ from griffe import Class, Extension, Function, Parameter, ParameterKind, Paramet
 RECORDS = {"Struct", "NamedTuple"}
 
 
-class StructSignatures(Extension):
+class StructSignatures(Extension):  # type: ignore[misc]  # griffe comes with `make docs`
     """Add an `__init__` made of the annotated fields to each record class."""
 
     def on_class(self, *, cls: Class, **rest: Any) -> None:

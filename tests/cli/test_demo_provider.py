@@ -114,9 +114,9 @@ class TestChatCompletions:
 
     def test_a_tool_is_called_when_the_question_says_so(self, chat: openai.OpenAI) -> None:
         more: Any = {"model": "gpt-4o-mini", "messages": CALL_THE_TOOL, "tools": [TOOL]}
-        choice = chat.chat.completions.create(**more).choices[0]
+        choice: Any = chat.chat.completions.create(**more).choices[0]
         with chat.chat.completions.stream(**more) as stream:
-            streamed = stream.get_final_completion().choices[0]
+            streamed: Any = stream.get_final_completion().choices[0]
 
         assert choice.finish_reason == streamed.finish_reason == "tool_calls"
         [call], [streamed_call] = choice.message.tool_calls, streamed.message.tool_calls
@@ -181,7 +181,7 @@ class TestMessages:
         with claude.messages.stream(
             model="claude-haiku-4-5", max_tokens=2048, messages=ASKED
         ) as stream:
-            streamed = stream.get_final_message()
+            streamed: Any = stream.get_final_message()
         whole = ask_claude(claude)
 
         [text], [streamed_text] = whole.content, streamed.content
@@ -193,9 +193,11 @@ class TestMessages:
     def test_thinking_comes_first_and_is_signed(self, claude: anthropic.Anthropic) -> None:
         more: Any = {"model": "claude-haiku-4-5", "max_tokens": 2048, "messages": ASKED}
         more["thinking"] = {"type": "enabled", "budget_tokens": 1024}
-        thinking, text = claude.messages.create(**more).content
+        whole: Any = claude.messages.create(**more)
+        thinking, text = whole.content
         with claude.messages.stream(**more) as stream:
-            streamed_thinking, streamed_text = stream.get_final_message().content
+            streamed: Any = stream.get_final_message()
+        streamed_thinking, streamed_text = streamed.content
 
         assert thinking.type == streamed_thinking.type == "thinking"
         assert thinking.thinking == streamed_thinking.thinking != ""
@@ -206,9 +208,9 @@ class TestMessages:
     def test_a_tool_is_called_when_the_question_says_so(self, claude: anthropic.Anthropic) -> None:
         more: Any = {"model": "claude-haiku-4-5", "max_tokens": 2048, "messages": CALL_THE_TOOL}
         more["tools"] = [{"name": "look_up", "input_schema": SUM}]
-        message = claude.messages.create(**more)
+        message: Any = claude.messages.create(**more)
         with claude.messages.stream(**more) as stream:
-            streamed = stream.get_final_message()
+            streamed: Any = stream.get_final_message()
 
         assert message.stop_reason == streamed.stop_reason == "tool_use"
         assert message.content[0].name == streamed.content[0].name == "look_up"

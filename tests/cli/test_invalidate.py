@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ ALL = {"aaaaaaaa01", "aaaaaaaa02", "bb", "cc", "dd"}
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
+def url() -> str:
     filled("sqlite:askonce.db")
     return "sqlite:askonce.db"
 

@@ -192,6 +192,7 @@ def test_forgetting_somebody_leaves_no_vector(run: Run, here: Path) -> None:
     fill()
     embedder = LocalEmbedder(lock=threading.Lock())
     (vector,) = run_sync(embedder.embed([ASKED]))
+    assert vector is not None
     floats = numpy.frombuffer(vector, "<f4")
     kept = numpy.rint(floats * (127 / abs(floats).max())).astype(numpy.int8).tobytes()
     file = here / "askonce.db-vectors"

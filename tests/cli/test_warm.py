@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def lines(*given: object) -> str:
     return "lines.jsonl"
 
 
-def stored(question: str, **rest: str) -> str | None:
+def stored(question: str, **rest: Any) -> str | None:
     """What a program that uses the library finds."""
     with Cache("sqlite:askonce.db") as cache:
         answer = cache.get(question, **rest)

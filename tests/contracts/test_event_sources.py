@@ -175,7 +175,7 @@ class Table:
 
     def emit(self, db: "psycopg.Connection[Any]", *args: object) -> None:
         holes = ", ".join(["%s"] * len(args))
-        db.execute(f"SELECT {self.schema}.askonce_emit({holes})", args)  # type: ignore[arg-type]
+        db.execute(f"SELECT {self.schema}.askonce_emit({holes})", args)
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_more_rows_than_a_page_while_a_transaction_is_long(table: Table) -> None
     run_blocking(source.close())
 
 
-def test_a_mark_of_another_server_begins_anew(table: Table) -> None:
+def test_a_cursor_of_another_server_starts_at_the_beginning(table: Table) -> None:
     source = table.source()
     run_blocking(source.migrate())
     with closing(table.connect()) as db:
@@ -301,7 +301,7 @@ def test_a_storm_of_notifications_loses_none_or_says_so(table: Table) -> None:
     for count, lost in ((3_000, 0), (10_050, 1)):
         with closing(table.connect()) as db:
             many = "SELECT pg_notify('askonce_events', '{\"event\": \"' || n || '\"}')"
-            db.execute(f"{many} FROM generate_series(1, {count}) AS n")  # type: ignore[arg-type]
+            db.execute(f"{many} FROM generate_series(1, {count}) AS n")
         got: list[EventMessage] = []
         while arrivals := read(source, None, 0.2):
             got += arrivals
@@ -317,7 +317,7 @@ def test_very_many_rows_of_one_transaction_are_read_behind_a_long_one(table: Tab
     many = f"SELECT {table.schema}.askonce_emit('x') FROM generate_series(1, 30000)"
     with closing(psycopg.connect(table.plain)) as long, closing(table.connect()) as db:
         table.emit(long, "long")
-        db.execute(many)  # type: ignore[arg-type]
+        db.execute(many)
         places = []
         mark = None
         for _ in range(150):
@@ -334,11 +334,11 @@ def test_very_many_rows_of_one_transaction_are_read_behind_a_long_one(table: Tab
     run_blocking(source.close())
 
 
-def test_a_table_that_was_dropped_is_made_anew(table: Table) -> None:
+def test_a_table_that_was_dropped_is_created_again(table: Table) -> None:
     source = table.source()
     run_blocking(source.migrate())
     with closing(table.connect()) as db:
-        db.execute(f"DROP TABLE {table.schema}.askonce_events")  # type: ignore[arg-type]
+        db.execute(f"DROP TABLE {table.schema}.askonce_events")
         assert read(source) == []
         table.emit(db, "a", "{}", "")  # and an empty id is none
     (got,) = read(source)
@@ -352,7 +352,7 @@ def test_old_rows_go(table: Table) -> None:
     run_blocking(source.migrate())
     with closing(table.connect()) as db:
         insert = f"INSERT INTO {table.schema}.askonce_events (event, sent) VALUES"
-        db.execute(f"{insert} ('old', now() - interval '8 days'), ('new', now())")  # type: ignore[arg-type]
+        db.execute(f"{insert} ('old', now() - interval '8 days'), ('new', now())")
     assert [one.event for one in read(source)] == ["new"]
     run_blocking(source.close())
 

@@ -406,7 +406,7 @@ def test_a_store_that_cannot_learn_says_so(tmp_path: Path, run: Run) -> None:
 # Leases
 
 
-def test_whoever_holds_a_lease_may_write(store: Store, run: Run) -> None:
+def test_the_holder_of_a_lease_may_write(store: Store, run: Run) -> None:
     lease = run(store.lease(key(), 5))
     assert isinstance(lease, Lease)
     assert lease.key == key()

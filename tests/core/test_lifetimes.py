@@ -96,7 +96,7 @@ def test_a_wish_is_taken_at_its_word() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "size", "directives", "because"),
+    ("status", "answer", "size", "directives", "reason"),
     [
         *[(status, ERROR, 100, NONE, Reason.OK) for status in sorted(REFUSALS)],
         *[(s, ERROR, 100, NONE, Reason.STATUS) for s in (401, 402, 403, 408, 409, 425, 429)],

@@ -5,7 +5,8 @@ import pytest
 from askonce.core.models import Reason
 from askonce.core.rules.packs import PACKS, REASONS
 from askonce.core.rules.re2 import compiled
-from askonce.core.rules.rules import Rules, Ruleset
+from askonce.core.rules.rules import Rules
+from askonce.core.rules.ruleset import Ruleset
 
 ALL = Rules().pack("personal").pack("time-sensitive").pack("side-effects")
 NAMES = {1: "personal", 2: "time-sensitive", 3: "side-effects"}

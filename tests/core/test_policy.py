@@ -18,7 +18,7 @@ def entry(created: float, ttl: float) -> Entry:
 
 
 @pytest.mark.parametrize(
-    ("asked", "wishes", "limits", "because"),
+    ("asked", "directives", "limits", "reason"),
     [
         (question(), NONE, Limits(), Reason.OK),
         (question(), Directives(no_cache=True), Limits(), Reason.OK),
@@ -39,7 +39,7 @@ def test_may_ask(
 
 
 @pytest.mark.parametrize(
-    ("age", "wishes", "limits", "life"),
+    ("age", "directives", "limits", "life"),
     [
         (0, NONE, Limits(), Life.FRESH),
         (59.9, NONE, Limits(), Life.FRESH),
@@ -63,7 +63,7 @@ def test_life(age: float, directives: Directives, limits: Limits, life: Life) ->
 
 
 @pytest.mark.parametrize(
-    ("status", "judged", "size", "wishes", "limits", "because"),
+    ("status", "judged", "size", "directives", "limits", "reason"),
     [
         (200, None, 10, NONE, Limits(), Reason.OK),
         (201, None, 10, NONE, Limits(), Reason.OK),

@@ -13,7 +13,8 @@ from askonce.core.errors import ConfigError
 from askonce.core.models import Entry, Key, Reason, Shape
 from askonce.core.policy import Life, Limits, life_of, may_ask, ruled, time_to_live, united
 from askonce.core.rules.re2 import compiled
-from askonce.core.rules.rules import LONGEST_QUESTION, NO_RULING, EventRule, Rule, Rules, Ruleset
+from askonce.core.rules.rules import EventRule, Rule, Rules
+from askonce.core.rules.ruleset import LONGEST_QUESTION, NO_RULING, Ruleset
 from askonce.core.wire_format import ParsedQuestion
 
 SHOP = (
@@ -35,7 +36,7 @@ def shop() -> Ruleset:
 
 
 @pytest.mark.parametrize(
-    ("asked", "model", "ttl", "tags", "because", "matched"),
+    ("asked", "model", "ttl", "tags", "reason", "matched"),
     [
         ("Who are you?", "", None, (), None, ()),
         ("What is the PRICE of the policy?", "", 300, (), None, (1, 2)),
@@ -182,8 +183,8 @@ def test_an_event_that_cannot_be_meant_is_an_error(
         ('match = "("', "rule 1: says nothing; give it ttl, tags, never or pack"),
         ('match = "("\nttl = "5m"', r"rule 1: '\(' is not a pattern that RE2 knows: missing \)"),
         ('match = "(?=x)"\nttl = 5', "rule 1: .* is not a pattern that RE2 knows"),
-        (f'match = "{"x" * 1001}"\nttl = 5', "a pattern of 1001 characters is too long"),
-        ('ttl = "5m"', "rule 1: is about no question; give it match, model or route"),
+        (f'match = "{"x" * 1001}"\nttl = 5', "a pattern has 1001 characters, which is too long"),
+        ('ttl = "5m"', "rule 1: matches no question; give it match, model or route"),
         ('match = "x"\nttl = "soon"', "rule 1: ttl is not a duration"),
         ('match = "x"\nttl = true', "rule 1: ttl is not a duration"),
         ('match = "x"\ntll = 5', "rule 1: 'tll' is not a key of a rule; did you mean \"ttl\""),
@@ -309,7 +310,7 @@ def entry(*tags: str, created: float = 1_000, ttl: float = 600) -> Entry:
 
 
 @pytest.mark.parametrize(
-    ("age", "wishes", "limits", "life"),
+    ("age", "directives", "limits", "life"),
     [
         (299, Directives(lives=300), Limits(), Life.FRESH),
         (300, Directives(lives=300), Limits(), Life.OVER),

@@ -112,7 +112,7 @@ TOOL = {"type": "function", "function": {"name": "order", "parameters": {}}}
 
 
 @pytest.mark.parametrize(
-    ("body", "because"),
+    ("body", "reason"),
     [
         (changed(CHAT, tools=[TOOL]), Incomparable.TOOLS),
         (changed(CHAT, functions=[{"name": "order"}]), Incomparable.TOOLS),

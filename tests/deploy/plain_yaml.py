@@ -47,6 +47,7 @@ def _value(lines: list[Line], indent: int) -> tuple[Any, list[Line]]:
 
 def _list(lines: list[Line], indent: int) -> tuple[list[Any], list[Line]]:
     items: list[Any] = []
+    item: Any
     while lines and lines[0].indent == indent and lines[0].text.startswith("- "):
         inner = lines[0].text[2:]
         if _KEY.fullmatch(inner):

@@ -192,13 +192,17 @@ def exposed() -> set[str]:
         layers={"redis": LayerStats(1, 1, 1, "closed")},
     )
     exposition = metrics(stats, latencies, gauges, {"shop": "following"})
-    return set(re.findall(rb"^(\w+)", exposition, re.MULTILINE))
+    return set(re.findall(r"^(\w+)", exposition.decode(), re.MULTILINE))
 
 
 def test_rules_ask_for_metrics_and_words_that_exist(rules: list[Any]) -> None:
     recorded = {rule["record"] for rule in rules if "record" in rule}
-    samples = {name.decode() for name in exposed()} | recorded | {"up"}
-    known = {"outcome": set(Outcome), "because": set(Reason), "job": {"askonce"}}
+    samples = exposed() | recorded | {"up"}
+    known: dict[str, set[str]] = {
+        "outcome": set(Outcome),
+        "because": set(Reason),
+        "job": {"askonce"},
+    }
 
     for rule in rules:
         expression = rule["expr"]

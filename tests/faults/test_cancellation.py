@@ -48,7 +48,7 @@ class CancelledAt:
                 if self.awaits == self._place:
                     # What it was waiting for is given up, as when its task is cancelled.
                     if asyncio.isfuture(waiting):
-                        waiting._asyncio_future_blocking = False  # type: ignore[attr-defined]
+                        waiting._asyncio_future_blocking = False
                         waiting.cancel()
                     waiting = stepping.throw(asyncio.CancelledError())
                     continue

@@ -116,7 +116,9 @@ def test_the_same_bytes_with_and_without(engines: Engines, engine: str, name: st
             number = int(choose.paretovariate(0.7)) % 400
             stream = number % 2 == 1
             tags = {"askonce-tags": f"t{number % 5}"} if number % 4 == 0 else {}
-            options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+            options: dict[str, Any] = {}
+            if stream:
+                options = {"stream": True, "stream_options": {"include_usage": True}}
             asked = call(f"question {number}", headers=tags, **options)
             began = time.perf_counter()
             status, body = await under_test.ask(asked, provider.asking(number, stream=stream))

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from askonce.cli.demo.provider.serving import running
 from askonce.core.runtime.threads import run_sync
 from askonce.semantic.settings import Semantic
 from tests.fixtures.engines import Engines
-from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
+from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said, semantic_of
 from tests.semantic.test_embeddings_endpoint import KEY, Server
 
 ASKED = "What is your return policy?"
@@ -46,6 +47,10 @@ def opened(name: str, url: str, clock: Clock, **semantic: Any) -> CacheUnderTest
 
 def provider() -> Scripted:
     return Scripted(lambda: Script(said("Thirty days.")))
+
+
+def _script(color: str) -> Script:
+    return Script(said(color))
 
 
 async def ask(under_test: CacheUnderTest, upstream: Scripted, question: str, **more: Any) -> str:
@@ -113,8 +118,7 @@ def test_an_embedder_that_is_down_is_soon_not_asked_any_more(
     async def story() -> None:
         for number in range(20):
             await ask(under_test, upstream, f"Question {number}")
-        assembly = under_test.cache.assembly
-        assert assembly.semantic.states["embedder"] != "closed"
+        assert semantic_of(under_test).states["embedder"] != "closed"
         failed = under_test.cache.stats().semantic["embedder-failed"]
         assert failed < 20
 
@@ -136,7 +140,7 @@ def test_another_embedder_never_meets_the_vectors_of_the_first(
     second = opened(mode, url, clock, **other)
 
     async def after() -> None:
-        indexing = second.cache.assembly.semantic.indexing
+        indexing = semantic_of(second).indexing
         indexing.start()
         await second.until(lambda: indexing.ready)
         assert second.cache.stats().semantic["reindexed"] == 1
@@ -188,11 +192,10 @@ def test_what_is_swept_leaves_the_shared_index_at_once(
     async def story() -> None:
         await ask(under_test, upstream, ASKED)
         await ask(under_test, upstream, "Which colors does the lamp come in?")
-        vectors = under_test.cache.assembly.semantic.index(
-            384, suspends=mode == "suspending"
-        ).vectors
+        vectors = semantic_of(under_test).index(384, suspends=mode == "suspending").vectors
         assert await vectors.size() == 2
-        swept = under_test.cache.invalidate(match="return policy")
+        cache: Any = under_test.cache
+        swept = cache.invalidate(match="return policy")
         swept = await swept if mode == "suspending" else swept
         assert swept.entries == 1
         assert await vectors.size() == 1
@@ -214,7 +217,7 @@ def test_an_empty_shared_index_is_filled_from_the_entries(
     second = opened(mode, store, clock, index=engines.plain(engine))
 
     async def after() -> None:
-        indexing = second.cache.assembly.semantic.indexing
+        indexing = semantic_of(second).indexing
         indexing.start()
         await second.until(lambda: indexing.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
@@ -267,7 +270,7 @@ def test_threads_and_questions_at_once(clock: Clock) -> None:
     """Many callers, a few questions, one queue: everyone gets an answer to its own question."""
     under_test = opened("blocking", "memory:", clock)
     colors = ["red", "green", "blue", "black"]
-    upstreams = {color: Scripted(lambda color=color: Script(said(color))) for color in colors}
+    upstreams = {color: Scripted(partial(_script, color)) for color in colors}
     wrong: list[str] = []
 
     def one(number: int) -> None:

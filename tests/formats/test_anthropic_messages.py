@@ -1,5 +1,7 @@
 """Anthropic Messages: what is asked, what is ignored, what may be stored, what usage says."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -12,7 +14,7 @@ from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "default": None}}}
 PIXEL = "iVBORw0KGgo="
 
-BODY = {
+BODY: dict[str, Any] = {
     "model": "claude-sonnet-4-5",
     "max_tokens": 1024,
     "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
@@ -21,11 +23,11 @@ BODY = {
 }
 
 
-def asked(body):
+def asked(body: Any) -> Any:
     return canonical(ANTHROPIC_MESSAGES.read(body).asked)
 
 
-def with_turns(*blocks, role="user"):
+def with_turns(*blocks: Any, role: Any = "user") -> Any:
     return {**BODY, "messages": [{"role": role, "content": list(blocks)}]}
 
 
@@ -40,7 +42,7 @@ def with_turns(*blocks, role="user"):
         ("/v1/complete", False),
     ],
 )
-def test_recognizes_its_one_endpoint(path, known):
+def test_recognizes_its_one_endpoint(path: Any, known: Any) -> None:
     assert ANTHROPIC_MESSAGES.recognizes(path) is known
 
 
@@ -60,7 +62,7 @@ def test_recognizes_its_one_endpoint(path, known):
         ("user_profile_id", "profile_1"),
     ],
 )
-def test_presentation_and_accounting_are_not_the_question(name, value):
+def test_presentation_and_accounting_are_not_the_question(name: Any, value: Any) -> None:
     assert asked({**BODY, name: value}) == asked(BODY)
 
 
@@ -86,18 +88,18 @@ def test_presentation_and_accounting_are_not_the_question(name, value):
         ("never_heard_of", {}),
     ],
 )
-def test_everything_else_is_and_so_is_the_unknown(name, value):
+def test_everything_else_is_and_so_is_the_unknown(name: Any, value: Any) -> None:
     assert asked({**BODY, name: value}) != asked(BODY)
 
 
 @pytest.mark.parametrize(
     "name", ["stop_sequences", "thinking", "tool_choice", "temperature", "output_config", "unknown"]
 )
-def test_a_null_field_is_an_absent_one(name):
+def test_a_null_field_is_an_absent_one(name: Any) -> None:
     assert asked({**BODY, name: None}) == asked(BODY)
 
 
-def test_cache_markers_are_dropped_wherever_the_protocol_has_them():
+def test_cache_markers_are_dropped_wherever_the_protocol_has_them() -> None:
     marker = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
     marked = {
         **BODY,
@@ -126,13 +128,13 @@ def test_cache_markers_are_dropped_wherever_the_protocol_has_them():
     ids=["tool", "examples", "output_config", "output_format", "input", "block", "unknown"],
 )
 @pytest.mark.parametrize("name", ["default", "cache_control"])
-def test_in_a_callers_own_json_nulls_and_marker_names_count(with_schema, name):
+def test_in_a_callers_own_json_nulls_and_marker_names_count(with_schema: Any, name: Any) -> None:
     plain = asked({**BODY, **with_schema({"title": "T"})})
     assert asked({**BODY, **with_schema({"title": "T", name: None})}) != plain
     assert asked({**BODY, **with_schema({"title": "T", name: "x"})}) != plain
 
 
-def tool_turns(first, second, *, kind="tool_use"):
+def tool_turns(first: Any, second: Any, *, kind: Any = "tool_use") -> Any:
     """A conversation with two parallel calls and their results."""
     result = "tool_result" if kind == "tool_use" else f"{kind.removesuffix('_use')}_result"
     calls = [
@@ -152,12 +154,12 @@ def tool_turns(first, second, *, kind="tool_use"):
 
 
 @pytest.mark.parametrize("kind", ["tool_use", "server_tool_use", "mcp_tool_use"])
-def test_random_tool_ids_of_earlier_turns_are_not_content(kind):
+def test_random_tool_ids_of_earlier_turns_are_not_content(kind: Any) -> None:
     one = tool_turns("toolu_01A", "toolu_01B", kind=kind)
     assert asked(one) == asked(tool_turns("toolu_02Y", "toolu_02X", kind=kind))
 
 
-def test_but_whose_result_is_whose_is():
+def test_but_whose_result_is_whose_is() -> None:
     crossed = tool_turns("a", "b")
     one, two = crossed["messages"][2]["content"]
     crossed["messages"][2]["content"] = [{**one, "tool_use_id": "b"}, {**two, "tool_use_id": "a"}]
@@ -165,8 +167,8 @@ def test_but_whose_result_is_whose_is():
     assert asked(tool_turns("a", "a")) != asked(tool_turns("a", "b"))
 
 
-def test_the_id_of_a_programmatic_caller_is_random_too():
-    def turns(server_id):
+def test_the_id_of_a_programmatic_caller_is_random_too() -> None:
+    def turns(server_id: Any) -> Any:
         caller = {"type": "code_execution_20250825", "tool_id": server_id}
         return with_turns(
             {"type": "server_tool_use", "id": server_id, "name": "code_execution", "input": {}},
@@ -176,7 +178,7 @@ def test_the_id_of_a_programmatic_caller_is_random_too():
     assert asked(turns("srvtoolu_1")) == asked(turns("srvtoolu_2"))
 
 
-def media(data, kind="image", media_type="image/png"):
+def media(data: Any, kind: Any = "image", media_type: Any = "image/png") -> Any:
     source = {"type": "base64", "media_type": media_type, "data": data}
     return {"type": kind, "source": source}
 
@@ -190,7 +192,7 @@ def media(data, kind="image", media_type="image/png"):
     ],
     ids=["turn", "tool_result", "document"],
 )
-def test_base64_media_enter_as_their_hash(wrapped):
+def test_base64_media_enter_as_their_hash(wrapped: Any) -> None:
     big = PIXEL * 100_000
     question = asked(with_turns(wrapped(media(big))))
     assert len(question) < 1_000
@@ -200,7 +202,7 @@ def test_base64_media_enter_as_their_hash(wrapped):
     assert question != asked(with_turns(wrapped(media(big, kind="document"))))
 
 
-def test_media_by_url_text_or_file_stay_as_they_are():
+def test_media_by_url_text_or_file_stay_as_they_are() -> None:
     for source in (
         {"type": "url", "url": "https://a.example/x.png"},
         {"type": "text", "media_type": "text/plain", "data": "A contract."},
@@ -213,13 +215,13 @@ def test_media_by_url_text_or_file_stay_as_they_are():
 
 
 @pytest.mark.parametrize("member", ["thinking", "signature"])
-def test_earlier_thinking_is_part_of_the_question(member):
+def test_earlier_thinking_is_part_of_the_question(member: Any) -> None:
     block = {"type": "thinking", "thinking": "Rome, then.", "signature": "c2ln"}
     one = with_turns(block, role="assistant")
     assert asked(one) != asked(with_turns({**block, member: "other"}, role="assistant"))
 
 
-def test_reading_leaves_the_body_as_it_was_and_copies_no_plain_turn():
+def test_reading_leaves_the_body_as_it_was_and_copies_no_plain_turn() -> None:
     body = tool_turns("toolu_01A", "toolu_01B")
     before = msgspec.json.encode(body)
     question = ANTHROPIC_MESSAGES.read(body)
@@ -231,7 +233,7 @@ def test_reading_leaves_the_body_as_it_was_and_copies_no_plain_turn():
 # --- what else a request says ---------------------------------------------------------------
 
 
-def test_shape_model_and_upstream_bytes():
+def test_shape_model_and_upstream_bytes() -> None:
     question = ANTHROPIC_MESSAGES.read({**BODY, "stream": True})
     assert question.shape == Shape(stream=True)
     assert question.model == "claude-sonnet-4-5"
@@ -241,7 +243,7 @@ def test_shape_model_and_upstream_bytes():
 
 
 @pytest.mark.parametrize(
-    ("member", "because"),
+    ("member", "reason"),
     [
         ({}, None),
         ({"tools": [{"type": "custom", "name": "w", "input_schema": {}}]}, None),
@@ -261,14 +263,16 @@ def test_shape_model_and_upstream_bytes():
         ({"thread_id": "thread_1"}, Reason.SERVER_STATE),
     ],
 )
-def test_what_the_provider_does_or_remembers_is_not_cached(member, reason):
+def test_what_the_provider_does_or_remembers_is_not_cached(member: Any, reason: Any) -> None:
     assert ANTHROPIC_MESSAGES.read({**BODY, **member}).bypass is reason
 
 
 @pytest.mark.parametrize(
     ("temperature", "sampled"), [(None, False), (0, False), (0.0, False), (0.1, True), (1, True)]
 )
-def test_only_an_explicit_temperature_above_zero_is_sampling(temperature, sampled):
+def test_only_an_explicit_temperature_above_zero_is_sampling(
+    temperature: Any, sampled: Any
+) -> None:
     assert ANTHROPIC_MESSAGES.read({**BODY, "temperature": temperature}).sampled is sampled
 
 
@@ -281,7 +285,7 @@ def test_only_an_explicit_temperature_above_zero_is_sampling(temperature, sample
         ({"output_format": {"type": "json_schema", "schema": SCHEMA}}, True),
     ],
 )
-def test_whether_json_was_asked_for(member, wants_json):
+def test_whether_json_was_asked_for(member: Any, wants_json: Any) -> None:
     assert ANTHROPIC_MESSAGES.read({**BODY, **member}).wants_json is wants_json
 
 
@@ -297,7 +301,7 @@ def test_whether_json_was_asked_for(member, wants_json):
         ([("assistant", "hello")], ""),
     ],
 )
-def test_the_text_of_the_last_user_turn(turns, text):
+def test_the_text_of_the_last_user_turn(turns: Any, text: Any) -> None:
     messages = [{"role": role, "content": content} for role, content in turns]
     assert ANTHROPIC_MESSAGES.read({**BODY, "messages": messages}).text == text
 
@@ -337,7 +341,7 @@ def test_the_text_of_the_last_user_turn(turns, text):
     ],
     ids=repr,
 )
-def test_wrong_types_are_malformed_in_one_sentence(body):
+def test_wrong_types_are_malformed_in_one_sentence(body: Any) -> None:
     with pytest.raises(CallMalformed) as caught:
         ANTHROPIC_MESSAGES.read(body)
     assert "\n" not in str(caught.value)
@@ -349,7 +353,7 @@ TEXT = {"type": "text", "text": "18 °C and sunny."}
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Rome"}}
 
 
-def message(*content, stop_reason="end_turn", **members):
+def message(*content: Any, stop_reason: Any = "end_turn", **members: Any) -> Any:
     return {
         "id": "msg_1",
         "type": "message",
@@ -364,7 +368,7 @@ def message(*content, stop_reason="end_turn", **members):
 
 
 @pytest.mark.parametrize(
-    ("answer", "because"),
+    ("answer", "reason"),
     [
         (message(TEXT), None),
         (message(TEXT, usage=None), None),
@@ -404,12 +408,12 @@ def message(*content, stop_reason="end_turn", **members):
         (message(TEXT, stop_reason=["end_turn"]), Reason.GARBAGE),
     ],
 )
-def test_what_must_not_be_stored_and_why(answer, reason):
+def test_what_must_not_be_stored_and_why(answer: Any, reason: Any) -> None:
     assert ANTHROPIC_MESSAGES.judge(answer, wants_json=False) is reason
 
 
 @pytest.mark.parametrize(
-    ("answer", "because"),
+    ("answer", "reason"),
     [
         (message({"type": "text", "text": '{"city": "Rome"}'}), None),
         (message({"type": "text", "text": '{"a"'}, {"type": "text", "text": ": 1}"}), None),
@@ -419,11 +423,11 @@ def test_what_must_not_be_stored_and_why(answer, reason):
         (message({"type": "text", "text": "[" * 100_000}), Reason.NOT_JSON),
     ],
 )
-def test_what_was_asked_for_as_json_must_be_json(answer, reason):
+def test_what_was_asked_for_as_json_must_be_json(answer: Any, reason: Any) -> None:
     assert ANTHROPIC_MESSAGES.judge(answer, wants_json=True) is reason
 
 
-def test_usage_counts_the_whole_prompt():
+def test_usage_counts_the_whole_prompt() -> None:
     counts = {
         "input_tokens": 10,
         "cache_read_input_tokens": 2000,
@@ -442,7 +446,7 @@ def test_usage_counts_the_whole_prompt():
     )
 
 
-def test_usage_bears_nulls_and_absence():
+def test_usage_bears_nulls_and_absence() -> None:
     counts = {
         "input_tokens": 10,
         "cache_read_input_tokens": None,
@@ -455,12 +459,12 @@ def test_usage_bears_nulls_and_absence():
     assert ANTHROPIC_MESSAGES.usage({}) is None
 
 
-def test_the_model_that_answered():
+def test_the_model_that_answered() -> None:
     assert ANTHROPIC_MESSAGES.model(message(TEXT)) == "claude-sonnet-4-5-20250929"
     assert ANTHROPIC_MESSAGES.model({"model": None}) == ""
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_every_event_is_shown_as_it_came(stream):
+def test_every_event_is_shown_as_it_came(stream: Any) -> None:
     raw = b'event: ping\r\ndata: {"type": "ping"}\r\n\r\n'
     assert ANTHROPIC_MESSAGES.show(parse(raw), Shape(stream=stream)) == raw

@@ -315,7 +315,7 @@ def test_shape(members: dict[str, Any], shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "because"),
+    ("members", "reason"),
     [
         ({}, None),
         ({"tools": tool()}, None),
@@ -522,7 +522,7 @@ def but(**members: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "because"),
+    ("given", "reason"),
     [
         (answer(content="x"), None),
         (answer("tool_calls", tool_calls=[called("{}")]), None),
@@ -583,7 +583,7 @@ def test_one_bad_choice_is_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "because"),
+    ("given", "reason"),
     [
         (answer(content='{"a": 1}'), None),
         (answer(content="Sure: {}"), Reason.NOT_JSON),

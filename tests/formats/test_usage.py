@@ -204,12 +204,12 @@ def test_no_usage_at_all(body: Any) -> None:
 @pytest.mark.parametrize(
     ("usage", "fault"),
     [
-        ({"prompt_tokens": -1}, "prompt_tokens: -1 is no count"),
-        ({"prompt_tokens": "many"}, "many is no count"),
-        ({"prompt_tokens": True}, "True is no count"),
-        ({"prompt_tokens": 1.5}, "1.5 is no count"),
-        ({"prompt_tokens": float("inf")}, "inf is no count"),
-        ({"prompt_tokens": 1 << 60}, "is no count"),
+        ({"prompt_tokens": -1}, "prompt_tokens: -1 is not a count"),
+        ({"prompt_tokens": "many"}, "many is not a count"),
+        ({"prompt_tokens": True}, "True is not a count"),
+        ({"prompt_tokens": 1.5}, "1.5 is not a count"),
+        ({"prompt_tokens": float("inf")}, "inf is not a count"),
+        ({"prompt_tokens": 1 << 60}, "is not a count"),
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}, "6 read and None"),
         (
             {"prompt_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 6}}

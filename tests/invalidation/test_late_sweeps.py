@@ -140,7 +140,7 @@ def test_who_is_cut_off_from_the_news_writes_nothing_that_may_be_swept(
 def test_what_was_swept_before_the_news_began_is_not_kept(mode: str, clock: Clock) -> None:
     common = Watched()
     mine, other = two(mode, clock, CommonStore(), common)
-    common.news_held = threading.Event()
+    held = common.news_held = threading.Event()
 
     async def scenario() -> None:
         async def sweep() -> None:
@@ -149,8 +149,7 @@ def test_what_was_swept_before_the_news_began_is_not_kept(mode: str, clock: Cloc
         await under_way(other, PRICES, sweep)
         await other.settle()
         assert entries(common) == []
-        assert common.news_held is not None
-        common.news_held.set()
+        held.set()
         await heard(other)
         assert await outcome(other, question=PRICES) == "not-found"
         await close(other)
@@ -174,7 +173,7 @@ def test_two_sweeps_have_a_second_look_each_in_its_own_time(
             if len(looked) == 1:
                 raise StoreError("not now")
 
-        sweeping._scan_again = look  # type: ignore[assignment,method-assign]
+        monkeypatch.setattr(sweeping, "_scan_again", look)
         await invalidate(under_test, Invalidation(match="cost"))
         tick = runtime.monotonic
         monkeypatch.setattr(runtime, "monotonic", lambda: tick() + 1.0)

@@ -188,7 +188,7 @@ def test_unpriced_is_not_zero() -> None:
     assert found.read == SavingsPart(1, 80, Decimal(0), 1, 80)
     assert found.write == SavingsPart(1, 10, Decimal(0), 1, 10)
     assert found.upstream == SavingsPart(1, 101, Decimal(0), 1, 101)
-    assert found.saved_usd == found.cost_usd == 0
+    assert (found.saved_usd, found.cost_usd) == (Decimal(0), Decimal(0))
 
 
 def test_kinds_of_costs_are_kept_apart() -> None:

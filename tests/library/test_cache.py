@@ -26,7 +26,7 @@ class Door:
         self.make: Callable[..., Any] = Cache if self.blocking else AsyncCache
         self.cache: Any = self.make(url, clock=clock)
 
-    def __getattr__(self, verb: str) -> Callable[..., Any]:
+    def __getattr__(self, verb: str) -> Any:
         if verb == "close" and not self.blocking:
             verb = "aclose"
         method = getattr(self.cache, verb)
@@ -242,7 +242,7 @@ def test_what_json_cannot_carry_is_passed_through(door: Door) -> None:
 
 
 def test_versions_and_namespaces_keep_functions_apart(door: Door) -> None:
-    def answer(version: str, namespace: str | None = None) -> Callable[[], str]:
+    def answer(version: str, namespace: str | None = None) -> Any:
         @door.remember(version=version, namespace=namespace)
         def same() -> str:
             return f"{version} {namespace}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ def test_fifty_identical_calls_make_one_upstream_call(
             gate = Gate(under_test)
             pieces = [gate, *streamed("Thirty", " days")] if stream else [gate, said()]
             headers = SSE_HEADERS if stream else [("content-type", "application/json")]
-            provider = Scripted(lambda p=pieces, h=headers: Script(*p, headers=h))
+            provider = Scripted(partial(Script, *pieces, headers=headers))
             asked = call(f"round {round_}", stream=stream)
 
             async def one(a: Call = asked, p: Scripted = provider) -> tuple[str, bytes]:
@@ -84,7 +85,7 @@ def test_both_shapes_share_one_flight(under_test: CacheUnderTest) -> None:
             if not leader_streams:
                 pieces = [gate, said("Thirty days")]
             headers = SSE_HEADERS if leader_streams else [("content-type", "application/json")]
-            provider = Scripted(lambda p=pieces, h=headers: Script(*p, headers=h))
+            provider = Scripted(partial(Script, *pieces, headers=headers))
             question = f"leader streams: {leader_streams}"
 
             async def leader(

@@ -116,8 +116,8 @@ def test_closed_forms() -> None:
         (Decimal(1), tenth, 0.0),
     ]:
         assert percent(breaks_even(write, read)) == share
-    for read, ratio in [("0.1", "1.652"), ("0.05", "1.625"), ("0.025", "1.612")]:
-        found = prolonging_pays_above(Decimal("1.25"), Decimal(2), Decimal(read))
+    for part, ratio in [("0.1", "1.652"), ("0.05", "1.625"), ("0.025", "1.612")]:
+        found = prolonging_pays_above(Decimal("1.25"), Decimal(2), Decimal(part))
         assert round(found, 3) == Decimal(ratio)
     assert round(prolonging_pays_above(Decimal("1.25"), Decimal("2.5"), tenth), 3) == Decimal(
         "2.087"

@@ -87,7 +87,7 @@ usages = st.fixed_dictionaries(
         "service_tier": st.sampled_from(["standard", "priority"]),
     },
 )
-messages = st.fixed_dictionaries(
+messages: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "id": texts,
         "type": st.just("message"),
@@ -105,7 +105,7 @@ messages = st.fixed_dictionaries(
     },
 )
 
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "id": "msg_01",
     "type": "message",
     "role": "assistant",
@@ -178,7 +178,7 @@ def frame(data: Any, name: str | None = None) -> bytes:
 
 
 @given(messages)
-def test_folding_an_unfolded_answer_gives_the_answer(answer):
+def test_folding_an_unfolded_answer_gives_the_answer(answer: Any) -> None:
     folding = folded(unfolded(answer))
     assert folding.failed is None
     assert folding.ended
@@ -186,7 +186,7 @@ def test_folding_an_unfolded_answer_gives_the_answer(answer):
 
 
 @given(messages)
-def test_nothing_stored_can_forge_an_event(answer):
+def test_nothing_stored_can_forge_an_event(answer: Any) -> None:
     frames = ANTHROPIC_MESSAGES.unfold(answer, SHAPE)
     for at, raw in enumerate(frames):
         # Not even for a reader that breaks lines wherever Unicode does.
@@ -197,19 +197,19 @@ def test_nothing_stored_can_forge_an_event(answer):
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=30))
-def test_where_the_bytes_are_cut_does_not_matter(cuts):
+def test_where_the_bytes_are_cut_does_not_matter(cuts: Any) -> None:
     stream = unfolded(WHOLE)
     assert folded(stream, *(cut % len(stream) for cut in cuts)).answer() == WHOLE
 
 
-def test_byte_by_byte_and_in_any_line_ending():
+def test_byte_by_byte_and_in_any_line_ending() -> None:
     stream = unfolded(WHOLE)
     assert folded(stream, *range(len(stream))).answer() == WHOLE
     assert folded(stream.replace(b"\n", b"\r\n") + b":").answer() == WHOLE
 
 
 @given(st.data())
-def test_a_stream_cut_anywhere_before_its_end_has_not_ended(data):
+def test_a_stream_cut_anywhere_before_its_end_has_not_ended(data: Any) -> None:
     stream = unfolded(WHOLE)
     cut = data.draw(st.integers(0, len(stream) - 2))
     folding = folded(stream[:cut])
@@ -219,7 +219,7 @@ def test_a_stream_cut_anywhere_before_its_end_has_not_ended(data):
 
 
 @given(st.lists(st.sampled_from(range(12)), max_size=12))
-def test_pings_comments_and_events_of_unknown_kinds_are_passed_over(places):
+def test_pings_comments_and_events_of_unknown_kinds_are_passed_over(places: Any) -> None:
     noise = [
         b'event: ping\ndata: {"type": "ping"}\n\n',
         b": keep-alive\n\n",
@@ -257,7 +257,7 @@ KINDS = (
 
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), json_like), max_size=8))
-def test_no_event_makes_the_folding_raise(events):
+def test_no_event_makes_the_folding_raise(events: Any) -> None:
     folding, splitter = ANTHROPIC_MESSAGES.fold(), Splitter()
     for kind, data in events:
         data = {**data, "type": kind} if isinstance(data, dict) else data
@@ -269,7 +269,7 @@ def test_no_event_makes_the_folding_raise(events):
 
 # --- a stream as the provider writes it -----------------------------------------------------
 
-START = {
+START: dict[str, Any] = {
     "type": "message_start",
     "message": {
         **{name: WHOLE[name] for name in ("id", "type", "role", "model")},
@@ -309,7 +309,7 @@ def fold(*events: dict[str, Any]) -> Any:
     return folded(b"".join(frame(event) for event in events))
 
 
-def test_a_plain_stream():
+def test_a_plain_stream() -> None:
     answer = fold(START, OPEN_TEXT, HELLO, delta(type="text_delta", text="!"), CLOSE, DELTA, STOP)
     assert answer.answer() == {
         **START["message"],
@@ -319,7 +319,7 @@ def test_a_plain_stream():
     }
 
 
-def test_usage_is_cumulative_and_a_null_keeps_the_earlier_value():
+def test_usage_is_cumulative_and_a_null_keeps_the_earlier_value() -> None:
     news = {"output_tokens": 5, "input_tokens": None, "server_tool_use": None}
     more = {"output_tokens": 9, "cache_read_input_tokens": 8}
     answer = fold(START, {**DELTA, "usage": news}, {**DELTA, "usage": more}, STOP).answer()
@@ -331,7 +331,7 @@ def test_usage_is_cumulative_and_a_null_keeps_the_earlier_value():
     }
 
 
-def test_the_late_members_arrive_with_message_delta():
+def test_the_late_members_arrive_with_message_delta() -> None:
     late = {
         "stop_reason": "stop_sequence",
         "stop_sequence": "END",
@@ -343,26 +343,26 @@ def test_the_late_members_arrive_with_message_delta():
     assert answer["context_management"] == {"a": 1}
 
 
-def test_a_late_member_cannot_replace_what_the_message_is():
+def test_a_late_member_cannot_replace_what_the_message_is() -> None:
     answer = fold(START, {**DELTA, "delta": {"id": "x", "content": [1], "new": 2}}, STOP).answer()
     assert (answer["id"], answer["content"], answer["new"]) == ("msg_01", [], 2)
 
 
-def test_tool_input_without_a_piece_or_with_empty_ones_is_an_empty_object():
+def test_tool_input_without_a_piece_or_with_empty_ones_is_an_empty_object() -> None:
     empty = delta(type="input_json_delta", partial_json="")
     for pieces in ([], [empty], [empty, empty]):
         answer = fold(START, OPEN_TOOL, *pieces, CLOSE, DELTA, STOP).answer()
         assert answer["content"][0]["input"] == {}
 
 
-def test_the_event_name_stands_in_for_a_missing_type():
-    events = [START, OPEN_TEXT, HELLO, CLOSE, DELTA, STOP]
+def test_the_event_name_stands_in_for_a_missing_type() -> None:
+    events: list[dict[str, Any]] = [START, OPEN_TEXT, HELLO, CLOSE, DELTA, STOP]
     nameless = [{n: v for n, v in event.items() if n != "type"} for event in events]
     frames = [frame(data, event["type"]) for data, event in zip(nameless, events, strict=True)]
     assert folded(b"".join(frames)).answer() == fold(*events).answer()
 
 
-def test_what_follows_the_end_is_not_part_of_it():
+def test_what_follows_the_end_is_not_part_of_it() -> None:
     stream = unfolded(WHOLE)
     error = frame({"type": "error", "error": {"type": "overloaded_error"}})
     folding = folded(stream + error + b"event: x\ndata: not json\n\n" + stream)
@@ -377,7 +377,7 @@ ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "Over
     [frame(ERROR), frame(ERROR, "message"), frame(b"gone", "error"), b"event: error\n\n"],
     ids=["named", "typed", "text", "bare"],
 )
-def test_an_error_event_fails_the_stream(error):
+def test_an_error_event_fails_the_stream(error: Any) -> None:
     folding = folded(frame(START) + error + frame(DELTA) + frame(STOP))
     assert folding.failed is Reason.STREAM_ERROR
     assert not folding.ended
@@ -418,7 +418,7 @@ def test_an_error_event_fails_the_stream(error):
     ],
     ids=lambda events: msgspec.json.encode(events[-1]).decode()[:70],
 )
-def test_what_cannot_be_kept_faithfully_is_not_kept(events):
+def test_what_cannot_be_kept_faithfully_is_not_kept(events: Any) -> None:
     folding = fold(*events, STOP)
     assert folding.failed is Reason.GARBAGE
     assert not folding.ended
@@ -427,18 +427,18 @@ def test_what_cannot_be_kept_faithfully_is_not_kept(events):
 @pytest.mark.parametrize(
     "data", [b"{", b"[]", b"5", b'"text"', b"\xff", b"[" * 100_000, b'{"type": "ping"} x']
 )
-def test_data_that_is_not_a_json_object_is_garbage(data):
+def test_data_that_is_not_a_json_object_is_garbage(data: Any) -> None:
     assert folded(frame(START) + frame(data) + frame(STOP)).failed is Reason.GARBAGE
 
 
 @pytest.mark.parametrize("text", ["{", '{"city": "Ro', "nonsense", "[" * 100_000])
-def test_tool_input_that_is_not_json_is_a_bad_call(text):
+def test_tool_input_that_is_not_json_is_a_bad_call(text: Any) -> None:
     piece = delta(type="input_json_delta", partial_json=text)
     assert fold(START, OPEN_TOOL, piece, CLOSE, DELTA, STOP).failed is Reason.BAD_TOOL_CALL
 
 
-def test_text_is_cut_into_a_few_words_at_a_time():
-    def pieces(text):
+def test_text_is_cut_into_a_few_words_at_a_time() -> None:
+    def pieces(text: Any) -> Any:
         answer = {**WHOLE, "content": [{"type": "text", "text": text}]}
         events = Splitter().feed(unfolded(answer))
         datas = [json.loads(event.data) for event in events]
@@ -451,7 +451,7 @@ def test_text_is_cut_into_a_few_words_at_a_time():
     assert max(map(len, pieces(" \n" * 1000))) <= 192
 
 
-def test_message_start_promises_no_output_yet():
+def test_message_start_promises_no_output_yet() -> None:
     start = json.loads(Splitter().feed(unfolded(WHOLE))[0].data)["message"]
     assert start["content"] == []
     assert start["stop_reason"] is None
@@ -529,7 +529,7 @@ def as_sent(message: Any) -> Any:
     return message.to_dict(mode="json")
 
 
-def test_the_sdk_reads_the_same_message_streamed_and_not(provider, client):
+def test_the_sdk_reads_the_same_message_streamed_and_not(provider: Any, client: Any) -> None:
     plain = client.messages.create(**QUESTION)
     with client.messages.stream(**QUESTION) as stream:
         heard = "".join(stream.text_stream)
@@ -541,7 +541,7 @@ def test_the_sdk_reads_the_same_message_streamed_and_not(provider, client):
     assert heard == WHOLE["content"][2]["text"]
 
 
-def test_the_sdk_reads_every_event_of_a_raw_stream(provider, client):
+def test_the_sdk_reads_every_event_of_a_raw_stream(provider: Any, client: Any) -> None:
     events = list(client.messages.create(**QUESTION, stream=True))
     expected = [event.name.decode() for event in Splitter().feed(unfolded(WHOLE))]
     assert [event.type for event in events] == expected
@@ -570,7 +570,7 @@ sdk_messages = messages.flatmap(
 
 @settings(max_examples=25, deadline=None)
 @given(answer=sdk_messages)
-def test_the_sdk_reads_any_answer_alike(running, answer):
+def test_the_sdk_reads_any_answer_alike(running: Any, answer: Any) -> None:
     server, client = running
     server.answer, server.status = answer, 200
     plain = client.messages.create(**QUESTION)
@@ -581,11 +581,12 @@ def test_the_sdk_reads_any_answer_alike(running, answer):
     assert as_sent(final.usage) == as_sent(plain.usage)
 
 
-def test_our_own_error_is_read_by_the_sdk(provider, client):
+def test_our_own_error_is_read_by_the_sdk(provider: Any, client: Any) -> None:
     body = ANTHROPIC_MESSAGES.error("nothing stored for this question", "only-if-cached")
     provider.answer, provider.status = msgspec.Raw(body), 504
     with pytest.raises(anthropic.APIStatusError, match="nothing stored") as caught:
         client.messages.create(**QUESTION)
     assert caught.value.status_code == 504
-    assert caught.value.type == "askonce_error"
+    error: Any = caught.value  # its type says which words Anthropic's own API uses
+    assert error.type == "askonce_error"
     assert caught.value.error_code == "only-if-cached"

@@ -166,7 +166,7 @@ def sized(keys: list[int]) -> list[Request]:
 @pytest.mark.parametrize("name", TRACES)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("capacity", [30, 200])
-def test_nobody_beats_belady(name: str, policy: str, capacity: int) -> None:
+def test_no_policy_beats_belady(name: str, policy: str, capacity: int) -> None:
     trace = [Request(key) for key in TRACES[name](random.Random(1), LENGTH, KEYS)]
     best = belady(capacity, trace)
     assert best <= most_hits(capacity, trace)
@@ -176,7 +176,7 @@ def test_nobody_beats_belady(name: str, policy: str, capacity: int) -> None:
 @pytest.mark.parametrize("name", TRACES)
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("capacity", [1_500, 12_000])
-def test_nobody_beats_the_bound_for_sizes(name: str, policy: str, capacity: int) -> None:
+def test_no_policy_beats_the_bound_for_sizes(name: str, policy: str, capacity: int) -> None:
     trace = sized(TRACES[name](random.Random(2), LENGTH, KEYS))
     assert run(POLICIES[policy](capacity), trace).hits <= most_hits(capacity, trace)
 

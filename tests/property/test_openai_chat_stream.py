@@ -418,7 +418,7 @@ def call_of(**members: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("stream", "because"),
+    ("stream", "reason"),
     [
         (b'data: {"error":{"message":"overloaded"}}\n\n', Reason.STREAM_ERROR),
         (b'data: {"object":"error","message":"x"}\n\n', Reason.STREAM_ERROR),

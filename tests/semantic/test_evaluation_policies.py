@@ -1,7 +1,7 @@
 """Policies: the fixed threshold, and vCache's rule with the curve below it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -16,11 +16,16 @@ PLACES = st.integers(0, 1000).map(lambda place: place / 1000)
 OBSERVATIONS = st.lists(st.tuples(PLACES, st.booleans()), max_size=40)
 
 
+def always(right: bool) -> Callable[[Candidate], bool]:
+    """A judge of one opinion."""
+    return lambda _: right
+
+
 def taught(observations: Sequence[tuple[float, bool]], delta: float, seed: int = 0) -> VCache:
     """The rule after it was told so about entry 0."""
     policy = VCache(delta, seed=seed)
     for similarity, right in observations:
-        policy.learn(0, [Candidate(0, similarity)], lambda _, right=right: right)
+        policy.learn(0, [Candidate(0, similarity)], always(right))
     return policy
 
 
@@ -236,7 +241,7 @@ def test_the_bound_holds_where_its_assumptions_do(slope: float, size: int, runs:
             right = draws.share() < sigma(slope * (similarity - middles[entry]))
             candidates = [Candidate(entry, similarity)]
             if policy.decide(question, candidates) is None:
-                policy.learn(question, candidates, lambda _, right=right: right)
+                policy.learn(question, candidates, always(right))
             else:
                 served, wrong = served + 1, wrong + (not right)
     assert served > 0.02 * size * runs

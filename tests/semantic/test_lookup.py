@@ -24,6 +24,7 @@ from tests.fixtures.scripted import (
     Scripted,
     call,
     said,
+    semantic_of,
     streamed,
 )
 
@@ -49,7 +50,7 @@ def near(mode: str, request: pytest.FixtureRequest, engines: Engines, clock: Clo
 
     def make(semantic: Any = "serve", **settings: Any) -> CacheUnderTest:
         if isinstance(semantic, str):
-            semantic = Semantic(mode=semantic)
+            semantic = Semantic(mode=semantic)  # type: ignore[arg-type]
         # Patient, because the machine may be busy with other tests.
         semantic = msgspec.structs.replace(semantic, deadline="10s")
         under_test = CacheUnderTest(mode, url, clock)
@@ -412,7 +413,7 @@ def test_only_if_cached_is_content_with_it(near: Any) -> None:
 
     async def story() -> None:
         await ask(under_test, upstream, ASKED)
-        only = {"headers": {"cache-control": "only-if-cached"}}
+        only: dict[str, Any] = {"headers": {"cache-control": "only-if-cached"}}
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN, **only)
         reply = await under_test.answer(call(OTHER, **only), upstream)
         assert reply.status == 504
@@ -428,7 +429,7 @@ def test_many_who_ask_at_once_cost_one_search(near: Any) -> None:
     async def story() -> None:
         await ask(under_test, upstream, ASKED)
 
-        async def one() -> str:
+        async def one() -> Any:
             status, body = await under_test.ask(call(AGAIN), upstream)
             assert b"Thirty days." in body
             return status
@@ -612,13 +613,12 @@ def test_the_index_is_kept_and_made_anew_from_the_entries(
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
     elif harm == "another":
-        data = file.read_bytes().replace(b"all-MiniLM", b"all-Others")
-        file.write_bytes(data)
+        file.write_bytes(file.read_bytes().replace(b"all-MiniLM", b"all-Others"))
     second = opened()
 
     async def after() -> None:
-        second.cache.assembly.semantic.indexing.start()
-        await second.until(lambda: second.cache.assembly.semantic.indexing.ready)
+        semantic_of(second).indexing.start()
+        await second.until(lambda: semantic_of(second).indexing.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
         assert what(second).get("reindexed", 0) == (0 if harm == "none" else 1)
 
@@ -640,7 +640,8 @@ def test_what_another_process_swept_leaves_this_index_too(
     plain = CacheUnderTest(mode, url, clock)  # a command line, that matches nothing
 
     async def between() -> None:
-        swept = plain.cache.invalidate(match="return policy")
+        cache: Any = plain.cache
+        swept = cache.invalidate(match="return policy")
         if mode == "suspending":
             swept = await swept
         assert swept.entries == 1
@@ -650,11 +651,11 @@ def test_what_another_process_swept_leaves_this_index_too(
     second.open(semantic="serve")
 
     async def after() -> None:
-        indexing = second.cache.assembly.semantic.indexing
+        indexing = semantic_of(second).indexing
         indexing.start()
         await second.until(lambda: indexing.ready)
         assert what(second)["unindexed"] == 1
-        index = second.cache.assembly.semantic.index(384, suspends=False).vectors
+        index = semantic_of(second).index(384, suspends=False).vectors
         assert await index.size() == 1
 
     second.run(after)

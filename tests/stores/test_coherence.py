@@ -22,7 +22,7 @@ KEPT = 10_000
 
 
 class Clock:
-    """Time that passes only when it is told to; the engines' own time passes by itself."""
+    """Time that passes only when a test moves it; the engines' own time passes by itself."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -170,10 +170,12 @@ def test_news_begin_now_and_come_once(shared: Shared, run: Run) -> None:
     news = shared.changes(mark, 1.0)
     assert (news.epochs, news.removed, news.lost) == (bumped, (), False)
     assert shared.changes(news.cursor).empty
-    assert shared.changes(mark).epochs == bumped  # an old mark still tells the same
+    assert shared.changes(mark).epochs == bumped  # an old cursor still gives the same
 
 
-def test_news_tell_of_every_instance_and_also_of_the_listener(shared: Shared, run: Run) -> None:
+def test_changes_include_those_of_every_instance_and_of_the_listener(
+    shared: Shared, run: Run
+) -> None:
     mark = shared.mark()
     expected = run(shared.one.epochs(["a"], bump=True))
     expected |= run(shared.other.epochs(["b"], bump=True))
@@ -225,13 +227,13 @@ def test_writing_reading_leasing_and_learning_are_no_news(shared: Shared, run: R
     assert shared.changes(mark).empty
 
 
-def test_a_removal_too_large_to_be_told_is_not_kept_quiet(shared: Shared, run: Run) -> None:
+def test_a_removal_too_large_for_the_feed_is_not_lost_silently(shared: Shared, run: Run) -> None:
     keys = tuple(key(str(number)) for number in range(4_000))
     mark = shared.mark()
     run(shared.one.remove(Selection(keys=keys)))
     news = shared.changes(mark, 1.0)
-    told = {key for selection in news.removed for key in selection.keys or ()}
-    assert news.lost or told == set(keys)
+    announced = {key for selection in news.removed for key in selection.keys or ()}
+    assert news.lost or announced == set(keys)
     assert shared.changes(news.cursor).empty
 
 
@@ -245,22 +247,28 @@ def test_a_mark_that_the_store_does_not_know_means_all_is_lost(
     assert shared.changes(news.cursor).empty
 
 
-def test_the_mark_of_another_store_means_all_is_lost(shared: Shared, run: Run) -> None:
+def test_the_cursor_of_another_store_means_all_is_lost(shared: Shared, run: Run) -> None:
     elsewhere = shared.elsewhere()
     run_blocking(elsewhere.epochs(["a"], bump=True))
     run(shared.one.epochs(["a"], bump=True))
     assert shared.changes(run_blocking(elsewhere.changes(None, 0)).cursor).lost
 
 
+@pytest.mark.parametrize("mode", ["blocking"])
 def test_the_log_reaches_back_far_enough(shared: Shared) -> None:
     mark = shared.mark()
-    expected: dict[str, int] = {}
-    for number in range(KEPT):
-        expected |= run_blocking(shared.listener.epochs([f"t{number % 700}"], bump=True))
+
+    async def bump_all() -> dict[str, int]:
+        expected: dict[str, int] = {}
+        for number in range(KEPT):
+            expected |= await shared.listener.epochs([f"t{number % 700}"], bump=True)
+        return expected
+
+    expected = run_blocking(bump_all())
     assert shared.all_news(mark).epochs == expected
 
 
-def test_a_store_that_tells_wakes_the_listener(shared: Shared) -> None:
+def test_a_store_that_pushes_changes_wakes_the_listener(shared: Shared) -> None:
     mark = shared.mark()
     began = time.monotonic()
     if not shared.listener.pushes_changes:
@@ -291,7 +299,7 @@ steps = st.lists(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40
 )
 @given(steps=steps, seed=st.randoms(use_true_random=False))
-def test_whoever_follows_the_news_knows_what_the_store_knows(
+def test_a_follower_of_the_feed_knows_what_the_store_knows(
     shared: Shared, run: Run, steps: list[tuple[str, Any]], seed: Any
 ) -> None:
     mark = shared.mark()
@@ -302,7 +310,7 @@ def test_whoever_follows_the_news_knows_what_the_store_knows(
     def listen(news: ChangeBatch) -> str:
         assert not news.lost
         for tag, epoch in news.epochs.items():
-            assert epoch > known[tag]  # nothing is told twice
+            assert epoch > known[tag]  # no change comes twice
             known[tag] = epoch
         heard.extend(news.removed)
         return news.cursor

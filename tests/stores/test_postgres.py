@@ -212,7 +212,7 @@ async def collect(store: Store) -> list[Entry]:
     return [found async for found in store.scan(Selection())]
 
 
-def test_concurrent_bumps_are_told_once_and_in_order(new_store: Open) -> None:
+def test_concurrent_bumps_are_announced_once_and_in_order(new_store: Open) -> None:
     stores = [new_store() for _ in range(4)]
     listener = new_store()
     mark = run(listener.changes(None, 0)).cursor
@@ -343,6 +343,7 @@ def test_a_holder_that_is_killed_is_replaced_at_once(new_store: Open, url: str) 
 def test_a_holder_that_only_hangs_loses_its_lease_when_its_time_is_over(new_store: Open) -> None:
     hanging, other = new_store(), new_store()
     lost = run(hanging.lease(KEY, 0.2))
+    assert lost is not None
     assert run(other.lease(KEY, 5)) is None
     taken = until(lambda: run(other.lease(KEY, 5)))
     run(hanging.renew([lost], 60))
@@ -356,6 +357,7 @@ def test_a_lease_ends_with_the_session_that_held_it(new_store: Open, sql: Sql) -
     holder, other = new_store(), new_store()
     until(lambda: None if locks(sql) else True)
     lost = run(holder.lease(KEY, 600))
+    assert lost is not None
     ((pid,),) = locks(sql)
     sql(f"SELECT pg_terminate_backend({pid}, 5000)")
     run(holder.renew([lost], 600))
@@ -377,8 +379,11 @@ def test_one_of_many_threads_gets_the_lease(new_store: Open) -> None:
 def test_released_locks_are_gone(new_store: Open, sql: Sql) -> None:
     store = new_store()
     for number in range(5):
-        run(store.release(run(store.lease(numbered(number), 60))))
+        lease = run(store.lease(numbered(number), 60))
+        assert lease is not None
+        run(store.release(lease))
     expired = run(store.lease(KEY, 0))
+    assert expired is not None
     run(store.renew([expired], 60))
     assert run(store.lease(KEY, 60)) is not None
     assert until(lambda: True if len(locks(sql)) == 1 else None)
@@ -412,7 +417,7 @@ def test_expired_entries_are_swept_and_others_stay(new_store: Open, sql: Sql) ->
     assert run(store.read(KEY)) is not None
 
 
-def test_a_life_is_counted_from_the_clock_of_whoever_writes(new_store: Open, sql: Sql) -> None:
+def test_a_lifetime_is_counted_by_the_clock_of_the_writer(new_store: Open, sql: Sql) -> None:
     hour = 3600.0
     store = new_store(clock=lambda: time.time() - hour)
     now = time.time() - hour
@@ -512,9 +517,7 @@ def test_a_wrong_address_is_one_line_without_its_password(address: str) -> None:
     ("part", "instead", "says"),
     [(f":{PASSWORD}@", ":wr0ng@", "password"), ("/postgres?", "/nowhere?", "nowhere")],
 )
-def test_whom_the_server_turns_away_is_told_why(
-    url: str, part: str, instead: str, says: str
-) -> None:
+def test_a_refused_login_is_explained(url: str, part: str, instead: str, says: str) -> None:
     store = open_store(url.replace(part, instead), GROUND)
     with pytest.raises(StoreError, match=says) as caught:
         run(store.read(KEY))
@@ -532,4 +535,4 @@ def test_what_libpq_understands_may_stand_in_the_address(url: str, sql: Sql) -> 
 
 
 def test_opening_connects_to_nothing() -> None:
-    run(open_store("postgresql://nobody@nowhere.invalid/db", GROUND).close())
+    run(open_store("postgresql://someone@nowhere.invalid/db", GROUND).close())

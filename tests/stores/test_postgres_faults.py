@@ -199,7 +199,7 @@ def suspending(url: str, deadline: float = 10.0) -> Store:
 
 def test_a_cancelled_call_never_answers_another(postgres_url: str) -> None:
     chance = random.Random(7)
-    rounds = 200
+    rounds = 100
 
     async def reads(store: Store, number: int) -> None:
         found = await store.read(numbered(number))

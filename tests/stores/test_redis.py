@@ -157,6 +157,7 @@ def test_lost_books_never_make_an_old_entry_valid(
     run(witness.read(key()))
     with redis8.client() as client:
         blob = client.get(blob_name(prefix))
+        assert blob is not None
         bumped = run(store.epochs(["a"], bump=True))
         names = lost or ["epochs", "seq", "news", "tallies", "pepper"]
         client.delete(*[f"{prefix}:{{~}}:{name}" for name in names])
@@ -175,7 +176,7 @@ def test_lost_books_never_make_an_old_entry_valid(
 @pytest.mark.parametrize(
     "lost", [["epochs"], ["epochs", "news"], ["epochs", "seq", "news"]], ids=str
 )
-def test_books_begin_anew_above_every_number_even_if_the_clock_was_set_back(
+def test_a_new_index_begins_above_every_number_even_if_the_clock_was_set_back(
     redis8: RedisServer, prefix: str, url: str, open_: Open, run: Run, lost: list[str]
 ) -> None:
     store = open_(url)
@@ -249,7 +250,7 @@ def test_what_was_damaged_is_a_miss_and_check_finds_it(
         client.setrange(blob_name(prefix, "bits"), 20, b"?")
         client.delete(blob_name(prefix, "type"))
         client.rpush(blob_name(prefix, "type"), "x")
-        client.set(f"{prefix}:{{nobody}}:e", "x")
+        client.set(f"{prefix}:{{no key}}:e", "x")
     assert run(store.read(key("bits"))) is None
     assert run(store.read(key("type"))) is None
     assert store.damaged == 1
@@ -259,7 +260,7 @@ def test_what_was_damaged_is_a_miss_and_check_finds_it(
     assert run(store.read(key("whole"))) == entry("whole")
 
 
-def test_books_of_another_run_begin_anew_on_an_old_connection_too(
+def test_an_index_of_another_run_is_replaced_on_an_old_connection_too(
     redis8: RedisServer, prefix: str, url: str, open_: Open, run: Run
 ) -> None:
     """A server that was replica for a while, and promoted again before it had heard of a bump."""
@@ -483,7 +484,7 @@ def test_tls_and_a_user_with_few_permissions(redis_tls: RedisTls, open_: Open, r
 
 
 @pytest.mark.parametrize("fault", ["password", "authority", "permission"])
-def test_who_is_not_let_in_is_told_why_without_the_password(
+def test_a_refused_login_is_explained_without_the_password(
     redis_tls: RedisTls, open_: Open, run: Run, fault: str
 ) -> None:
     url = {
@@ -544,7 +545,7 @@ def test_an_invalidation_whose_copies_cannot_be_counted_is_an_error(
         "redis://host#s3cret",
     ],
 )
-def test_a_wrong_address_is_told_in_one_line_without_its_password(
+def test_a_wrong_address_is_explained_in_one_line_without_its_password(
     url: str, context: StoreContext
 ) -> None:
     with pytest.raises(ConfigError) as caught:

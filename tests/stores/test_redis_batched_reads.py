@@ -1,4 +1,4 @@
-"""Reads that travel together: each gets its own value, whoever is stopped and whatever fails."""
+"""Batched reads: each caller gets its own value, whichever of them is cancelled or fails."""
 
 import asyncio
 import random
@@ -11,13 +11,8 @@ from askonce.core.errors import StoreError
 from askonce.stores.redis.batched_reads import BatchedReads
 
 
-@pytest.fixture(autouse=True)
-def two_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("askonce.stores.redis.batched_reads._LANES", 2)
-
-
 class Slow:
-    """Reads that end when the test says so."""
+    """Reads that end when the test ends them."""
 
     def __init__(self) -> None:
         self.trips: list[list[bytes]] = []
@@ -31,7 +26,7 @@ class Slow:
         return [b"value of " + name for name in names], b"7"
 
     async def end(self, error: BaseException | None = None) -> None:
-        """End the oldest trip under way, and let everybody go on."""
+        """End the oldest trip under way, and let every task go on."""
         oldest = self.ends.pop(0)
         oldest.set_exception(error) if error is not None else oldest.set_result(None)
         await settle()
@@ -42,86 +37,84 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def lanes(slow: Slow) -> BatchedReads:
+def batched(slow: Slow) -> BatchedReads:
     return BatchedReads(slow, asyncio.get_running_loop)
 
 
-async def started(them: BatchedReads, count: int) -> list[asyncio.Task[Any]]:
-    tasks = [asyncio.create_task(them.read(b"%d" % number)) for number in range(count)]
+async def started(reads: BatchedReads, count: int) -> list[asyncio.Task[Any]]:
+    tasks = [asyncio.create_task(reads.read(b"%d" % number)) for number in range(count)]
     await settle()
     return tasks
 
 
-def test_a_single_read_waits_for_nobody_and_late_ones_travel_together() -> None:
-    async def story() -> None:
+def test_a_single_read_goes_at_once_and_later_ones_share_a_trip() -> None:
+    async def scenario() -> None:
         slow = Slow()
-        tasks = await started(lanes(slow), 6)
-        assert slow.trips == [[b"0"], [b"1"]]
+        tasks = await started(batched(slow), 6)
+        assert slow.trips == [[b"0"]]
         await slow.end()
-        assert slow.trips[2:] == [[b"2", b"3", b"4", b"5"]]
-        await slow.end()
+        assert slow.trips[1:] == [[b"1", b"2", b"3", b"4", b"5"]]
         await slow.end()
         assert [task.result() for task in tasks] == [(b"value of %d" % n, b"7") for n in range(6)]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_an_error_reaches_those_who_travelled_and_nobody_else() -> None:
-    async def story() -> None:
+def test_an_error_reaches_every_read_of_its_batch_and_no_other() -> None:
+    async def scenario() -> None:
         slow = Slow()
-        them = lanes(slow)
-        tasks = await started(them, 5)
-        await slow.end()
+        reads = batched(slow)
+        tasks = await started(reads, 5)
         await slow.end()
         await slow.end(StoreError("cut"))
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(end) for end in ended] == [tuple, tuple, StoreError, StoreError, StoreError]
-        again = await started(them, 1)
+        assert [type(end) for end in ended] == [tuple, *[StoreError] * 4]
+        again = await started(reads, 1)
         await slow.end()
         assert again[0].result() == (b"value of 0", b"7")
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("stopped", [0, 2, 3])
-def test_who_is_stopped_leaves_the_others_their_reads(stopped: int) -> None:
-    """The one on its way alone, the one who reads for all, and one who is read for."""
+@pytest.mark.parametrize("cancelled", [0, 1, 2])
+def test_a_cancelled_read_leaves_the_others_their_values(cancelled: int) -> None:
+    """Cancel a single read, the read that goes out for a batch, and another one of the batch."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         slow = Slow()
-        tasks = await started(lanes(slow), 5)
-        if stopped:
+        tasks = await started(batched(slow), 5)
+        if cancelled:
             await slow.end()
-        tasks[stopped].cancel()
+        tasks[cancelled].cancel()
         await settle()
         while slow.ends:
             await slow.end() if not slow.ends[0].cancelled() else slow.ends.pop(0)
             await settle()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(ended.pop(stopped), asyncio.CancelledError)
-        assert ended == [(b"value of %d" % n, b"7") for n in range(5) if n != stopped]
+        assert isinstance(ended.pop(cancelled), asyncio.CancelledError)
+        assert ended == [(b"value of %d" % n, b"7") for n in range(5) if n != cancelled]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_who_is_stopped_the_moment_the_lane_is_handed_over_passes_it_on() -> None:
-    async def story() -> None:
+def test_a_read_cancelled_just_before_it_goes_out_is_replaced() -> None:
+    async def scenario() -> None:
         slow = Slow()
-        tasks = await started(lanes(slow), 4)
+        tasks = await started(batched(slow), 4)
         slow.ends.pop(0).set_result(None)
-        await asyncio.sleep(0)  # the first one has its value; the third was told to read, and ...
-        tasks[2].cancel()
+        await asyncio.sleep(0)  # the first has its value, the second is about to go out
+        tasks[1].cancel()
         await settle()
         while slow.ends:
             await slow.end()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(ended.pop(2), asyncio.CancelledError)
-        assert ended == [(b"value of %d" % n, b"7") for n in (0, 1, 3)]
+        assert isinstance(ended.pop(1), asyncio.CancelledError)
+        assert ended == [(b"value of %d" % n, b"7") for n in (0, 2, 3)]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_thousands_of_reads_some_of_them_stopped_all_get_their_own() -> None:
+def test_thousands_of_reads_get_their_own_values_while_some_are_cancelled() -> None:
     choose = random.Random(5)
 
     async def quick(names: Sequence[bytes]) -> tuple[list[Any], Any]:
@@ -131,14 +124,14 @@ def test_thousands_of_reads_some_of_them_stopped_all_get_their_own() -> None:
             raise StoreError("cut")
         return [b"value of " + name for name in names], b"7"
 
-    async def story() -> None:
-        them = BatchedReads(quick, asyncio.get_running_loop)
-        counts = {"own": 0, "cut": 0, "stopped": 0}
+    async def scenario() -> None:
+        reads = BatchedReads(quick, asyncio.get_running_loop)
+        counts = {"own": 0, "cut": 0, "cancelled": 0}
 
         async def caller(seed: int) -> None:
             for number in range(100):
                 name = b"%d:%d" % (seed, number)
-                task = asyncio.create_task(them.read(name))
+                task = asyncio.create_task(reads.read(name))
                 for _ in range(choose.randrange(6)):
                     await asyncio.sleep(0)
                 if choose.random() < 0.3:
@@ -149,9 +142,9 @@ def test_thousands_of_reads_some_of_them_stopped_all_get_their_own() -> None:
                 except StoreError:
                     counts["cut"] += 1
                 except asyncio.CancelledError:
-                    counts["stopped"] += 1
+                    counts["cancelled"] += 1
 
         await asyncio.wait_for(asyncio.gather(*[caller(seed) for seed in range(40)]), 30)
         assert min(counts.values()) > 50
 
-    asyncio.run(story())
+    asyncio.run(scenario())

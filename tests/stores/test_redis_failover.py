@@ -115,7 +115,7 @@ def test_an_invalidation_that_no_replica_has_is_an_error(
 
 @pytest.fixture
 def shared(redis_cluster: RedisCluster, run: Run, context: StoreContext) -> Iterator[RedisStore]:
-    """A store on the cluster of the session, which nobody may break."""
+    """A store on the cluster of the session, which no test may break."""
     opened = open_redis(f"{redis_cluster.url}?prefix=moving", context)
     yield opened
     run(opened.remove(Selection()))
@@ -162,7 +162,7 @@ def test_a_slot_on_the_move_is_followed(
     poll("the slot is back", lambda: redis_cluster.master_of(name).port == source.port)
 
 
-def test_a_cluster_that_loses_the_books_master_revives_nothing(
+def test_a_cluster_that_loses_the_index_master_revives_nothing(
     cluster: RedisCluster, store: RedisStore, run: Run
 ) -> None:
     old = tagged(store, run, "a")

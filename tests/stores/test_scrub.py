@@ -1,4 +1,4 @@
-"""Scrubbing: what nobody can read any more goes, and everything else stays."""
+"""Scrubbing removes entries that no read can return, and leaves all others."""
 
 from typing import Any
 

@@ -294,7 +294,7 @@ def test_no_damage_to_the_file_ever_yields_a_wrong_answer(
         raw[start : start + len(wrong)] = wrong
     if data.draw(st.booleans()):
         del raw[data.draw(st.integers(0, len(raw))) :]
-    # The store tells other programs' files by these marks, and lets them be.
+    # The store recognizes other programs' files by these bytes, and leaves them alone.
     same = filled.read_bytes()
     assume(all(raw[i : i + 1] in (b"", same[i : i + 1]) for i in HEADER_MARKS))
     path.write_bytes(raw)
@@ -344,7 +344,7 @@ def test_a_file_that_is_no_database_is_moved_aside(store: SqliteStore, path: Pat
     assert path.with_name("answers.db.damaged-2").read_bytes() == b"Other notes"
 
 
-def test_epochs_of_a_lost_file_are_not_counted_anew(store: SqliteStore, path: Path) -> None:
+def test_epochs_of_a_lost_file_are_never_given_out_again(store: SqliteStore, path: Path) -> None:
     """An answer asked before the file was lost must not be stored after a bump that was lost."""
     asked = run(store.epochs(["a"]))
     run(store.epochs(["a"], bump=True))
@@ -380,9 +380,10 @@ def test_a_restored_file_gives_out_no_number_twice(
         db.backup(copy)
     for connection in (db, copy):
         connection.close()
-    late = run(store.remove(Selection(namespace="nobody"))), run(store.changes(None, 0)).cursor
+    late = run(store.remove(Selection(namespace="no such"))), run(store.changes(None, 0)).cursor
     lost = entry(tags=tuple(run(store.epochs(["a"], bump=True)).items()))
-    fence = run(store.lease(entry().key, 60)).fence
+    held = run(store.lease(entry().key, 60))
+    assert held is not None
     for gone in (store, other):
         run(gone.close())
     for suffix in ("-wal", "-shm"):
@@ -390,10 +391,12 @@ def test_a_restored_file_gives_out_no_number_twice(
     Path(f"{path}.copy").replace(path)
 
     restored = open_store(path)
-    assert run(restored.lease(entry().key, 60)).fence > fence
+    again = run(restored.lease(entry().key, 60))
+    assert again is not None
+    assert again.fence > held.fence
     assert run(restored.epochs(["a"], bump=True))["a"] > lost.tags[0][1]
     assert run(restored.write(lost)) is False
-    run(restored.remove(Selection(namespace="nobody")))
+    run(restored.remove(Selection(namespace="no such")))
     # The line of the mark's number is there again, and says something else.
     assert run(restored.changes(late[1], 0)).lost
     assert not run(restored.changes(mark, 0)).lost

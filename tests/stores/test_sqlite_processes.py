@@ -1,4 +1,4 @@
-"""One SQLite file under several real processes, some of which die."""
+"""One SQLite file under several real processes, some of them killed."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def key(number: int) -> Key:
 
 
 def entry(number: int, by: int = 0, tags: tuple[tuple[str, int], ...] = ()) -> Entry:
-    """An entry whose body tells which one it is from its first byte to its last."""
+    """An entry whose body repeats its number from the first byte to the last."""
     return Entry(
         key=key(number),
         body=b"%d:%d;" % (number, by) * (100 + number % 700),
@@ -62,7 +62,7 @@ async def collect(store: SqliteStore) -> list[Entry]:
 
 
 def open_store(path: str | Path, busy_timeout_ms: int = 10_000) -> SqliteStore:
-    # Patient: these tests are about what is stored, not about who gives up.
+    # Patient: these tests are about stored entries, not about timeouts.
     return SqliteStore(
         path, lock=threading.Lock(), clock=lambda: NOW, busy_timeout_ms=busy_timeout_ms
     )
@@ -211,8 +211,8 @@ def test_four_processes_write_and_read_together(start: Start, path: Path) -> Non
     assert run(store.counters({})) == {"turns": 1600} | {f"turns of {me}": 400 for me in range(4)}
     epochs = run(store.epochs(["shared", "t0", "never"]))
     with store._file.connected() as db:
-        told = [changes._read(what) for (what,) in db.execute("SELECT what FROM changes")]
-    bumps = [change.epoch for change in told if "shared" in change.tags]
+        logged = [changes._read(what) for (what,) in db.execute("SELECT what FROM changes")]
+    bumps = [change.epoch for change in logged if "shared" in change.tags]
     assert len(bumps) == len(set(bumps)) == 1600  # one sequence: no two share a number
     assert epochs["shared"] == max(bumps)
     assert epochs["never"] < epochs["t0"] <= epochs["shared"]
@@ -285,7 +285,7 @@ def test_a_store_may_be_used_on_both_sides_of_a_fork(start: Start, path: Path) -
 
 
 def test_a_lock_in_another_process_is_an_error_soon(start: Start, path: Path) -> None:
-    """A writer that stands still with the lock in its hand stops nobody for long."""
+    """A writer that stops while it holds the lock delays others only briefly."""
     holder = start("endless")
     assert line(holder) == "100"
     store = open_store(path, busy_timeout_ms=50)

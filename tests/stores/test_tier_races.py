@@ -84,7 +84,9 @@ def test_who_is_stopped_with_a_new_lease_gives_it_back(mode: str, clock: Clock) 
     async def story() -> None:
         await stopped(under_test, far)
         await under_test.until(lambda: not far.leases)
-        assert not under_test.cache.assembly._renewal._held
+        renewal = under_test.cache.assembly._renewal
+        assert renewal is not None
+        assert not renewal._held
 
     under_test.run(story)
 
@@ -129,7 +131,9 @@ def test_who_is_cancelled_again_and_again_gives_its_lease_back(clock: Clock) -> 
             await asyncio.sleep(0)
         end.set()
         await under_test.until(lambda: not far.leases)
-        assert not under_test.cache.assembly._renewal._held
+        renewal = under_test.cache.assembly._renewal
+        assert renewal is not None
+        assert not renewal._held
         assert len(under_test.parts.context.flights) == 0
 
     under_test.run(story)
@@ -244,8 +248,8 @@ def test_nobody_joins_a_question_from_before_an_invalidation(
         async def second() -> None:
             await under_test.until(going.is_set)
             run_sync(far.epochs(["policy"], bump=True))
-            joining = asyncio.create_task(ask(after)) if under_test.name == "suspending" else None
-            if joining is not None:
+            if under_test.name == "suspending":
+                joining = asyncio.ensure_future(ask(after))
                 for _ in range(2000):
                     await asyncio.sleep(0.0005)
                     if joining.done():
@@ -282,7 +286,8 @@ def _asks(under_test: CacheUnderTest) -> Callable[[Says], Awaitable[str]]:
 def _calls(under_test: CacheUnderTest) -> Callable[[Says], Awaitable[str]]:
     from askonce.pipeline.functions import MemoizedFunction
 
-    def function() -> str: ...
+    def function() -> str:
+        raise NotImplementedError
 
     remembered = MemoizedFunction.of(
         function, namespace="n", ttl=60.0, tags=("policy",), version=""
@@ -476,7 +481,8 @@ def test_a_result_that_does_not_fit_any_more_is_computed_anew(
     under_test = opened(mode, clock, Layer(CommonStore(), "far"))
 
     async def story() -> None:
-        def function() -> str: ...
+        def function() -> str:
+            raise NotImplementedError
 
         texts = MemoizedFunction.of(function, namespace="n", ttl=60.0, tags=(), version="")
         numbers = MemoizedFunction(texts.name, texts.signature, int, "n", 60.0, ())

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -335,7 +336,7 @@ def test_an_answer_that_another_process_invalidated_meanwhile_is_stored_nowhere(
     three.run(story)
 
 
-def _key_of(under_test: CacheUnderTest, asked: object) -> object:
+def _key_of(under_test: CacheUnderTest, asked: object) -> Any:
     return under_test.parts.answering._read(asked).key
 
 
@@ -387,7 +388,7 @@ def test_who_waited_long_enough_asks_itself(mode: str, clock: Clock, far: Common
     async def story() -> None:
         provider = whole()
         key = _key_of(under_test, call())
-        stuck = run_sync(far.lease(key, 5))  # type: ignore[arg-type]
+        stuck = run_sync(far.lease(key, 5))
         assert (await under_test.ask(call(), provider))[0].startswith("askonce; fwd=miss")
         assert provider.calls == 1
         await under_test.settle()

@@ -1,12 +1,12 @@
-"""The circuit breaker decides whether a sick store is worth asking; time is a parameter.
+"""The circuit breaker: decides whether a failing backend is worth calling. Time is a parameter.
 
-Closed, every call goes through. It opens after a run of failures, or when half of the latest
-calls failed, where a call that was too slow counts as failed. Open, no call goes through, and
-after a pause one probe may look whether the store is well again. The probe's success closes it,
-its failure doubles the pause. (M. Nygard, "Release It!", 2007.)
+A closed breaker lets every call through. It opens after a run of failures, or when half of the
+latest calls failed; a call that was too slow counts as failed. An open breaker lets no call
+through, and after a pause one probe. The probe's success closes it, its failure doubles the pause.
+(M. Nygard, "Release It!", 2007.)
 
-A store that hangs has not failed yet: its calls fail only when their time is over. So a closed
-breaker also holds calls back while several wait and none of them has ended for a while.
+Calls to a backend that hangs fail only at their deadline. So a closed breaker also refuses calls
+while several wait and none of them has ended for a while.
 """
 
 import enum
@@ -22,10 +22,18 @@ class BreakerState(enum.StrEnum):
 
 
 class CircuitBreaker:
-    """One store's breaker. Not safe by itself: its callers hold a guard.
+    """The breaker of one backend. Not thread-safe: callers hold a lock.
 
-    Times are seconds on a clock that never jumps. A call that takes longer than `slow` counts as
-    failed; after `stall` seconds without the end of any, calls that wait hold back new ones.
+    All times are in seconds; `now` is on a clock that never jumps.
+
+    Parameters:
+        slow: a call that takes longer counts as failed.
+        stall: after so long without the end of any call, waiting calls block new ones. Default:
+            never.
+        run: how many failures in a row open the breaker, and how many calls must wait to stall.
+        window: how many of the latest calls count; half of them failing opens the breaker.
+        shortest_pause: from opening to the first probe.
+        longest_pause: the pause doubles after each failed probe, up to this.
     """
 
     __slots__ = (
@@ -59,10 +67,11 @@ class CircuitBreaker:
 
     @property
     def closed(self) -> bool:
+        """Whether calls go through."""
         return self.state is BreakerState.CLOSED
 
     def enter(self, now: float) -> bool:
-        """May a call go through? Whoever may, says by `leave` how it went."""
+        """Return whether a call may go through; if so, its end is reported to `leave`."""
         if self.state is not BreakerState.CLOSED:
             return False
         if not self._waiting:
@@ -73,7 +82,7 @@ class CircuitBreaker:
         return True
 
     def leave(self, now: float, took: float, *, fine: bool | None) -> None:
-        """A call has ended after `took` seconds; `fine` is None where its caller gave it up."""
+        """Report the end of a call after `took` seconds; `fine` is None if its caller gave up."""
         self._waiting -= 1
         self._progress = now
         if fine:
@@ -82,15 +91,15 @@ class CircuitBreaker:
             self.failed(now)
 
     def probe_due(self, now: float) -> bool:
-        """May one probe go through? True only for the first who asks."""
+        """Return whether a probe may go through; True only once for each pause."""
         if self.state is BreakerState.CLOSED or now < self._reopens:
             return False
         self.state = BreakerState.PROBING
-        self._reopens = now + self._longest_pause * 2  # should the probe never come back
+        self._reopens = now + self._longest_pause * 2  # in case the probe never ends
         return True
 
     def succeeded(self, now: float, took: float) -> None:
-        """A call ended well after `took` seconds; too slow is as bad as failed."""
+        """Report a success after `took` seconds; too slow counts as a failure."""
         if took > self._slow:
             self.failed(now)
         elif self.state is BreakerState.CLOSED:
@@ -103,6 +112,7 @@ class CircuitBreaker:
             self._pause = self._shortest_pause
 
     def failed(self, now: float) -> None:
+        """Report a failure."""
         if self.state is BreakerState.PROBING:
             self._pause = min(self._pause * 2, self._longest_pause)
             self._open(now)

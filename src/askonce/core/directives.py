@@ -1,10 +1,10 @@
-"""What one caller asks of the cache, read from its request headers.
+"""Directives: how one call wants to be cached, read from its request headers.
 
-`Cache-Control` has the meaning of RFC 9111 where it has one for a request: `no-cache`,
-`no-store`, `max-age`, `only-if-cached`. `AskOnce-TTL`, `AskOnce-Tags`, `AskOnce-Namespace`,
-`AskOnce-Semantic` and `AskOnce-Similarity` are ours. What cannot be understood is ignored and
-reported. Whoever says something about matching that cannot be understood is not matched, and for
-a namespace doubt is doubt about identity, and the call bypasses the cache.
+`Cache-Control` has the meaning of RFC 9111 for a request: `no-cache`, `no-store`, `max-age`,
+`only-if-cached`. `AskOnce-TTL`, `AskOnce-Tags`, `AskOnce-Namespace`, `AskOnce-Semantic` and
+`AskOnce-Similarity` are our own. A malformed value is ignored and reported, with two exceptions: a
+malformed value about semantic matching turns matching off, and a malformed namespace puts the
+caller's identity in doubt, so the call bypasses the cache.
 """
 
 import re
@@ -22,13 +22,13 @@ OWN_HEADERS = frozenset(
     {"askonce-ttl", "askonce-tags", "askonce-namespace", "askonce-semantic", "askonce-similarity"}
 )
 MAX_TAGS = 256
-"""After what the tags of documents imply was added to them, which makes two of each."""
+"""Tags of one answer, after document tags were expanded, which makes two of each."""
 
 Mode = Literal["off", "shadow", "serve"]
-"""How a call is matched by meaning: not at all, only to be measured, or served."""
+"""How a call is matched by meaning: not at all, only measured, or served."""
 
-_REMEMBERED = 1_024
-_SHORT = 4_096  # characters; longer headers are read anew, so that few callers fill no memory
+_MEMOIZED = 1_024
+_SHORT = 4_096  # characters; longer headers are not memoized, which bounds the memory
 
 # Visible ASCII without the comma; the cache's own tags begin with `~`.
 _TAG = re.compile(r"(?!~)[\x21-\x2b\x2d-\x7e]{1,256}")
@@ -36,11 +36,23 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Directives(msgspec.Struct, frozen=True):
-    """The caller's wishes; durations in seconds, `ignored` says what was not understood.
+    """The directives of one call. Durations are in seconds.
 
-    `lives` and `never` are the rules', not the caller's (`policy.ruled`): how long an answer lives
-    at most, whenever it was stored, and why it is never stored. `semantic` is how this one call
-    wants to be matched by meaning, and `similarity` how near at least.
+    Parameters:
+        no_cache: True does not read the cache.
+        no_store: True bypasses the cache.
+        only_if_cached: True never asks the provider.
+        max_age: the oldest acceptable entry; None for any age.
+        ttl: how long the answer is fresh; None for the default.
+        tags: the tags that the answer carries, sorted.
+        subdivision: the caller's own part of its namespace; "" for none.
+        identity_in_doubt: True for a malformed namespace.
+        tags_in_doubt: True if a tag was malformed, so the answer must not be stored.
+        ignored: the names of malformed headers.
+        lives: the rules' bound on an answer's lifetime; see `policy.ruled`.
+        never: the rules' reason not to store the answer.
+        semantic: how this call is matched by meaning; None for the default.
+        similarity: the lowest acceptable similarity, from 0 to 1.
     """
 
     no_cache: bool = False
@@ -60,7 +72,7 @@ class Directives(msgspec.Struct, frozen=True):
 
     @property
     def restrict(self) -> tuple[object, ...]:
-        """What must be equal before two calls may share one flight."""
+        """The directives that must be equal before two calls may share one flight."""
         return (
             self.no_cache, self.only_if_cached, self.max_age, self.ttl, self.tags, self.lives,
             self.semantic, self.similarity,
@@ -71,12 +83,12 @@ NONE = Directives()
 
 
 def is_tag(text: object) -> bool:
-    """Can an answer carry it?"""
+    """Whether `text` is a valid tag."""
     return isinstance(text, str) and _TAG.fullmatch(text) is not None
 
 
 def no_tag(text: object) -> str:
-    """What is wrong with a tag that no answer can carry, and how to mend it."""
+    """Return what is wrong with an invalid tag, and how to mend it."""
     shown = repr(text if not isinstance(text, str) or len(text) <= 40 else f"{text[:40]}...")
     return (
         f"{shown} cannot be a tag; write up to 256 visible ASCII characters without space and"
@@ -85,7 +97,7 @@ def no_tag(text: object) -> str:
 
 
 def parse(headers: Mapping[str, str]) -> Directives:
-    """Read the directives of a call; header names are lower-case."""
+    """Read the directives of a call from its headers, which have lower-case names."""
     control = headers.get("cache-control")
     ttl = headers.get("askonce-ttl")
     tags = headers.get("askonce-tags")
@@ -101,21 +113,21 @@ def _plain(
     if control is None and ttl is None and tags is None and namespace is None:
         return NONE
     if tags is not None and control is None and ttl is None and namespace is None:
-        whole = tags  # as most tagged calls are
+        whole = tags  # the most frequent case
     else:
         whole = f"{control}{ttl}{tags}{namespace}"
     return (_parsed if len(whole) <= _SHORT else _read)(control, ttl, tags, namespace)
 
 
 def _with_semantic(directives: Directives, headers: Mapping[str, str]) -> Directives:
-    """The wishes, with how this call wants to be matched by meaning."""
+    """Return the directives with those about semantic matching."""
     ignored = list(directives.ignored)
     mode: Mode | None = None
-    said = headers.get("askonce-semantic")
-    if said is not None:
-        mode = _MODES.get(said.strip().lower())
+    wanted = headers.get("askonce-semantic")
+    if wanted is not None:
+        mode = _MODES.get(wanted.strip().lower())
         if mode is None:
-            # Whoever says something about it that nobody understands may have meant "no".
+            # A malformed value may have meant "off".
             mode = "off"
             ignored.append("askonce-semantic")
     similarity = 0.0
@@ -162,8 +174,8 @@ def _read(
     )
 
 
-_parsed = lru_cache(_REMEMBERED)(_read)
-"""Callers say the same again and again, and a tag costs something to read."""
+_parsed = lru_cache(_MEMOIZED)(_read)
+"""Memoized, because callers repeat themselves and tags are costly to read."""
 
 
 def _control(text: str, ignored: list[str]) -> dict[str, float]:
@@ -189,6 +201,6 @@ def _tags(text: str | None, ignored: list[str]) -> tuple[str, ...]:
     fitting = {tag for tag in tags if _TAG.fullmatch(tag)}
     good = document_tags.expand(fitting)
     if len(fitting) < len(tags) or len(good) > MAX_TAGS:
-        # The answer will not be stored: without that tag it could outlive an invalidation.
+        # The answer is not stored: without that tag it could outlive an invalidation.
         ignored.append("askonce-tags")
     return good[:MAX_TAGS]

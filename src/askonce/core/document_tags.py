@@ -1,12 +1,12 @@
-"""Source documents: the tags that say which documents an answer was made from, in which version.
+"""Document tags: which source documents an answer was made from, in which version.
 
-    doc:7       the answer depends on document 7: invalidating this tag names all its versions
+    doc:7       the answer depends on document 7; invalidating this tag covers all versions
     doc:7@v3    it was made from version v3
-    doc:7@      nobody said from which version
+    doc:7@      it was made from an unknown version
 
-An answer carries the first and one of the others, so that a document that changed takes the answers
-made from its earlier versions along, and leaves those that were made from the present one. Ids and
-versions that a tag could not hold are percent-encoded, long ones end in their SHA-256.
+An answer carries the first tag and one of the others. So a changed document invalidates the answers
+made from earlier versions and keeps those made from the current one. IDs and versions that do not
+fit into a tag are percent-encoded; long ones end in their SHA-256.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _LONGEST_ID = 160
 _LONGEST_VERSION = 91  # "doc:" + 160 + "@" + 91 = 256 characters, the most that a tag may have
 _HASHED = 65  # "~" and a SHA-256 in hexadecimal digits
 LONGEST_PREFIX = _LONGEST_ID - _HASHED
-"""Characters, encoded: so much of its beginning a tag keeps of every id."""
+"""Characters of an encoded ID that a tag always keeps, however long the ID is."""
 _KEPT = frozenset(range(0x21, 0x7F)) - frozenset(b",@%~")
 
 IDS = ("id", "doc_id", "document_id", "source", "url", "path")
@@ -33,13 +33,14 @@ _OBJECT_IDS = (*IDS, "ref_doc_id", "id_")
 
 
 class Document(NamedTuple):
-    """A document in the version that an answer was made from; "" where that is not known."""
+    """A document and the version that an answer was made from; "" if unknown."""
 
     id: str
     version: str = ""
 
     @property
     def tags(self) -> tuple[str, str]:
+        """The tags of all its versions and of this one."""
         return (tag_of(self.id), version_tag(self.id, self.version))
 
 
@@ -47,24 +48,24 @@ class Document(NamedTuple):
 
 
 def tag_of(name: str) -> str:
-    """The tag of all versions of a document."""
+    """Return the tag of all versions of a document."""
     return f"{PREFIX}{encoded_id(name)}"
 
 
 def version_tag(name: str, version: str) -> str:
-    """The tag of one version of a document; "" is the one that nobody said."""
+    """Return the tag of one version of a document; "" is an unknown version."""
     return f"{tag_of(name)}@{_encoded(version, _LONGEST_VERSION)}"
 
 
 def encoded_id(name: str) -> str:
-    """An id as tags hold it. Different ids never look the same."""
+    """Encode an ID for a tag. Different IDs never become equal."""
     return _encoded(name, _LONGEST_ID)
 
 
 def split(tag: str) -> tuple[str, str | None] | None:
-    """The id and the version in a tag, as encoded there; None for what is no document's tag.
+    """Return the encoded ID and version of a document's tag; None for any other tag.
 
-    A tag of all versions has the version None.
+    The version of a tag for all versions is None.
     """
     if not tag.startswith(PREFIX) or len(tag) == len(PREFIX):
         return None
@@ -73,7 +74,7 @@ def split(tag: str) -> tuple[str, str | None] | None:
 
 
 def expand(tags: Iterable[str]) -> tuple[str, ...]:
-    """The tags with what the documents' ones among them imply, sorted; doing it twice is harmless.
+    """Return the tags and all that they imply, sorted; expanding twice changes nothing.
 
     `doc:7@v3` implies `doc:7`; `doc:7` alone implies `doc:7@`.
     """
@@ -90,9 +91,9 @@ def expand(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def joined(asked: Iterable[str], carried: Iterable[str]) -> tuple[str, ...]:
-    """What a new answer carries: the asker's tags, and those that the old answer had.
+    """Return the tags of a new answer: the caller's, and those of the answer that it replaces.
 
-    Of a document that the asker names it carries the asker's versions only.
+    For a document that the caller names, only the caller's versions count.
     """
     wanted = set(asked)
     named = {parts[0] for tag in wanted if (parts := split(tag)) is not None}
@@ -104,7 +105,7 @@ def joined(asked: Iterable[str], carried: Iterable[str]) -> tuple[str, ...]:
 
 
 def version_of(content: bytes) -> str:
-    """The version of a document that has none of its own: the beginning of its SHA-256."""
+    """Return the version of a document that has none of its own: 16 digits of its SHA-256."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -115,24 +116,29 @@ def _encoded(text: str, longest: int) -> str:
     made = "".join(chr(byte) if byte in _KEPT else f"%{byte:02X}" for byte in raw)
     if len(made) <= longest:
         return made
-    # No encoded text has a tilde of its own, so this one is like no other.
+    # Encoding leaves no other tilde, so a shortened text equals no other.
     return f"{made[: longest - _HASHED]}~{hashlib.sha256(raw).hexdigest()}"
 
 
-# Out of what a retriever returns
+# From what a retriever returns
 
 
 def document_tags(
     documents: Iterable[Any], *, id_field: str | None = None, version_field: str | None = None
 ) -> tuple[str, ...]:
-    """The tags of retrieved documents, for `tags=` and for the header `AskOnce-Tags`.
+    """Return the tags of retrieved documents, for `tags=` and for the header `AskOnce-Tags`.
 
-    A document is an id, a pair of id and version, a mapping, or an object as LangChain's `Document`
-    and LlamaIndex's nodes are, alone or in a pair with its score. Its id is the first of `id`,
-    `doc_id`, `document_id`, `source`, `url`, `path` that it or its `metadata` has, its version the
-    first of `version`, `hash`, `etag`, `updated_at`, `last_modified`; `id_field` and
-    `version_field` name other ones. Without a version it is the beginning of the content's SHA-256,
-    and without content it is unknown. Raises `ConfigError` for a document without an id.
+    Parameters:
+        documents: the documents, in any order. Each is an ID, a pair of ID and version, a mapping,
+            or an object like LangChain's `Document` or LlamaIndex's nodes, alone or in a pair with
+            its score.
+        id_field: the member of a document or its `metadata` that holds the ID. Default: the first
+            of `id`, `doc_id`, `document_id`, `source`, `url`, `path`.
+        version_field: the member that holds the version. Default: the first of `version`, `hash`,
+            `etag`, `updated_at`, `last_modified`; without one, the beginning of the content's
+            SHA-256; without content, the version is unknown.
+
+    Raises `ConfigError` for a document without an ID.
     """
     found = read_documents(documents, id_field=id_field, version_field=version_field)
     return expand(tag for document in found for tag in document.tags)
@@ -141,7 +147,7 @@ def document_tags(
 def read_documents(
     documents: Iterable[Any], *, id_field: str | None = None, version_field: str | None = None
 ) -> list[Document]:
-    """Retrieved documents with their versions. Raises `ConfigError` for one without an id."""
+    """Return retrieved documents with their versions, as `document_tags` reads them."""
     if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
         raise ConfigError(
             f"documents is not a list of documents but {type(documents).__name__}; put it in a list"
@@ -174,9 +180,9 @@ def _read(document: Any, id_field: str | None, version_field: str | None) -> Doc
     if given is None:
         mend = f"one of {', '.join(IDS)}" if id_field is None else id_field
         raise ValueError(f"has no id; give it {mend}")
-    told = _first(document, VERSIONS if version_field is None else (version_field,))
-    if told is not None:
-        return Document(_text(given, "id"), _text(told, "version"))
+    version = _first(document, VERSIONS if version_field is None else (version_field,))
+    if version is not None:
+        return Document(_text(given, "id"), _text(version, "version"))
     content = _first(document, _CONTENTS)
     if isinstance(content, str):
         content = content.encode("utf-8", "surrogatepass")
@@ -185,7 +191,7 @@ def _read(document: Any, id_field: str | None, version_field: str | None) -> Doc
 
 
 def _first(document: Any, names: Sequence[str]) -> Any:
-    """The first member that is there: of the document itself, else of its metadata."""
+    """Return the first of these members that the document has, else its metadata."""
     for place in (document, _member(document, "metadata")):
         if place is not None:
             for name in names:
@@ -200,7 +206,7 @@ def _member(place: Any, name: str) -> Any:
 
 
 def _text(value: Any, what: str) -> str:
-    """An id or a version as a text; dates and UUIDs say themselves how they are written."""
+    """Return an ID or a version as text; dates in ISO format, others as `str` writes them."""
     if isinstance(value, str):
         text = value
     elif hasattr(value, "isoformat"):
@@ -218,18 +224,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-# Out of a request's body
+# From a request's body
 
 
-class Path(NamedTuple):
-    """Where a request's body names its documents; a step of None is every element of a list."""
+class FieldPath(NamedTuple):
+    """The path to a member of a request's body; a step of None is every element of a list."""
 
     text: str
     steps: tuple[str | None, ...]
 
 
-def read_path(text: str) -> Path:
-    """A dotted path such as `extra.context[*].id`. Raises `ConfigError` for anything else."""
+def read_path(text: str) -> FieldPath:
+    """Read a dotted path such as `extra.context[*].id`. Raises `ConfigError` for anything else."""
     steps: list[str | None] = []
     for part in text.split("."):
         name = part
@@ -240,14 +246,19 @@ def read_path(text: str) -> Path:
         if not name or set(name) & set("[]*") or name != name.strip():
             raise ConfigError(f"{text!r} is not a path; write it as metadata.documents[*].id")
         steps += [name, *([None] * lists)]
-    return Path(text, tuple(steps))
+    return FieldPath(text, tuple(steps))
 
 
-def tags_in(body: Any, fields: Sequence[Path]) -> tuple[str, ...]:
-    """The tags of the documents that a request's body names; a path that leads nowhere adds none.
+def tags_in(body: Any, fields: Sequence[FieldPath]) -> tuple[str, ...]:
+    """Return the tags of the documents that a request's body names.
 
-    At its end stands `id@version` or `id`, several of them with commas between, an object as
-    `document_tags` reads it, or a list of these. Raises `ConfigError` for anything else.
+    Parameters:
+        body: the parsed body.
+        fields: the paths to documents; a path that leads nowhere adds no tag. At its end is
+            `id@version` or `id`, several of them separated by commas, an object as `document_tags`
+            reads it, or a list of these.
+
+    Raises `ConfigError` for anything else, or for more than 256 documents.
     """
     found: dict[Document, None] = {}
     for field in fields:
@@ -256,13 +267,13 @@ def tags_in(body: Any, fields: Sequence[Path]) -> tuple[str, ...]:
                 found |= dict.fromkeys(_named(leaf))
             except ValueError as error:
                 raise ConfigError(f"{field.text}: a document there {error}") from None
-            if len(found) > _MOST:  # whoever sends a million of them shall not be waited for
+            if len(found) > _MOST:  # a request with a million of them must not block
                 raise ConfigError(f"{field.text}: there are more than {_MOST} documents")
     return expand(tag for document in found for tag in document.tags) if found else ()
 
 
 def _leaves(body: Any, steps: Sequence[str | None]) -> Iterator[Any]:
-    """What stands at the end of a path, with lists of lists taken apart."""
+    """Iterate over the values at the end of a path, with nested lists flattened."""
     places = [body]
     for step in steps:
         below: list[Any] = []

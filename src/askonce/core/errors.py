@@ -1,17 +1,17 @@
-"""Everything AskOnce raises, as one tree.
+"""Every error that AskOnce raises, as one tree:
 
     AskOnceError
-    ├── ConfigError        a setting is wrong; the message says which and how to mend it
-    ├── CallMalformed      a request body does not have the shape its format requires
-    ├── StoreError         a store could not do what it was asked
-    │   └── EntryDamaged   stored bytes are not the entry they claim to be
+    ├── ConfigError        a setting is wrong; the message says how to mend it
+    ├── CallMalformed      a request body does not match its wire format
+    ├── StoreError         a store could not read or write
+    │   └── EntryDamaged   stored bytes fail their own check
     ├── EmbedderError      an embedder could not turn texts into vectors
     ├── AnswerCut          a provider's answer ended before it was whole
-    ├── PatienceOver       a joined call brought no news for longer than its caller waits
+    ├── PatienceOver       a joined call brought no bytes for longer than its caller waits
     └── CacheClosed        a cache was used after `close`
 
-Errors of the provider's HTTP client are never translated: a caller sees what it would have seen
-without a cache.
+Errors of the provider's HTTP client are never translated: a caller sees the same error as without
+a cache.
 """
 
 
@@ -24,27 +24,30 @@ class ConfigError(AskOnceError):
 
 
 class CallMalformed(AskOnceError):
-    """A request body is not what its format requires, so nothing can be said about its identity."""
+    """A request body does not match its wire format, so it has no key."""
 
 
 def missing_library(what: str, library: str, extra: str) -> ConfigError:
-    """Return the error for a library that `what` needs and that is not installed.
+    """Return the error for a library that is not installed.
 
-    The message names `extra`, the one extra that brings everything that `what` needs.
+    Parameters:
+        what: the feature that needs the library; the message begins with it.
+        library: the library's name.
+        extra: the one extra of AskOnce that installs everything that `what` needs.
     """
     return ConfigError(f"{what} needs {library}; run: pip install 'askonce[{extra}]'")
 
 
 class StoreError(AskOnceError):
-    """A store could not read or write; the call goes on without it."""
+    """A store could not read or write; a call continues without it."""
 
 
 class EntryDamaged(StoreError):
-    """Stored bytes fail their own check: a miss, never an answer."""
+    """Stored bytes fail their own check, which counts as a miss."""
 
 
 class EmbedderError(AskOnceError):
-    """An embedder could not do what it was asked; exact caching goes on without it."""
+    """An embedder could not turn texts into vectors; exact caching continues without it."""
 
 
 class AnswerCut(AskOnceError):
@@ -52,8 +55,8 @@ class AnswerCut(AskOnceError):
 
 
 class PatienceOver(AskOnceError):
-    """A joined call brought no news for longer than this caller waits for an answer."""
+    """A joined call brought no bytes for longer than this caller waits."""
 
 
 class CacheClosed(AskOnceError):
-    """The cache was closed before this call."""
+    """A cache was used after `close`."""

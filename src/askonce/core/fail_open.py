@@ -1,8 +1,8 @@
-"""The fail-open boundary: the one place where a fault of the cache stops being a caller's problem.
+"""The fail-open boundary: the one place that keeps faults of the cache from failing a call.
 
-Everything that only the cache needs (reading a store, folding a stream, writing an entry) runs
-inside `boundary.around(...)`. A fault there is counted and logged, and the call goes on as if
-there were no cache. Whatever the provider's client raises never passes through here.
+All work that only the cache needs (reading a store, folding a stream, writing an entry) runs
+inside `FailOpen.around(...)`. A fault there is counted and logged, and the call continues as if
+there were no cache. Errors of the provider's client never pass through here.
 """
 
 import logging
@@ -14,19 +14,24 @@ _log = logging.getLogger("askonce.boundary")
 
 
 class FailOpen:
-    """Counts faults and lets the call go on."""
+    """Turns faults of the cache into counts and log lines.
+
+    Parameters:
+        faults: counts them, and decides which are worth a line in the log.
+    """
 
     def __init__(self, faults: FaultCounter) -> None:
         self._faults = faults
 
     def around(self, what: str) -> "Attempt":
+        """Return the context manager for one piece of work; `what` names it, such as `read`."""
         return Attempt(what, self._faults)
 
 
 class Attempt:
-    """Work that may fail without failing the call.
+    """A context manager that swallows and counts any exception of the work inside it.
 
-    `failed` says whether it did, and `late` that it took too long.
+    Afterwards `failed` is True if there was one, and `late` if it was a timeout.
     """
 
     __slots__ = ("_faults", "failed", "late", "what")
@@ -47,17 +52,17 @@ class Attempt:
         trace: TracebackType | None,
     ) -> bool:
         if not isinstance(error, Exception):
-            return False  # nothing happened, or the caller itself is being stopped
+            return False  # no error, or the caller itself is being cancelled
         self.failed = True
         self.late = isinstance(error, TimeoutError)
         if self._faults.count_fault(self.what):
-            # Only the kind: an error's text may quote a prompt or an answer.
+            # Only the type: an error's text may quote a prompt or an answer.
             _log.warning("%s failed (%s); calls go on without it", self.what, type(error).__name__)
         return True
 
 
 class HeldError:
-    """Holds back an error of the provider's client while a stale answer might stand in for it."""
+    """A context manager that keeps an error of the provider's client, to serve stale instead."""
 
     __slots__ = ("error",)
 

@@ -1,8 +1,8 @@
-"""An engine is anything outside that may fail, hang or be down: behind a deadline and a breaker.
+"""A guarded backend: anything outside that may fail or hang, behind a deadline and a breaker.
 
-It is asked only while its breaker is closed, and never waited for longer than its deadline. An
-engine that is down costs its callers nothing: while the breaker is open nobody asks it, and
-whether it is well again is looked after behind the callers.
+It is called only while its breaker is closed, and for at most its deadline. A backend that is down
+costs callers nothing: an open breaker refuses calls, and a probe in the background finds out when
+the backend works again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,11 +18,19 @@ T = TypeVar("T")
 
 
 class GuardedBackend:
-    """One engine of one flavor, as the story uses it.
+    """One backend in one mode, with its deadline and its breaker.
 
-    `breaker` may be shared with another flavor, under the same `lock`. `probe` asks the engine for
-    next to nothing. Where calls queue up before the engine sees them (`queues`), lateness says
-    nothing about it. `count` counts a failure, beside the boundary's own count.
+    Parameters:
+        name: the backend's name in logs and metrics.
+        probe: a call that costs the backend next to nothing.
+        runtime: the runtime of this mode.
+        ledger: counts faults.
+        breaker: may be shared with the other mode, under the same `lock`.
+        lock: guards the breaker.
+        deadline: seconds that a call may take.
+        count: called for each failure, in addition to the fault's own count.
+        queues: True if calls wait in a queue before the backend sees them; then a timeout does not
+            count against the backend. Default: False.
     """
 
     def __init__(
@@ -41,23 +49,28 @@ class GuardedBackend:
         self.name = name
         self._count = count
         self.breaker = breaker
-        self._probing = probe
+        self._probe_backend = probe
         self._runtime = runtime
-        self._boundary = FailOpen(ledger)
+        self._fail_open = FailOpen(ledger)
         self._deadline = deadline
         self._queues = queues
         self._lock = lock
 
     async def ask(self, what: str, work: Callable[[], Awaitable[T]]) -> T | None:
-        """What the engine says, in time; None if it failed or is not to be asked now."""
-        tick = self._runtime.monotonic
-        began = tick()
+        """Return the result of `work`; None if it failed, took too long or the breaker is open.
+
+        Parameters:
+            what: the kind of call, such as `read`, for the fault count and the log.
+            work: starts the call.
+        """
+        clock = self._runtime.monotonic
+        began = clock()
         with self._lock:
             enters = self.breaker.enter(began)
         if not enters:
-            self.look_after()
+            self.probe_if_due()
             return None
-        attempt = self._boundary.around(what)
+        attempt = self._fail_open.around(what)
         answer: T | None = None
         fine: bool | None = None
         try:
@@ -66,28 +79,28 @@ class GuardedBackend:
             if not (attempt.late and self._queues):
                 fine = not attempt.failed
         finally:
-            now = tick()
+            now = clock()
             with self._lock:
-                # What is interrupted in time is not slow; a busy event loop may be.
+                # A call that was interrupted in time is not slow; a busy event loop may be.
                 took = 0.0 if self._runtime.enforces_timeouts else now - began
                 self.breaker.leave(now, took, fine=fine)
         if attempt.failed:
             self._count()
         return answer
 
-    def look_after(self) -> None:
-        """Let a probe look whether the engine is well again, behind the callers."""
+    def probe_if_due(self) -> None:
+        """Start a probe in the background, if one is due."""
         with self._lock:
             due = self.breaker.probe_due(self._runtime.monotonic())
         if due:
             self._runtime.run_in_background(self._probe)
 
     async def _probe(self) -> None:
-        tick = self._runtime.monotonic
-        began = tick()
-        attempt = self._boundary.around("probe")
+        clock = self._runtime.monotonic
+        began = clock()
+        attempt = self._fail_open.around("probe")
         with attempt:
-            await self._runtime.with_timeout(self._deadline, self._probing())
-        now = tick()
+            await self._runtime.with_timeout(self._deadline, self._probe_backend())
+        now = clock()
         with self._lock:
             self.breaker.failed(now) if attempt.failed else self.breaker.succeeded(now, now - began)

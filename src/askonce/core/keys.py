@@ -1,9 +1,9 @@
-"""The key: a specification of what makes two questions the same question.
+"""The key: the specification of what makes two questions the same question.
 
-Version 1. A key is a namespace, a format and a SHA-256, never cut short, over length-prefixed
+Version 1. A key is a namespace, a format and a SHA-256, never truncated, over length-prefixed
 parts: the version, the namespace, the format, the origin, the path, the headers that matter, the
-canonical question and the sample's number. Length prefixes make it impossible for one part to
-run into the next.
+canonical question and the sample's number. Length prefixes keep one part from running into the
+next.
 
 The canonical question is JSON with sorted object keys, arrays in order, no white space and
 literal characters (an escape and its character are the same; NFC and NFD are not). `1`, `1.0` and
@@ -25,7 +25,9 @@ from askonce.core.models import Key
 VERSION = b"askonce-key-1"
 
 CACHE_MARKERS = frozenset({"cache_control", "prompt_cache_breakpoint", "cachePoint"})
-"""Members that steer a provider's own prompt cache; they never change an answer."""
+"""Members that steer a provider's own prompt cache; they never change an answer.
+
+The one list of them: in a request they may occur at any depth outside a caller's own JSON."""
 
 HEADERS_THAT_MATTER = (
     "anthropic-beta",
@@ -58,9 +60,9 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def canonical(tree: Any) -> bytes:
-    """The canonical bytes of a question's tree.
+    """Return the canonical bytes of a question's tree.
 
-    Raises `CallMalformed` for what JSON cannot carry: it would be written like something else
+    Raises `CallMalformed` for a value that JSON cannot represent: it would be written like another
     (an infinity like null), and two questions would share a key.
     """
     try:
@@ -72,7 +74,15 @@ def canonical(tree: Any) -> bytes:
 
 
 class KeyContext:
-    """Where a question is asked: everything of a key but the question itself, hashed once."""
+    """Everything in a key but the question, hashed once.
+
+    Parameters:
+        namespace: whose entries these are.
+        format_name: the name of the wire format.
+        origin: the upstream's address. Default: none.
+        path: the path without its query. Default: none.
+        headers: the headers that matter, as pairs of lower-case name and value. Default: none.
+    """
 
     __slots__ = ("_begun", "_format_name", "_namespace")
 
@@ -94,7 +104,7 @@ class KeyContext:
         self._format_name = format_name
 
     def key(self, asked: Any, sample: int = 0) -> Key:
-        """The key of a question asked here, given as a tree."""
+        """Return the key of a question, given as a tree; `sample` is its number in a pool."""
         question = canonical(asked)
         number = b"%d" % sample
         whole = self._begun.copy()
@@ -112,18 +122,13 @@ def key_of(
     headers: Iterable[tuple[str, str]] = (),
     sample: int = 0,
 ) -> Key:
-    """The key of a question, given as a tree."""
-    place = KeyContext(namespace, format_name, origin=origin, path=path, headers=headers)
-    return place.key(asked, sample)
-
-
-def renamed_ids() -> "Renaming":
-    """A fresh renaming of random ids by their order of appearance."""
-    return Renaming()
+    """Return the key of a question in one call; see `KeyContext`."""
+    context = KeyContext(namespace, format_name, origin=origin, path=path, headers=headers)
+    return context.key(asked, sample)
 
 
 class Renaming:
-    """Gives the n-th different id the name `#n`, so that random ids do not change the key."""
+    """Renames the n-th different ID to `#n`, so that random IDs do not change the key."""
 
     __slots__ = ("_names",)
 
@@ -143,7 +148,7 @@ def _plain(value: Any) -> Any:
         return value
     if kind is dict:
         return {
-            # Most members are texts; asking here saves a call for each of them.
+            # Most members are texts; this check saves a call for each of them.
             name: member if type(member) is str else _plain(member)
             for name, member in value.items()
             if member is not None and name not in CACHE_MARKERS
@@ -153,7 +158,7 @@ def _plain(value: Any) -> Any:
     if kind is Opaque:
         return _opaque(value.value)
     if kind is Media:
-        # Not valid JSON on purpose: no text a caller can send looks like it.
+        # Invalid JSON on purpose: no caller can send a text that looks like it.
         return msgspec.Raw(b"sha256(%b)" % hashlib.sha256(value.data.encode()).hexdigest().encode())
     return _scalar(value)
 
@@ -176,6 +181,6 @@ def _scalar(value: Any) -> Any:
             value = int(value)
             kind = int
     if kind is int and not -(1 << 63) <= value < (1 << 63):
-        # Beyond 64 bits the encoder gives up; the digits themselves are canonical.
+        # The encoder stops at 64 bits; the digits themselves are canonical.
         return msgspec.Raw(b"%d" % value)
     return value

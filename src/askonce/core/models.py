@@ -1,4 +1,4 @@
-"""The precise values that every part shares: keys, entries, outcomes and the reasons for them."""
+"""The values that every package shares: keys, entries, calls, outcomes and their reasons."""
 
 import enum
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 SUBDIVIDES = "~"
-"""Separates a namespace from the caller's own subdivision of it; no namespace contains it."""
+"""Separates a namespace from the caller's subdivision of it; no namespace contains it."""
 
 
 class Outcome(enum.StrEnum):
@@ -28,7 +28,7 @@ class Reason(enum.StrEnum):
     """Why a call was bypassed, missed or not stored; one word, the same everywhere."""
 
     OK = "ok"
-    # Not asked of the cache at all.
+    # A bypass.
     UNKNOWN_ROUTE = "unknown-route"
     MALFORMED = "malformed"
     TOO_LARGE = "too-large"
@@ -43,7 +43,7 @@ class Reason(enum.StrEnum):
     PERSONAL = "personal"
     TIME_SENSITIVE = "time-sensitive"
     SIDE_EFFECT = "side-effect"
-    # A miss, and why.
+    # A miss.
     NOT_FOUND = "not-found"
     EXPIRED = "expired"
     TOO_OLD = "too-old"
@@ -51,7 +51,7 @@ class Reason(enum.StrEnum):
     OTHER_TAGS = "other-tags"
     ONLY_IF_CACHED = "only-if-cached"
     UPSTREAM_FAILED = "upstream-failed"
-    # An answer that must not be stored.
+    # An answer that is not stored.
     STATUS = "status"
     CUT_SHORT = "cut-short"
     STREAM_ERROR = "stream-error"
@@ -71,14 +71,22 @@ class Reason(enum.StrEnum):
 
 
 class Verdict(NamedTuple):
-    """A decision and the word for it: `(yes, reason)`."""
+    """A decision and its reason: `(yes, reason)`."""
 
     yes: bool
     reason: Reason
 
 
 class Key(NamedTuple):
-    """The only way to address an entry: a namespace, a format and a SHA-256 of the question."""
+    """The address of an entry: a namespace, a format and a SHA-256 of the question.
+
+    Its text form is `namespace/format/` and 64 hexadecimal digits.
+
+    Parameters:
+        namespace: whose entries these are; may hold `/`.
+        format: the name of the wire format, such as `openai_chat`.
+        digest: 32 bytes, see `core.keys`.
+    """
 
     namespace: str
     format: str
@@ -89,7 +97,7 @@ class Key(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Key":
-        """Read a printed key. Raises ValueError where the text is not one."""
+        """Read a key in its text form. Raises ValueError if `text` is not a key."""
         rest, _, digest = text.rpartition("/")
         namespace, _, format_ = rest.rpartition("/")
         raw = bytes.fromhex(digest)
@@ -99,10 +107,16 @@ class Key(NamedTuple):
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one answer, in the same words for every provider.
+    """Tokens of one answer, with the same names for every provider.
 
-    `input_tokens` counts the whole prompt, read from a provider's own cache or not. Of the tokens
-    written to that cache, some may be for one of its longer lifetimes, which cost more.
+    Parameters:
+        input_tokens: the whole prompt, including tokens read from the provider's own cache.
+        output_tokens: the whole answer, including reasoning.
+        cache_read_tokens: the part of the prompt read from the provider's cache.
+        cache_write_tokens: the part of the prompt written to it, for any lifetime.
+        reasoning_tokens: the part of the answer that is hidden reasoning.
+        cache_write_1h_tokens: the part of `cache_write_tokens` kept for an hour; it costs more.
+        cache_write_12h_tokens: the part of `cache_write_tokens` kept for twelve hours.
     """
 
     input_tokens: int = 0
@@ -119,20 +133,40 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """How a caller wants an answer shown; presentation, never part of the question."""
+    """How a caller wants an answer presented; never part of the question.
+
+    Parameters:
+        stream: as server-sent events. Default: one JSON body.
+        usage: with a usage event at the end of the stream (Chat Completions:
+            `stream_options.include_usage`). Default: without.
+    """
 
     stream: bool = False
-    usage: bool = False  # Chat Completions: `stream_options.include_usage`
+    usage: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True):
     """A whole answer with its provenance.
 
-    `body` is the provider's non-streamed response (its normal form). Times are seconds since the
-    Unix epoch; `tags` pairs each tag with the epoch it had when the question was asked, and
-    `swept` is the number of the last sweep before that. `model` is the one that answered,
-    `asked_model` the one that was asked for; `route` is the path that the question went to.
-    `scope` is within what the question may be compared by meaning; empty where it may not be.
+    Parameters:
+        key: the address it is stored under.
+        body: the provider's non-streamed response, the normal form of every answer.
+        status: the HTTP status; 400 or above for a refusal kept for a short while.
+        headers: the kept response headers, with lower-case names.
+        created: when the provider answered. All times are seconds since the Unix epoch.
+        expires: until when the entry is fresh.
+        stale_until: until when it may be served although it has expired.
+        model: the model that answered.
+        origin: the upstream's address, such as `https://api.openai.com`.
+        question: the text of the last user turn.
+        usage: the tokens of the original answer; None if unknown.
+        cost_usd: the price of the original answer; None if unknown, which is not zero.
+        latency_ms: how long the provider took, in milliseconds.
+        tags: each tag with the epoch it had when the question was asked.
+        route: the path that the question was sent to.
+        asked_model: the model that the caller asked for.
+        swept: the number of the last sweep before the question was asked.
+        scope: the scope within which questions are compared by meaning; empty if they must not be.
     """
 
     key: Key
@@ -156,26 +190,34 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def is_refusal(self) -> bool:
-        """Is it the provider's "no" to this question, kept for a short while?"""
+        """Whether this is a provider's error answer, kept for a short while."""
         return self.status >= 400
 
     def is_fresh(self, now: float) -> bool:
+        """Whether the entry has not expired at `now`."""
         return now < self.expires
 
     def is_usable(self, now: float) -> bool:
+        """Whether the entry may be served at `now`, fresh or stale."""
         return now < self.stale_until or now < self.expires
 
     def age(self, now: float) -> float:
-        """Seconds since the provider answered; never negative, even if a clock jumped back."""
+        """Return seconds since the provider answered; 0 if a clock jumped back."""
         return max(0.0, now - self.created)
 
 
 class Call(msgspec.Struct, frozen=True):
     """One question as received.
 
-    `origin` is the upstream's authority and path prefix (`https://api.openai.com`), `path` what
-    follows it with its query, `headers` have lower-case names. `namespace` is the server's view
-    of who asks; `None` means that it is not known, which bypasses the cache.
+    Parameters:
+        method: the HTTP method.
+        origin: the upstream's authority and path prefix, such as `https://api.openai.com`.
+        path: the path after `origin`, with its query.
+        headers: request headers with lower-case names.
+        body: the request body.
+        namespace: the server's view of who asks; None if unknown, which bypasses the cache.
+        patience: seconds that this caller waits for the next bytes of a call that it joined. Its
+            own upstream call follows its client's timeouts. Default: None, without a limit.
     """
 
     method: str
@@ -185,12 +227,17 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes
     namespace: str | None
     patience: float | None = None
-    """Seconds that this caller waits for news of a call that it joined; None for as long as it
-    takes. How long its own upstream call may take is its client's question."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which entries an operation names; every field given must match."""
+    """The entries that an operation is about; every field that is given must match.
+
+    Parameters:
+        keys: only entries under these keys. Default: any key.
+        namespace: only entries of this namespace. Default: any namespace.
+        expired_before: only entries that expired before this time (seconds since the Unix epoch).
+            Default: any expiry.
+    """
 
     keys: tuple[Key, ...] | None = None
     namespace: str | None = None
@@ -198,9 +245,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Lease(NamedTuple):
-    """The right to ask the provider a key's question, for a while, before all other processes.
+    """The temporary right of one process to ask the provider a key's question.
 
-    `fence` grows with every lease given out for the key: whoever holds an older one is late.
+    Parameters:
+        key: the key of the question.
+        fence: a number that grows with every lease of the key; a lower one has been lost.
     """
 
     key: Key
@@ -208,10 +257,13 @@ class Lease(NamedTuple):
 
 
 class ChangeBatch(msgspec.Struct, frozen=True):
-    """What other processes changed in a store since a mark; `mark` is where the next news begin.
+    """A part of a store's change feed: what other processes changed since a cursor.
 
-    `epochs` are the raised epochs of tags, `removed` the selections that were removed. With
-    `lost` the store does not know any more what happened since: anything may have changed.
+    Parameters:
+        cursor: where the next batch begins.
+        epochs: the raised epochs of tags. Default: none.
+        removed: the selections that were removed. Default: none.
+        lost: True if the store no longer knows all changes: anything may have changed.
     """
 
     cursor: str
@@ -221,14 +273,19 @@ class ChangeBatch(msgspec.Struct, frozen=True):
 
     @property
     def empty(self) -> bool:
+        """Whether nothing changed."""
         return not (self.epochs or self.removed or self.lost)
 
 
 class EventMessage(NamedTuple):
-    """An event as it arrived from a source; `error` says why it cannot be one.
+    """An event as read from a source.
 
-    `mark` is where to go on reading once it was taken; None where it moves no mark. An event
-    without an `id` may be taken more than once.
+    Parameters:
+        cursor: where to go on reading once the event is applied; None leaves the cursor in place.
+        id: the event's identity; an event without one may be applied more than once.
+        event: its name.
+        data: its members.
+        error: why it cannot be applied; None for a valid event.
     """
 
     cursor: str | None
@@ -239,14 +296,24 @@ class EventMessage(NamedTuple):
 
 
 class NearestKey(NamedTuple):
-    """An entry whose question lies near another one; `similarity` is the cosine."""
+    """A key whose question is similar to another one.
+
+    Parameters:
+        key: the key of the similar entry.
+        similarity: the cosine of the two vectors, from -1 to 1.
+    """
 
     key: Key
     similarity: float
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """What `check` found wrong with one stored thing."""
+    """A fault that `check` found.
+
+    Parameters:
+        what: what is wrong, in a few words.
+        where: the key, the row or the file that is damaged.
+    """
 
     what: str
     where: str

@@ -1,4 +1,4 @@
-"""Where a module of the package is now, for programs that import it under its old path.
+"""Old and new paths of modules, for programs that import one under its old path.
 
 The path of a module inside the package was never public, but the documentation showed some. A
 program that still imports one gets an `ImportError` that names the new path. This table and its
@@ -84,7 +84,7 @@ MOVED = {
     "reply": "pipeline.present",
     "rule_tables": "config.rule_tables",
     "rules": "core.rules.rules",
-    "ruleset": "core.rules.ruleset",
+    "ruleset": "core.rules.re2",
     "running": "core.runtime",
     "runtimes": "core.runtime",
     "savings": "ledger.savings",

@@ -1,4 +1,4 @@
-"""The limits: what may be read, what may be served, what may be stored. Pure decisions."""
+"""The policy: pure decisions about what may be read, served and stored, and for how long."""
 
 import enum
 import math
@@ -10,20 +10,27 @@ import msgspec
 from askonce.core import document_tags
 from askonce.core.directives import MAX_TAGS, Directives
 from askonce.core.models import Entry, Reason, Verdict
-from askonce.core.rules.rules import NO_RULING, Ruling
+from askonce.core.rules.ruleset import NO_RULING, Ruling
 from askonce.core.wire_format import ParsedQuestion
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that decide; durations in seconds, sizes in bytes.
+    """The settings that the policy depends on. Durations are in seconds, sizes in bytes.
 
-    `pool` is how many samples of a sampled question (explicit temperature above 0) are kept:
-    0 bypasses such calls, 1 reuses one answer, k cycles through k of them.
-    `also_store` names reasons (`length`, `refusal`) that do not keep an answer out.
-    `refresh_ahead` is XFetch's beta, see `is_due`; `jitter` the part of a life that may be cut
-    off. `negative_ttl` is how long a provider's refusal is kept. `expire_on` says what of an
-    answer makes older ones to the same model name worthless. `document_fields` are where a
-    request names the documents that its answer is made from.
+    Parameters:
+        ttl: how long an answer is fresh, unless a caller or a rule says otherwise.
+        stale_while_revalidate: how long after its expiry an entry is served while it is refreshed.
+        stale_if_error: how long after its expiry an entry replaces a failing provider.
+        pool: how many samples of a question with a temperature above 0 are kept: 0 bypasses such
+            calls, 1 reuses one answer, k cycles through k of them.
+        max_entry: the largest body that is stored.
+        max_question: the largest body that is looked up.
+        also_store: reasons (`length`, `refusal`) that do not keep an answer out.
+        refresh_ahead: XFetch's beta, see `is_due`; 0 never refreshes ahead.
+        jitter: the part of a lifetime that may be cut off, from 0 to 0.9.
+        negative_ttl: how long a provider's error answer is kept; 0 keeps none.
+        expire_on: which change of a model's answers expires older ones.
+        document_fields: the paths to the documents that a request names.
     """
 
     ttl: float = 86_400.0
@@ -37,35 +44,35 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float = 0.0
     negative_ttl: float = 0.0
     expire_on: Literal["model", "fingerprint", "never"] = "model"
-    document_fields: tuple[document_tags.Path, ...] = ()
+    document_fields: tuple[document_tags.FieldPath, ...] = ()
 
     @property
     def keeps_stale(self) -> float:
-        """How long past its life an entry can still be of use."""
+        """How long after its expiry an entry may still be served."""
         return max(self.stale_while_revalidate, self.stale_if_error)
 
 
 class Life(enum.Enum):
-    """What an entry is good for, for this caller, now."""
+    """How an entry may be used for this caller, now."""
 
     FRESH = enum.auto()
-    STALE = enum.auto()  # serve, and refresh behind
+    STALE = enum.auto()  # serve, and refresh in the background
     IF_ERROR = enum.auto()  # only if the provider fails
     OVER = enum.auto()
-    OTHER_TAGS = enum.auto()  # an invalidation that this caller counts on would miss it
+    OTHER_TAGS = enum.auto()  # it lacks a tag of this caller
 
 
 _YES = Verdict(True, Reason.OK)
 _LATEST_DRAW = 53 * math.log(2)  # -ln of the smallest number above 0 that is ever drawn
 REFUSALS = frozenset({400, 404, 405, 410, 413, 414, 415, 422, 451})
-"""What a provider says to the same question again; never what is about a caller or a moment."""
+"""Statuses that a provider repeats for the same question, at any time and for any caller."""
 MAX_REFUSAL = 64 * 1024  # bytes
 
 
 def ruled(directives: Directives, ruling: Ruling) -> Directives:
-    """A caller's wishes under what the rules say of the question.
+    """Return a caller's directives combined with what the rules say about its question.
 
-    Tags add up; the rules' lifetime is a bound, which the caller may only shorten.
+    Tags add up; the rules' lifetime is an upper bound.
     """
     if ruling is NO_RULING:
         return directives
@@ -83,7 +90,7 @@ def ruled(directives: Directives, ruling: Ruling) -> Directives:
 
 
 def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) -> Verdict:
-    """May the cache take part in this call at all: be read, be joined, be written?"""
+    """Decide whether the cache takes part in this call: is read, joined or written."""
     if directives.identity_in_doubt:
         return Verdict(False, Reason.NO_IDENTITY)
     if question.bypass is not None:
@@ -98,7 +105,7 @@ def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) ->
 
 
 def life_of(entry: Entry, directives: Directives, limits: Limits, now: float) -> Life:
-    """What a found entry is good for. Reading never extends it."""
+    """Return how a found entry may be used. Reading never extends its life."""
     if directives.tags and not carries(entry, directives.tags):
         return Life.OTHER_TAGS
     if directives.lives is not None:
@@ -108,7 +115,7 @@ def life_of(entry: Entry, directives: Directives, limits: Limits, now: float) ->
     if now < entry.expires:
         return Life.FRESH
     if entry.is_refusal:
-        return Life.OVER  # once a refusal is over, only the provider knows
+        return Life.OVER  # an expired error answer is never served stale
     over = now - entry.expires
     if directives.max_age is None and over < limits.stale_while_revalidate:
         return Life.STALE
@@ -116,11 +123,11 @@ def life_of(entry: Entry, directives: Directives, limits: Limits, now: float) ->
 
 
 def carries(entry: Entry, tags: tuple[str, ...]) -> bool:
-    """Does an entry carry all of these tags?"""
+    """Whether an entry carries all of these tags."""
     if not tags:
         return True
     found = 0
-    # Mostly it was stored for such a caller, and has them in the same order.
+    # The fast path: an entry stored for such a caller has them in the same order.
     for tag, _ in entry.tags:
         if tag == tags[found]:
             found += 1
@@ -131,16 +138,16 @@ def carries(entry: Entry, tags: tuple[str, ...]) -> bool:
 
 
 def bounded(entry: Entry, directives: Directives) -> Entry:
-    """The entry with the end that the rules give it, if that comes before its own."""
+    """Return the entry with the rules' expiry, if that is earlier than its own."""
     if directives.lives is None or entry.created + directives.lives >= entry.expires:
         return entry
     return msgspec.structs.replace(entry, expires=entry.created + directives.lives)
 
 
 def united(directives: Directives, other: Entry | None) -> tuple[str, ...]:
-    """The tags of a new answer, where there is one that could not serve for lack of tags.
+    """Return the tags of a new answer that replaces one with other tags.
 
-    Both sets, so that callers with other tags need not take turns at asking the provider.
+    It carries both sets, so callers with different tags do not replace each other's answers.
     """
     if other is None:
         return directives.tags
@@ -149,13 +156,15 @@ def united(directives: Directives, other: Entry | None) -> tuple[str, ...]:
 
 
 def is_passing_failure(status: int) -> bool:
-    """May a stale entry stand in for this answer of the provider?"""
+    """Whether a stale entry may replace a provider's answer with this status."""
     return status == 429 or status >= 500
 
 
 def time_to_live(directives: Directives, limits: Limits) -> float:
-    """How long a new answer is fresh. A caller's wish replaces the default, a rule's lifetime
-    does too, and nobody prolongs the latter."""
+    """Return how many seconds a new answer is fresh.
+
+    A caller's TTL overrides the default; a rule's TTL is an upper bound.
+    """
     lives = directives.lives
     if lives is None:
         return limits.ttl if directives.ttl is None else directives.ttl
@@ -163,13 +172,17 @@ def time_to_live(directives: Directives, limits: Limits) -> float:
 
 
 def is_due(entry: Entry, beta: float, now: float, chance: Callable[[], float]) -> bool:
-    """Should a fresh entry be refreshed ahead of its end, by whoever just found it?
+    """Whether the reader of a fresh entry should refresh it before it expires (XFetch).
 
-    XFetch: every reader tosses for itself, and the odds rise towards the end and with the time
-    that the answer took, so that one of many readers goes early and no lock is needed. `beta` 1 is
-    optimal; more is earlier. `chance` gives numbers above 0 and up to 1, and is not asked far
-    from the end. Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
-    Prevention, VLDB 2015.
+    Every reader draws for itself. The probability rises towards the expiry and with the time that
+    the answer took, so one of many readers refreshes early and no lock is needed. Vattani,
+    Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015.
+
+    Parameters:
+        entry: the entry that was read.
+        beta: 1 is optimal, more is earlier, 0 is never.
+        now: seconds since the Unix epoch.
+        chance: returns random numbers above 0 and up to 1; not called far from the expiry.
     """
     reach = beta * entry.latency_ms / 1000
     left = entry.expires - now
@@ -179,31 +192,37 @@ def is_due(entry: Entry, beta: float, now: float, chance: Callable[[], float]) -
 
 
 def jittered(ttl: float, digest: bytes, jitter: float) -> float:
-    """A life shortened by up to `jitter` of it; how much, the key's digest says.
+    """Return a lifetime shortened by up to the part `jitter` of it.
 
-    So entries that were made at one time do not end at one time, and each ends when it says.
+    The key's digest decides how much, so entries stored at the same time expire at different times,
+    and each always at the same one.
     """
     return ttl * (1 - jitter * int.from_bytes(digest[:8]) / 2**64) if jitter else ttl
 
 
-def lifetime(
-    wished: float | None, limits: Limits, digest: bytes, lives: float | None = None
-) -> float:
-    """How long an entry is fresh. What was wished for is taken at its word, up to what the rules
-    allow (`lives`)."""
-    if wished is None:
+def lifetime(ttl: float | None, limits: Limits, digest: bytes, lives: float | None = None) -> float:
+    """Return how many seconds an entry is fresh.
+
+    Parameters:
+        ttl: the caller's TTL, which is not jittered; None for the default.
+        limits: the settings.
+        digest: the key's digest, which decides the jitter.
+        lives: the rules' upper bound; None for none.
+    """
+    if ttl is None:
         return jittered(limits.ttl if lives is None else lives, digest, limits.jitter)
-    return wished if lives is None else min(wished, lives)
+    return ttl if lives is None else min(ttl, lives)
 
 
 def lifetime_of_refusal(directives: Directives, limits: Limits) -> float:
+    """Return how many seconds a provider's error answer is kept."""
     return min(time_to_live(directives, limits), limits.negative_ttl)
 
 
 def may_store_refusal(
     status: int, answer: object, size: int, directives: Directives, limits: Limits
 ) -> Verdict:
-    """May this refusal of the provider be kept for a while? `answer` is its body, parsed."""
+    """Decide whether a provider's error answer is kept; `answer` is its parsed body."""
     if limits.negative_ttl <= 0 or status not in REFUSALS:
         return Verdict(False, Reason.STATUS)
     if not isinstance(answer, dict) or not answer.get("error"):
@@ -216,7 +235,7 @@ def may_store_refusal(
 
 
 def may_put(directives: Directives, limits: Limits) -> Verdict:
-    """May an answer that a program brings itself be stored?"""
+    """Decide whether an answer that a program stores itself may be stored."""
     if directives.never is not None:
         return Verdict(False, directives.never)
     if directives.tags_in_doubt:
@@ -227,7 +246,7 @@ def may_put(directives: Directives, limits: Limits) -> Verdict:
 def may_store(
     status: int, judged: Reason | None, size: int, directives: Directives, limits: Limits
 ) -> Verdict:
-    """May this answer be stored? `judged` is what its format found wrong with it."""
+    """Decide whether an answer is stored; `judged` is the format's reason against it, if any."""
     if not 200 <= status < 300:
         return Verdict(False, Reason.STATUS)
     if judged is not None and judged not in limits.also_store:

@@ -1,4 +1,8 @@
-"""The seams between the story and the outside world, described by what each side guarantees."""
+"""The protocols between the request path and the outside world, with their guarantees.
+
+A backend implements one of them; nothing here has code. Methods are `async def`; in sync mode they
+block instead of suspending.
+"""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -22,104 +26,137 @@ from askonce.core.models import (
 class Store(Protocol):
     """Keeps whole entries under their keys.
 
-    Guarantees: `read` returns an entry exactly as it was written under that very key, or nothing;
-    never part of one, never another key's, never one of whose tags has been bumped since the
-    entry's own epochs were captured. `write` is atomic, replaces, and writes nothing when a tag's
-    epoch has moved on. Expired entries may be returned (freshness is the story's question) or
-    forgotten. Losing an entry is always allowed; losing an epoch never makes an old one valid.
+    Guarantees: `read` returns an entry exactly as it was written under that key, or None; never a
+    part of one, never another key's, never one with a tag whose epoch was bumped after the entry's
+    own epochs were captured. `write` is atomic, replaces, and writes nothing if a tag's epoch has
+    moved on. A call that was cancelled or that failed leaves nothing that the next one could read
+    as its own. Losing an entry is always allowed; losing an epoch never makes an old one valid.
 
-    Does not guarantee: durability of the last writes, or that `size` entries fit.
+    Does not guarantee: durability of the last writes, room for an entry, or that expired entries
+    are hidden (freshness is decided by the request path).
 
-    A new store subclasses `stores.plain.PlainStore` and writes the first five methods; the others
-    are there to be done better. Methods are `async def`. In the blocking flavor they block instead
-    of suspending. Errors: `StoreError`, nothing else, within the deadline that the store was
-    opened with. A call that was cancelled or that failed leaves nothing behind that the next one
-    could read as its own.
+    Errors: `StoreError` only, within the deadline that the store was opened with.
+
+    A new store subclasses `stores.base.BaseStore` and writes the first five methods; it overrides
+    the others where the backend can do better.
     """
 
     pushes_changes: bool
-    """Whether `news` waits for changes; where it does not, it is asked again and again."""
+    """Whether `changes` waits for a change; if not, callers poll it."""
 
     leases_travel: bool
-    """Whether another instance on the same place may prolong and give back a lease."""
+    """Whether another instance over the same backend may renew and release a lease."""
 
-    async def read(self, key: Key) -> Entry | None: ...
+    async def read(self, key: Key) -> Entry | None:
+        """Return the entry under `key`, fresh or expired; None if there is none."""
 
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:
-        """Store the entry; False if one of its tags was invalidated meanwhile.
+        """Store an entry under its key, replacing any other.
 
-        With a `fence`, also False if a later lease was given out for the key.
+        Parameters:
+            entry: the entry, with the epochs of its tags as captured before the upstream call.
+            fence: the fence of the lease that the answer was fetched under. Default: 0, no lease.
+
+        Returns False, and stores nothing, if one of its tags was invalidated meanwhile or a later
+        lease was given out for the key.
         """
 
     async def remove(self, selection: Selection, *, quiet: bool = False) -> int:
-        """Remove what the selection names; return how many entries went.
+        """Remove the selected entries; return how many were removed.
 
-        With `quiet` it makes no news: others hear of it in another way.
+        Parameters:
+            selection: which entries.
+            quiet: True leaves the removal out of the change feed, because other processes learn of
+                it in another way. Default: False.
         """
 
     async def epochs(self, tags: Iterable[str], *, bump: bool = False) -> dict[str, int]:
-        """The epoch of each tag, raised first with `bump`, above every epoch ever given out."""
+        """Return the epoch of each tag; 0 for a tag that was never bumped.
+
+        Parameters:
+            tags: the tags, in any order.
+            bump: True first raises each tag above every epoch ever given out. Default: False.
+        """
 
     def scan(self, selection: Selection) -> AsyncIterator[Entry]:
-        """Every readable entry that the selection names, in no order."""
+        """Iterate over every readable entry of the selection, in no order."""
 
-    # What `PlainStore` makes of these five.
+    # `BaseStore` implements the following methods with the five above.
 
     async def write_all(self, entries: Sequence[Entry]) -> int:
-        """Store many entries at once; how many were stored."""
+        """Store many entries at once; return how many were stored."""
 
     async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
-        """Raise the tags' epochs to what a more shared store says they are; never lower one."""
+        """Raise tags to the epochs that a more widely shared store reports; never lower one.
+
+        Parameters:
+            epochs: an epoch for each tag.
+        """
 
     async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
-        """What was bumped and removed since a mark; without one, only where news begin.
+        """Return what was bumped and removed since a cursor.
 
-        Where the store `pushes_changes`, it waits up to `patience` seconds for something to happen.
+        Parameters:
+            cursor: the cursor of the previous batch; None returns only the current cursor.
+            timeout: seconds to wait for a change, if the store `pushes_changes`; 0 does not wait.
         """
 
     async def lease(self, key: Key, seconds: float) -> Lease | None:
-        """The right to ask this question, for so long; None while somebody else has it."""
+        """Take the right to ask this key's question; None while another process holds it.
+
+        Parameters:
+            key: the key of the question.
+            seconds: after which the lease ends unless it is renewed.
+        """
 
     async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
-        """Hold the leases for so long from now; one that was lost stays lost."""
+        """Extend leases to `seconds` from now; a lost lease stays lost."""
 
     async def release(self, lease: Lease) -> None:
-        """Give a lease back; nothing happens if it was lost meanwhile."""
+        """Give a lease back; do nothing if it was lost meanwhile."""
 
     async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
-        """Add to the store's lasting counters; return those whose names begin with `under`.
+        """Add to the store's lasting counters; return those whose names begin with a prefix.
 
-        A book of many counters has names that begin with `|`, which are only returned where
-        `under` begins so. What a negative number brings to 0 may be forgotten.
+        Parameters:
+            add: what to add to each counter, which may be negative. A counter that a negative
+                number brings to 0 may be forgotten. Empty only reads.
+            prefix: which counters to return. Names that begin with `|` are returned only if the
+                prefix begins so, because there may be many. Default: all others.
         """
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
-        """Read everything; report (and with `fix` remove) what fails its own check."""
+        """Read everything and report what fails its own check.
+
+        Parameters:
+            fix: True removes the damaged entries. Default: False.
+        """
 
     async def scrub(self) -> int:
-        """Remove entries that nobody can read any more, and what is left of removed ones.
+        """Remove unreadable entries and all remains of removed ones; return how many entries.
 
-        How many entries went. Where the store has a file, no byte of them stays in it.
+        If the store has a file, none of their bytes stay in it.
         """
 
     async def pepper(self) -> bytes:
-        """32 random bytes made with the store and kept with it: the secret of its namespaces."""
+        """Return the secret of the store's namespaces: 32 random bytes made with the store."""
 
     async def adopt(self, pepper: bytes) -> bool:
-        """Take over the pepper of a store whose entries move here, if nothing is kept here yet.
+        """Take over the pepper of a store whose entries move here, unless entries are stored here.
 
-        Is it this store's pepper now? Where not, entries of callers that are known only by their
-        credentials cannot be found here.
+        Returns True if it is this store's pepper now. If not, entries whose namespace is made from
+        a credential cannot be found here.
         """
 
     async def migrate(self) -> list[str]:
-        """Make or renew what the store needs; what was done, one line each."""
+        """Create or update the store's schema; return one line for each thing done."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release connections and files; the store is not used afterwards."""
 
 
 class MemoryHit(Protocol):
-    """An entry in memory with what was rendered of it already; the bytes are accounted for."""
+    """An entry in memory, with its renderings, whose bytes count as the entry's own."""
 
     @property
     def entry(self) -> Entry: ...
@@ -129,136 +166,194 @@ class MemoryHit(Protocol):
 
 
 class Memory(Store, Protocol):
-    """A store in this process with a synchronous face for the hot path."""
+    """A store in this process that also has synchronous methods for the hot path."""
 
     @property
     def used_bytes(self) -> int: ...
 
-    def find(self, key: Key) -> MemoryHit | None: ...
+    def find(self, key: Key) -> MemoryHit | None:
+        """`read`, without a coroutine."""
 
     def keep(self, entry: Entry) -> bool:
-        """Store the entry; False if a tag was invalidated meanwhile or it does not fit."""
+        """Store an entry; False if a tag was invalidated meanwhile or the entry does not fit."""
 
     def show(self, held: Any, shape: Shape, frames: bytes) -> None:
-        """Remember how a held entry looks in this shape; `held` is what `find` returned."""
+        """Keep a rendering of an entry in memory.
+
+        Parameters:
+            held: what `find` returned.
+            shape: the presentation that was rendered.
+            frames: the rendered bytes.
+        """
 
     def apply_epochs(self, epochs: Mapping[str, int]) -> None:
-        """`learn`, without a coroutine."""
+        """`merge_epochs`, without a coroutine."""
 
     def sweep(self, names: Callable[[Entry], bool]) -> int:
-        """Drop the entries that are named; how many."""
+        """Remove the entries for which `names` returns True; return how many."""
 
     def drop(self, key: Key) -> None:
-        """Drop the entry under this key, if there is one."""
+        """Remove the entry under `key`, if there is one."""
 
     def forget_all(self) -> None:
-        """Drop every entry; epochs stay."""
+        """Remove every entry; epochs stay."""
 
 
 class EventReader(Protocol):
-    """A place that events are read from; its methods block. Errors: `StoreError`, nothing else.
+    """A source of events; its methods block.
 
-    Guarantees: every event that the place keeps is given out at least once, whenever its sender's
-    transaction ended. What this instance has given out it does not give out again.
+    Guarantees: every event that the source keeps is returned at least once, whenever its sender's
+    transaction ended. One instance returns no event twice. Errors: `StoreError` only.
     """
 
-    async def read(self, since: str | None, patience: float) -> list[EventMessage]:
-        """Events after a mark, or all that are kept; waits up to `patience` seconds for one.
+    async def read(self, cursor: str | None, timeout: float) -> list[EventMessage]:
+        """Return the events after a cursor.
 
-        `since` is the mark of what was taken last.
+        Parameters:
+            cursor: the cursor of the last applied event; None reads all that the source keeps.
+            timeout: seconds to wait if there is no event yet.
         """
 
     async def migrate(self) -> list[str]:
-        """Make what the source needs; what was done, one line each."""
+        """Create what the source needs; return one line for each thing done."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release the connection."""
 
 
 class Response(Protocol):
-    """A provider's answer as it arrives: head first, then pieces until None."""
+    """A provider's answer as it arrives: status and headers first, then pieces until None."""
 
     status: int
+    """The HTTP status."""
+
     headers: list[tuple[str, str]]
+    """Response headers in order, without those of the connection itself."""
 
     async def next(self) -> bytes | None:
-        """The next piece, already free of any content encoding, or None at the end."""
+        """Return the next piece, free of any content encoding; None at the end."""
 
     async def close(self) -> None:
         """Give the connection back; may be called at any time and more than once."""
 
 
 class Upstream(Protocol):
-    """Asks the provider. Errors of the HTTP client pass through unchanged.
+    """Asks the provider. Errors of the HTTP client pass through unchanged."""
 
-    With `raw`, the pieces are the connection's own bytes, any content encoding included.
-    """
+    async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
+        """Send a call and return its response once the status and headers have arrived.
 
-    async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response: ...
+        Parameters:
+            call: the call; method, origin, path and headers are sent as they are.
+            body: the body to send in place of the call's own.
+            raw: True returns the connection's own bytes, with any content encoding. Default: False.
+        """
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors of unit length: little-endian float32, `dimensions` of them.
+    """Turns texts into vectors of unit length.
 
-    Vectors of embedders with different names are never compared. The same text gives the same
-    vector, alone and beside others. Methods are `async def` and block instead of suspending in
-    the blocking flavor. Errors: `EmbedderError`, nothing else, within its deadline.
+    Guarantees: the same text gives the same vector, alone and beside others. Vectors of embedders
+    with different names are never compared. Errors: `EmbedderError` only, within its deadline.
     """
 
     name: str
+    """The embedder's identity: its vectors are compared only with those of the same name."""
+
     dimensions: int
+    """How many numbers a vector has."""
 
     async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
-        """A vector for each text; None for one that it cannot stand for as a whole."""
+        """Return a vector for each text.
 
-    async def close(self) -> None: ...
+        Parameters:
+            texts: the texts, in any number.
+
+        Each vector is `dimensions` little-endian float32 numbers; None for a text that one vector
+        cannot represent as a whole.
+        """
+
+    async def close(self) -> None:
+        """Release what the embedder holds."""
 
 
 @runtime_checkable
 class PaidEmbedder(Embedder, Protocol):
-    """An embedder whose every token is paid for; `model` and `origin` say at what price."""
+    """An embedder whose tokens are paid for."""
 
     model: str
+    """The model's name, for its price."""
+
     origin: str
+    """The provider's address, for its price."""
 
     def take_usage(self) -> tuple[int, int]:
-        """The requests that were answered since this was asked last, and their tokens (0 where
-        nobody said)."""
+        """Return and reset the number of answered requests and of their tokens.
+
+        Tokens that the provider did not report count as 0.
+        """
 
 
 class VectorIndex(Protocol):
-    """Where the questions of entries lie, each in its scope. Derived data: losing any of it is
-    always allowed, and it can be made anew from the entries.
+    """Keeps the vectors of entries' questions, each in its scope.
 
-    Guarantees: `nearest` never names an entry of another scope, nor one that was put there by
-    another embedder. What was removed or has expired is not named. Errors: `StoreError`.
+    It is derived data: losing any of it is always allowed, and it can be rebuilt from the entries.
+
+    Guarantees: `nearest` never returns an entry of another scope, one added by another embedder,
+    or one that was removed or has expired. Errors: `StoreError` only.
     """
 
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
-        """Remember where an entry's question lies, until `expires` (seconds since the epoch)."""
+        """Add or replace the vector of an entry's question.
+
+        Parameters:
+            scope: the entry's scope under this embedder, 32 bytes.
+            key: the entry's key.
+            vector: as `Embedder.embed` returns it.
+            expires: seconds since the Unix epoch after which the vector is forgotten.
+        """
 
     async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[NearestKey]:
-        """The entries of a scope that lie nearest to a vector, the nearest first."""
+        """Return the entries of a scope with the most similar questions, most similar first.
+
+        Parameters:
+            scope: the scope to search, 32 bytes; a required argument, never a filter.
+            vector: the vector to compare with.
+            limit: how many entries to return at most.
+        """
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
-        """Forget entries of a scope."""
+        """Remove the vectors of these keys from a scope; ignore keys that are not there."""
 
     async def size(self, scope: bytes | None = None) -> int:
-        """How many entries there are, of a scope or in all."""
+        """Return how many vectors a scope has; None counts all scopes."""
 
     async def clear(self) -> None:
-        """Forget everything."""
+        """Remove every vector of every scope."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release connections and files."""
 
 
 class Prices(Protocol):
-    """What an answer cost; None where the price is not known, which is not zero."""
+    """The prices of answers."""
 
-    def cost(self, model: str, origin: str, usage: Usage) -> Decimal | None: ...
+    def cost(self, model: str, origin: str, usage: Usage) -> Decimal | None:
+        """Return what an answer costs in US dollars; None if unknown, which is not zero.
+
+        Parameters:
+            model: the model that answered.
+            origin: the provider's address, such as `https://api.openai.com`.
+            usage: the tokens of the answer.
+        """
 
 
 class FaultCounter(Protocol):
     """Counts the faults of the cache itself; the ledger is one."""
 
     def count_fault(self, what: str) -> bool:
-        """Count a fault of `what`; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""
+        """Count a fault; True if it is worth a line in the log (the 1st, 2nd, 4th, 8th …).
+
+        Parameters:
+            what: the kind of fault, such as `read`.
+        """

@@ -1,4 +1,4 @@
-"""A request that the cache has understood, with its format, key, directives and verdict."""
+"""The cache request: a call with its format, key, directives and verdict."""
 
 import msgspec
 
@@ -8,7 +8,20 @@ from askonce.core.wire_format import ParsedQuestion, WireFormat
 
 
 class CacheRequest(msgspec.Struct, frozen=True):
-    """A call after steps 1 to 4 of the request path."""
+    """A call after steps 1 to 4 of the request path.
+
+    Parameters:
+        call: the call as received.
+        format: its wire format.
+        question: what the format has read.
+        key: the key of the question.
+        directives: the caller's directives, combined with the rules.
+        verdict: whether the cache takes part, and why not.
+        refreshing: True for a refresh in the background. Default: False.
+        beyond: a refresh accepts only an entry that expires after this time (seconds since the
+            Unix epoch). Before a refresh starts: the expiry of a fresh memory entry that is due
+            for one. Default: 0.
+    """
 
     call: Call
     format: WireFormat
@@ -18,5 +31,3 @@ class CacheRequest(msgspec.Struct, frozen=True):
     verdict: Verdict
     refreshing: bool = False
     beyond: float = 0.0
-    """A refresh accepts only an entry that expires after this time (seconds). Before a refresh
-    starts: the expiry of a fresh memory entry that is due for one."""

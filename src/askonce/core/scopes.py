@@ -1,11 +1,11 @@
-"""Scopes: what must be equal before two questions may be compared at all.
+"""Scopes: everything that must be equal before two questions may be compared by meaning.
 
-Two questions are only ever compared by meaning if they are equal in everything but the words of
-the last user turn: namespace, format, place, headers, model, system prompt, tools, parameters,
-earlier turns, and the embedder that compares them. All of that is one SHA-256, over the same
-canonical tree that the key is made of, so what makes two keys differ makes two scopes differ.
-A scope is a required argument of every operation on vectors, never a filter. An entry keeps its
-scope without the embedder (`Entry.scope`), so an index can be made anew for another embedder.
+Two questions are comparable only if they differ in nothing but the words of the last user turn:
+namespace, format, origin, path, headers, model, system prompt, tools, parameters, earlier turns and
+the embedder are equal. A scope is one SHA-256 over the same canonical tree as the key's, so
+whatever makes two keys differ makes two scopes differ. It is a required argument of every vector
+operation, never a filter. An entry keeps its scope without the embedder (`Entry.scope`), so an
+index can be rebuilt for another embedder.
 """
 
 import enum
@@ -31,12 +31,14 @@ _HOW_LONG_AND_HOW_FREELY = frozenset(
 
 
 class Scoping(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a question must be equal, where less than everything will do.
+    """How much of two questions must be equal.
 
-    `history`: `exact`, all earlier turns; `last_turn`, the developer's messages alone.
-    `parameters`: `exact`, or `free` for lengths and sampling. `models` are families of models, as
-    shell patterns, that may answer for each other. Questions with `tools` are left alone unless
-    this says otherwise: their answers do something.
+    Parameters:
+        history: `exact` compares all earlier turns, `last_turn` only the developer's messages.
+        parameters: `exact` compares all, `free` ignores lengths and sampling.
+        models: families of models that may answer for each other, each a tuple of shell patterns.
+            Default: none.
+        tools: True also compares questions with tools. Default: False, because their answers act.
     """
 
     history: Literal["exact", "last_turn"] = "exact"
@@ -46,23 +48,28 @@ class Scoping(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incomparable(enum.StrEnum):
-    """Why a question is not compared by meaning; one word, the same everywhere."""
+    """Why a question is not compared by meaning; the same word everywhere."""
 
     TOOLS = "tools"
     NOT_TEXT = "not-text"
 
 
 class Scoped(NamedTuple):
-    """A question's scope, and the words that are compared within it."""
+    """A question's scope, and the text that is compared within it."""
 
     scope: bytes
     text: str
 
 
-def scoped(place: KeyContext, asked: Mapping[str, Any], scoping: Scoping) -> Scoped | Incomparable:
-    """The scope of a question asked at a place, or why it cannot be compared by meaning.
+def scoped(
+    context: KeyContext, asked: Mapping[str, Any], scoping: Scoping
+) -> Scoped | Incomparable:
+    """Return the scope of a question, or why it is not compared by meaning.
 
-    `asked` is the tree that a format has read.
+    Parameters:
+        context: where the question is asked.
+        asked: the tree that a wire format has read.
+        scoping: how much must be equal.
     """
     if not scoping.tools and any(asked.get(name) for name in _TOOLS):
         return Incomparable.TOOLS
@@ -78,23 +85,23 @@ def scoped(place: KeyContext, asked: Mapping[str, Any], scoping: Scoping) -> Sco
         return Incomparable.NOT_TEXT
     if scoping.history == "last_turn":
         earlier = [one for one in earlier if one.get("role") in _SAID_BY_THE_DEVELOPER]
-    # Of the last turn all but its words counts: how many parts it has, a speaker's name.
+    # Everything but the words of the last turn counts: its number of parts, a speaker's name.
     frame = {**last, "content": len(parts)}
     rest = {name: value for name, value in asked.items() if name != "messages"}
     if scoping.parameters == "free":
         rest = {name: rest[name] for name in rest if name not in _HOW_LONG_AND_HOW_FREELY}
     rest["model"] = _family(asked.get("model"), scoping.models)
     tree = {"rest": rest, "earlier": earlier, "last": frame, "history": scoping.history}
-    return Scoped(_digest(_VERSION, place.key(tree).digest), text)
+    return Scoped(_digest(_VERSION, context.key(tree).digest), text)
 
 
 def scope_of_text(namespace: str, scope: str) -> bytes:
-    """The scope of plain texts (`cache.get("…", scope=…)`)."""
+    """Return the scope of plain texts (`cache.get("…", scope=…)`)."""
     return _digest(_VERSION, KeyContext(namespace, "text").key({"scope": scope}).digest)
 
 
 def compared_by(scope: bytes, embedder: str) -> bytes:
-    """A scope as the vectors of one embedder know it."""
+    """Return the scope for the vectors of one embedder."""
     return _digest(scope, embedder.encode(errors="surrogatepass"))
 
 
@@ -103,7 +110,7 @@ def _digest(*parts: bytes) -> bytes:
 
 
 def _texts(message: Any) -> list[str] | None:
-    """The texts of a user's turn; None if it is somebody else's or holds anything but text."""
+    """Return the texts of a user's turn; None for another role or for anything but text."""
     if type(message) is not dict or message.get("role") != "user":
         return None
     content = message.get("content")
@@ -116,13 +123,13 @@ def _texts(message: Any) -> list[str] | None:
         if type(part) is not dict or part.get("type") != "text":
             return None
         if part.keys() - _OF_A_TEXT or type(part.get("text")) is not str:
-            return None  # something that we do not understand goes with these words
+            return None  # an unknown member may change the meaning of the text
         texts.append(part["text"])
     return texts
 
 
 def _family(model: Any, families: tuple[tuple[str, ...], ...]) -> Any:
-    """What stands for the model in the scope: itself, or the family that it belongs to."""
+    """Return the model as it enters the scope: itself, or its family."""
     if type(model) is str:
         for number, patterns in enumerate(families):
             if any(fnmatch.fnmatchcase(model, pattern) for pattern in patterns):

@@ -1,8 +1,8 @@
 """Server-sent events, split from bytes as they arrive.
 
 Lines end at LF, CRLF or CR and nowhere else (never `splitlines`, which would also break at
-U+2028, U+0085 and others inside a JSON string). The raw bytes of each event are kept, so that a
-relay can pass on exactly what the provider sent.
+U+2028, U+0085 and others inside a JSON string). Each event keeps its raw bytes, so a relay passes
+on exactly what the provider sent.
 """
 
 import re
@@ -22,9 +22,9 @@ class SseEvent(NamedTuple):
 
 
 def parse(raw: bytes) -> SseEvent:
-    """Read one event's raw bytes, from the first byte to the blank line that ends it."""
+    """Parse one event from its raw bytes, including the blank line that ends it."""
     if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
-        # Nearly every event is a single line of data.
+        # The fast path: nearly every event is one line of data.
         return SseEvent(b"", raw[6:-2], raw)
     name = b""
     data = []
@@ -42,8 +42,11 @@ def parse(raw: bytes) -> SseEvent:
 class Splitter:
     """Cuts a byte stream into events, whatever the pieces it arrives in.
 
-    A comment or a keep-alive is an event without data; a caller relays its bytes and feeds it to
-    nothing. `rest` is what has not ended yet: not an event, and at the end of a stream, cut off.
+    A comment or a keep-alive is an event without data. `rest` holds the bytes of an unfinished
+    event; at the end of a stream, they were cut off.
+
+    Parameters:
+        limit: bytes of one event after which `overfull` is True. Default: 64 MiB.
     """
 
     def __init__(self, limit: int = 64 * 1024 * 1024) -> None:
@@ -54,15 +57,16 @@ class Splitter:
 
     @property
     def rest(self) -> bytes:
+        """The bytes of an event that has not ended."""
         return bytes(self._rest)
 
     @property
     def overfull(self) -> bool:
-        """One event alone is longer than the limit."""
+        """Whether an event that has not ended is longer than the limit."""
         return len(self._rest) > self.limit
 
     def feed(self, piece: bytes) -> list[SseEvent]:
-        """Add bytes; return the events that are now whole."""
+        """Add bytes; return the events that they complete."""
         rest = self._rest
         rest += piece
         if not self._started:
@@ -70,13 +74,13 @@ class Splitter:
                 del rest[:3]
                 self._started = True
             else:
-                # Fewer bytes than a mark that could still become one: ask again with the next.
+                # Too few bytes for a byte-order mark: look again with the next piece.
                 self._started = not _BOM.startswith(bytes(rest[:3]))
         events = []
         start = 0
         look = self._looked
         while (end := _EVENT_END.search(rest, look)) is not None:
-            # A CR at the very end may be the first half of a CRLF: wait for the next byte.
+            # A CR at the very end may be the first half of CRLF: wait for the next byte.
             stop = end.end()
             if stop == len(rest) and rest[stop - 1] == 13:
                 break
@@ -84,6 +88,6 @@ class Splitter:
             start = look = stop
         if start:
             del rest[:start]
-        # An end is at most four bytes long, so only the last three can begin one.
+        # An event's end has at most four bytes, so only the last three can begin one.
         self._looked = max(0, len(rest) - 3)
         return events

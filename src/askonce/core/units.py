@@ -26,7 +26,7 @@ MAX_SECONDS = 100 * 365 * 86_400.0
 
 
 def parse_duration(text: str) -> float:
-    """Seconds. Raises ValueError where the text is not a duration."""
+    """Return seconds, at most 100 years. Raises ValueError if the text is not a duration."""
     text = text.strip().lower().replace(" ", "")
     if len(text) > 40:
         raise ValueError("not a duration: too long")
@@ -40,7 +40,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """Bytes. Raises ValueError where the text is not a size."""
+    """Return bytes. Raises ValueError if the text is not a size."""
     match = _SIZE.fullmatch(text.strip())
     unit = match.group(2).lower() if match else ""
     if match is None or unit not in _BYTES:
@@ -51,6 +51,7 @@ def parse_size(text: str) -> int:
 
 
 def seconds(name: str, value: timedelta | str) -> float:
+    """Return an argument's seconds. Raises `ConfigError` that begins with its `name`."""
     if isinstance(value, timedelta):
         length = value.total_seconds()
         if length < 0:
@@ -65,6 +66,7 @@ def seconds(name: str, value: timedelta | str) -> float:
 
 
 def size_bytes(name: str, value: int | str) -> int:
+    """Return an argument's bytes. Raises `ConfigError` that begins with its `name`."""
     if isinstance(value, int):
         return value
     try:

@@ -1,7 +1,7 @@
-"""The values of the settings: a reader for each kind, out of TOML's types or a variable's text.
+"""Readers of setting values, one for each kind, from TOML's types or an environment variable.
 
-A reader returns the precise value or raises ValueError("is not … ; write …"), which completes the
-sentence that starts with the setting's name. A value that may be a secret is never repeated.
+A reader returns the value in its precise type or raises ValueError("is not …; write …"), which
+completes a sentence that starts with the setting's name. A possible secret is never repeated.
 """
 
 import difflib
@@ -38,7 +38,7 @@ def port(value: Any) -> int:
 
 
 def duration(value: Any) -> timedelta:
-    """A text such as "1h30m", or seconds as TOML's own number."""
+    """Read a text such as "1h30m", or seconds as TOML's own number."""
     amount = _amount(value, "a duration", "24h")
     try:
         return timedelta(seconds=parse_duration(amount))
@@ -47,7 +47,7 @@ def duration(value: Any) -> timedelta:
 
 
 def size(value: Any) -> int:
-    """A text such as "256 MiB", or bytes as TOML's own number."""
+    """Read a text such as "256 MiB", or bytes as TOML's own number."""
     amount = _amount(value, "a size", "256 MiB")
     try:
         return parse_size(amount)
@@ -56,7 +56,7 @@ def size(value: Any) -> int:
 
 
 def _amount(value: Any, what: str, example: str) -> str:
-    """A number as text; the parsers refuse signs, exponents and words by themselves."""
+    """Return a number as text; the parsers refuse signs, exponents and words."""
     if type(value) in {int, float} or isinstance(value, str):
         return str(value)
     raise ValueError(f'is not {what}: {short(value)}; write one such as "{example}"')
@@ -85,7 +85,7 @@ MOST_AHEAD = 100.0
 
 
 def beta(value: Any) -> float:
-    """How eager a refresh ahead is; 0 for never."""
+    """Read XFetch's beta, from 0 (never refresh ahead) to 100."""
     number = _number(value)
     if number is None or number > MOST_AHEAD:
         raise ValueError(f"is not a number from 0 to 100: {short(value)}; write 1, or 0 for never")
@@ -93,7 +93,7 @@ def beta(value: Any) -> float:
 
 
 def fraction(value: Any) -> float:
-    """A part of a whole, as "10%" or 0.1; at most nine tenths."""
+    """Read a part of a whole, as "10%" or 0.1; at most nine tenths."""
     percent = isinstance(value, str) and value.rstrip().endswith("%")
     number = _number(value.rstrip()[:-1]) if percent else _number(value)
     part = None if number is None else number / 100 if percent else number
@@ -103,7 +103,7 @@ def fraction(value: Any) -> float:
 
 
 def _number(value: Any) -> float | None:
-    """A plain number, 0 or more, from TOML or as a text; None for anything else."""
+    """Read a plain number, 0 or more, from TOML or as a text; None for anything else."""
     if isinstance(value, str) and not re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", value):
         return None
     if type(value) not in (int, float, str):
@@ -113,7 +113,7 @@ def _number(value: Any) -> float | None:
 
 
 def count(value: Any) -> int:
-    """A whole number, 0 or more."""
+    """Read a whole number, 0 or more."""
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
         value = int(value)
     if type(value) is not int or not 0 <= value < 10**9:
@@ -122,7 +122,7 @@ def count(value: Any) -> int:
 
 
 def price(value: Any) -> Decimal:
-    """US dollars, 0 or more, as a number or a text."""
+    """Read US dollars, 0 or more, as a number or a text."""
     if _number(value) is None:
         raise ValueError(f'is not a price: {short(value)}; write US dollars such as "0.023"')
     return Decimal(str(value).strip())
@@ -137,17 +137,17 @@ def sampling(value: Any) -> int:
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """A list of texts, or one text with commas, as an environment variable holds it."""
+    """Read a list of texts, or one text with commas from an environment variable."""
     if isinstance(value, str):
         value = [item.strip() for item in value.split(",") if item.strip()]
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        # The value may be a secret: it is not repeated.
+        # The value may be a secret, so it is not repeated.
         raise ValueError('is not a list of texts; write it as ["one", "two"]')
     return tuple(value)
 
 
-def paths(value: Any) -> tuple[document_tags.Path, ...]:
-    """Where requests name their documents."""
+def paths(value: Any) -> tuple[document_tags.FieldPath, ...]:
+    """Read the paths to documents in a request body."""
     try:
         return tuple(map(document_tags.read_path, texts(value)))
     except ConfigError as error:
@@ -162,13 +162,13 @@ def reasons(value: Any) -> frozenset[Reason]:
 
 
 def log_file(value: Any) -> str:
-    """A file's name, or `off`; `file` alone is one of the usual name."""
+    """Read a file's name or `off`; `file` means `requests.jsonl`."""
     name = text(value)
     return {"off": "off", "file": "requests.jsonl"}.get(name, name)
 
 
 def few(value: Any) -> int:
-    """A number of things, 0 or more, at most 100."""
+    """Read a whole number from 0 to 100."""
     number = _number(value)
     if number is None or number != int(number) or not 0 <= number <= 100:
         raise ValueError("is not a whole number from 0 to 100; write it like 3")
@@ -182,14 +182,14 @@ def secret(value: Any) -> str:
 
 
 def base_url(value: Any) -> str:
-    mend = 'write what stands before /v1, such as "https://api.openai.com"'
+    mend = 'write the part before /v1, such as "https://api.openai.com"'
     try:
         parts = urlsplit(text(value))
         whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         whole = False
     if not whole or "@" in parts.netloc or parts.query or parts.fragment:
-        # Something like a password may stand in it, so it is not repeated.
+        # It may contain a password, so it is not repeated.
         raise ValueError(f"is not a plain http:// or https:// address; {mend}")
     path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
@@ -205,6 +205,6 @@ def quoted(words: tuple[str, ...]) -> str:
 
 
 def nearest(word: str, known: Mapping[str, object]) -> str:
-    """`; did you mean "x"?`, or what there is to choose from."""
+    """Return `; did you mean "x"?`, or the list of known words."""
     near = difflib.get_close_matches(word, known, n=1)
     return f'; did you mean "{near[0]}"?' if near else f"; there are {', '.join(known)}"

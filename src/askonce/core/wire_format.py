@@ -1,7 +1,6 @@
-"""What a wire format knows: how to read a question, and how to fold and unfold its answers.
+"""The wire format protocol: how to read a question, and how to judge, fold and unfold its answer.
 
-Every method is pure. A format is one object without state; a `Folding` is made anew for each
-streamed answer.
+Every method is pure. A format is one stateless object; each streamed answer has its own `Folding`.
 """
 
 from typing import Any, Protocol
@@ -13,65 +12,88 @@ from askonce.core.sse import SseEvent
 
 
 class ParsedQuestion(msgspec.Struct, frozen=True):
-    """What a format reads out of one request body.
+    """A request body as its format reads it.
 
-    `asked` is everything that can change the answer, as a tree for `keys.canonical`; `text` is
-    the text of the last user turn; `bypass` is why the cache must not be asked, if it must not.
+    Parameters:
+        model: the model asked for.
+        shape: how the caller wants the answer presented.
+        asked: everything that can change the answer, as a tree for `keys.canonical`.
+        text: the text of the last user turn.
+        sampled: True for an explicit temperature above 0.
+        wants_json: True if the answer has to be JSON.
+        bypass: why the cache must not take part; None if it may.
     """
 
     model: str
     shape: Shape
     asked: dict[str, Any]
     text: str
-    sampled: bool  # an explicit temperature above 0
+    sampled: bool
     wants_json: bool
     bypass: Reason | None
 
 
 class Folding(Protocol):
-    """Builds the non-streamed response out of a stream's events, one by one."""
+    """Builds the non-streamed response from a stream's events."""
 
     ended: bool
-    """The terminal event was parsed."""
+    """Whether the terminal event was parsed."""
 
     failed: Reason | None
-    """The stream reported an error, or said something that cannot be understood."""
+    """The reason if the stream reported an error or cannot be understood; None otherwise."""
 
-    def feed(self, event: SseEvent) -> None: ...
+    def feed(self, event: SseEvent) -> None:
+        """Add one event."""
 
     def answer(self) -> dict[str, Any]:
-        """The whole response as if it had not been streamed; only once `ended` and not `failed`."""
+        """Return the response as if it had not been streamed; only if `ended` and not `failed`."""
 
 
 class WireFormat(Protocol):
+    """How one API writes its requests and answers."""
+
     name: str
+    """The format's name in keys, headers and metrics, such as `openai_chat`."""
 
     def recognizes(self, path: str) -> bool:
-        """Is this path (without its query) an endpoint of this format?"""
+        """Whether a path (without its query) is an endpoint of this format."""
 
     def read(self, body: Any) -> ParsedQuestion:
-        """Read a parsed request body. Raises `CallMalformed` where its types are wrong."""
+        """Read a parsed request body. Raises `CallMalformed` if a member has a wrong type."""
 
     def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
-        """The body to send: the caller's own bytes wherever nothing has to be added."""
+        """Return the body to send: the caller's own bytes, unless something must be added."""
 
-    def fold(self) -> Folding: ...
+    def fold(self) -> Folding:
+        """Return a new folding for one streamed answer."""
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
-        """The answer as server-sent events, a frame each, the terminal one included."""
+        """Return the answer as frames of server-sent events, including the terminal one.
+
+        Parameters:
+            answer: the non-streamed response.
+            shape: how the caller wants it presented.
+        """
 
     def show(self, event: SseEvent, shape: Shape) -> bytes | None:
-        """An upstream event as a caller of this shape sees it: its own bytes, others, or none."""
+        """Return the bytes of an upstream event for a caller of this shape; None to drop it."""
 
     def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Reason | None:
-        """Why this answer must not be stored (cut, filtered, refused, empty …), or None."""
+        """Return why an answer must not be stored (cut, filtered, refused …); None if it may.
+
+        Parameters:
+            answer: the non-streamed response.
+            wants_json: whether the caller asked for JSON.
+        """
 
     def text(self, answer: dict[str, Any]) -> str:
-        """What the answer says, in words."""
+        """Return the text of the answer."""
 
-    def model(self, answer: dict[str, Any]) -> str: ...
+    def model(self, answer: dict[str, Any]) -> str:
+        """Return the model that answered; "" if the answer names none."""
 
-    def usage(self, answer: dict[str, Any]) -> Usage | None: ...
+    def usage(self, answer: dict[str, Any]) -> Usage | None:
+        """Return the tokens of the answer; None if it reports none."""
 
     def error(self, message: str, code: str) -> bytes:
-        """A JSON error body as this format's SDKs expect it."""
+        """Return a JSON error body as this format's SDKs expect it."""

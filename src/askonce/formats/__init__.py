@@ -1,4 +1,10 @@
-"""The wire formats that AskOnce understands, and how a route names one."""
+"""The wire formats that AskOnce understands: how to read a request, and how to judge, fold and
+unfold its answer.
+
+Each format is one object that implements `core.wire_format.WireFormat`; its streams are in the
+module beside it, and `usage` reads what any provider reports of tokens. Everything is pure. All
+packages but `core` and `ledger` may import it. Start with `core.wire_format`, then `openai_chat`.
+"""
 
 from askonce.core.wire_format import WireFormat
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
@@ -9,7 +15,7 @@ BY_NAME = {known.name: known for known in FORMATS}
 
 
 def recognize(path: str) -> WireFormat | None:
-    """The format of an endpoint's path (without its query), or None where there is none."""
+    """Return the format of an endpoint's path (without its query); None if it is unknown."""
     for known in FORMATS:
         if known.recognizes(path):
             return known

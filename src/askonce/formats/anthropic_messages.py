@@ -1,9 +1,9 @@
 """Anthropic Messages: the format of `POST …/v1/messages`.
 
-A request's members fall into four groups. Those that steer delivery or accounting are ignored;
-those that let the provider act or remember bypass the cache; the rest of the protocol is the
-question; and whatever is not known here is part of the question to the last null, since taking
-two questions for one is the mistake that must not happen.
+A request's members fall into four groups. Members that steer delivery or accounting are ignored;
+members that let the provider act or remember bypass the cache; the rest of the protocol is the
+question; and unknown members are part of the question to the last null, because two different
+questions must never share a key.
 """
 
 from typing import Any
@@ -16,23 +16,23 @@ from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.anthropic_messages_stream import AnthropicFolding, unfold
+from askonce.formats.json_values import is_json, is_null_or
 from askonce.formats.usage import read_usage
 
-_IGNORED = frozenset(
+NOT_ASKED = frozenset(
     {
         "stream",
         "metadata",
         "service_tier",
         "speed",
         "inference_geo",
-        "cache_control",
         "diagnostics",
         "user_profile_id",
     }
 )
+"""Top-level members that never change the content of the answer; see `CACHE_MARKERS` too."""
 
-# Members of the protocol itself, where a null is the same as nothing.
-_PROTOCOL = frozenset(
+PROTOCOL = frozenset(
     {
         "model",
         "messages",
@@ -48,6 +48,7 @@ _PROTOCOL = frozenset(
         "top_k",
     }
 )
+"""Top-level members of the protocol itself: in them null is the same as absent."""
 
 _STATE = ("thread", "thread_id", "previous_message_id")
 
@@ -66,7 +67,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "output_format": ((dict,), "an object"),
 }
 
-# Blocks without ids, media or a caller's own JSON in them.
+# Blocks without IDs, media or a caller's own JSON in them.
 _PLAIN_BLOCKS = frozenset(
     {
         "text",
@@ -88,12 +89,12 @@ _STOPS: dict[str, Reason | None] = {
     "pause_turn": Reason.PAUSED,
 }
 
-# The one member, besides its type, that a block of this kind must have, and as a string.
+# The one member, besides its type, that a block of this kind must have as a string.
 _MUST_BE_TEXT = {"text": "text", "thinking": "thinking", "redacted_thinking": "data"}
 
 
 class AnthropicMessages:
-    """The wire format of Anthropic's Messages API; stateless, one object serves everybody."""
+    """The wire format of Anthropic's Messages API; one stateless object, `ANTHROPIC_MESSAGES`."""
 
     name = "anthropic_messages"
 
@@ -102,7 +103,7 @@ class AnthropicMessages:
 
     def read(self, body: Any) -> ParsedQuestion:
         _check_types(body)
-        asked = {name: member for name, member in body.items() if name not in _IGNORED}
+        asked = {name: member for name, member in body.items() if name not in NOT_ASKED}
         rename = Renaming()
         asked["messages"] = _turns(body["messages"], rename)
         if type(body.get("system")) is list:
@@ -111,7 +112,7 @@ class AnthropicMessages:
             asked["tools"] = [_with_opaque_members(tool, "tools") for tool in body["tools"]]
         if body.get("output_config"):
             asked["output_config"] = _with_opaque_members(body["output_config"], "output_config")
-        for name in asked.keys() - _PROTOCOL:
+        for name in asked.keys() - PROTOCOL:
             if type(asked[name]) in (dict, list):
                 asked[name] = Opaque(asked[name])
         return ParsedQuestion(
@@ -151,10 +152,10 @@ class AnthropicMessages:
         text = self.text(answer)
         calls = [block for block in content if block["type"].endswith("tool_use")]
         if not calls and not text.strip():
-            # With a call promised and none made, this is the truer word than "bad tool call".
+            # More precise than "bad tool call" if a call was announced and none made.
             return Reason.EMPTY
-        # A turn that calls a tool is not yet the document that was asked for.
-        if wants_json and stop_reason != "tool_use" and not _is_json(text):
+        # A turn that calls a tool is not yet the requested JSON document.
+        if wants_json and stop_reason != "tool_use" and not is_json(text):
             return Reason.NOT_JSON
         return _judge_tool_calls(calls, stop_reason)
 
@@ -166,8 +167,8 @@ class AnthropicMessages:
         return model if type(model) is str else ""
 
     def usage(self, answer: dict[str, Any]) -> Usage | None:
-        told = read_usage(answer, "messages")
-        return None if told is None else told.kept
+        reported = read_usage(answer, "messages")
+        return None if reported is None else reported.kept
 
     def error(self, message: str, code: str) -> bytes:
         details = {"error_code": code}
@@ -192,7 +193,7 @@ def _check_types(body: Any) -> None:
 
 
 def _turns(messages: list[Any], rename: Renaming) -> list[Any]:
-    """The messages, marked for the key; the very same list where nothing needs a mark."""
+    """Return the messages as they enter the key; the same list if nothing changes."""
     marked = messages
     for at, message in enumerate(messages):
         if type(message) is not dict or type(message.get("role")) is not str:
@@ -253,7 +254,7 @@ def _with_source(block: dict[str, Any], rename: Renaming) -> dict[str, Any]:
 
 
 def _with_opaque_members(thing: Any, name: str) -> dict[str, Any]:
-    """A tool or an output setting: whatever it nests is the caller's own JSON."""
+    """Copy a tool or an output setting, with its nested JSON marked as the caller's own."""
     if type(thing) is not dict:
         raise CallMalformed(f"{name} must hold objects")
     return {
@@ -263,7 +264,7 @@ def _with_opaque_members(thing: Any, name: str) -> dict[str, Any]:
 
 
 def _is_hosted(tool: dict[str, Any]) -> bool:
-    """Does the provider run this tool, so that the answer depends on more than the question?"""
+    """Whether the provider runs this tool, so the answer depends on more than the question."""
     kind = tool.get("type")
     if kind is None or kind == "custom":
         return False
@@ -277,7 +278,7 @@ def _bypass(body: dict[str, Any]) -> Reason | None:
         return Reason.HOSTED_TOOL
     if any(_is_hosted(tool) for tool in body.get("tools") or ()):
         return Reason.HOSTED_TOOL
-    # `max_tokens: 0` only warms the provider's own prompt cache.
+    # `max_tokens: 0` only fills the provider's own prompt cache.
     if body.get("max_tokens") == 0 or any(body.get(name) is not None for name in _STATE):
         return Reason.SERVER_STATE
     return None
@@ -301,11 +302,11 @@ def _wants_json(body: dict[str, Any]) -> bool:
 
 
 def _is_well_formed(answer: Any) -> bool:
-    """Does the answer have the types that `unfold`, `model` and `usage` rely on?"""
+    """Whether the answer has the types that `unfold`, `model` and `usage` rely on."""
     if type(answer) is not dict or answer.get("type") != "message":
         return False
     content = answer.get("content")
-    if type(content) is not list or not _is_none_or(dict, answer.get("usage")):
+    if type(content) is not list or not is_null_or(answer.get("usage"), dict):
         return False
     for block in content:
         if type(block) is not dict or type(block.get("type")) is not str:
@@ -313,15 +314,11 @@ def _is_well_formed(answer: Any) -> bool:
         member = _MUST_BE_TEXT.get(block["type"])
         if member is not None and type(block.get(member)) is not str:
             return False
-        if not _is_none_or(list, block.get("citations")):
+        if not is_null_or(block.get("citations"), list):
             return False
-        if not _is_none_or(str, block.get("signature")):
+        if not is_null_or(block.get("signature"), str):
             return False
-    return _is_none_or(str, answer.get("stop_reason"))
-
-
-def _is_none_or(kind: type, value: Any) -> bool:
-    return value is None or type(value) is kind
+    return is_null_or(answer.get("stop_reason"), str)
 
 
 def _judge_tool_calls(calls: list[dict[str, Any]], stop_reason: str) -> Reason | None:
@@ -333,11 +330,3 @@ def _judge_tool_calls(calls: list[dict[str, Any]], stop_reason: str) -> Reason |
         if not (type(call.get("id")) is type(call.get("name")) is str):
             return Reason.BAD_TOOL_CALL
     return None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        msgspec.json.decode(text)
-    except (ValueError, RecursionError):
-        return False
-    return True

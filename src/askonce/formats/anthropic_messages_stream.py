@@ -1,11 +1,11 @@
-"""Anthropic Messages as server-sent events: folded into one message, and unfolded again.
+"""Anthropic Messages as server-sent events: folded into one message, and unfolded from it.
 
     message_start
       content_block_start, content_block_delta …, content_block_stop      for each block
     message_delta                       why it stopped, and the usage so far (cumulative)
     message_stop
 
-`ping` and events of unknown kinds may come anywhere in between.
+`ping` and events of unknown kinds may come in between.
 """
 
 import re
@@ -16,8 +16,10 @@ import msgspec
 from askonce.core.errors import AnswerCut
 from askonce.core.models import Reason
 from askonce.core.sse import SseEvent
+from askonce.formats.json_values import on_one_line
+from askonce.formats.usage import merge_members
 
-# delta type -> the block it belongs to, and the delta's own member.
+# Delta type -> the block that it belongs to, and the delta's own member.
 _DELTAS = {
     "text_delta": ("text", "text"),
     "citations_delta": ("text", "citation"),
@@ -26,29 +28,21 @@ _DELTAS = {
     "input_json_delta": ("tool_use", "partial_json"),
 }
 
-# What a block may already hold of the members that its deltas add to.
+# Members that deltas extend, with the types that a block may start with.
 _GROWS: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
     "text": (("text", (str, type(None))), ("citations", (list, type(None)))),
     "thinking": (("thinking", (str, type(None))),),
 }
 
 _LATE = ("stop_reason", "stop_sequence", "stop_details", "container")
-"""Members of a message that only `message_delta` knows."""
-
-
-def _merge(into: dict[str, Any], news: dict[str, Any]) -> None:
-    """Later values replace earlier ones, except that a null never does."""
-    for name, value in news.items():
-        if value is not None or name not in into:
-            into[name] = value
+"""Members of a message that come only with `message_delta`."""
 
 
 class AnthropicFolding:
-    """One streamed message in the making.
+    """Builds one message from the events of a stream.
 
-    What cannot be kept faithfully (a delta of an unknown kind, a delta for the wrong block) fails
-    the folding: the answer still reaches its caller, but is not stored. Events of unknown kinds
-    are passed over, as the provider asks its clients to do.
+    A delta of an unknown kind or for the wrong block fails the folding: the answer still reaches
+    its caller, but is not stored. Events of unknown kinds are ignored, as the provider asks.
     """
 
     def __init__(self) -> None:
@@ -80,13 +74,13 @@ class AnthropicFolding:
             self.failed = Reason.GARBAGE
 
     def answer(self) -> dict[str, Any]:
-        """Raises `AnswerCut` before the stream has ended well."""
+        """Return the whole message. Raises `AnswerCut` if the stream has not ended."""
         if not self.ended or self._message is None:
             raise AnswerCut("the stream has not ended, so there is no whole message")
         return {**self._message, "content": self._content}
 
     def _take(self, kind: str, data: dict[str, Any]) -> bool:
-        """Apply one event; False where it makes no sense at this point."""
+        """Apply one event; False if it makes no sense at this point."""
         match kind:
             case "message_start":
                 return self._start_message(data.get("message"))
@@ -147,7 +141,7 @@ class AnthropicFolding:
                 case "citations_delta":
                     block["citations"] = [*(block.get("citations") or ()), *pieces]
                 case "signature_delta":
-                    # Not a piece but the whole, as the provider's own SDK has it.
+                    # The whole signature, not a piece, as in the provider's own SDK.
                     block["signature"] = pieces[-1]
                 case "input_json_delta":
                     self._parse_input(block, "".join(pieces))
@@ -171,14 +165,14 @@ class AnthropicFolding:
             return False
         if usage is not None and type(usage) is not dict:
             return False
-        _merge(message, {n: v for n, v in delta.items() if n in _LATE or n not in message})
-        # Beside the delta, not in it.
+        merge_members(message, {n: v for n, v in delta.items() if n in _LATE or n not in message})
+        # Beside the delta, not inside it.
         late = ("context_management", "input_transformations")
-        _merge(message, {name: data[name] for name in late if name in data})
+        merge_members(message, {name: data[name] for name in late if name in data})
         if usage:
             if type(message.get("usage")) is not dict:
                 message["usage"] = {}
-            _merge(message["usage"], usage)
+            merge_members(message["usage"], usage)
         return True
 
 
@@ -193,24 +187,15 @@ _CUMULATIVE = (
     "fallback_credit",
 )
 
-# A few words, or up to 96 characters where there are no spaces; white space belongs to a piece
-# too. Python cuts between code points, so a piece is always valid text.
+# A few words, or up to 96 characters without spaces; white space belongs to a piece too. Python
+# cuts between code points, so a piece is always valid text.
 _PIECE = re.compile(r"(?:\S{1,24}\s{0,24}){1,4}|\s{1,24}")
 
 _encoder = msgspec.json.Encoder()
 
 
 def _encode(value: Any) -> bytes:
-    """JSON on one line, whatever a reader takes for a line.
-
-    JSON itself escapes LF and CR. Readers that split as `str.splitlines` does would also break
-    at NEL, LS and PS, and take the rest of a stored string for a line of its own.
-    """
-    raw = _encoder.encode(value)
-    if not raw.isascii():
-        raw = raw.replace(b"\xc2\x85", b"\\u0085")
-        raw = raw.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
-    return raw
+    return on_one_line(_encoder.encode(value))
 
 
 def _frame(kind: bytes, **members: Any) -> bytes:
@@ -248,7 +233,7 @@ def _block_frames(index: int, block: dict[str, Any]) -> list[bytes]:
         start = {**block, "input": {}}
         text = _encoder.encode(block["input"]).decode()
         deltas = [("input_json_delta", piece) for piece in _PIECE.findall(text)]
-    # Redacted thinking, tool results and kinds yet unknown go whole into the start.
+    # Redacted thinking, tool results and unknown kinds go whole into the start.
     head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,' % index
     return [
         _frame(b"content_block_start", index=index, content_block=start),
@@ -266,7 +251,7 @@ _DELTA_HEADS = {
 
 
 def unfold(answer: dict[str, Any]) -> list[bytes]:
-    """The frames of a stream that folds into this message."""
+    """Return the frames of a stream that folds into this message."""
     usage = answer.get("usage") or {}
     totals = {name: usage[name] for name in _CUMULATIVE if name in usage}
     frames = [_first_frame(answer, usage)]

@@ -1,7 +1,8 @@
-"""OpenAI Chat Completions: the format of `POST …/chat/completions`, spoken by most providers.
+"""OpenAI Chat Completions: the format of `POST …/chat/completions`, which most providers speak.
 
-What is not known here is taken literally: an unknown field is part of the question with every
-null in it, an unknown tool is one that the provider runs itself, an unknown finish is not stored.
+Whatever is unknown here is taken literally: an unknown member is part of the question with every
+null in it, an unknown tool counts as run by the provider, and an answer with an unknown
+`finish_reason` is not stored.
 """
 
 from typing import Any
@@ -13,10 +14,11 @@ from askonce.core.keys import Media, Opaque, Renaming
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
+from askonce.formats.json_values import is_json, is_null_or
 from askonce.formats.openai_chat_stream import ChatFolding, unfold, without_usage
 from askonce.formats.usage import read_usage
 
-_NOT_ASKED = frozenset(
+NOT_ASKED = frozenset(
     {
         "metadata",
         "prompt_cache_key",
@@ -30,9 +32,9 @@ _NOT_ASKED = frozenset(
         "user",
     }
 )
-"""Top-level members that never change the answer's content."""
+"""Top-level members that never change the content of the answer."""
 
-_PROTOCOL = frozenset(
+PROTOCOL = frozenset(
     {
         "audio",
         "function_call",
@@ -49,7 +51,7 @@ _PROTOCOL = frozenset(
         "web_search_options",
     }
 )
-"""Top-level members with structure of the protocol's own, where null is the same as absent."""
+"""Top-level members whose structure is the protocol's own: in them null is the same as absent."""
 
 _PLAIN_MESSAGE = frozenset({"role", "content", "name"})
 _KNOWN_PARTS = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
@@ -62,7 +64,6 @@ _STREAMED = Shape(stream=True)
 _STREAMED_WITH_USAGE = Shape(stream=True, usage=True)
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -82,10 +83,10 @@ class OpenAIChat:
             raise CallMalformed("`model` is not a string.")
         asked: dict[str, Any] = {}
         for name, value in body.items():
-            if name in _NOT_ASKED:
+            if name in NOT_ASKED:
                 continue
             kind = type(value)
-            if (kind is dict or kind is list) and name not in _PROTOCOL:
+            if (kind is dict or kind is list) and name not in PROTOCOL:
                 value = Opaque(value)
             asked[name] = value
         asked["messages"], text = _messages(body.get("messages"))
@@ -102,7 +103,7 @@ class OpenAIChat:
             asked["response_format"] = _callers_own(
                 _object(wanted, "response_format"), frozenset({"json_schema"})
             )
-            # A list or an object here cannot be looked up; it is no format of the protocol.
+            # A list or an object here cannot be hashed, and is not a format of the protocol.
             wants_json = type(kind_of := wanted.get("type")) is str and kind_of in _JSON_FORMATS
         return ParsedQuestion(
             model,
@@ -133,7 +134,7 @@ class OpenAIChat:
         return unfold(answer, shape)
 
     def show(self, event: SseEvent, shape: Shape) -> bytes | None:
-        # Inside a JSON string the quotes are escaped, so this finds members only.
+        # Quotes inside a JSON string are escaped, so this finds members only.
         if shape.usage or b'"usage"' not in event.data:
             return event.raw
         return without_usage(event)
@@ -144,9 +145,9 @@ class OpenAIChat:
         choices = answer.get("choices")
         if choices is None or choices == []:
             return Reason.EMPTY
-        if type(choices) is not list or not _is(answer.get("usage"), dict):
+        if type(choices) is not list or not is_null_or(answer.get("usage"), dict):
             return Reason.GARBAGE
-        if not all(_is(answer.get(name), str) for name in ("id", "model")):
+        if not all(is_null_or(answer.get(name), str) for name in ("id", "model")):
             return Reason.GARBAGE
         if not all(_is_choice(choice) for choice in choices):
             return Reason.GARBAGE
@@ -164,8 +165,8 @@ class OpenAIChat:
         return model if type(model) is str else ""
 
     def usage(self, answer: dict[str, Any]) -> Usage | None:
-        told = read_usage(answer, "chat")
-        return None if told is None else told.kept
+        reported = read_usage(answer, "chat")
+        return None if reported is None else reported.kept
 
     def error(self, message: str, code: str) -> bytes:
         return _encode(
@@ -173,11 +174,8 @@ class OpenAIChat:
         )
 
 
-# --- Reading a question ---------------------------------------------------------------------
-
-
 def _messages(messages: Any) -> tuple[list[Any], str]:
-    """The messages as asked, and the text of the last one from the user."""
+    """Return the messages for the key, and the text of the last one from the user."""
     read: list[Any] = []
     rename: Renaming | None = None
     asked_last: Any = ""
@@ -190,7 +188,7 @@ def _messages(messages: Any) -> tuple[list[Any], str]:
         content = message.get("content")
         if role == "user":
             asked_last = content
-        # Nearly every message is a role and a string: nothing to rename, nothing to copy.
+        # The fast path: nearly every message is a role and a string.
         if type(content) is str and message.keys() <= _PLAIN_MESSAGE:
             read.append(message)
         else:
@@ -204,7 +202,7 @@ def _message(message: dict[str, Any], rename: Renaming) -> dict[str, Any]:
     content = message.get("content")
     if type(content) is list:
         read["content"] = [_part(part) for part in content]
-    elif not _is(content, str):
+    elif not is_null_or(content, str):
         raise CallMalformed("`messages[].content` is neither a string nor a list.")
     if (calls := message.get("tool_calls")) is not None:
         read["tool_calls"] = [
@@ -223,7 +221,7 @@ def _tool_call(call: Any, rename: Renaming) -> dict[str, Any]:
 
 
 _MEDIA = {"image_url": "url", "input_audio": "data", "file": "file_data"}
-"""Which member of which content part holds base64."""
+"""The member of each content part that holds base64."""
 
 
 def _part(value: Any) -> dict[str, Any]:
@@ -255,7 +253,7 @@ def _tools(tools: Any) -> tuple[list[Any], Reason | None]:
         if type(kind) is not str:
             raise CallMalformed("`tools[].type` is not a string.")
         if kind not in _CLIENT_TOOLS:
-            # The provider runs it (a web search, say), and finds something else tomorrow.
+            # The provider runs it (a web search, say), with another result tomorrow.
             bypass = Reason.HOSTED_TOOL
         elif kind in tool:
             _object(tool[kind], f"tools[].{kind}")
@@ -264,7 +262,10 @@ def _tools(tools: Any) -> tuple[list[Any], Reason | None]:
 
 
 def _callers_own(node: dict[str, Any], protocol: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """A copy in which nested JSON is the caller's own, but for one level of `protocol` members."""
+    """Copy an object with its nested JSON marked as the caller's own.
+
+    Members in `protocol` are the protocol's own for one level.
+    """
     read: dict[str, Any] = {}
     for name, value in node.items():
         if type(value) is dict:
@@ -278,12 +279,12 @@ def _callers_own(node: dict[str, Any], protocol: frozenset[str] = frozenset()) -
 def _shape(body: dict[str, Any]) -> Shape:
     stream = body.get("stream")
     options = body.get("stream_options")
-    if not _is(stream, bool):
+    if not is_null_or(stream, bool):
         raise CallMalformed("`stream` is not a boolean.")
     include_usage = None
     if options is not None:
         include_usage = _object(options, "stream_options").get("include_usage")
-        if not _is(include_usage, bool):
+        if not is_null_or(include_usage, bool):
             raise CallMalformed("`stream_options.include_usage` is not a boolean.")
     if not stream:
         return _NOT_STREAMED
@@ -319,31 +320,24 @@ def _array(value: Any, where: str) -> list[Any]:
     return value
 
 
-# --- Judging an answer ----------------------------------------------------------------------
-
-
-def _is(value: Any, kind: type) -> bool:
-    return value is None or type(value) is kind
-
-
 def _is_choice(choice: Any) -> bool:
-    """Has every part of this choice the type that replaying it relies on?"""
-    if type(choice) is not dict or not _is(choice.get("index"), int):
+    """Whether every part of a choice has the type that unfolding relies on."""
+    if type(choice) is not dict or not is_null_or(choice.get("index"), int):
         return False
     message, logprobs = choice.get("message"), choice.get("logprobs")
     if (
         type(message) is not dict
-        or not _is(logprobs, dict)
-        or not _is(choice.get("finish_reason"), str)
+        or not is_null_or(logprobs, dict)
+        or not is_null_or(choice.get("finish_reason"), str)
     ):
         return False
     texts = ("role", "content", "refusal", "reasoning_content", "reasoning")
-    if not all(_is(message.get(name), str) for name in texts):
+    if not all(is_null_or(message.get(name), str) for name in texts):
         return False
     calls, legacy = message.get("tool_calls"), message.get("function_call")
     return (
-        all(_is(tokens, list) for tokens in (logprobs or {}).values())
-        and _is(calls, list)
+        all(is_null_or(tokens, list) for tokens in (logprobs or {}).values())
+        and is_null_or(calls, list)
         and all(_is_tool_call(call) for call in calls or ())
         and (legacy is None or _is_named(legacy, "arguments"))
     )
@@ -369,37 +363,29 @@ def _is_named(called: Any, argument: str) -> bool:
 
 
 def _judge_choice(choice: dict[str, Any], wants_json: bool) -> Reason | None:
-    message, run_sync = choice["message"], choice.get("finish_reason")
+    message, finish = choice["message"], choice.get("finish_reason")
     content, calls = message.get("content"), message.get("tool_calls")
     legacy = message.get("function_call")
-    if run_sync == "content_filter":
+    if finish == "content_filter":
         return Reason.FILTERED
     if message.get("refusal"):
         return Reason.REFUSAL
-    if run_sync == "length":
+    if finish == "length":
         return Reason.LENGTH
     if not content and not calls and legacy is None:
         return Reason.EMPTY
-    if run_sync is None:
+    if finish is None:
         return Reason.CUT_SHORT
-    if run_sync not in _WHOLE:
+    if finish not in _WHOLE:
         return Reason.UNKNOWN_FINISH
-    if wants_json and content and not _is_json(content):
+    if wants_json and content and not is_json(content):
         return Reason.NOT_JSON
     arguments = [
         call["function"]["arguments"] for call in calls or () if call["type"] == "function"
     ]
     if legacy is not None:
         arguments.append(legacy["arguments"])
-    return None if all(map(_is_json, arguments)) else Reason.BAD_TOOL_CALL
-
-
-def _is_json(text: str) -> bool:
-    try:
-        _decode(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return None if all(map(is_json, arguments)) else Reason.BAD_TOOL_CALL
 
 
 OPENAI_CHAT = OpenAIChat()

@@ -1,7 +1,7 @@
-"""Chat Completions as a stream: chunks folded into the whole response, and it cut into chunks.
+"""Chat Completions as a stream: chunks are folded into one response, and unfolded from it.
 
-Folding is the strict side. Where pieces contradict each other (a call that changes its name, text
-that becomes a list) the result is a guess, and a guess must not be stored: the folding fails.
+Folding is strict. If chunks contradict each other (a call changes its name, a text becomes a list)
+the folding fails, because a guess must not be stored.
 """
 
 import re
@@ -11,18 +11,19 @@ import msgspec
 
 from askonce.core.models import Reason, Shape
 from askonce.core.sse import SseEvent
+from askonce.formats.json_values import on_one_line
 
 _TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
-"""Members of a message that arrive in many pieces, in the order in which they are replayed."""
+"""Members of a message that arrive in pieces, in the order of unfolding."""
 
 _CALLS = {"function": "arguments", "custom": "input"}
-"""What a tool call of each type is given, as a string that arrives in many pieces."""
+"""The member of each type of tool call that holds its arguments, a string in pieces."""
 
 _SPREAD = frozenset({"index", "message", "logprobs"})
 _NESTED = frozenset({"function_call", *_CALLS})
 
 _PIECE = re.compile(r".{1,32}(?=\s|\Z)|.{1,32}", re.DOTALL)
-"""A few words, never less than a code point; a blank begins a piece, as it begins a token."""
+"""A few words, at least one code point; a blank begins a piece, as it begins a token."""
 
 _DONE = b"data: [DONE]\n\n"
 
@@ -32,11 +33,11 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class _ContradictionError(Exception):
-    """Pieces of a stream do not fit together."""
+    """Chunks of a stream contradict each other."""
 
 
 class _Growing:
-    """A string that grows at its end: joined once, as `+=` on a member copies all of it."""
+    """A string in pieces, joined once: `+=` on a member would copy all of it each time."""
 
     __slots__ = ("pieces",)
 
@@ -44,11 +45,8 @@ class _Growing:
         self.pieces = [piece]
 
 
-# --- Folding --------------------------------------------------------------------------------
-
-
 class ChatFolding:
-    """Builds one non-streamed response out of its chunks."""
+    """Builds one non-streamed response from its chunks."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -113,7 +111,7 @@ class _Choice:
             elif member == "delta":
                 self._add_delta(_object(value or {}))
             elif member not in ("index", "message"):
-                # Some providers repeat all of the message so far beside each delta.
+                # Some providers repeat the whole message so far beside each delta.
                 _keep(self._members, member, value)
 
     def _add_delta(self, delta: dict[str, Any]) -> None:
@@ -174,13 +172,13 @@ def _add_called(called: dict[str, Any], fragment: dict[str, Any], argument: str)
 
 
 def _keep(into: dict[str, Any], name: str, value: Any) -> None:
-    """What is said last counts, unless it says nothing."""
+    """Keep the latest value, unless it is empty."""
     if value or name not in into:
         into[name] = value
 
 
 def _keep_once(into: dict[str, Any], name: str, value: Any) -> None:
-    """A name or an id: said once or repeated, never changed."""
+    """Keep a name or an ID, which may be repeated but never changes."""
     if value is not None and type(value) is not str:
         raise _ContradictionError
     if value and into.get(name) and into[name] != value:
@@ -189,7 +187,7 @@ def _keep_once(into: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _grow(into: dict[str, Any], name: str, value: Any) -> None:
-    """Strings and lists go on where they were; anything else replaces what was there."""
+    """Extend a string or a list; replace any other value."""
     held = into.get(name)
     if value is None:
         into.setdefault(name, None)
@@ -233,13 +231,10 @@ def _array(value: Any) -> list[Any]:
     return value
 
 
-# --- Unfolding ------------------------------------------------------------------------------
-
-
 def unfold(answer: dict[str, Any], shape: Shape) -> list[bytes]:
-    """The answer as frames: each choice's role, text, calls and finish, then usage and the end.
+    """Return the answer as frames: each choice's role, text, calls and finish, then usage and end.
 
-    Choices come one after another, as the SDK's helper needs them: dense and in order.
+    Choices come one after another, because the SDK's helper needs them dense and in order.
     """
     head, extras = _head(answer)
     usage = answer.get("usage")
@@ -256,7 +251,7 @@ def unfold(answer: dict[str, Any], shape: Shape) -> list[bytes]:
 
 
 def without_usage(event: SseEvent) -> bytes | None:
-    """The event for a caller that did not ask for usage; None if it brings nothing else."""
+    """Return the event without usage, for a caller that did not ask for it; None if it is empty."""
     try:
         chunk = _decode_members(event.data)
     except (ValueError, RecursionError):
@@ -268,12 +263,12 @@ def without_usage(event: SseEvent) -> bytes | None:
     # Azure's first chunk has no choices either, but its usage is null.
     if choices == b"[]" and bytes(usage) != b"null":
         return None
-    # A line break between members would end the `data:` line; in JSON a blank does as well.
+    # A line break between members would end the `data:` line; a blank is equivalent JSON.
     return b"data: " + _encode(chunk).replace(b"\n", b" ") + b"\n\n"
 
 
 def _head(answer: dict[str, Any]) -> tuple[bytes, bytes]:
-    """The open object of what all chunks say, and of what only the first one has to."""
+    """Return the members that all chunks have, as an open object, and those of the first only."""
     same: dict[str, Any] = {}
     extras: dict[str, Any] = {}
     for member, value in {**answer, "object": "chat.completion.chunk"}.items():
@@ -283,27 +278,20 @@ def _head(answer: dict[str, Any]) -> tuple[bytes, bytes]:
 
 
 def _frame(data: bytes) -> bytes:
-    if not data.isascii():
-        # Some clients end a line at these as well; inside JSON they occur in strings alone.
-        data = (
-            data.replace(b"\xe2\x80\xa8", b"\\u2028")
-            .replace(b"\xe2\x80\xa9", b"\\u2029")
-            .replace(b"\xc2\x85", b"\\u0085")
-        )
-    return b"data: " + data + b"\n\n"
+    return b"data: " + on_one_line(data) + b"\n\n"
 
 
 def _chunks_of(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     chunks = []
     ordered = sorted(choices, key=lambda choice: choice.get("index") or 0)
     for index, choice in enumerate(ordered):
-        said = {"logprobs": None} if "logprobs" in choice else {}
+        absent = {"logprobs": None} if "logprobs" in choice else {}
         for delta, logprobs in _deltas_of(choice["message"], choice.get("logprobs")):
-            chunk = {"index": index, "delta": delta, **said, "finish_reason": None}
+            chunk = {"index": index, "delta": delta, **absent, "finish_reason": None}
             if logprobs is not None:
                 chunk["logprobs"] = logprobs
             chunks.append(chunk)
-        chunk = {"index": index, "delta": {}, **said}
+        chunk = {"index": index, "delta": {}, **absent}
         chunks.append(chunk | {name: choice[name] for name in choice if name not in _SPREAD})
     return chunks
 
@@ -312,11 +300,11 @@ _Delta = tuple[dict[str, Any], dict[str, Any] | None]
 
 
 def _deltas_of(message: dict[str, Any], logprobs: dict[str, Any] | None) -> list[_Delta]:
-    """A message's deltas, each with the log probabilities of its own tokens if it has any."""
+    """Return a message's deltas, each with the log probabilities of its tokens, if any."""
     texts = {member: message[member] for member in _TEXTS if message.get(member)}
     deltas: list[_Delta] = [(_opening(message), None)]
     if logprobs is not None:
-        # Empty at first: the SDK's helper counts what a choice after the first begins with twice.
+        # Empty at first: the SDK's helper counts the first delta of later choices twice.
         deltas = [(_opening(message), {name: each and [] for name, each in logprobs.items()})]
     tokens = logprobs or {}
     others = dict.fromkeys(tokens)
@@ -335,7 +323,7 @@ def _deltas_of(message: dict[str, Any], logprobs: dict[str, Any] | None) -> list
 
 
 def _opening(message: dict[str, Any]) -> dict[str, Any]:
-    """The first delta: the role, texts yet empty, and what comes in one piece."""
+    """Return the first delta: the role, empty texts, and members that come in one piece."""
     opening: dict[str, Any] = {"role": "assistant"}
     for member, value in message.items():
         if member in _TEXTS and type(value) is str:
@@ -348,7 +336,7 @@ def _opening(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pieces_of(text: str, tokens: list[Any]) -> list[tuple[str, list[Any]]]:
-    """The text in pieces, each with its tokens; where these do not spell it, all on the first."""
+    """Cut a text into pieces with their tokens; all tokens on the first if they do not spell it."""
     words = [token.get("token") if type(token) is dict else None for token in tokens]
     spelled = [word for word in words if type(word) is str]
     if len(spelled) == len(tokens) and "".join(spelled) == text:
@@ -358,7 +346,7 @@ def _pieces_of(text: str, tokens: list[Any]) -> list[tuple[str, list[Any]]]:
 
 
 def _parts_of(index: int, call: dict[str, Any]) -> list[dict[str, Any]]:
-    """A tool call: who is called, then with what."""
+    """Return a tool call in pieces: its name, then its arguments."""
     kind = call["type"]
     called, argument = call[kind], _CALLS[kind]
     first = {"index": index, **call, kind: {**called, argument: ""}}

@@ -1,8 +1,9 @@
-"""What providers report of a call, in the same words for all of them.
+"""The usage that providers report, with the same names for all of them.
 
-What a body does not say is unknown (None), which is not 0: some engines report tokens read from a
-cache only when they are told to. A number that cannot be (negative, more read than there was) is
-unknown too, and named in `faults`; nothing here raises.
+`read_usage` reads one object; `answer_usage` collects it from a whole answer or the events of a
+stream. A number that a body lacks is unknown (None), which is not 0: some providers report cached
+tokens only on request. An impossible number (negative, more tokens read than the prompt has) is
+unknown too, and named in `faults`. Nothing here raises.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,17 +12,37 @@ from typing import Any, NamedTuple
 import msgspec
 
 from askonce.core.models import Usage
+from askonce.core.sse import Splitter
 
 UNKNOWN_TTL = ""
-"""The lifetime of tokens that were written for one that the body does not name."""
+"""The lifetime of written tokens if the body does not name one."""
+
+_FIELDS = ("usage", "usageMetadata")
+"""Members of a response, or of an event of a stream, that report its usage."""
 
 
 class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of one call as its provider reported them.
+    """Tokens of one call as its provider reported them; None for an unknown number.
 
-    `input_total` is the whole prompt, `writes` are tokens written to the provider's cache by the
-    lifetime they were written for. `is_estimated` says that a number was not reported but counted
-    from what arrived; `is_complete` is False for a stream that was cut. `raw` is the body's own.
+    Parameters:
+        provider: the provider's name, as configured.
+        api: the dialect: `chat`, `responses`, `messages`, `gemini`, `converse` or `ollama`.
+        model: the model that answered.
+        service_tier: the provider's word for the price class, such as `batch`.
+        speed: the provider's word for a faster price class.
+        input_total: the whole prompt, cached or not.
+        cached_read: the part of the prompt read from the provider's cache.
+        writes: tokens written to the provider's cache, by lifetime such as `5m`.
+        output_total: the whole answer, including reasoning.
+        reasoning: the part of the answer that is hidden reasoning.
+        audio_input: the part of the prompt that is audio.
+        audio_output: the part of the answer that is audio.
+        image_input: the part of the prompt that is images.
+        web_searches: how many searches the provider ran.
+        is_complete: False for a stream that was cut.
+        is_estimated: True if a number was counted from what arrived, not reported.
+        faults: impossible numbers, a sentence each.
+        raw: the usage object itself.
     """
 
     provider: str = ""
@@ -45,6 +66,7 @@ class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     @property
     def cache_write(self) -> int | None:
+        """Tokens written to the provider's cache, for any lifetime."""
         return None if self.writes is None else sum(self.writes.values())
 
     @property
@@ -60,7 +82,7 @@ class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     @property
     def kept(self) -> Usage:
-        """What an entry keeps of it, with 0 for what is not known."""
+        """The usage that an entry keeps, with 0 for an unknown number."""
         writes, read, written = self.writes or {}, self.cached_read or 0, self.cache_write or 0
         return Usage(
             input_tokens=read + written if self.input_total is None else self.input_total,
@@ -74,10 +96,12 @@ class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 def read_usage(body: Any, api: str = "", provider: str = "") -> ReportedUsage | None:
-    """The usage of a whole response, or of an object that has only its `usage`; None without one.
+    """Read the usage of a whole response, or of an object that has only its `usage`.
 
-    `api` is the dialect (also `converse` and `ollama`); where the body speaks another one, the
-    body is believed.
+    Parameters:
+        body: the parsed response; anything but an object with usage gives None.
+        api: the dialect, if known. The members of the body itself take precedence.
+        provider: the provider's name, if known: a few count reasoning or lifetimes differently.
     """
     if not isinstance(body, dict):
         return None
@@ -85,13 +109,12 @@ def read_usage(body: Any, api: str = "", provider: str = "") -> ReportedUsage | 
     if raw is None:
         return None
     counts = _Counts(raw)
-    spoken = _spoken(raw, api)
-    found = _READ[spoken](counts, provider.lower())
-    found = _possible(found, counts.faults)
+    dialect = _dialect(raw, api)
+    found = _possible(_READ[dialect](counts, provider.lower()), counts.faults)
     model = body.get("model") or body.get("modelVersion")
     return ReportedUsage(
         provider=provider,
-        api=api or spoken,
+        api=api or dialect,
         model=model if isinstance(model, str) else "",
         service_tier=_word(raw, body, "service_tier", "serviceTier", "trafficType"),
         speed=_word(raw, body, "speed"),
@@ -109,7 +132,53 @@ def read_usage(body: Any, api: str = "", provider: str = "") -> ReportedUsage | 
     )
 
 
-class _Found(NamedTuple):
+def answer_usage(body: bytes) -> dict[str, Any]:
+    """Collect the usage, model and service tier from an answer, whole or as server-sent events.
+
+    Returns an object that `read_usage` reads; empty if the answer reports none. In a stream, later
+    events replace what earlier ones reported.
+    """
+    if body.lstrip()[:1] in (b"{", b"["):
+        events = [body]
+    else:
+        splitter = Splitter()
+        events = [event.data for event in [*splitter.feed(body), *splitter.feed(b"\n\n")]]
+    collected: dict[str, Any] = {}
+    for data in events:
+        if not any(field.encode() in data for field in _FIELDS):
+            continue
+        try:
+            found = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            continue
+        for event in found if isinstance(found, list) else [found]:
+            _collect(event, collected)
+    return collected
+
+
+def _collect(event: Any, into: dict[str, Any]) -> None:
+    if not isinstance(event, dict):
+        return
+    for holder in (event, event.get("message"), event.get("response")):
+        if not isinstance(holder, dict):
+            continue
+        for field in _FIELDS:
+            if isinstance(usage := holder.get(field), dict):
+                known = {name: value for name, value in usage.items() if value is not None}
+                merge_members(into.setdefault(field, {}), known)
+        for field in ("model", "modelVersion", "service_tier"):
+            if isinstance(holder.get(field), str):
+                into[field] = holder[field]
+
+
+def merge_members(into: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Merge the members of a later event; a null never replaces a value."""
+    for name, value in later.items():
+        if value is not None or name not in into:
+            into[name] = value
+
+
+class _Numbers(NamedTuple):
     input_total: int | None = None
     output: int | None = None
     read: int | None = None
@@ -118,7 +187,7 @@ class _Found(NamedTuple):
 
 
 class _Counts:
-    """The numbers of a usage object; impossible ones are None, and named."""
+    """The numbers of a usage object; an impossible one is None and named in `faults`."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
@@ -134,10 +203,10 @@ class _Counts:
             return None
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        # No prompt is longer than this; a number beyond it is a mistake or an attack.
+        # No prompt is longer; a larger number is a mistake or an attack.
         if type(value) is int and 0 <= value < 1 << 40:
             return value
-        fault = f"{'.'.join(path)}: {str(value)[:40]} is no count of tokens"
+        fault = f"{'.'.join(path)}: {str(value)[:40]} is not a count of tokens"
         if fault not in self.faults:
             self.faults.append(fault)
         return None
@@ -150,8 +219,8 @@ def _raw(body: dict[str, Any]) -> Mapping[str, Any] | None:
     return body if "eval_count" in body or "prompt_eval_count" in body else None
 
 
-def _spoken(raw: Mapping[str, Any], api: str) -> str:
-    """The dialect of a usage object: what its members say, else what was claimed."""
+def _dialect(raw: Mapping[str, Any], api: str) -> str:
+    """Return the dialect of a usage object by its members, else `api`."""
     if "prompt_tokens" in raw or "completion_tokens" in raw:
         return "chat"
     if "promptTokenCount" in raw or "totalTokenCount" in raw or "prompt_token_count" in raw:
@@ -167,7 +236,7 @@ def _spoken(raw: Mapping[str, Any], api: str) -> str:
     return api if api in _READ else "responses"
 
 
-def _chat(counts: _Counts, provider: str) -> _Found:
+def _chat(counts: _Counts, provider: str) -> _Numbers:
     of = counts.of
     total, output = of("prompt_tokens"), of("completion_tokens")
     reasoning = of("completion_tokens_details", "reasoning_tokens")
@@ -178,24 +247,24 @@ def _chat(counts: _Counts, provider: str) -> _Found:
     if None not in (total, read, missed) and (read or 0) + (missed or 0) != total:
         counts.faults.append(f"prompt_tokens: {total} is not {read} hit and {missed} missed")
     written = of("prompt_tokens_details", "cache_write_tokens")
-    # A relay does not say for how long another provider keeps what it wrote.
+    # A relay does not report how long another provider keeps what it wrote.
     ttl = UNKNOWN_TTL if provider == "openrouter" else "30m"
     if output is not None and reasoning and _is_beside(counts, provider, total, output, reasoning):
         output += reasoning
-    return _Found(total, output, read, None if written is None else {ttl: written}, reasoning)
+    return _Numbers(total, output, read, None if written is None else {ttl: written}, reasoning)
 
 
 def _is_beside(
     counts: _Counts, provider: str, total: int | None, output: int, reasoning: int
 ) -> bool:
-    """Are the reasoning tokens not among those of the completion, as at xAI?"""
-    all_of_them = counts.of("total_tokens")
-    if all_of_them is not None and total is not None:
-        return all_of_them == total + output + reasoning
+    """Whether reasoning tokens are not part of the completion tokens, as with xAI."""
+    everything = counts.of("total_tokens")
+    if everything is not None and total is not None:
+        return everything == total + output + reasoning
     return provider in ("xai", "x-ai", "grok")
 
 
-def _responses(counts: _Counts, provider: str) -> _Found:
+def _responses(counts: _Counts, provider: str) -> _Numbers:
     of = counts.of
     written = of("input_tokens_details", "cache_write_tokens")
     split = "cache_write_tokens_details"
@@ -204,7 +273,7 @@ def _responses(counts: _Counts, provider: str) -> _Found:
         for ttl in ("30m", "12h")
         if (tokens := of("input_tokens_details", split, f"ttl_{ttl}_tokens")) is not None
     }
-    return _Found(
+    return _Numbers(
         of("input_tokens"),
         of("output_tokens"),
         of("input_tokens_details", "cached_tokens"),
@@ -213,7 +282,7 @@ def _responses(counts: _Counts, provider: str) -> _Found:
     )
 
 
-def _messages(counts: _Counts, provider: str) -> _Found:
+def _messages(counts: _Counts, provider: str) -> _Numbers:
     of = counts.of
     read, written = of("cache_read_input_tokens"), of("cache_creation_input_tokens")
     named = {
@@ -223,13 +292,13 @@ def _messages(counts: _Counts, provider: str) -> _Found:
     }
     writes = _split(counts, written, named, "5m")
     rest = of("input_tokens")
-    # The provider counts only what its cache neither gave nor took.
+    # `input_tokens` excludes tokens read from the cache or written to it.
     total = None if rest is None else rest + (read or 0) + sum((writes or {}).values())
     thinking = of("output_tokens_details", "thinking_tokens")
-    return _Found(total, of("output_tokens"), read, writes, thinking)
+    return _Numbers(total, of("output_tokens"), read, writes, thinking)
 
 
-def _converse(counts: _Counts, provider: str) -> _Found:
+def _converse(counts: _Counts, provider: str) -> _Numbers:
     of = counts.of
     read, written = of("cacheReadInputTokens"), of("cacheWriteInputTokens")
     named: dict[str, int] = {}
@@ -242,10 +311,10 @@ def _converse(counts: _Counts, provider: str) -> _Found:
     writes = _split(counts, written, named, "5m")
     rest = of("inputTokens")
     total = None if rest is None else rest + (read or 0) + sum((writes or {}).values())
-    return _Found(total, of("outputTokens"), read, writes)
+    return _Numbers(total, of("outputTokens"), read, writes)
 
 
-def _gemini(counts: _Counts, provider: str) -> _Found:
+def _gemini(counts: _Counts, provider: str) -> _Numbers:
     def of(name: str) -> int | None:
         found = counts.of(name)
         return found if found is not None else counts.of(_SNAKE[name])
@@ -255,7 +324,7 @@ def _gemini(counts: _Counts, provider: str) -> _Found:
     total = None if prompt is None else prompt + (of("toolUsePromptTokenCount") or 0)
     known = answered is not None or thoughts is not None
     output = (answered or 0) + (thoughts or 0) if known else None
-    return _Found(total, output, of("cachedContentTokenCount"), None, thoughts)
+    return _Numbers(total, output, of("cachedContentTokenCount"), None, thoughts)
 
 
 _SNAKE = {
@@ -267,11 +336,11 @@ _SNAKE = {
 }
 
 
-def _ollama(counts: _Counts, provider: str) -> _Found:
-    return _Found(counts.of("prompt_eval_count"), counts.of("eval_count"))
+def _ollama(counts: _Counts, provider: str) -> _Numbers:
+    return _Numbers(counts.of("prompt_eval_count"), counts.of("eval_count"))
 
 
-_READ: dict[str, Callable[[_Counts, str], _Found]] = {
+_READ: dict[str, Callable[[_Counts, str], _Numbers]] = {
     "chat": _chat,
     "responses": _responses,
     "messages": _messages,
@@ -284,7 +353,7 @@ _READ: dict[str, Callable[[_Counts, str], _Found]] = {
 def _split(
     counts: _Counts, written: int | None, named: dict[str, int], default: str
 ) -> dict[str, int] | None:
-    """Tokens written by lifetime: those named, and what is left of all for the default one."""
+    """Return written tokens by lifetime; tokens without a named lifetime get the default one."""
     if written is None:
         return named or None
     rest = written - sum(named.values())
@@ -296,8 +365,8 @@ def _split(
     return named | {UNKNOWN_TTL: rest} if rest else named
 
 
-def _possible(found: _Found, faults: list[str]) -> _Found:
-    """The same without parts that are more than their whole."""
+def _possible(found: _Numbers, faults: list[str]) -> _Numbers:
+    """Drop parts that are larger than their whole, and name them in `faults`."""
     whole = found.input_total
     if whole is not None and (found.read or 0) + sum((found.writes or {}).values()) > whole:
         faults.append(f"cached tokens: {found.read} read and {found.writes} of {whole} in all")

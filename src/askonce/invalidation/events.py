@@ -17,7 +17,7 @@ from askonce.core.directives import is_tag
 from askonce.core.errors import ConfigError
 from askonce.core.models import Entry, Key
 from askonce.core.protocols import Store
-from askonce.core.rules.rules import Ruleset
+from askonce.core.rules.ruleset import Ruleset
 from askonce.invalidation.audit import Audit
 from askonce.invalidation.sweep import InvalidationResult
 from askonce.invalidation.target import GROUP, OWN_NAMESPACE, Invalidation

@@ -12,9 +12,8 @@ from askonce.core.identity import Identity
 from askonce.core.models import Selection
 from askonce.core.policy import Limits
 from askonce.core.protocols import Memory, Prices, Store
-from askonce.core.rules.re2 import compiled
+from askonce.core.rules.re2 import compiled, compiled_rules
 from askonce.core.rules.rules import Rules
-from askonce.core.rules.ruleset import compiled_rules
 from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner, run_in_thread
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.audit import Audit

@@ -14,7 +14,7 @@ from askonce.core import document_tags, keys, policy
 from askonce.core.directives import NONE, Directives
 from askonce.core.errors import CallMalformed, ConfigError
 from askonce.core.models import Call, Key, Reason
-from askonce.core.rules.rules import NO_RULING, Ruleset, Ruling
+from askonce.core.rules.ruleset import NO_RULING, Ruleset, Ruling
 from askonce.core.scopes import Incomparable, Scoped, Scoping, scoped
 from askonce.core.wire_format import ParsedQuestion, WireFormat
 from askonce.formats import recognize

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from askonce.core.rules.rules import Ruleset
+from askonce.core.rules.ruleset import Ruleset
 from askonce.pipeline.context import Context
 from askonce.pipeline.functions import MemoizedFunctions
 from askonce.pipeline.pipeline import Pipeline

@@ -8,7 +8,7 @@ import msgspec
 from askonce.core import document_tags, keys, policy
 from askonce.core.directives import MAX_TAGS, Directives, Mode
 from askonce.core.models import Entry, Key, Outcome, Reason, Verdict
-from askonce.core.rules.rules import Ruleset
+from askonce.core.rules.ruleset import Ruleset
 from askonce.pipeline.context import Context
 from askonce.stores.tiered.tiers import TierHit
 

@@ -20,7 +20,7 @@ from askonce.core.models import Entry, Key
 from askonce.core.protocols import PaidEmbedder, Store, VectorIndex
 from askonce.core.rules.packs import PACKS
 from askonce.core.rules.re2 import compiled
-from askonce.core.rules.rules import Ruleset
+from askonce.core.rules.ruleset import Ruleset
 from askonce.core.runtime.event_loop import AsyncRuntime, run_in_thread
 from askonce.core.runtime.threads import SyncRuntime, fork_safe_lock
 from askonce.core.scopes import compared_by

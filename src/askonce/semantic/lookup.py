@@ -18,7 +18,7 @@ from askonce.core.models import Call, Entry, Key, NearestKey, Reason
 from askonce.core.policy import Life
 from askonce.core.protocols import VectorIndex
 from askonce.core.request import CacheRequest
-from askonce.core.rules.rules import Ruleset
+from askonce.core.rules.ruleset import Ruleset
 from askonce.core.runtime.interface import Work
 from askonce.core.runtime.threads import fork_safe_lock
 from askonce.core.scopes import Incomparable, Scoped, Scoping

@@ -7,7 +7,7 @@ from askonce.cli.access.configured import open_existing, read_settings
 from askonce.config.show import masked_url
 from askonce.core.models import Damage
 from askonce.core.protocols import Store
-from askonce.core.rules.ruleset import compiled_rules
+from askonce.core.rules.re2 import compiled_rules
 from askonce.core.runtime.threads import run_sync
 
 

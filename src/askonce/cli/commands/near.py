@@ -13,7 +13,7 @@ from askonce.cli.output.meter import Meter
 from askonce.config.load import Settings
 from askonce.core.errors import ConfigError
 from askonce.core.models import Entry, Key, Reason, Selection
-from askonce.core.rules.ruleset import compiled_rules
+from askonce.core.rules.re2 import compiled_rules
 from askonce.core.runtime.event_loop import AsyncRuntime
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.core.scopes import compared_by

@@ -12,8 +12,9 @@ from askonce.cli.output.columns import plain, show_json
 from askonce.config.load import Settings, load
 from askonce.config.rule_tables import plain_tables, show_ttl
 from askonce.core.errors import ConfigError
-from askonce.core.rules.rules import RuleEffect, Rules, Ruleset, Ruling
-from askonce.core.rules.ruleset import compiled_rules
+from askonce.core.rules.re2 import compiled_rules
+from askonce.core.rules.rules import Rules
+from askonce.core.rules.ruleset import RuleEffect, Ruleset, Ruling
 from askonce.formats import recognize
 
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"

@@ -27,7 +27,7 @@ from askonce.core.directives import Directives
 from askonce.core.errors import ConfigError
 from askonce.core.models import Entry
 from askonce.core.protocols import Store
-from askonce.core.rules.ruleset import compiled_rules
+from askonce.core.rules.re2 import compiled_rules
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.core.scopes import scope_of_text
 from askonce.core.units import parse_duration

@@ -1,12 +1,12 @@
-"""Packs: ready-made patterns for questions whose answers should not be stored, each with its why.
+"""Packs: ready-made patterns for questions whose answers should not be stored, each with a reason.
 
-In English, and precise rather than greedy: a question that a pack misses is stored for a while, as
-without it; one that it takes wrongly is paid for every time. So a pack looks for the shape of a
-request, not for a word in it. "How do I change my password?" has one answer for everybody and is
-none of `personal`; "What is my IP address?" is. "How does it currently work?" does not ask for the
-news, and "How do I delete a file?" deletes nothing.
+The patterns are in English, and precise rather than greedy: a question that a pack misses is stored
+for a while, as without a pack; a question that it matches wrongly is paid for every time. So a pack
+looks for the shape of a request, not for a word. "How do I change my password?" has the same answer
+for all callers and does not match `personal`; "What is my IP address?" does. "How does it currently
+work?" does not ask for the latest, and "How do I delete a file?" deletes nothing.
 
-A space in a pattern stands for any white space. There is no look-ahead: RE2 has none.
+A space in a pattern matches any white space. RE2 has no look-ahead.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from askonce.core.models import Reason
 
 
 class PackedPattern(NamedTuple):
-    """A pattern of a pack, and what it says of a question in which it is found."""
+    """A pattern of a pack, and what it says about a question that it matches."""
 
     pattern: str
     why: str
@@ -277,4 +277,4 @@ REASONS = {
     "time-sensitive": Reason.TIME_SENSITIVE,
     "side-effects": Reason.SIDE_EFFECT,
 }
-"""The word for an answer that a pack keeps out."""
+"""The reason why a pack bypasses the cache."""

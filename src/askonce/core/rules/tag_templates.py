@@ -1,9 +1,8 @@
-"""Templates of tags: `order:{id}`, filled out of what a pattern found or an event brought.
+"""Tag templates: `order:{id}`, filled with a pattern's groups or an event's data.
 
-One function makes the tags of questions and those of events, so that they meet. A character that
-cannot stand in a tag is percent-encoded, as is a `~` that a tag would begin with. Of a value with
-upper case two tags are made, as written and casefolded: the question "where is order AB-12" and an
-event about `ab-12` share one.
+One function fills the tags of questions and of events, so they are equal. A character that a tag
+cannot hold is percent-encoded, as is a leading `~`. A value with upper case makes two tags, as
+written and casefolded: the question "where is order AB-12" and an event about `ab-12` share one.
 """
 
 import re
@@ -13,26 +12,26 @@ from collections.abc import Iterable, Mapping
 
 from askonce.core.errors import ConfigError
 
-_CANNOT_STAND = re.compile(r"[^\x21-\x2b\x2d-\x7e]+")  # all but visible ASCII without the comma
+_NOT_IN_A_TAG = re.compile(r"[^\x21-\x2b\x2d-\x7e]+")  # all but visible ASCII without the comma
 LONGEST = 256
 
 
 class TagTooLong(Exception):
-    """A value makes a tag that is longer than a tag may be; `tag` is how it begins."""
+    """A value makes a tag longer than a tag may be; the message shows how it begins."""
 
     def __init__(self, tag: str) -> None:
         super().__init__(f"{tag[:40]}... has {len(tag)} characters; a tag has at most {LONGEST}")
 
 
 def fields(template: str) -> tuple[str, ...]:
-    """The names in braces. Raises `ConfigError` where it is not a template of a tag."""
+    """Return the names in braces. Raises `ConfigError` if the template is invalid."""
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
         raise ConfigError(f"the tag {template!r} is not a template: {error}") from None
     names = []
     for text, name, form, conversion in parts:
-        if _CANNOT_STAND.search(text):
+        if _NOT_IN_A_TAG.search(text):
             raise ConfigError(
                 f"the tag {template!r} has a character that no tag can have; write visible ASCII"
                 " without spaces and commas"
@@ -51,20 +50,22 @@ def fields(template: str) -> tuple[str, ...]:
 
 
 def filled(template: str, values: Mapping[str, str | None]) -> tuple[str, ...]:
-    """The tags of a template: none where a value is missing or empty, one, or two where a value
-    has upper case. Raises `TagTooLong`."""
+    """Return the tags of a template: one, or two if a value has upper case.
+
+    A missing or empty value makes none. Raises `TagTooLong`.
+    """
     parts = list(string.Formatter().parse(template))
     names = [name for _, name, _, _ in parts if name is not None]
     if not all(values.get(name) for name in names):
         return ()
     tags = dict.fromkeys(
         "".join(
-            text if name is None else text + _standing(str(values[name]), folded=folded)
+            text if name is None else text + _escaped(str(values[name]), folded=folded)
             for text, name, _, _ in parts
         )
         for folded in (False, True)
     )
-    # The cache's own tags begin with a tilde; no question and no event makes one of those.
+    # The cache's own tags begin with a tilde; no question or event may make one.
     found = tuple(f"%7E{tag[1:]}" if tag.startswith("~") else tag for tag in tags)
     for tag in found:
         if len(tag) > LONGEST:
@@ -73,7 +74,14 @@ def filled(template: str, values: Mapping[str, str | None]) -> tuple[str, ...]:
 
 
 def check(templates: Iterable[str], names: Iterable[str], where: str, what: str) -> None:
-    """Raises `ConfigError` where a template names a field that there is not."""
+    """Raise `ConfigError` if a template names an unknown field.
+
+    Parameters:
+        templates: the templates of one rule.
+        names: the known fields.
+        where: the beginning of the message, such as `rule 3`.
+        what: what a field must be, such as `a named group of its pattern`.
+    """
     there = sorted(names)
     for template in templates:
         for field in fields(template):
@@ -82,10 +90,10 @@ def check(templates: Iterable[str], names: Iterable[str], where: str, what: str)
                 raise ConfigError(f"{where}: {field!r} in the tag {template!r} is not {what}{has}")
 
 
-def _standing(value: str, *, folded: bool) -> str:
+def _escaped(value: str, *, folded: bool) -> str:
     text = value.casefold() if folded else value
-    # An accent is one with its letter, however it was typed.
-    return _CANNOT_STAND.sub(_encoded, unicodedata.normalize("NFC", text))
+    # NFC, so that an accented letter is the same however it was typed.
+    return _NOT_IN_A_TAG.sub(_encoded, unicodedata.normalize("NFC", text))
 
 
 def _encoded(found: re.Match[str]) -> str:

@@ -8,15 +8,22 @@ from typing import Any
 
 from askonce.core.runtime.threads import run_sync
 
+Job = Callable[[], Coroutine[Any, Any, float]]
+
 
 class PeriodicWorker:
-    """Does one small piece of work again and again, in a daemon thread of its own.
+    """Repeats one small piece of work in a daemon thread of its own.
 
-    The work says how many seconds to pause before the next time. It is a method; the thread ends
-    when it is stopped or when the method's object is gone. It is never inherited by a fork.
+    The thread ends when it is stopped or when the object that `work` is a method of is gone. A
+    fork does not inherit it; `start` starts it again there.
+
+    Parameters:
+        name: the thread's name.
+        work: a method that does the work once and returns how many seconds to pause before the
+            next time.
     """
 
-    def __init__(self, name: str, work: Callable[[], Coroutine[Any, Any, float]]) -> None:
+    def __init__(self, name: str, work: Job) -> None:
         self._name = name
         self._work = weakref.WeakMethod(work)
         self._lock = threading.Lock()
@@ -25,7 +32,7 @@ class PeriodicWorker:
         self._pid = 0
 
     def start(self) -> bool:
-        """Start, unless it runs already in this process or was stopped for good."""
+        """Start the thread; False if it runs already in this process or was stopped for good."""
         if self._thread is not None and self._pid == os.getpid():
             return False
         with self._lock:
@@ -33,7 +40,7 @@ class PeriodicWorker:
                 return False
             self._pid = os.getpid()
             args = (self._work, self._stopped)
-            self._thread = threading.Thread(target=_tend, args=args, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=_repeat, args=args, name=self._name, daemon=True)
             self._thread.start()
             return True
 
@@ -42,13 +49,11 @@ class PeriodicWorker:
         return self._stopped.is_set()
 
     def stop(self) -> None:
-        """Stop for good; the piece of work under way is still done."""
+        """Stop for good, after the piece of work in progress."""
         self._stopped.set()
 
 
-def _tend(
-    work: "weakref.WeakMethod[Callable[[], Coroutine[Any, Any, float]]]", stopped: threading.Event
-) -> None:
+def _repeat(work: "weakref.WeakMethod[Job]", stopped: threading.Event) -> None:
     while not stopped.is_set():
         piece = work()
         if piece is None:

@@ -40,7 +40,7 @@ class _LoopEvent:
 
 class _ThreadSafeLoopEvent(_LoopEvent):
     def set(self) -> None:
-        # The loop is closed where whoever waited is gone with it.
+        # A closed loop has no caller left that waits.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(super().set)
 
@@ -58,7 +58,12 @@ class _LoopTask:
 
 
 class AsyncRuntime:
-    """The runtime of asyncio event loops; flights are shared within one loop."""
+    """The runtime of asyncio event loops; flights are shared within one loop.
+
+    Parameters:
+        clock: seconds since the Unix epoch. Default: `time.time`.
+        monotonic: seconds on a clock that never jumps. Default: `time.perf_counter`.
+    """
 
     enforces_timeouts = True
 
@@ -71,7 +76,9 @@ class AsyncRuntime:
         self.monotonic = monotonic
         self.random = positive_random
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turnstiles: weakref.WeakKeyDictionary[Any, asyncio.Lock] = weakref.WeakKeyDictionary()
+        self._async_locks: weakref.WeakKeyDictionary[Any, asyncio.Lock] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def loop_or_process(self) -> object:
         return asyncio.get_running_loop()
@@ -80,7 +87,7 @@ class AsyncRuntime:
         return threading.Lock()
 
     def async_lock(self) -> AbstractAsyncContextManager[Any]:
-        return self._turnstiles.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        return self._async_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
     def event(self) -> Event:
         return _LoopEvent()
@@ -102,10 +109,10 @@ class AsyncRuntime:
     async def with_timeout(self, seconds: float, work: Awaitable[T]) -> T:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as limit:
-            # Where the loop itself is late, what is waited for may have come long ago and waits for
-            # its turn as well: then it gets the same time once more.
+            # If the loop itself is late, the result may have arrived and be waiting for its turn:
+            # the work gets the same time once more.
             due = loop.time() + seconds
-            alarm = loop.call_at(due, _sound, limit, loop, due, seconds)
+            alarm = loop.call_at(due, _expire, limit, loop, due, seconds)
             try:
                 return await work
             finally:
@@ -113,23 +120,28 @@ class AsyncRuntime:
 
     async def settle(self) -> None:
         loop = asyncio.get_running_loop()
-        # Of a copy: other loops add to it in their own threads.
+        # A copy, because other loops add to the set in their own threads.
         while mine := [task for task in list(self._tasks) if task.get_loop() is loop]:
             await asyncio.wait(mine)
 
 
-def _sound(
+def _expire(
     limit: asyncio.Timeout, loop: asyncio.AbstractEventLoop, due: float, seconds: float
 ) -> None:
     late = loop.time() - due > _LATE
     limit.reschedule(loop.time() + (seconds if late else 0))
 
 
-_LATE = 0.02  # seconds after which a loop is too busy to say that others are slow
+_LATE = 0.02  # seconds; a loop that is later than this cannot say that others are slow
 
 
 class ThreadRunner:
-    """Runs blocking coroutines in a thread of their own one after another, or in a few."""
+    """Runs blocking coroutines in threads of their own, one after another by default.
+
+    Parameters:
+        name: the prefix of the threads' names.
+        threads: how many coroutines may run at the same time. Default: 1.
+    """
 
     def __init__(self, name: str, threads: int = 1) -> None:
         self._name = name
@@ -137,58 +149,58 @@ class ThreadRunner:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._pid = os.getpid()
 
-    async def __call__(self, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        if self._pid != os.getpid():  # the parent's thread was not forked
+    async def __call__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self._pid != os.getpid():  # a fork has no threads of its parent
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
             self._pid = os.getpid()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: run_sync(story()))
+        return await loop.run_in_executor(self._pool, lambda: run_sync(work()))
 
     def close(self) -> None:
         self._pool.shutdown(wait=False)
 
 
-async def run_in_thread(name: str, story: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def run_in_thread(name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run one blocking coroutine in a thread of its own."""
     thread = ThreadRunner(name)
     try:
-        return await thread(story)
+        return await thread(work)
     finally:
         thread.close()
 
 
 async def run_every(seconds: float, work: Work) -> None:
-    """Do the work again and again until cancelled."""
+    """Do the work every `seconds` until cancelled."""
     while True:
         await asyncio.sleep(seconds)
         await work()
 
 
-_BEFORE_WATCHING = 0.01  # seconds; most work is done by then, and watching costs as much as a hit
+_BEFORE_WATCHING = 0.01  # seconds; most work ends earlier, and a watcher costs as much as a hit
 
 
 async def run_unless(
     stopped: Callable[[], Coroutine[Any, Any, None]], work: Coroutine[Any, Any, None]
 ) -> bool:
-    """Do the work unless `stopped` comes true first, which cancels it; True if it was done."""
+    """Do the work and return True; cancel it and return False if `stopped` returns first."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
     before = task.cancelling()
     watching: list[asyncio.Task[None]] = []
-    came = False
+    was_stopped = False
 
     async def watch() -> None:
-        nonlocal came
+        nonlocal was_stopped
         await stopped()
-        came = True
+        was_stopped = True
         task.cancel()
 
     alarm = loop.call_later(_BEFORE_WATCHING, lambda: watching.append(loop.create_task(watch())))
     try:
         await work
     except asyncio.CancelledError:
-        if came and task.uncancel() <= before:
+        if was_stopped and task.uncancel() <= before:
             return False
         raise
     finally:

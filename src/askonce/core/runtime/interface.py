@@ -1,4 +1,7 @@
-"""What the story needs of time and threads; `runtimes.py` has both flavors of it."""
+"""The runtime's interface: what the request path needs of time, locks, events and background work.
+
+`threads.SyncRuntime` and `event_loop.AsyncRuntime` implement it, so the path is written once.
+"""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -9,64 +12,73 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Event(Protocol):
-    """Rung once; wakes the one who waits for it."""
+    """A flag that is set once and wakes the caller that waits for it."""
 
     def set(self) -> None: ...
 
     async def wait(self, timeout: float | None) -> bool:
-        """Wait until it rings; False if `patience` seconds passed first."""
+        """Wait until the event is set; False if `timeout` seconds passed first.
+
+        Parameters:
+            timeout: seconds; None waits without a limit.
+        """
 
 
 class Task(Protocol):
-    """Work under way that outlives whoever started it."""
+    """Work in progress that outlives the call that started it."""
 
     async def wait(self) -> None:
-        """Wait for the end. Being cancelled here does not cancel the work."""
+        """Wait for the end. Cancelling this wait does not cancel the work."""
 
     async def cancel(self) -> None:
-        """Cancel it and wait until it has ended."""
+        """Cancel the work and wait until it has ended."""
 
 
 class Runtime(Protocol):
-    """What the story needs of the outside world's time and threads."""
+    """Time, locks, events and background work, in sync or async mode."""
 
     enforces_timeouts: bool
-    """Does `within` end what takes too long?"""
+    """Whether `with_timeout` interrupts work that takes too long."""
 
     def now(self) -> float:
-        """Seconds since the Unix epoch."""
+        """Return seconds since the Unix epoch."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never jumps."""
+        """Return seconds on a clock that never jumps."""
 
     def random(self) -> float:
-        """A random number above 0 and up to 1."""
+        """Return a random number above 0 and up to 1."""
 
     def loop_or_process(self) -> object:
-        """Where flights can be shared: one event loop, or all threads of a process."""
+        """Return the event loop, or the process ID in sync mode: flights are shared within it."""
 
     def lock(self) -> AbstractContextManager[Any]:
-        """A lock for a few statements; never held across an `await`."""
+        """Return a new lock for a few statements, never to be held across an `await`."""
 
     def async_lock(self) -> AbstractAsyncContextManager[Any]:
-        """Lets callers of one place in one at a time; may be held across an `await`."""
+        """Return the one lock of this loop or process that may be held across an `await`."""
 
     def event(self) -> Event:
-        """A bell that is rung in the place where it is heard."""
+        """Return an event that is set where it is awaited: in the same event loop."""
 
     def thread_event(self) -> Event:
-        """A bell that any thread may ring."""
+        """Return an event that any thread may set."""
 
-    def start(self, work: Work) -> Task: ...
+    def start(self, work: Work) -> Task:
+        """Start work that its caller waits for or cancels."""
 
     def run_in_background(self, work: Work) -> None:
-        """Do the work after the caller was answered."""
+        """Run the work without making the caller wait for it."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass, and others work."""
+        """Pause this caller and let others run."""
 
     async def with_timeout(self, seconds: float, work: Awaitable[T]) -> T:
-        """The work's result; TimeoutError after `seconds` where work can be interrupted."""
+        """Return the work's result.
+
+        Raises TimeoutError after `seconds` if the runtime enforces timeouts; otherwise the work
+        takes as long as it takes.
+        """
 
     async def settle(self) -> None:
-        """Wait for all work behind."""
+        """Wait for all background work."""

@@ -1,8 +1,7 @@
 """The sync mode: coroutines that block, run to their end without an event loop.
 
 The request path is written once, as `async def`. In sync mode its backends are coroutines that
-block instead of suspending, and `run_sync` steps them to their end. Only `core.runtime` knows
-threads, event loops and clocks.
+block instead of suspending, and `run_sync` steps them to their end.
 """
 
 import os
@@ -20,54 +19,57 @@ from askonce.core.runtime.interface import Event, Task, Work
 T = TypeVar("T")
 
 _ROUNDS = 3
-"""Work behind may leave more of it; but whoever settles waits for no end of other callers."""
+"""How often `settle` waits for background work that background work has started.
+
+A limit, because other callers may start new work without end."""
 
 
 def positive_random() -> float:
+    """Return a random number above 0 and up to 1."""
     return 1.0 - random.random()  # noqa: S311 - nothing secret hangs on it
 
 
-def run_sync(story: Coroutine[Any, Any, T]) -> T:
-    """Step a coroutine that never suspends to its end and return what it returns.
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Step a coroutine that never suspends to its end and return its result.
 
-    Raises RuntimeError if it suspends: a suspending edge was given to the blocking flavor.
+    Raises RuntimeError if it suspends: a backend of the async mode was given to the sync mode.
     """
     try:
-        story.send(None)
+        coroutine.send(None)
     except StopIteration as end:
         value: T = end.value
         return value
-    story.close()
-    raise RuntimeError("a blocking story met an edge that suspends")
+    coroutine.close()
+    raise RuntimeError("a coroutine of the sync mode suspended; its backend is an async one")
 
 
 def fork_safe_lock() -> AbstractContextManager[Any]:
-    """A lock for a few statements that take no other lock; held over a fork.
+    """Return a lock for a few statements that take no other lock.
 
-    So a forked child finds it free, and what it guards whole.
+    A fork takes every such lock first, so a child finds it free and its data consistent.
     """
     lock = threading.Lock()
-    _leaves.add(lock)
+    _fork_safe.add(lock)
     return lock
 
 
-_leaves: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_fork_safe: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _held: list[list[Any]] = []
 
 
-def _hold_leaves() -> None:
-    locks = list(_leaves)
+def _acquire_all() -> None:
+    locks = list(_fork_safe)
     for lock in locks:
         lock.acquire()
     _held.append(locks)
 
 
-def _free_leaves() -> None:
+def _release_all() -> None:
     for lock in _held.pop():
         lock.release()
 
 
-os.register_at_fork(before=_hold_leaves, after_in_parent=_free_leaves, after_in_child=_free_leaves)
+os.register_at_fork(before=_acquire_all, after_in_parent=_release_all, after_in_child=_release_all)
 
 
 class _ThreadEvent:
@@ -89,11 +91,11 @@ class _InlineTask:
         await self._work()
 
     async def cancel(self) -> None:
-        """Nothing to do: whoever runs it is the one who waits for it."""
+        """Do nothing: the work runs only inside `wait`."""
 
 
 class _AsyncLock:
-    """A lock for a flavor that blocks."""
+    """An async lock that blocks its thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -106,7 +108,12 @@ class _AsyncLock:
 
 
 class SyncRuntime:
-    """The runtime of ordinary threads."""
+    """The runtime of ordinary threads.
+
+    Parameters:
+        clock: seconds since the Unix epoch. Default: `time.time`.
+        monotonic: seconds on a clock that never jumps. Default: `time.perf_counter`.
+    """
 
     enforces_timeouts = False
 
@@ -119,9 +126,9 @@ class SyncRuntime:
         self.monotonic = monotonic
         self.random = positive_random
         self._lock = threading.Lock()
-        self._behind: ThreadPoolExecutor | None = None
-        self._behind_in = 0
-        self._turnstile = _AsyncLock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_pid = 0
+        self._async_lock = _AsyncLock()
 
     def loop_or_process(self) -> object:
         return os.getpid()  # a forked child has none of its parent's threads
@@ -130,7 +137,7 @@ class SyncRuntime:
         return threading.Lock()
 
     def async_lock(self) -> AbstractAsyncContextManager[Any]:
-        return self._turnstile
+        return self._async_lock
 
     def event(self) -> Event:
         return _ThreadEvent()
@@ -144,16 +151,16 @@ class SyncRuntime:
     def run_in_background(self, work: Work) -> None:
         try:
             with self._lock:
-                if self._behind is None or self._behind_in != os.getpid():
-                    self._behind = ThreadPoolExecutor(4, thread_name_prefix="askonce-behind")
-                    self._behind_in = os.getpid()
-                self._behind.submit(lambda: run_sync(work()))
+                if self._pool is None or self._pool_pid != os.getpid():
+                    self._pool = ThreadPoolExecutor(4, thread_name_prefix="askonce-behind")
+                    self._pool_pid = os.getpid()
+                self._pool.submit(lambda: run_sync(work()))
         except RuntimeError:
-            # The main thread has ended, and no other one takes work any more.
+            # The main thread has ended, and no pool takes work any more.
             run_sync(work())
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - this flavor blocks
+        time.sleep(seconds)  # noqa: ASYNC251 - the sync mode blocks
 
     async def with_timeout(self, seconds: float, work: Awaitable[T]) -> T:
         return await work
@@ -161,7 +168,7 @@ class SyncRuntime:
     async def settle(self) -> None:
         for _ in range(_ROUNDS):
             with self._lock:
-                pool, self._behind = self._behind, None
-            if pool is None or self._behind_in != os.getpid():
+                pool, self._pool = self._pool, None
+            if pool is None or self._pool_pid != os.getpid():
                 return
             pool.shutdown(wait=True)

@@ -56,14 +56,12 @@ class SyncConnection:
         self._connection = (SSLConnection if tls else Connection)(**options)
 
     async def open(self) -> None:
-        self._connection.connect()  # type: ignore[no-untyped-call]
+        self._connection.connect()
 
     async def exchange(self, packed: Sequence[bytes], count: int, patience: float) -> list[Any]:
         """Send commands and read all their replies; error replies are values among them."""
         connection = self._connection
-        connection.send_packed_command(  # type: ignore[no-untyped-call]
-            packed, check_health=False
-        )
+        connection.send_packed_command(packed, check_health=False)
         waits = {"timeout": patience + self._deadline} if patience else {}
         replies: list[Any] = []
         for _ in range(count):
@@ -75,7 +73,7 @@ class SyncConnection:
         return replies
 
     async def drop(self) -> None:
-        self._connection.disconnect()  # type: ignore[no-untyped-call]
+        self._connection.disconnect()
 
 
 class AsyncConnection:
@@ -91,7 +89,7 @@ class AsyncConnection:
         self._connection = (SSLConnection if tls else Connection)(**options)
 
     async def open(self) -> None:
-        await self._connection.connect()  # type: ignore[no-untyped-call]
+        await self._connection.connect()
 
     async def exchange(self, packed: Sequence[bytes], count: int, patience: float) -> list[Any]:
         """Send commands and read all their replies; error replies are values among them."""

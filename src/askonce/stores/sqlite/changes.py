@@ -24,7 +24,7 @@ _LARGEST_BYTES = 64 << 10
 
 
 class SqliteChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the log: the tags that were given an epoch, or what was removed.
+    """One line of the log: the tags that got a new epoch, or a removed selection.
 
     `epoch` is the change's number in either case, so that no two lines are equal.
     """

@@ -305,7 +305,7 @@ class Tiers:
     def look_after(self) -> None:
         """See whether stores that were left alone are well again, also where nobody asks them."""
         for tier in self.lower:
-            tier.look_after()
+            tier.probe_if_due()
         for writing in self._write_behinds:
             writing.look_after()
 

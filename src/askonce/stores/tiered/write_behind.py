@@ -95,7 +95,7 @@ class WriteBehind:
 
     def look_after(self) -> None:
         """See whether a store that was left alone is well again."""
-        self._shelf.look_after()
+        self._shelf.probe_if_due()
 
     def give_back(self, lease: Lease) -> None:
         """Let go of a lease, behind."""
