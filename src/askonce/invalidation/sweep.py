@@ -262,10 +262,7 @@ class SweepRunner:
         remind: tuple[Invalidation, ...] = (),
         until: float = inf,
     ) -> _Scan:
-        """Find the named entries of a store, and remove them if asked to.
-
-        The scan stops at `until`, in seconds of the runtime's monotonic clock.
-        """
+        """Find the named entries of a store, until this monotonic time; `remove` removes them."""
         found = scanned = 0
         samples: list[EntrySample] = []
         chosen: list[Scoped] = []
@@ -281,7 +278,6 @@ class SweepRunner:
                     chosen.append((entry.scope, entry.key))
             if len(chosen) == _AT_ONCE:
                 await self._remove(store, chosen)
-                chosen = []
             if scanned % _AT_ONCE == 0:
                 if self._runtime.monotonic() > until:
                     break
@@ -299,6 +295,7 @@ class SweepRunner:
     async def _remove(self, store: Store, chosen: list[Scoped]) -> None:
         await remove_quietly(store, [key for _, key in chosen])
         await self._remove_from_index([one for one in chosen if one[0]])
+        chosen.clear()
 
     async def _remove_from_index(self, compared: list[Scoped]) -> None:
         if self._unindex is not None and compared:
