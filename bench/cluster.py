@@ -71,7 +71,7 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
         await asyncio.to_thread(
             poll, "a replica is elected", lambda: cluster.master_of(_NAMES.home) is not master, 60
         )
-        await cache.assembly.suspending.tiers.settle()
+        await cache.assembly.services.async_.tiers.settle()
         stored = {call.asked for call in calls if call.fine and call.ended < killed - _SETTLED_S}
         later = {call.asked for call in calls if call.fine} - stored
         missing = await _missing(cache, url, stored)
@@ -81,7 +81,7 @@ async def _fail_over(cluster: RedisCluster, url: str, seconds: float) -> Failove
 
 async def _missing(cache: AsyncCache, url: str, asked: Iterable[str]) -> set[str]:
     """The questions that the store has no answer to."""
-    authority = cache.assembly.suspending.tiers.authority
+    authority = cache.assembly.services.async_.tiers.authority
     assert authority is not None
     store = authority.store
     return {each for each in asked if await store.read(_key(cache, url, each)) is None}

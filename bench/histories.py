@@ -133,9 +133,9 @@ class Process:
 
     async def hear(self, versions: Mapping[str, int]) -> None:
         """Wait until it has heard of everything that was confirmed before now."""
-        coherence = self.cache.assembly._coherence
+        coherence = self.cache.assembly.stack.coherence
         assert coherence is not None
-        self.cache.assembly.suspending  # noqa: B018 - starts it
+        self.cache.assembly.services.async_  # noqa: B018 - starts it
         began = coherence._tick()
         while coherence._synced < began:  # noqa: ASYNC110 - it happens in a thread
             await asyncio.sleep(0.002)
@@ -148,7 +148,7 @@ class Process:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        coherence = self.cache.assembly._coherence
+        coherence = self.cache.assembly.stack.coherence
         if coherence is not None:
             coherence.stop()
 
@@ -185,7 +185,7 @@ class History:
         for process in self._processes:
             await asyncio.gather(*process.tasks, return_exceptions=True)
             await process.hear(self._confirmed)
-            await process.cache.assembly.suspending.tiers.settle()
+            await process.cache.assembly.services.async_.tiers.settle()
         for process in self._processes:
             await process.cache.aclose()
         await self._audit()
@@ -228,7 +228,7 @@ class History:
                 Invalidation(tags=(question,), match="cost"),
             ]
         )
-        await process.cache.assembly.invalidate_in_thread(wanted, who="history")
+        await process.cache.assembly.invalidation.invalidate_in_thread(wanted, who="history")
         self._told.invalidations += 1
         self._confirmed[question] = max(self._confirmed[question], version)
         if wanted.by_tags_alone:

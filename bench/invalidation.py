@@ -26,6 +26,7 @@ from askonce.core.models import Call, Entry, Key
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.library.cache import Cache
+from askonce.pipeline.texts import TextQuestion
 from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 from bench import figures
@@ -84,8 +85,7 @@ def _bump(name: str, url: str, entries: int, **settings: Any) -> Figure:
 def _filled_file(path: Path, entries: int) -> str:
     """A SQLite store in which so many texts carry one tag."""
     url = f"sqlite:{path}"
-    with Cache(url) as cache:
-        key = cache.assembly.blocking.texts.key
+    with Cache(url):
         store = _opened(url)
         (epoch,) = run_sync(store.epochs(["all"])).values()
         now = time.time()
@@ -96,7 +96,7 @@ def _filled_file(path: Path, entries: int) -> str:
                 store.write_all(
                     [
                         Entry(
-                            key(f"question {number}", "", "local"), body, 200, (), now,
+                            TextQuestion(f"question {number}", "", "local").key, body, 200, (), now,
                             now + 86_400, now + 86_400, tags=(("all", epoch),),
                         )
                         for number in some

@@ -104,7 +104,7 @@ def _fill(path: Path, count: int) -> None:
     rng = random.Random(count)
     now = time.time()
     with Cache(f"sqlite:{path}") as cache:
-        store = cache.assembly.shared
+        store = cache.assembly.stack.shared_store
         assert store is not None
         epochs = run_sync(store.epochs([f"product:{product}" for product in range(_PRODUCTS)]))
         tags: list[Tags] = [((tag, epoch),) for tag, epoch in epochs.items()]

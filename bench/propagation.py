@@ -97,7 +97,7 @@ def _rounds(
     took = []
     for number in range(rounds):
         cache.put(_QUESTION, str(number), tags=["product:123"])
-        run_sync(cache.assembly.blocking.tiers.settle())  # the store has it
+        run_sync(cache.assembly.services.sync.tiers.settle())  # the store has it
         pipe.send(str(number))
         _heard(pipe)  # it serves the new answer out of its memory now
         if cut is not None:

@@ -67,8 +67,8 @@ def _blocking(address: str, port: int, batches: int) -> tuple[float, float, floa
     with Cache(address, namespace="team") as cache:
         call = _call()
         cache.answer(call, Once())
-        run_sync(cache.assembly.blocking.tiers.settle())
-        memory, store = cache.assembly.memory, cache.assembly.shared
+        run_sync(cache.assembly.services.sync.tiers.settle())
+        memory, store = cache.assembly.memory, cache.assembly.stack.shared_store
         assert store is not None
         key = _key(cache, call)
         name = _NAMES.entry(key)
@@ -100,7 +100,7 @@ async def _suspending(address: str, port: int, batches: int) -> tuple[float, flo
     async with AsyncCache(address, namespace="team") as cache:
         call = _call()
         await cache.answer(call, Once())
-        tiers = cache.assembly.suspending.tiers
+        tiers = cache.assembly.services.async_.tiers
         await tiers.settle()
         memory = cache.assembly.memory
         assert tiers.authority is not None

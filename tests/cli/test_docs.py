@@ -67,7 +67,7 @@ def opened(url: str) -> Iterator[Cache]:
     with Cache(url, consistency="strong") as cache:
         yield cache
         until = time.monotonic() + PATIENCE_S
-        while not cache.assembly.is_coherent:
+        while not cache.assembly.stack.is_coherent:
             assert time.monotonic() < until
             time.sleep(0.01)
 
@@ -161,7 +161,7 @@ def test_a_running_cache_hears_of_it(url: str, run: Run) -> None:
 def test_an_answer_under_way_from_the_old_version_is_refused(url: str, run: Run) -> None:
     with opened(url) as cache:
         ask(cache, "first")
-        run_sync(cache.assembly.blocking.tiers.settle())
+        run_sync(cache.assembly.services.sync.tiers.settle())
         assert run(manifest({"terms": "v1"}))[0] == 0
 
         @cache.remember(tags=document_tags([("terms", "v1")]))
@@ -170,7 +170,7 @@ def test_an_answer_under_way_from_the_old_version_is_refused(url: str, run: Run)
             return "30 days"
 
         assert answer() == "30 days"
-        run_sync(cache.assembly.blocking.tiers.settle())
+        run_sync(cache.assembly.services.sync.tiers.settle())
         assert questions(url) == {"first"}
 
 

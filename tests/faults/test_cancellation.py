@@ -152,7 +152,7 @@ def test_no_caller_gets_another_callers_answer(engines: Engines, engine: str) ->
     async def story() -> None:
         provider = Echo()
         async with AsyncCache(engines.plain(engine), memory=30_000) as cache:
-            answering = cache.assembly.suspending.answering
+            answering = cache.assembly.services.async_.pipeline
             until = time.perf_counter() + FUZZ_SECONDS
 
             async def ask(asked: Any) -> bytes:
@@ -183,7 +183,7 @@ def test_no_caller_gets_another_callers_answer(engines: Engines, engine: str) ->
                     assert text_of(body) == Echo.answer(asked)
 
             await asyncio.gather(*[caller() for _ in range(CONCURRENT)])
-            assert len(cache.assembly.suspending.context.flights) == 0
+            assert len(cache.assembly.services.async_.context.flights) == 0
 
     asyncio.run(story())
     assert counts["cancelled"] > 100 * FUZZ_SECONDS / 10

@@ -139,11 +139,11 @@ def test_callers_keep_their_namespace_when_redis_has_lost_everything(mode: str) 
 
     async def story() -> None:
         before = await identified()
-        known = assembly.identity
+        known = assembly.namespaces.identity
         with server.client() as client:
             client.flushall()
         until = time.perf_counter() + 10
-        while assembly.identity is known:  # until the news say that all is lost
+        while assembly.namespaces.identity is known:  # until the news say that all is lost
             assert time.perf_counter() < until
             await under_test.parts.context.runtime.sleep(0.01)
         assert await identified() == before
@@ -177,7 +177,7 @@ def test_single_flight_still_holds_in_the_process(mode: str) -> None:
 
         async def open_the_gate() -> None:
             def all_there() -> bool:
-                flying = list(under_test.parts.context.flights._flying.values())
+                flying = list(under_test.parts.context.flights._recordings.values())
                 return bool(flying) and flying[0].joined == 19
 
             await under_test.until(all_there)

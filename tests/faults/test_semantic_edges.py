@@ -80,7 +80,7 @@ def test_a_layer_that_hangs_costs_a_question_no_more_than_a_few_reads() -> None:
     with Cache(layers=[Layer("memory:", size=20_000), Layer(store)], semantic=semantic) as cache:
         for number in range(6):
             cache.put(f"{ASKED} {'Please. ' * number}", "x" * 30_000, scope="shop")
-        run_sync(cache.assembly.blocking.tiers.settle())
+        run_sync(cache.assembly.services.sync.tiers.settle())
         store.hangs = True
         began = time.perf_counter()
         cache.get("Would you tell me what isn't your return policy?", scope="shop")

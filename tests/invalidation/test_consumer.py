@@ -63,7 +63,7 @@ def sender(request: pytest.FixtureRequest) -> Sender:
     if request.param == "postgres":
         # As `askonce migrate` would: a sender may come before the first consumer.
         with Cache(sources=[made.source]) as cache:
-            (following,) = cache.assembly._followings
+            (following,) = cache.assembly.invalidation.consumers
             run_sync(following.reader.migrate())
     return made
 
@@ -88,13 +88,15 @@ def test_an_event_that_was_sent_invalidates(kind: Any, sender: Sender, engines: 
         with Cache(url) as other:
             put(other, "1")
             put(other, "2")
-            cache.assembly.blocking if kind is Cache else cache.assembly.suspending  # noqa: B018
-            until(lambda: cache.assembly.sources() == {"shop": "following"}, "it follows")
+            cache.assembly.services.sync if kind is Cache else cache.assembly.services.async_  # noqa: B018
+            until(
+                lambda: cache.assembly.invalidation.sources() == {"shop": "following"}, "it follows"
+            )
             sender.send(product_id="1")
             until(lambda: gone(other, "1"), "the event arrives")
             assert not gone(other, "2")
     finally:
-        run_sync(cache.assembly.close(cache.assembly.blocking))
+        run_sync(cache.assembly.close(cache.assembly.services.sync))
 
 
 def test_an_event_sent_while_no_process_ran_counts(sender: Sender, engines: Engines) -> None:
@@ -175,7 +177,7 @@ def _killed_before_the_cursor_moves(url: str, source: EventSource) -> None:
 
     EventConsumer._store_cursor = die  # type: ignore[method-assign]
     cache = Cache(url, rules=RULES, sources=[source])
-    cache.assembly.blocking  # noqa: B018
+    cache.assembly.services.sync  # noqa: B018
     threading.Event().wait(PATIENCE_S)
 
 
@@ -207,15 +209,20 @@ def test_a_source_that_is_down_fails_no_call_and_comes_back(engines: Engines) ->
     try:
         with opened(engines.plain("sqlite"), sender) as cache:
             put(cache, "1")
-            until(lambda: cache.assembly.sources()["shop"] == "following", "it follows")
+            until(
+                lambda: cache.assembly.invalidation.sources()["shop"] == "following", "it follows"
+            )
             server.stop()
-            until(lambda: cache.assembly.sources()["shop"] == "down", "it is seen to be down")
+            until(
+                lambda: cache.assembly.invalidation.sources()["shop"] == "down",
+                "it is seen to be down",
+            )
             assert not gone(cache, "1")
             assert cache.assembly.ledger.counters()["fault:source"] > 0
             server.start()
             sender.send(product_id="1")
             until(lambda: gone(cache, "1"), "it follows again")
-            assert cache.assembly.sources() == {"shop": "following"}
+            assert cache.assembly.invalidation.sources() == {"shop": "following"}
     finally:
         server.close()
 
@@ -227,13 +234,15 @@ def test_the_caches_own_store_may_be_down_meanwhile(redis8_url: str) -> None:
     try:
         with opened(server.url, sender, memory="1 MiB") as cache:
             cache.put("warm?", "1")
-            until(lambda: cache.assembly.sources()["shop"] == "following", "it follows")
+            until(
+                lambda: cache.assembly.invalidation.sources()["shop"] == "following", "it follows"
+            )
             server.kill()
             sender.send(product_id="1")
             until(lambda: cache.assembly.ledger.counters().get("fault:source", 0) > 0, "it fails")
             server.start()
             place = sender.source.key
-            store = cache.assembly.shared
+            store = cache.assembly.stack.shared_store
             assert store is not None
 
             def taken() -> bool:

@@ -254,7 +254,7 @@ def test_events_that_arrive_together_share_a_sweep() -> None:
         done: set[Invalidation] = set()
 
         def take(number: int) -> EventResult:
-            events = cache.assembly.events
+            events = cache.assembly.invalidation.events
             data = {"product_id": number}
             return run_sync(events.process("product_updated", data, who="me", done=done))
 

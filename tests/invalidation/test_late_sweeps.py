@@ -164,7 +164,7 @@ def test_two_sweeps_have_a_second_look_each_in_its_own_time(
     under_test.open(layers=[Layer(CommonStore(), "store")])
 
     async def scenario() -> None:
-        sweeping = under_test.cache.assembly._sweeping
+        sweeping = under_test.cache.assembly.invalidation.sweeps
         runtime = sweeping._runtime
         looked: list[tuple[float, list[Invalidation]]] = []
 

@@ -11,6 +11,7 @@ from askonce import Layer
 from askonce.core.errors import ConfigError
 from askonce.invalidation.sweep import InvalidationResult
 from askonce.invalidation.target import Invalidation
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.engines import ENGINES, Engines
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
@@ -26,8 +27,8 @@ async def invalidate(
 ) -> InvalidationResult:
     assembly = under_test.cache.assembly
     if under_test.name == "suspending":
-        return await assembly.invalidate_in_thread(wanted, who="test", dry_run=dry_run)
-    return await assembly.invalidate(wanted, who="test", dry_run=dry_run)
+        return await assembly.invalidation.invalidate_in_thread(wanted, who="test", dry_run=dry_run)
+    return await assembly.invalidation.invalidate(wanted, who="test", dry_run=dry_run)
 
 
 async def outcome(under_test: CacheUnderTest, **asked: Any) -> str:
@@ -391,12 +392,14 @@ def test_lost_news_are_no_reason_to_keep_what_was_under_way(
 
 def test_texts_and_functions_are_swept_too(under_test: CacheUnderTest) -> None:
     async def scenario() -> None:
-        texts, place = under_test.parts.texts, {"scope": "", "namespace": "local"}
-        await texts.put("What does it cost?", "5", ttl=60.0, tags=[], **place)
-        await texts.put("Who made it?", "We.", ttl=60.0, tags=[], **place)
+        texts = under_test.parts.texts
+        cost = TextQuestion("What does it cost?", "", "local")
+        made = TextQuestion("Who made it?", "", "local")
+        await texts.put(cost, "5", ttl=60.0, tags=[])
+        await texts.put(made, "We.", ttl=60.0, tags=[])
         await under_test.settle()
         await invalidate(under_test, Invalidation(match="cost"))
-        assert await texts.get("What does it cost?", max_age=None, **place) is None
-        assert (await texts.get("Who made it?", max_age=None, **place)).text == "We."
+        assert await texts.get(cost, max_age=None) is None
+        assert (await texts.get(made, max_age=None)).text == "We."
 
     under_test.run(scenario)

@@ -18,6 +18,7 @@ from askonce.ledger.daily import DAILY
 from askonce.ledger.savings import Savings, SavingsPart
 from askonce.ledger.settings import LedgerSettings
 from askonce.library.cache import AsyncCache, Cache
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.engines import ENGINES, Engines
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
@@ -145,9 +146,10 @@ def test_texts_and_functions_are_counted_without_a_price(memory_cache: CacheUnde
 
     async def run() -> None:
         texts = under_test.parts.texts
-        await texts.put("q", "a", scope="", namespace="local", ttl=3_600.0, tags=())
+        question = TextQuestion("q", "", "local")
+        await texts.put(question, "a", ttl=3_600.0, tags=())
         for _ in range(2):
-            assert await texts.get("q", scope="", namespace="local", max_age=None)
+            assert await texts.get(question, max_age=None)
         found = (await savings(under_test)).by("tenant")["local"]
         assert found.exact == SavingsPart(2, 0, Decimal(0), 2, 0)
         assert found.storage_byte_hours == len("qa")
@@ -209,7 +211,7 @@ def test_a_store_that_is_full_loses_no_count_and_fails_no_call(mode: str, clock:
         found = None
         for _ in range(400):  # until its breaker has closed again
             with contextlib.suppress(StoreError):
-                await under_test.cache.assembly.flush(under_test.parts.tiers)
+                await under_test.cache.assembly.ledger_service.flush(under_test.parts.tiers)
             found = await savings(under_test)
             if found.total.exact.calls:
                 break
@@ -253,7 +255,7 @@ def test_processes_add_up(engines: Engines, engine: str) -> None:
             "two": SavingsPart(5, 5_500, 5 * COST),
         }
         assert cache.savings(days=1).total.exact == SavingsPart()
-        kept = run_sync(cache.assembly.shared.counters({}, DAILY))  # type: ignore[union-attr]
+        kept = run_sync(cache.assembly.stack.shared_store.counters({}, DAILY))  # type: ignore[union-attr]
         assert all(name.startswith("|day|1970-01-12|") for name in kept)
 
 
@@ -269,6 +271,6 @@ def test_a_library_flushes_its_counters_in_the_background(
     monkeypatch.setattr("askonce.ledger.persistence.EVERY_S", 0.0)
     with Cache(f"sqlite:{tmp_path / 'a.db'}", prices=Prices()) as cache:
         run_sync(cache.answer(call(), provider()).close())
-        run_sync(cache.assembly.blocking.tiers.settle())
-        kept = run_sync(cache.assembly.shared.counters({}, DAILY))  # type: ignore[union-attr]
+        run_sync(cache.assembly.services.sync.tiers.settle())
+        kept = run_sync(cache.assembly.stack.shared_store.counters({}, DAILY))  # type: ignore[union-attr]
         assert any(name.endswith("upstream.nano") for name in kept)

@@ -202,8 +202,9 @@ def test_threads_share_one_run(clock: Clock) -> None:
         threads = [threading.Thread(target=slow, args=(1,)) for _ in range(20)]
         for thread in threads:
             thread.start()
-        while cache.assembly.blocking.context.flights._flying and (
-            next(iter(cache.assembly.blocking.context.flights._flying.values())).joined < 19
+        while cache.assembly.services.sync.context.flights._recordings and (
+            next(iter(cache.assembly.services.sync.context.flights._recordings.values())).joined
+            < 19
         ):
             pass
         inside.set()

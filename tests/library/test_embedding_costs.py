@@ -71,11 +71,11 @@ def asked(url: str, mode: Any, **settings: Any) -> Savings:
     semantic = Semantic(mode=mode, embedder=url, threshold=0.9, deadline=timedelta(seconds=20))
     with Cache(semantic=semantic, **{"prices": Prices(), **settings}) as cache:
         cache.put("How do I pay?", "By card.")
-        run_sync(cache.assembly.blocking.tiers.settle())
+        run_sync(cache.assembly.services.sync.tiers.settle())
         cache.put("How may I pay?", "By card.")
-        run_sync(cache.assembly.blocking.tiers.settle())
+        run_sync(cache.assembly.services.sync.tiers.settle())
         cache.get("How can I pay?")
-        run_sync(cache.assembly.blocking.tiers.settle())
+        run_sync(cache.assembly.services.sync.tiers.settle())
         assert cache.assembly.semantic is not None
         for _ in range(400):  # the index asks too, beside everybody
             if cache.assembly.semantic.indexing.ready:

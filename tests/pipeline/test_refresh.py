@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from askonce.core.models import Call, Key, Outcome
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.scripted import (
     CacheUnderTest,
     Clock,
@@ -308,10 +309,11 @@ def test_lives_differ_unless_somebody_wished_for_one(under_test: CacheUnderTest)
         assert await life("With a wish?", askonce_ttl="1000s") == 1000
 
         put, get = under_test.parts.texts.put, under_test.parts.texts.get
-        await put("Why?", "So.", scope="", namespace="n", ttl=None, tags=())
-        await put("Who?", "You.", scope="", namespace="n", ttl=1000.0, tags=())
-        why = await get("Why?", scope="", namespace="n", max_age=None)
-        who = await get("Who?", scope="", namespace="n", max_age=None)
+        first, second = TextQuestion("Why?", "", "n"), TextQuestion("Who?", "", "n")
+        await put(first, "So.", ttl=None, tags=())
+        await put(second, "You.", ttl=1000.0, tags=())
+        why = await get(first, max_age=None)
+        who = await get(second, max_age=None)
         assert why is not None
         assert who is not None
         assert (500 <= why.ttl < 1000, who.ttl) == (True, 1000)

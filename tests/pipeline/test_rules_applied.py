@@ -6,6 +6,7 @@ import pytest
 
 from askonce.core.errors import ConfigError
 from askonce.core.rules.rules import Rules
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.engines import Engines
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
 
@@ -194,15 +195,14 @@ def test_texts_have_the_same_rules(ruled: Any, clock: Clock) -> None:
 
     async def story() -> None:
         texts = under_test.parts.texts
-        place: dict[str, Any] = {"scope": "", "namespace": "n"}
 
         async def put(question: str, ttl: float | None = None, *tags: str) -> bool:
-            stored: bool = await texts.put(question, "5", ttl=ttl, tags=tags, **place)
+            stored: bool = await texts.put(TextQuestion(question, "", "n"), "5", ttl=ttl, tags=tags)
             await under_test.settle()
             return stored
 
         async def get(question: str, *tags: str) -> Any:
-            return await texts.get(question, max_age=None, tags=tags, **place)
+            return await texts.get(TextQuestion(question, "", "n"), max_age=None, tags=tags)
 
         assert not await put("the secret")
         assert await get("the secret") is None

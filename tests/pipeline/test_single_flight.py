@@ -40,7 +40,7 @@ async def opened_when_joined(under_test: CacheUnderTest, gate: Gate, followers: 
     """Open the gate once everybody sits in the flight."""
 
     def everybody() -> bool:
-        flying = list(under_test.parts.context.flights._flying.values())
+        flying = list(under_test.parts.context.flights._recordings.values())
         return bool(flying) and flying[0].joined == followers
 
     await under_test.until(everybody)

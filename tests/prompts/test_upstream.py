@@ -87,7 +87,7 @@ def test_two_caches_at_different_levels_share_their_keys(under_test: CacheUnderT
         assert sent["messages"][0]["content"] == "Today is ."
         (key,) = [entry.key async for entry in under_test.parts.tiers.memory.scan(Selection())]
         same = asked("q", system="Today is <<volatile>>Monday<</volatile>>.")
-        found = under_test.parts.answering._recognition.recognize(same, "team-a")
+        found = under_test.parts.pipeline._recognition.recognize(same, "team-a")
         assert key == found.key
 
     under_test.run(story)
@@ -165,7 +165,7 @@ def test_a_fault_of_the_optimizer_fails_no_call(
         raise RuntimeError("a bug")
 
     async def story() -> None:
-        monkeypatch.setattr(under_test.cache.assembly._prompts.optimizer, "plan", broken)
+        monkeypatch.setattr(under_test.cache.assembly.prompts.optimizer, "plan", broken)
         upstream = provider()
         status, _ = await under_test.ask(asked("q"), upstream)
         assert "stored" in status
@@ -265,7 +265,7 @@ FOUR_O = "gpt-4o"  # reads any prefix: nothing has to be known of it
 
 async def among_waiters(under_test: CacheUnderTest, gate: Gate, count: int) -> None:
     """Open the gate once so many calls wait for the first one."""
-    writing = under_test.cache.assembly._prompts._warming._writing
+    writing = under_test.cache.assembly.prompts._warming._writing
 
     def everybody() -> bool:
         bells = [event for bells in list(writing.values()) for event in bells]
@@ -291,7 +291,7 @@ def test_calls_that_share_a_cold_prefix_wait_for_the_first_byte(under_test: Cach
         assert all("stored" in status for status, _ in answers)
         assert len(gate.asked) == 20
         assert under_test.cache.stats().prompts["held"] == 19
-        assert len(under_test.cache.assembly._prompts._warming) == 0
+        assert len(under_test.cache.assembly.prompts._warming) == 0
         # Warm now: nobody waits any more.
         await under_test.ask(asked("later", model=FOUR_O), gate)
         assert under_test.cache.stats().prompts["held"] == 19
@@ -315,7 +315,7 @@ def test_where_the_first_fails_another_one_writes(under_test: CacheUnderTest, ho
         failed = [one for one in answers if isinstance(one, ConnectionError)]
         assert len(failed) == (1 if how == "raises" else 0)
         assert len(gate.asked) == 5
-        assert len(under_test.cache.assembly._prompts._warming) == 0
+        assert len(under_test.cache.assembly.prompts._warming) == 0
 
     under_test.run(story)
 
@@ -368,7 +368,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_behind(clock: Clo
         first = asyncio.ensure_future(under_test.ask(asked("a", model=FOUR_O), gate))
         await under_test.until(lambda: len(gate.asked) == 1)
         waiting = asyncio.ensure_future(under_test.ask(asked("b", model=FOUR_O), gate))
-        writing = under_test.cache.assembly._prompts._warming._writing
+        writing = under_test.cache.assembly.prompts._warming._writing
         await under_test.until(lambda: any(writing.values()))
         waiting.cancel()
         first.cancel()
@@ -376,7 +376,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_behind(clock: Clo
         await under_test.until(lambda: not writing)
         status, _ = await under_test.ask(asked("c", model=FOUR_O), gate)
         assert "stored" in status
-        assert len(under_test.cache.assembly._prompts._warming) == 0
+        assert len(under_test.cache.assembly.prompts._warming) == 0
 
     under_test.run(story)
 

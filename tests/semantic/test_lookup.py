@@ -12,6 +12,7 @@ from askonce.core.models import Outcome, Selection
 from askonce.core.rules.rules import Rules
 from askonce.core.runtime.threads import run_sync
 from askonce.core.scopes import compared_by
+from askonce.pipeline.texts import TextQuestion
 from askonce.semantic.embedders.local import LocalEmbedder
 from askonce.semantic.lookup import Pace
 from askonce.semantic.settings import Semantic
@@ -290,7 +291,10 @@ def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None
         assembly = under_test.cache.assembly
         index = assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 1
-        for store in (assembly.memory, *([assembly.shared] if assembly.shared else [])):
+        for store in (
+            assembly.memory,
+            *([assembly.stack.shared_store] if assembly.stack.shared_store else []),
+        ):
             await store.remove(Selection(namespace="team-a"))
         assert "fwd=miss" in await ask(under_test, upstream, OTHER, temperature=0)
         before = await index.size()
@@ -326,7 +330,7 @@ def test_shadow_indexes_all_and_compares_what_serving_would_have_looked_up(near:
         refused = {"headers": {"cache-control": "no-cache"}}
         await ask(under_test, upstream, AGAIN, **refused)
         assert "shadow:agrees" not in what(under_test)
-        neighbors = under_test.parts.answering._lookup
+        neighbors = under_test.parts.pipeline._lookup
         neighbors._pace = Pace(0.0, 0.0)  # too many for now
         await ask(under_test, upstream, OTHER)
         assert what(under_test)["skipped"] == 1
@@ -382,7 +386,7 @@ def test_rules_of_today_are_about_the_question_that_was_answered_too(
     later = near(rules=rules)
 
     async def now() -> None:
-        if not later.cache.assembly.states():
+        if not later.cache.assembly.stack.states():
             return  # memory alone does not outlive its cache
         later.cache.assembly.semantic.indexing.start()
         await later.until(lambda: later.cache.assembly.semantic.indexing.ready)
@@ -560,12 +564,17 @@ def test_texts_are_matched_and_say_how(near: Any) -> None:
 
     async def story() -> None:
         texts = under_test.parts.texts
-        plain = {"scope": "shop", "namespace": "local", "tags": ()}
-        assert await texts.put(ASKED, "Thirty days.", ttl=None, **plain)
-        found = await texts.get(AGAIN, max_age=None, **plain)
+
+        async def get(text: str, scope: str = "shop", namespace: str = "local", **how: Any) -> Any:
+            question = TextQuestion(text, scope, namespace)
+            return await texts.get(question, **{"max_age": None, "tags": (), **how})
+
+        asked = TextQuestion(ASKED, "shop", "local")
+        assert await texts.put(asked, "Thirty days.", ttl=None, tags=())
+        found = await get(AGAIN)
         assert (found.text, found.reason, found.matched) == ("Thirty days.", "semantic", ASKED)
         assert 0.98 < found.similarity <= 1
-        exact = await texts.get(ASKED, max_age=None, **plain)
+        exact = await get(ASKED)
         assert (exact.reason, exact.similarity, exact.matched) == ("exact", 1.0, "")
         for other in (
             {"semantic": "off"},
@@ -574,8 +583,8 @@ def test_texts_are_matched_and_say_how(near: Any) -> None:
             {"namespace": "another"},
             {"tags": ["x"]},
         ):
-            assert await texts.get(AGAIN, **{"max_age": None, **plain, **other}) is None, other
-        assert await texts.get(NOT, max_age=None, **plain) is None
+            assert await get(AGAIN, **other) is None, other
+        assert await get(NOT) is None
 
     under_test.run(story)
 

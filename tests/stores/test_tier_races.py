@@ -18,6 +18,7 @@ from askonce.core.models import Entry, Key, Lease, Selection
 from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.ledger.ledger import Ledger
+from askonce.pipeline.texts import TextQuestion
 from askonce.stores.tiered.leases import LeaseRenewal
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
@@ -28,7 +29,7 @@ TAGGED = {"askonce-tags": "policy"}
 
 
 class Halting(CommonStore):
-    """Stops whoever does `what` after a lease was taken: raises, or waits until `go`."""
+    """Stops the caller that does `what` after it took a lease: raises, or waits until `go`."""
 
     def __init__(self, what: str = "") -> None:
         super().__init__()
@@ -84,7 +85,7 @@ def test_who_is_stopped_with_a_new_lease_gives_it_back(mode: str, clock: Clock) 
     async def story() -> None:
         await stopped(under_test, far)
         await under_test.until(lambda: not far.leases)
-        renewal = under_test.cache.assembly._renewal
+        renewal = under_test.cache.assembly.stack.renewal
         assert renewal is not None
         assert not renewal._held
 
@@ -92,7 +93,7 @@ def test_who_is_stopped_with_a_new_lease_gives_it_back(mode: str, clock: Clock) 
 
 
 @pytest.mark.parametrize("why", ["cancelled", "late"])
-def test_a_lease_that_comes_when_nobody_waits_goes_back(clock: Clock, why: str) -> None:
+def test_a_lease_that_comes_when_no_caller_waits_goes_back(clock: Clock, why: str) -> None:
     far = Halting("lease")
     deadline = "10s" if why == "cancelled" else "50ms"
     under_test = opened("suspending", clock, Layer(far, "far", deadline=deadline))
@@ -109,7 +110,7 @@ def test_a_lease_that_comes_when_nobody_waits_goes_back(clock: Clock, why: str) 
 
 
 def test_who_is_cancelled_again_and_again_gives_its_lease_back(clock: Clock) -> None:
-    """Some frameworks cancel a task anew at each of its awaits, until it has ended."""
+    """Some frameworks cancel a task again at each of its awaits, until it has ended."""
     far = CommonStore()
     under_test = opened("suspending", clock, Layer(far, "far"))
 
@@ -131,7 +132,7 @@ def test_who_is_cancelled_again_and_again_gives_its_lease_back(clock: Clock) -> 
             await asyncio.sleep(0)
         end.set()
         await under_test.until(lambda: not far.leases)
-        renewal = under_test.cache.assembly._renewal
+        renewal = under_test.cache.assembly.stack.renewal
         assert renewal is not None
         assert not renewal._held
         assert len(under_test.parts.context.flights) == 0
@@ -155,11 +156,11 @@ def in_a_child(work: Callable[[], bool]) -> None:
 def test_a_forked_child_does_not_prolong_its_parents_leases() -> None:
     class Renewing(CommonStore):
         renewed: set[Lease] = set()  # noqa: RUF012 - this test's own
-        told = threading.Event()
+        renewing = threading.Event()
 
         async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
             self.renewed |= set(leases)
-            self.told.set()
+            self.renewing.set()
 
     store, runtime = Renewing(), SyncRuntime()
     renewal = LeaseRenewal(store, 5.0, runtime=runtime, boundary=FailOpen(Ledger(runtime.lock())))
@@ -168,7 +169,7 @@ def test_a_forked_child_does_not_prolong_its_parents_leases() -> None:
 
     def child() -> bool:
         renewal.add(childs)
-        return store.told.wait(10) and store.renewed == {childs}
+        return store.renewing.wait(10) and store.renewed == {childs}
 
     in_a_child(child)
 
@@ -219,7 +220,7 @@ def test_a_middle_layer_that_missed_an_invalidation_is_not_believed(
 
 @pytest.mark.parametrize("how", ["strong", "blind"])
 @pytest.mark.parametrize("door", ["calls", "functions"])
-def test_nobody_joins_a_question_from_before_an_invalidation(
+def test_no_caller_joins_a_question_from_before_an_invalidation(
     mode: str, clock: Clock, how: str, door: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     far = CommonStore()
@@ -295,7 +296,7 @@ def _calls(under_test: CacheUnderTest) -> Callable[[Says], Awaitable[str]]:
     key = remembered.key((), {})
 
     async def ask(says: Says) -> str:
-        answer: str = await under_test.parts.remembering.call(remembered, key, says)
+        answer: str = await under_test.parts.functions.call(remembered, key, says)
         return answer
 
     return ask
@@ -306,14 +307,14 @@ def test_a_forked_child_hears_of_removals(tmp_path: Path, consistency: Any) -> N
     cache = Cache(f"sqlite:{tmp_path / 'c.db'}", namespace="n", consistency=consistency)
     with cache:
         cache.answer(call(), whole("old"))
-        run_sync(cache.assembly.blocking.tiers.settle())
-        coherence = cache.assembly._coherence
+        run_sync(cache.assembly.services.sync.tiers.settle())
+        coherence = cache.assembly.stack.coherence
         assert coherence is not None
 
         def child() -> bool:
             if cache.answer(call(), whole("new")).body is None:
                 return False
-            run_sync(cache.assembly.shared.remove(Selection()))  # type: ignore[union-attr]
+            run_sync(cache.assembly.stack.shared_store.remove(Selection()))  # type: ignore[union-attr]
             for _ in range(1000):
                 if text_of(cache.answer(call(), whole("new")).body or b"") == "new":
                     return True
@@ -472,7 +473,7 @@ def test_functions_count_which_layer_had_them(mode: str, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("layer", ["memory", "far"])
-def test_a_result_that_does_not_fit_any_more_is_computed_anew(
+def test_a_result_that_does_not_fit_any_more_is_computed_again(
     mode: str, clock: Clock, layer: str
 ) -> None:
     """The function's annotation was changed, and its version was not."""
@@ -494,7 +495,7 @@ def test_a_result_that_does_not_fit_any_more_is_computed_anew(
         async def number() -> int:
             return 7
 
-        remembering = under_test.parts.remembering
+        remembering = under_test.parts.functions
         assert await remembering.call(texts, key, text) == "A."
         await under_test.settle()
         if layer == "far":
@@ -509,11 +510,11 @@ def test_a_text_that_could_not_be_put_is_counted(mode: str, clock: Clock) -> Non
     under_test = opened(mode, clock, Layer(far, "far"))
 
     async def story() -> None:
-        put = {"scope": "", "namespace": "n"}
+        question = TextQuestion("Q?", "", "n")
         far.ill = True
-        assert not await under_test.parts.texts.put("Q?", "A.", ttl=9.0, tags=["t"], **put)
+        assert not await under_test.parts.texts.put(question, "A.", ttl=9.0, tags=["t"])
         far.ill = False
-        assert not await under_test.parts.texts.put("Q?", "A.", ttl=0.0, tags=[], **put)
+        assert not await under_test.parts.texts.put(question, "A.", ttl=0.0, tags=[])
         assert under_test.cache.stats().not_stored == {"store-failed": 1, "ttl-zero": 1}
 
     under_test.run(story)

@@ -10,6 +10,7 @@ import pytest
 from askonce import Layer
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.runtime.threads import run_sync
+from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.common_store import CommonStore
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
 from tests.pipeline.test_pipeline import text_of
@@ -120,13 +121,13 @@ def test_a_backfilled_answer_ends_when_the_first_one_does(
 def test_texts_say_which_layer_had_them(three: CacheUnderTest) -> None:
     async def story() -> None:
         texts = three.parts.texts
-        put = {"scope": "", "namespace": "local"}
-        await texts.put("Q?", "A.", ttl=600.0, tags=["t"], **put)
+        question = TextQuestion("Q?", "", "local")
+        await texts.put(question, "A.", ttl=600.0, tags=["t"])
         await three.settle()
         await synced(three)
         said_by = []
         for _ in range(2):
-            said_by.append((await texts.get("Q?", max_age=None, **put)).layer)
+            said_by.append((await texts.get(question, max_age=None)).layer)
             forget(three)
         assert said_by == ["memory", "near"]
 
@@ -197,7 +198,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(
 
     async def story() -> None:
         far.gate = threading.Event()
-        writing = three.parts.tiers._write_behinds[-1]
+        writing = three.parts.tiers._write_queues[-1]
         for number in range(10):
             one = entry(f"q{number}")
             lease = await far.lease(one.key, 5)
@@ -208,7 +209,7 @@ def test_a_full_queue_drops_the_oldest_and_counts_it(
         assert {b"q6", b"q7", b"q8", b"q9"} <= kept
         assert len(kept) <= 5  # one may have been on its way
         assert three.cache.stats().layers["far"].dropped == 10 - len(kept)
-        assert not far.leases  # nobody waits for an answer that was dropped
+        assert not far.leases  # no caller waits for an answer that was dropped
 
     three.run(story)
 
@@ -337,7 +338,7 @@ def test_an_answer_that_another_process_invalidated_meanwhile_is_stored_nowhere(
 
 
 def _key_of(under_test: CacheUnderTest, asked: object) -> Any:
-    return under_test.parts.answering._read(asked).key
+    return under_test.parts.pipeline._parse(asked).key
 
 
 # Leases

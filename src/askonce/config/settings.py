@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from askonce.config.admin import Admin
-from askonce.core.document_tags import FieldPath
+from askonce.core.document_tags import Path
 from askonce.core.models import Reason
 from askonce.core.policy import Limits
 from askonce.core.rules.rules import Rules
@@ -100,7 +100,7 @@ class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests name the documents that their answers are made from."""
 
-    fields: tuple[FieldPath, ...] = ()
+    fields: tuple[Path, ...] = ()
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):

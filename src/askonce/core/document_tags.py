@@ -227,14 +227,14 @@ def _is_number(value: Any) -> bool:
 # From a request's body
 
 
-class FieldPath(NamedTuple):
+class Path(NamedTuple):
     """The path to a member of a request's body; a step of None is every element of a list."""
 
     text: str
     steps: tuple[str | None, ...]
 
 
-def read_path(text: str) -> FieldPath:
+def read_path(text: str) -> Path:
     """Read a dotted path such as `extra.context[*].id`. Raises `ConfigError` for anything else."""
     steps: list[str | None] = []
     for part in text.split("."):
@@ -246,10 +246,10 @@ def read_path(text: str) -> FieldPath:
         if not name or set(name) & set("[]*") or name != name.strip():
             raise ConfigError(f"{text!r} is not a path; write it as metadata.documents[*].id")
         steps += [name, *([None] * lists)]
-    return FieldPath(text, tuple(steps))
+    return Path(text, tuple(steps))
 
 
-def tags_in(body: Any, fields: Sequence[FieldPath]) -> tuple[str, ...]:
+def tags_in(body: Any, fields: Sequence[Path]) -> tuple[str, ...]:
     """Return the tags of the documents that a request's body names.
 
     Parameters:

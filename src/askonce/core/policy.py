@@ -44,7 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float = 0.0
     negative_ttl: float = 0.0
     expire_on: Literal["model", "fingerprint", "never"] = "model"
-    document_fields: tuple[document_tags.FieldPath, ...] = ()
+    document_fields: tuple[document_tags.Path, ...] = ()
 
     @property
     def keeps_stale(self) -> float:

@@ -146,7 +146,7 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def paths(value: Any) -> tuple[document_tags.FieldPath, ...]:
+def paths(value: Any) -> tuple[document_tags.Path, ...]:
     """Read the paths to documents in a request body."""
     try:
         return tuple(map(document_tags.read_path, texts(value)))

@@ -72,7 +72,7 @@ class AdminEndpoints:
         self._token = None if admin.token is None else admin.token.encode()
         secret = admin.webhook_secret
         self._secret = None if secret is None else webhooks.secret_bytes(secret)
-        self._in_time = functools.partial(assembly.suspending_runtime.with_timeout, _BODY_SECONDS)
+        self._in_time = functools.partial(assembly.runtimes.async_.with_timeout, _BODY_SECONDS)
         self._unauthenticated = 0
         self.endpoints: dict[bytes, Endpoint] = {}
         if self._token is not None:
@@ -99,7 +99,7 @@ class AdminEndpoints:
     async def refuse_token(self, send: Sender) -> None:
         """Refuse a call to a provider that carries the admin token."""
         why = "this is the gateway's admin token, not a provider's key; it is never forwarded"
-        self._assembly.audit("admin", {"refused": why})
+        self._assembly.invalidation.audit("admin", {"refused": why})
         await send.refuse(401, "admin-token", why)
 
     async def _take(
@@ -137,7 +137,7 @@ class AdminEndpoints:
             if self._unauthenticated & (self._unauthenticated - 1):
                 return
             what["times"] = self._unauthenticated
-        self._assembly.audit(who, what)
+        self._assembly.invalidation.audit(who, what)
 
     # Authentication
 
@@ -176,7 +176,7 @@ class AdminEndpoints:
         if not signed:
             return _AdminRequest(who, _object(body))
         assert self._secret is not None
-        now = self._assembly.suspending_runtime.now()
+        now = self._assembly.runtimes.async_.now()
         if (fault := webhooks.fault(self._secret, headers, body, now)) is not None:
             raise _unknown(fault)
         return _AdminRequest(who, _object(body), headers[b"webhook-id"].decode("latin-1"))
@@ -189,12 +189,14 @@ class AdminEndpoints:
         if not isinstance(dry_run, bool):
             raise _Refused(400, "bad-fields", "dry_run is not true or false")
         with _as_refusals():
-            invalidation = read(fields, self._assembly.suspending_runtime.now())
-            result = await self._assembly.invalidate_in_thread(
+            invalidation = read(fields, self._assembly.runtimes.async_.now())
+            result = await self._assembly.invalidation.invalidate_in_thread(
                 invalidation, who=request.who, dry_run=dry_run
             )
         if dry_run:
-            self._assembly.audit(request.who, {"dry_run": invalidation.as_dict}, result.entries)
+            self._assembly.invalidation.audit(
+                request.who, {"dry_run": invalidation.as_dict}, result.entries
+            )
         answer: dict[str, Any] = {
             "entries": result.entries,
             "layers": result.layers,
@@ -225,7 +227,7 @@ class AdminEndpoints:
         if id_ is not None and not isinstance(id_, str):
             raise _Refused(400, "bad-fields", "id is not a text; write it in quotes")
         with _as_refusals():
-            result = await self._assembly.take_event_in_thread(
+            result = await self._assembly.invalidation.take_event_in_thread(
                 members["event"],
                 {} if data is None else data,
                 event_id=id_,

@@ -42,9 +42,7 @@ class GatewayApp:
         self._admin = AdminEndpoints(settings, cache.assembly)
         self._savings = SavingsEndpoint(cache.assembly, self._admin)
         self._latencies = Latencies()
-        self._log = RequestLog(
-            settings.log, cache.assembly.ledger, cache.assembly.suspending_runtime
-        )
+        self._log = RequestLog(settings.log, cache.assembly.ledger, cache.assembly.runtimes.async_)
         self._endpoints = Endpoints(settings, cache, connections, self._latencies, self._log)
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
         self._flushing: Task | None = None
@@ -65,7 +63,7 @@ class GatewayApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        runtime = self._assembly.suspending.context.runtime
+        runtime = self._assembly.services.async_.context.runtime
         self._flushing = runtime.start(lambda: run_every(_FLUSH_SECONDS, self._flush))
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -76,9 +74,9 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _flush(self) -> None:
-        if not self._assembly.closed:
-            tiers = self._assembly.suspending.tiers
-            await self._assembly.flush(tiers)
+        if not self._assembly.services.closed:
+            tiers = self._assembly.services.async_.tiers
+            await self._assembly.ledger_service.flush(tiers)
             tiers.look_after()
 
     async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
@@ -132,9 +130,11 @@ class GatewayApp:
 
     async def _healthz(self, send: Sender) -> None:
         """Answer 200 even if a layer is down: the cache answers calls without it."""
-        states = self._assembly.states()
-        sources = self._assembly.sources()
-        well = self._assembly.is_coherent and all(state == "closed" for state in states.values())
+        states = self._assembly.stack.states()
+        sources = self._assembly.invalidation.sources()
+        well = self._assembly.stack.is_coherent and all(
+            state == "closed" for state in states.values()
+        )
         well = well and "down" not in sources.values()
         if self._assembly.semantic is not None:
             well = well and {*self._assembly.semantic.states.values()} <= {"closed", "starting"}
@@ -152,18 +152,18 @@ class GatewayApp:
             "memory_bytes": ("Bytes that memory holds.", assembly.memory.used_bytes),
             "coherent": (
                 "Whether this process receives the invalidations of others in time.",
-                int(assembly.is_coherent),
+                int(assembly.stack.is_coherent),
             ),
             "flights": (
                 "Questions that are being asked upstream now.",
-                len(assembly.suspending.context.flights),
+                len(assembly.services.async_.context.flights),
             ),
         }
         stats, money = assembly.stats(), assembly.ledger.money()
-        body = metrics(stats, self._latencies, gauges, assembly.sources(), money)
+        body = metrics(stats, self._latencies, gauges, assembly.invalidation.sources(), money)
         kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
         await send.whole(200, kind, body)
 
     async def _stats(self, send: Sender) -> None:
-        counters = await self._assembly.flush(self._assembly.suspending.tiers)
-        await send.json(200, plain_stats(stats_of(counters, self._assembly.states())))
+        counters = await self._assembly.ledger_service.flush(self._assembly.services.async_.tiers)
+        await send.json(200, plain_stats(stats_of(counters, self._assembly.stack.states())))

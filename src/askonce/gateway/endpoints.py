@@ -38,6 +38,7 @@ from askonce.gateway.upstreams import (
     with_credential,
 )
 from askonce.library.cache import AsyncCache
+from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.present import Reply, cache_status, relayed_headers
 
 _FORMATS = {"openai": BY_NAME["openai_chat"], "anthropic": BY_NAME["anthropic_messages"]}
@@ -58,7 +59,7 @@ class Endpoints:
         self._max_body = settings.gateway.max_body
         self._assembly = cache.assembly
         self._in_time = functools.partial(
-            cache.assembly.suspending_runtime.with_timeout,
+            cache.assembly.runtimes.async_.with_timeout,
             settings.gateway.read_timeout.total_seconds(),
         )
         self._connections = connections
@@ -80,15 +81,15 @@ class Endpoints:
         request_headers: Mapping[bytes, bytes],
     ) -> None:
         """Answer a request in a known wire format with the request pipeline."""
-        runtime = self._assembly.suspending_runtime
+        runtime = self._assembly.runtimes.async_
         began = runtime.monotonic()
         body = await self._body(receive, send, request_headers)
         if body is None:
             return
-        mode = self._assembly.suspending
+        mode = self._assembly.services.async_
         route, path, path_text, headers, namespace = cached
         call = Call("POST", route.provider.base_url, path_text, headers, body, namespace)
-        found = mode.answering.at_once(call)
+        found = mode.pipeline.at_once(call)
         if isinstance(found, Reply):
             self._latencies.add(found.outcome, runtime.monotonic() - began)
             await send.whole(found.status, encoded(found.headers), found.body or b"")
@@ -102,7 +103,7 @@ class Endpoints:
         )
 
         async def answer() -> None:
-            reply = await mode.answering.go_on(call, found, upstream)
+            reply = await mode.pipeline.go_on(call, found, upstream)
             self._latencies.add(reply.outcome, runtime.monotonic() - began)
             await send.relay(reply)
 
@@ -131,7 +132,7 @@ class Endpoints:
         request_headers: RawHeaders = scope["headers"]
         sized = [(name, value) for name, value in request_headers if name == b"content-length"]
         has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in request_headers)
-        ended = self._assembly.suspending_runtime.event() if has_body else None
+        ended = self._assembly.runtimes.async_.event() if has_body else None
         headers = forwarded_headers(self._credited(request_headers), keep_encoding=True) + sized
         origin = self._origins[route.provider.name]
         path = _with_query(route.path, scope)
@@ -146,8 +147,8 @@ class Endpoints:
                 answered = received_headers(response)
                 if recorder is not None:
                     recorder.begin(response.status_code, dict(answered))
-                context, base_url = self._assembly.suspending.context, route.provider.base_url
-                context.apply_cache_groups(base_url, scope["method"], answered)
+                context, base_url = self._assembly.services.async_.context, route.provider.base_url
+                apply_cache_groups(context, base_url, scope["method"], answered)
                 status = cache_status(Outcome.BYPASS, Reason.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
                 kept += [(n, v) for n, v in answered if n == "content-length"]
@@ -169,7 +170,7 @@ class Endpoints:
             return None
         headers = headers_of(scope)
         named = {n.decode("latin-1"): value.decode("latin-1") for n, value in headers.items()}
-        tenant = await self._assembly.identify(self._assembly.suspending.tiers, named)
+        tenant = await self._assembly.identify(self._assembly.services.async_.tiers, named)
         return self._log.recorder(path, route.provider, tenant, headers)
 
     async def _unless_gone(

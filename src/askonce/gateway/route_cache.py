@@ -62,9 +62,9 @@ class RouteCache:
     ) -> tuple[RouteSignature, CachedRoute | None]:
         """Return the signature of a request, and its route if that is cached."""
         signature = (path, scope.get("query_string", b""), tuple(map(headers.get, _SIGNED)))
-        if self._identity is not self._assembly.identity:
+        if self._identity is not self._assembly.namespaces.identity:
             self._routes.clear()
-            self._identity = self._assembly.identity
+            self._identity = self._assembly.namespaces.identity
         return signature, self._routes.get(signature)
 
     async def add(
@@ -77,11 +77,11 @@ class RouteCache:
             for raw, name in zip(_READ_BYTES, _READ, strict=True)
             if raw in request
         }
-        namespace = await assembly.identify(assembly.suspending.tiers, headers)
+        namespace = await assembly.identify(assembly.services.async_.tiers, headers)
         path = route.path + b"?" + signature[1] if signature[1] else route.path
         cached = CachedRoute(route, path, path.decode("latin-1"), headers, namespace)
         size = len(path) + sum([len(value) for value in headers.values()])
         # Without an identity yet, the next call may have one.
-        if assembly.identity is not None and size <= _LONGEST:
+        if assembly.namespaces.identity is not None and size <= _LONGEST:
             self._routes[signature] = cached
         return cached

@@ -37,7 +37,7 @@ class SavingsEndpoint:
             return
         try:
             days = _days(scope.get("query_string", b""))
-            savings = await self._assembly.savings_in_thread(days)
+            savings = await self._assembly.ledger_service.savings_in_thread(days)
         except ConfigError as error:
             await send.refuse(400, "bad-days", str(error))
             return

@@ -1,65 +1,47 @@
-"""The library's arguments, read into precise values; `ConfigError` says what is wrong with one."""
+"""Readers of the library's arguments: they return precise values, or raise `ConfigError`."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 from askonce.core import document_tags, values
 from askonce.core.directives import Mode, is_tag, no_tag
 from askonce.core.errors import ConfigError
 from askonce.core.policy import Limits
+from askonce.core.protocols import Store
 from askonce.core.units import seconds, size_bytes
-from askonce.stores.tiered.layers import TierSpec
+from askonce.stores.tiered.layers import Layer, SharingSettings, TierSpec, tiers_of
 
 MOST_DAYS = 36_500
+_NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
-
-def tags(given: Iterable[str], retrieved: Iterable[Any] = ()) -> list[str]:
-    """Tags, with those of retrieved documents; one text alone is one tag."""
-    wanted = [given] if isinstance(given, str) else list(given)
-    for tag in wanted:
-        if not is_tag(tag):
-            raise ConfigError(no_tag(tag))
-    return [*wanted, *document_tags.document_tags(retrieved)] if retrieved else wanted
-
-
-_AS_IN_THE_FILE: Mapping[str, values.Reader] = {
+_READERS: Mapping[str, values.Reader] = {
     "refresh_ahead": values.beta,
     "jitter": values.fraction,
     "expire_on": values.one_of("model", "fingerprint", "never"),
 }
+"""Limits that are not durations, with the readers that the settings file uses."""
 
 
 def limits(*, sampling: str, **given: Any) -> Limits:
-    """The limits; what is neither named above nor `sampling` is a duration."""
-    values: dict[str, Any] = {"pool": pool(sampling)}
+    """Read the limits; all but `sampling` and those of `_READERS` are durations."""
+    found: dict[str, Any] = {"pool": pool(sampling)}
     for name, value in given.items():
-        reader = _AS_IN_THE_FILE.get(name)
-        values[name] = seconds(name, value) if reader is None else _read_as(name, reader, value)
-    return Limits(**values)
+        reader = _READERS.get(name)
+        found[name] = seconds(name, value) if reader is None else _read(name, reader, value)
+    return Limits(**found)
 
 
-def _read_as(name: str, reader: values.Reader, value: Any) -> Any:
+def _read(name: str, reader: values.Reader, value: Any) -> Any:
     try:
         return reader(value)
     except ValueError as error:
         raise ConfigError(f"{name} {error}") from None
 
 
-def mode(given: str | None) -> Mode | None:
-    """How one call wants to be matched by meaning; None where it leaves that to the cache."""
-    if given is None or given in ("off", "shadow", "serve"):
-        return cast("Mode | None", given)
-    raise ConfigError(f"semantic is {given!r}; write 'off', 'shadow' or 'serve'")
-
-
-def similarity(given: float) -> float:
-    """How near what asks the same must lie, for one call."""
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
-        raise ConfigError(f"similarity is {given!r}; write a cosine from 0 to 1, such as 0.95")
-    return float(given)
-
-
 def pool(sampling: str) -> int:
+    """Read how many answers a sampled question has; 0 bypasses the cache."""
     kind, _, count = sampling.partition(":")
     if kind == "pool" and count.isdigit() and int(count) >= 1:
         return int(count)
@@ -68,16 +50,64 @@ def pool(sampling: str) -> int:
     raise ConfigError(f"sampling is {sampling!r}; write 'bypass', 'reuse' or 'pool:3'")
 
 
-def own_tier(size: int | str, named: TierSpec | None) -> TierSpec:
-    """The memory's tier; what its layer says goes before what is said beside the layers."""
+def tiers(
+    url: str, layers: Sequence[Layer | str | Store] | None
+) -> tuple[TierSpec | None, tuple[TierSpec, ...]]:
+    """Read an address or layers: the memory's spec, if there is one, and the tiers below it."""
+    if layers is not None and url != "memory:":
+        raise ConfigError("layers and an address were given; put the address into layers")
+    return tiers_of([url] if layers is None else layers)
+
+
+def memory_tier(size: int | str, named: TierSpec | None) -> TierSpec:
+    """Make the memory's spec; its layer overrides the argument beside the layers."""
     own = TierSpec("memory", "memory:", None, size_bytes("memory", size), 1.0)
     if named is None:
         return own
     return own._replace(ttl=named.ttl, size=own.size if named.size is None else named.size)
 
 
+def sharing(consistency: str, lease: timedelta | str, wait: timedelta | str) -> SharingSettings:
+    """Read how the processes of one store work together."""
+    if consistency not in ("eventual", "strong"):
+        raise ConfigError(f"consistency is {consistency!r}; write 'eventual' or 'strong'")
+    return SharingSettings(
+        consistency == "strong", seconds("lease", lease), seconds("lease_wait", wait)
+    )
+
+
+def namespace(given: str | None) -> str | None:
+    """Check a namespace."""
+    if given is not None and not _NAMESPACE.fullmatch(given):
+        raise ConfigError(f"namespace is {given!r}; write letters, digits, '.', '_', '-'")
+    return given
+
+
+def tags(given: Iterable[str], retrieved: Iterable[Any] = ()) -> list[str]:
+    """Read tags, and add those of retrieved documents; a text is one tag."""
+    wanted = [given] if isinstance(given, str) else list(given)
+    for tag in wanted:
+        if not is_tag(tag):
+            raise ConfigError(no_tag(tag))
+    return [*wanted, *document_tags.document_tags(retrieved)] if retrieved else wanted
+
+
+def mode(given: str | None) -> Mode | None:
+    """Read the mode of one call's matching by meaning; None leaves it to the cache."""
+    if given is None or given in ("off", "shadow", "serve"):
+        return cast("Mode | None", given)
+    raise ConfigError(f"semantic is {given!r}; write 'off', 'shadow' or 'serve'")
+
+
+def similarity(given: float) -> float:
+    """Read the least cosine of one call's matching by meaning."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
+        raise ConfigError(f"similarity is {given!r}; write a cosine from 0 to 1, such as 0.95")
+    return float(given)
+
+
 def days(given: int) -> int:
-    """How many days one wants to hear of, today among them."""
+    """Read a number of days, today included."""
     if type(given) is not int or not 1 <= given <= MOST_DAYS:
         raise ConfigError(f"days is {given!r}; write a number from 1 to {MOST_DAYS}")
     return given

@@ -1,7 +1,8 @@
-"""The cache, as a library: `Cache` for threads, `AsyncCache` for event loops.
+"""The cache as a library: `Cache` for threads, `AsyncCache` for event loops.
 
-Both classes are thin; what they share is one `Works`, which holds the layers and builds a tiers for
-each flavor on first use. So a `Cache` also serves an `async` client, and the other way round.
+Both classes are thin: `CacheFacade` reads their arguments, and one `Assembly` holds the parts and
+opens the services of each mode at first use. So a `Cache` also serves async clients, and the other
+way round.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from askonce.core import units
 from askonce.core.directives import Mode
 from askonce.core.models import Call, Damage, Key
 from askonce.core.protocols import Upstream
@@ -18,27 +18,79 @@ from askonce.invalidation.events import EventResult, merged
 from askonce.invalidation.sweep import InvalidationResult
 from askonce.ledger.savings import Savings
 from askonce.library import arguments
-from askonce.library.cache_settings import LOCAL, CacheSettings
+from askonce.library.facade import CacheFacade
 from askonce.pipeline.present import Reply
 from askonce.pipeline.texts import Answer
 
 
-class Cache(CacheSettings):
+class Cache(CacheFacade):
     """A cache for ordinary threads; close it, or use it in a `with` statement.
 
-    `url` is where answers are kept below the process's memory: `sqlite:FILE`, `redis://HOST`,
-    `postgresql://HOST/DATABASE`; `layers` names several, the nearest first. `ttl` and its kin are
-    `timedelta` or a text as `24h`;
-    `memory` is bytes or a text as `256 MiB`. `sampling` says what happens to questions with an
-    explicit temperature above 0: `bypass`, `reuse` or `pool:K`. `rules` say more by what is asked.
-    Without a `namespace`, SDK calls
-    are kept apart by credential, and texts and functions live in the namespace `local`.
-    `refresh_ahead` and the three after it are described in docs/guides/freshness.md.
+    A duration is a `timedelta` or a text such as `90s`, `24h` or `7d`. A size is a number of bytes
+    or a text such as `256 MiB`. Nothing connects before the first use. docs/freshness.md explains
+    the arguments from `ttl` to `expire_on`.
+
+    Args:
+        url: Where answers are kept below the process's memory: `sqlite:FILE`, `redis://HOST`,
+            `postgresql://HOST/DATABASE`, or `memory:` for memory alone.
+        ttl: How long an answer lives. `0s` stores nothing.
+        stale_while_revalidate: How long after its end an answer is still served while the cache
+            asks again in the background.
+        stale_if_error: How long after its end an answer is served if the provider fails.
+        refresh_ahead: How eagerly a popular answer is refreshed before its end; the beta of XFetch.
+            0 never refreshes ahead, 1 is usual.
+        jitter: The most by which each `ttl` is shortened at random: a fraction such as 0.1, or a
+            text such as `10%`.
+        negative_ttl: How long a provider's refusal of a request (such as 400) is kept. `0s` keeps
+            none.
+        expire_on: What ends the answers of a model's older version: a new `model` behind its name,
+            a new `fingerprint` as well, or `never`.
+        sampling: How to treat questions with an explicit temperature above 0: `bypass` the cache,
+            `reuse` one answer, or rotate among K answers with `pool:K`.
+        layers: Several stores instead of `url`, the nearest first: a `Layer`, an address or a store
+            object each. The last one is shared, and its invalidations are binding.
+        memory: The most bytes of answers in this process's memory.
+        eviction: Which answers leave when memory is full: `s3-fifo` keeps those that are asked
+            again, `gdsf` those that save most money per byte.
+        consistency: When other processes' invalidations hold here: `eventual` within one second,
+            `strong` at once, at the cost of one question to the store for each tagged answer.
+        lease: How long one process has the right to ask a question while others wait.
+        lease_wait: How long other processes wait for its answer before they ask themselves.
+        namespace: One namespace for every caller: 1 to 128 letters, digits, `.`, `_`, `-`. Default:
+            SDK calls are kept apart by credential; texts and functions live in `local`.
+        limits: All limits in precise values; replaces the arguments from `ttl` to `sampling`.
+        rules: Rules by question, model and route: lifetimes, tags, exceptions and events.
+        semantic: Whether answers to questions in other words are served: `off`, `shadow` (measured
+            only), `serve`, or a `Semantic` with all its settings.
+        prompts: How requests are prepared for the provider's own prompt cache: `observe` (count
+            only), another level, or `Prompts` with all its settings.
+        sources: Where events are read from: addresses or `EventSource` objects.
+        audit: A file to which each invalidation is appended. Default: none.
+        tenants: Names of namespaces by credential.
+        clock: Returns seconds since the Unix epoch. Default: the system's clock.
+        prices: What answers cost. Default: the tables of `genai-prices`, if it is installed.
+        bookkeeping: What the ledger keeps, and for how long.
+
+    Raises:
+        ConfigError: A value is wrong, or an extra is not installed; the message has the remedy.
     """
 
     def answer(self, call: Call, upstream: Upstream) -> Reply:
-        """Answer a call of a wire format, from the cache or from the provider."""
-        return run_sync(self._assembly.blocking.answering.answer(call, upstream))
+        """Answer a call of a wire format, from the cache or from the provider.
+
+        Args:
+            call: The call as it was received.
+            upstream: The way to the provider.
+
+        Raises:
+            CacheClosed: The cache is closed.
+            Exception: What the provider's client raises.
+        """
+        pipeline = self._assembly.services.sync.pipeline
+        found = pipeline.at_once(call)
+        if isinstance(found, Reply):
+            return found
+        return run_sync(pipeline.go_on(call, found, upstream))
 
     def get(
         self,
@@ -52,25 +104,27 @@ class Cache(CacheSettings):
         semantic: Mode | None = None,
         similarity: float = 0.0,
     ) -> Answer | None:
-        """The stored answer to this question in exactly this scope, if it is fresh and carries all
-        of these tags and those of the documents (`document_tags`).
+        """Return the fresh answer to a question, or None.
 
-        To exactly this question, unless the cache serves what was asked in other words: then
-        `semantic="off"` asks for exactly this one, and `similarity` for a higher threshold.
+        Args:
+            question: The question.
+            scope: Only questions of equal scope share answers: a model, a system prompt, a user.
+            namespace: Default: the cache's namespace, else `local`.
+            max_age: The greatest age of the answer, a duration. Default: any.
+            tags: Tags that the answer must carry.
+            documents: Documents whose tags the answer must carry; see `document_tags`.
+            semantic: `off` for the answer to exactly this question. Default: the cache's mode.
+            similarity: The least cosine for a match by meaning, from 0 to 1, if it is higher than
+                the cache's own.
+
+        Raises:
+            ConfigError: A value is wrong.
+            CacheClosed: The cache is closed.
         """
-        assembly = self._assembly
-        oldest = None if max_age is None else units.seconds("max_age", max_age)
-        place = namespace or assembly.namespace or LOCAL
-        wanted = arguments.tags(tags, documents)
         return run_sync(
-            assembly.blocking.texts.get(
-                question,
-                scope=scope,
-                namespace=place,
-                max_age=oldest,
-                tags=wanted,
-                semantic=arguments.mode(semantic),
-                similarity=arguments.similarity(similarity),
+            self._assembly.services.sync.texts.get(
+                self._question(question, scope, namespace),
+                **self._get_options(max_age, tags, documents, semantic, similarity),
             )
         )
 
@@ -86,20 +140,27 @@ class Cache(CacheSettings):
         documents: Iterable[Any] = (),
         semantic: Mode | None = None,
     ) -> bool:
-        """Store an answer. False if the store could not keep it; the ledger says why.
+        """Store an answer; False if the store could not keep it (the statistics say why).
 
-        With `semantic="off"` it is only ever found by exactly this question.
+        Args:
+            question: The question.
+            answer: Its answer.
+            scope: Only questions of equal scope share answers: a model, a system prompt, a user.
+            namespace: Default: the cache's namespace, else `local`.
+            ttl: How long the answer lives, a duration. Default: the cache's `ttl`.
+            tags: Tags by which the answer is invalidated.
+            documents: Documents that the answer is made from; see `document_tags`.
+            semantic: `off` for an answer that is only found by exactly this question.
+
+        Raises:
+            ConfigError: A value is wrong.
+            CacheClosed: The cache is closed.
         """
-        assembly = self._assembly
         return run_sync(
-            assembly.blocking.texts.put(
-                question,
+            self._assembly.services.sync.texts.put(
+                self._question(question, scope, namespace),
                 answer,
-                scope=scope,
-                namespace=namespace or assembly.namespace or LOCAL,
-                ttl=None if ttl is None else units.seconds("ttl", ttl),
-                tags=arguments.tags(tags, documents),
-                semantic=arguments.mode(semantic),
+                **self._put_options(ttl, tags, documents, semantic),
             )
         )
 
@@ -118,13 +179,28 @@ class Cache(CacheSettings):
     ) -> InvalidationResult:
         """Forget the answers that all given fields name, and refuse those now being asked.
 
-        One of several tags, or keys, is enough. By tags alone it costs the same for any number of
-        answers; otherwise every answer is looked at. `model` and `route` are shell patterns,
-        `match` is an RE2 pattern over the question. With `dry_run` it only counts, and shows some.
-        Raises ConfigError for what cannot be meant, StoreError if the store cannot be told.
+        By tags alone, the cost does not depend on the number of answers; otherwise every answer is
+        looked at.
+
+        Args:
+            tags: The answer carries one of these tags.
+            keys: The answer has one of these keys.
+            namespace: The answer belongs to this namespace.
+            tenant: The answer belongs to this tenant.
+            model: A shell pattern of the model.
+            route: A shell pattern of the request's path.
+            older_than: The answer is older, a duration.
+            match: An RE2 pattern in the question.
+            dry_run: Count the answers, and show some, but keep them.
+
+        Raises:
+            ConfigError: A value is wrong, or no field is given.
+            StoreError: The store failed; invalidate again.
+            CacheClosed: The cache is closed.
         """
-        wanted = self._invalidation(tags, keys, namespace, tenant, model, route, older_than, match)
-        return run_sync(self._assembly.invalidate(wanted, who="library", dry_run=dry_run))
+        target = self._target(tags, keys, namespace, tenant, model, route, older_than, match)
+        invalidation = self._assembly.invalidation
+        return run_sync(invalidation.invalidate(target, who="library", dry_run=dry_run))
 
     def emit(
         self,
@@ -137,30 +213,46 @@ class Cache(CacheSettings):
     ) -> EventResult:
         """Carry out what an event invalidates, by the rules and by functions (`on_event`).
 
-        Its data are the members, or `data`. An event of an `event_id` that was handled before does
-        nothing. Raises ConfigError (nobody knows the event, or something is missing in it) and
-        StoreError (then emit it again).
+        Args:
+            event: The event's name.
+            data: The event's data. Default: the `members`.
+            event_id: An event of an id that was handled before does nothing. Default: no id.
+            members: The event's data, as keywords.
+
+        Raises:
+            ConfigError: No rule knows the event, or a member is missing in its data.
+            StoreError: The store failed; emit the event again.
+            CacheClosed: The cache is closed.
         """
-        told = merged(data, members)
-        return run_sync(self._assembly.take_event(event, told, event_id=event_id, who="library"))
+        invalidation, data = self._assembly.invalidation, merged(data, members)
+        return run_sync(invalidation.take_event(event, data, event_id=event_id, who="library"))
 
     def savings(self, *, days: int = 30) -> Savings:
-        """What was saved on the last `days` days (UTC, today among them) by all processes that
-        share the store, and what that cost; see docs/guides/savings.md.
+        """Return what all processes that share the store saved, and what that cost.
 
-        Raises StoreError where the store cannot say, ConfigError for a number that is none.
+        Args:
+            days: The number of days (UTC), today included; from 1 to 36500. See docs/savings.md.
+
+        Raises:
+            ConfigError: The number is wrong.
+            StoreError: The store failed.
+            CacheClosed: The cache is closed.
         """
-        return run_sync(self._assembly.savings(arguments.days(days)))
+        return run_sync(self._assembly.ledger_service.savings(arguments.days(days)))
 
     def check(self, *, fix: bool = False) -> list[Damage]:
-        """Read every stored entry; report, and with `fix` remove, what is damaged."""
-        store = self._assembly.shared or self._assembly.memory
+        """Read every stored entry; report, and with `fix` remove, the damaged ones.
+
+        Raises:
+            StoreError: The store failed.
+        """
+        store = self._assembly.stack.shared_store or self._assembly.memory
         return run_sync(store.check(fix=fix))
 
     def close(self) -> None:
         """Finish what is under way and close the store; closing twice is fine."""
-        if not self._assembly.closed:
-            run_sync(self._assembly.close(self._assembly.blocking))
+        if not self._assembly.services.closed:
+            run_sync(self._assembly.close(self._assembly.services.sync))
 
     def __enter__(self) -> Self:
         return self
@@ -174,12 +266,12 @@ class Cache(CacheSettings):
         self.close()
 
 
-class AsyncCache(CacheSettings):
-    """The same cache for asyncio: the same words, awaited."""
+class AsyncCache(CacheFacade):
+    """The same cache for asyncio: the same arguments as `Cache`, and the same methods, awaited."""
 
     async def answer(self, call: Call, upstream: Upstream) -> Reply:
-        """Answer a call of a wire format, from the cache or from the provider."""
-        return await self._assembly.suspending.answering.answer(call, upstream)
+        """Answer a call of a wire format; see `Cache.answer`."""
+        return await self._assembly.services.async_.pipeline.answer(call, upstream)
 
     async def get(
         self,
@@ -193,24 +285,10 @@ class AsyncCache(CacheSettings):
         semantic: Mode | None = None,
         similarity: float = 0.0,
     ) -> Answer | None:
-        """The stored answer to this question in exactly this scope, if it is fresh and carries all
-        of these tags and those of the documents (`document_tags`).
-
-        To exactly this question, unless the cache serves what was asked in other words: then
-        `semantic="off"` asks for exactly this one, and `similarity` for a higher threshold.
-        """
-        assembly = self._assembly
-        oldest = None if max_age is None else units.seconds("max_age", max_age)
-        place = namespace or assembly.namespace or LOCAL
-        wanted = arguments.tags(tags, documents)
-        return await assembly.suspending.texts.get(
-            question,
-            scope=scope,
-            namespace=place,
-            max_age=oldest,
-            tags=wanted,
-            semantic=arguments.mode(semantic),
-            similarity=arguments.similarity(similarity),
+        """Return the fresh answer to a question, or None; see `Cache.get`."""
+        return await self._assembly.services.async_.texts.get(
+            self._question(question, scope, namespace),
+            **self._get_options(max_age, tags, documents, semantic, similarity),
         )
 
     async def put(
@@ -225,19 +303,11 @@ class AsyncCache(CacheSettings):
         documents: Iterable[Any] = (),
         semantic: Mode | None = None,
     ) -> bool:
-        """Store an answer. False if the store could not keep it; the ledger says why.
-
-        With `semantic="off"` it is only ever found by exactly this question.
-        """
-        assembly = self._assembly
-        return await assembly.suspending.texts.put(
-            question,
+        """Store an answer; False if the store could not keep it; see `Cache.put`."""
+        return await self._assembly.services.async_.texts.put(
+            self._question(question, scope, namespace),
             answer,
-            scope=scope,
-            namespace=namespace or assembly.namespace or LOCAL,
-            ttl=None if ttl is None else units.seconds("ttl", ttl),
-            tags=arguments.tags(tags, documents),
-            semantic=arguments.mode(semantic),
+            **self._put_options(ttl, tags, documents, semantic),
         )
 
     async def invalidate(
@@ -253,12 +323,13 @@ class AsyncCache(CacheSettings):
         match: str | None = None,
         dry_run: bool = False,
     ) -> InvalidationResult:
-        """Forget the answers that all given fields name, and refuse those now being asked.
+        """Forget the answers that all given fields name; see `Cache.invalidate`.
 
-        As in `Cache`; what takes long is done in a thread.
+        A sweep runs in a thread.
         """
-        wanted = self._invalidation(tags, keys, namespace, tenant, model, route, older_than, match)
-        return await self._assembly.invalidate_in_thread(wanted, who="library", dry_run=dry_run)
+        target = self._target(tags, keys, namespace, tenant, model, route, older_than, match)
+        invalidation = self._assembly.invalidation
+        return await invalidation.invalidate_in_thread(target, who="library", dry_run=dry_run)
 
     async def emit(
         self,
@@ -270,25 +341,25 @@ class AsyncCache(CacheSettings):
         **members: Any,
     ) -> EventResult:
         """Carry out what an event invalidates; see `Cache.emit`."""
-        told = merged(data, members)
-        return await self._assembly.take_event_in_thread(
-            event, told, event_id=event_id, who="library"
+        invalidation, data = self._assembly.invalidation, merged(data, members)
+        return await invalidation.take_event_in_thread(
+            event, data, event_id=event_id, who="library"
         )
 
     async def savings(self, *, days: int = 30) -> Savings:
-        """What was saved on the last days, by all processes; see `Cache.savings`."""
-        return await self._assembly.savings_in_thread(arguments.days(days))
+        """Return what all processes saved on the last days; see `Cache.savings`."""
+        return await self._assembly.ledger_service.savings_in_thread(arguments.days(days))
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
-        """Read every stored entry; report, and with `fix` remove, what is damaged."""
-        tiers = self._assembly.suspending.tiers
+        """Read every stored entry; report, and with `fix` remove, the damaged ones."""
+        tiers = self._assembly.services.async_.tiers
         store = tiers.memory if tiers.authority is None else tiers.authority.store
         return await store.check(fix=fix)
 
     async def aclose(self) -> None:
         """Finish what is under way and close the store; closing twice is fine."""
-        if not self._assembly.closed:
-            await self._assembly.close(self._assembly.suspending)
+        if not self._assembly.services.closed:
+            await self._assembly.close(self._assembly.services.async_)
 
     async def __aenter__(self) -> Self:
         return self

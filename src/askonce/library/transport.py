@@ -3,7 +3,7 @@
     OpenAI(http_client=httpx2.Client(transport=CachingTransport(cache)))
 
 One duck-typed class serves both libraries, sync and async: it takes its `Response` and stream
-types from the module of the request that it is given.
+types from the module of the request.
 """
 
 import functools
@@ -20,6 +20,7 @@ from askonce.core.runtime.threads import run_sync
 from askonce.formats import recognize
 from askonce.invalidation.cache_groups import INVALIDATION
 from askonce.library.cache import AsyncCache, Cache
+from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.present import Reply
 from askonce.pipeline.services import Services
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         httpx.BaseTransport,
         httpx.AsyncBaseTransport,
     ):
-        """A transport of both libraries, for blocking and for asynchronous clients."""
+        """A transport of both libraries, for sync and for async clients."""
 
     AnyTransport = (
         httpx2.BaseTransport
@@ -55,8 +56,8 @@ class CachingTransport(_Transport):
     Closing it closes `inner`, never the cache.
 
     Args:
-        cache: The cache to answer from. A `Cache` serves asynchronous clients too, and an
-            `AsyncCache` serves blocking ones.
+        cache: The cache to answer from. A `Cache` serves async clients too, and an
+            `AsyncCache` serves sync ones.
         inner: The transport that reaches the provider, of the client's library and mode. By
             default the library's own (`HTTPTransport` or `AsyncHTTPTransport`), made at the first
             request.
@@ -65,7 +66,7 @@ class CachingTransport(_Transport):
     def __init__(self, cache: Cache | AsyncCache, inner: "AnyTransport | None" = None) -> None:
         self._assembly = cache.assembly
         self._inner: Any = inner
-        self._lock = self._assembly.blocking_runtime.lock()
+        self._lock = self._assembly.runtimes.sync.lock()
 
     # What `httpx` and `httpx2` call.
 
@@ -74,7 +75,7 @@ class CachingTransport(_Transport):
     @overload
     def handle_request(self, request: "httpx.Request") -> "httpx.Response": ...
     def handle_request(self, request: Any) -> Any:
-        """Answer a request of a blocking client, from the cache or through `inner`.
+        """Answer a request of a sync client, from the cache or through `inner`.
 
         Args:
             request: A request of either library; its body is read if it may be cached.
@@ -89,27 +90,27 @@ class CachingTransport(_Transport):
         lib = _library(request)
         inner = self._to_provider(lib.HTTPTransport)
         if not _is_cached(request):
-            return self._heeded(request, inner.handle_request(request))
+            return self._invalidating(request, inner.handle_request(request))
         request.read()
         reply = run_sync(
-            self._answer(self._assembly.blocking, request, _BlockingUpstream(request, inner))
+            self._answer(self._assembly.services.sync, request, _SyncUpstream(request, inner))
         )
-        return _response(lib, reply, "blocking")
+        return _response(lib, reply, "sync")
 
     @overload
     async def handle_async_request(self, request: "httpx2.Request") -> "httpx2.Response": ...
     @overload
     async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response": ...
     async def handle_async_request(self, request: Any) -> Any:
-        """Answer a request of an asynchronous client; see `handle_request`."""
+        """Answer a request of an async client; see `handle_request`."""
         lib = _library(request)
         inner = self._to_provider(lib.AsyncHTTPTransport)
         if not _is_cached(request):
-            return self._heeded(request, await inner.handle_async_request(request))
+            return self._invalidating(request, await inner.handle_async_request(request))
         await request.aread()
-        upstream = _SuspendingUpstream(request, inner)
-        reply = await self._answer(self._assembly.suspending, request, upstream)
-        return _response(lib, reply, "suspending")
+        upstream = _AsyncUpstream(request, inner)
+        reply = await self._answer(self._assembly.services.async_, request, upstream)
+        return _response(lib, reply, "async")
 
     def close(self) -> None:
         """Close `inner`, if there is one; the cache stays open."""
@@ -117,7 +118,7 @@ class CachingTransport(_Transport):
             self._inner.close()
 
     async def aclose(self) -> None:
-        """Close an asynchronous `inner`, if there is one; the cache stays open."""
+        """Close an async `inner`, if there is one; the cache stays open."""
         if self._inner is not None:
             await self._inner.aclose()
 
@@ -150,40 +151,42 @@ class CachingTransport(_Transport):
                     self._inner = make()
         return self._inner
 
-    def _heeded(self, request: Any, response: Any) -> Any:
-        """A response that is none of the cache's business, unless it invalidates groups."""
-        if INVALIDATION in response.headers and not self._assembly.closed:
+    def _invalidating(self, request: Any, response: Any) -> Any:
+        """Return a response that the cache ignores, after applying its cache groups."""
+        if INVALIDATION in response.headers and not self._assembly.services.closed:
             origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
             headers = response.headers.multi_items()
-            self._assembly.blocking.context.apply_cache_groups(origin, request.method, headers)
+            apply_cache_groups(
+                self._assembly.services.sync.context, origin, request.method, headers
+            )
         return response
 
-    async def _answer(self, mode: Services, request: Any, upstream: Any) -> Reply:
+    async def _answer(self, services: Services, request: Any, upstream: Any) -> Reply:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        namespace = await self._assembly.identify(mode.tiers, headers)
+        namespace = await self._assembly.identify(services.tiers, headers)
         url = request.url
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         path = url.raw_path.decode("ascii")
         patience = request.extensions.get("timeout", {}).get("read")
         call = Call(request.method, origin, path, headers, request.content, namespace, patience)
         try:
-            return await mode.answering.answer(call, upstream)
+            return await services.pipeline.answer(call, upstream)
         except PatienceOver as over:
             raise _library(request).ReadTimeout(str(over), request=request) from over
 
 
 def _is_cached(request: Any) -> bool:
-    """Only these bodies are read; everything else goes on untouched."""
+    """Decide whether to read a request's body; any other request goes to `inner` untouched."""
     return request.method == "POST" and recognize(request.url.path) is not None
 
 
 def _library(request: Any) -> ModuleType:
-    """`httpx` or `httpx2`, whichever the request belongs to."""
+    """Return the module of the request's library, `httpx` or `httpx2`."""
     return sys.modules[type(request).__module__.partition(".")[0]]
 
 
 def _outgoing(request: Any, body: bytes, *, raw: bool) -> Any:
-    """The caller's request with this body; without `raw`, asking for no content encoding."""
+    """Copy the caller's request with this body; without `raw`, ask for no content encoding."""
     dropped = {*OWN_HEADERS, "content-length", "transfer-encoding"}
     headers = [(n, v) for n, v in request.headers.multi_items() if n.lower() not in dropped]
     if not raw:
@@ -194,18 +197,18 @@ def _outgoing(request: Any, body: bytes, *, raw: bool) -> Any:
     )
 
 
-class _BlockingUpstream:
+class _SyncUpstream:
     def __init__(self, request: Any, inner: Any) -> None:
         self._request = request
         self._inner = inner
 
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
         response = self._inner.handle_request(_outgoing(self._request, body, raw=raw))
-        return _BlockingArrival(response, response.iter_raw() if raw else response.iter_bytes())
+        return _SyncResponse(response, response.iter_raw() if raw else response.iter_bytes())
 
 
-class _BlockingArrival:
-    """A provider's answer on its way through a blocking client."""
+class _SyncResponse:
+    """A provider's answer on its way to a sync client."""
 
     def __init__(self, response: Any, pieces: Iterator[bytes]) -> None:
         self.status: int = response.status_code
@@ -220,7 +223,7 @@ class _BlockingArrival:
         self._response.close()
 
 
-class _SuspendingUpstream:
+class _AsyncUpstream:
     def __init__(self, request: Any, inner: Any) -> None:
         self._request = request
         self._inner = inner
@@ -229,11 +232,11 @@ class _SuspendingUpstream:
         outgoing = _outgoing(self._request, body, raw=raw)
         response = await self._inner.handle_async_request(outgoing)
         pieces = response.aiter_raw() if raw else response.aiter_bytes()
-        return _SuspendingArrival(response, pieces)
+        return _AsyncResponse(response, pieces)
 
 
-class _SuspendingArrival:
-    """A provider's answer on its way through a suspending client."""
+class _AsyncResponse:
+    """A provider's answer on its way to an async client."""
 
     def __init__(self, response: Any, pieces: AsyncIterator[bytes]) -> None:
         self.status: int = response.status_code
@@ -249,7 +252,7 @@ class _SuspendingArrival:
 
 
 def _response(lib: ModuleType, reply: Reply, mode: str) -> Any:
-    """The reply as a response of the caller's own library."""
+    """Make a response of the caller's own library."""
     # As bytes, because the libraries would encode a text as ASCII.
     headers = [(name.encode("ascii"), value.encode()) for name, value in reply.headers]
     if reply.body is not None:
@@ -259,9 +262,9 @@ def _response(lib: ModuleType, reply: Reply, mode: str) -> Any:
 
 @functools.cache
 def _streams(lib: Any) -> Mapping[str, Any]:
-    """The library's client insists on streams of its own types."""
+    """Make the stream types of a library; its client accepts no others."""
 
-    class BlockingStream(lib.SyncByteStream):  # type: ignore[misc]
+    class SyncStream(lib.SyncByteStream):  # type: ignore[misc]
         def __init__(self, reply: Reply) -> None:
             self._reply = reply
 
@@ -277,7 +280,7 @@ def _streams(lib: Any) -> Mapping[str, Any]:
         def close(self) -> None:
             run_sync(self._reply.close())
 
-    class SuspendingStream(lib.AsyncByteStream):  # type: ignore[misc]
+    class AsyncStream(lib.AsyncByteStream):  # type: ignore[misc]
         def __init__(self, reply: Reply) -> None:
             self._reply = reply
 
@@ -293,4 +296,4 @@ def _streams(lib: Any) -> Mapping[str, Any]:
         async def aclose(self) -> None:
             await self._reply.close()
 
-    return {"blocking": BlockingStream, "suspending": SuspendingStream}
+    return {"sync": SyncStream, "async": AsyncStream}

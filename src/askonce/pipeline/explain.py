@@ -1,8 +1,8 @@
 """The explanation of why two request bodies do or do not share a key.
 
-Both bodies are read by their format, and what the format calls the question is compared subtree
-by subtree, as the key does. Members that differ in the bodies but not in the key are listed as
-ignored; each of them is tested by giving the first body the second one's value.
+The format reads both bodies, and their questions are compared subtree by subtree, as the key does.
+Members that differ in the bodies but not in the key are listed as ignored; each of them is tested
+by giving the first body the second one's value.
 """
 
 import copy
@@ -39,7 +39,7 @@ class Explanation(msgspec.Struct, frozen=True):
     """Whether two bodies share a key, and why.
 
     `matter` points into the question as the format reads it, `ignored` into the bodies.
-    `bypass_a` and `bypass_b` say why a body would not be looked up at all.
+    `bypass_a` and `bypass_b` give the reason why the cache would not look a body up.
     """
 
     same: bool
@@ -51,9 +51,17 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(format_: WireFormat, a: Any, b: Any, *, samples: int = 0) -> Explanation:
-    """Compare two parsed bodies of one format. Raises `CallMalformed` where one is not.
+    """Compare two parsed bodies of one format.
 
-    `samples` is the setting `cache.sampling`; 0 bypasses calls with a temperature above 0.
+    Args:
+        format_: The format of both bodies.
+        a: The first body.
+        b: The second body.
+        samples: The answers kept for a question with a temperature above 0 (`cache.sampling`);
+            0 bypasses such calls.
+
+    Raises:
+        CallMalformed: A body is not of this format.
     """
     question_a, question_b = format_.read(a), format_.read(b)
     matter = list(_differences(question_a.asked, question_b.asked, ""))
@@ -68,7 +76,7 @@ def explain(format_: WireFormat, a: Any, b: Any, *, samples: int = 0) -> Explana
 
 
 def guess_format(body: Any) -> str | None:
-    """The name of the format that a body looks like, or None if it looks like none."""
+    """Return the name of the format that a body looks like; None if it looks like none."""
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         return None
     model = body.get("model")
@@ -92,7 +100,7 @@ _Found = tuple[str, Any, Any]
 
 
 def _differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
-    """The smallest subtrees of two questions whose canonical forms differ."""
+    """Yield the smallest subtrees of two questions whose canonical forms differ."""
     if type(a) is Opaque and type(b) is Opaque:
         yield from _raw_differences(a.value, b.value, pointer)
     elif type(a) is dict and type(b) is dict:
@@ -110,7 +118,7 @@ def _differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
 
 
 def _raw_differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
-    """The smallest subtrees in which two JSON texts differ, nulls and all."""
+    """Yield the smallest subtrees in which two JSON texts differ, nulls included."""
     if type(a) is dict and type(b) is dict:
         for name in _names(a, b):
             x, y = a.get(name, _absent), b.get(name, _absent)
@@ -125,7 +133,7 @@ def _raw_differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
 
 
 def _ignored(format_: WireFormat, a: Any, b: Any) -> list[Difference]:
-    """The places where the bodies differ and the key does not care, each of them tried."""
+    """Find the places where the bodies differ and the key does not; each of them is tried."""
     found = list(_raw_differences(a, b, ""))
     ignored = {item[0] for item in found if _is_ignored(format_, a, [item])}
     # Random ids of tool calls matter one by one (a result must find its call), not together.
@@ -146,7 +154,7 @@ def _is_ignored(format_: WireFormat, body: Any, changes: list[_Found]) -> bool:
 
 
 def _with(body: Any, pointer: str, value: Any) -> Any:
-    """The body with another value at a pointer, or without one."""
+    """Replace the value at a pointer, or remove it."""
     if not pointer:
         return value
     *way, last = [part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/")]
@@ -172,7 +180,7 @@ def _member(pointer: str, name: str) -> str:
 
 
 def _shown(pointer: str, a: Any, b: Any) -> Difference:
-    """Both values shortened around the place where they part."""
+    """Shorten both values around the place where they part."""
     x, y = _text(a), _text(b)
     start = 0
     if max(len(x), len(y)) > SHORTENED:

@@ -1,9 +1,9 @@
-"""Asking: the leader's half of a flight, steps 7 and 9 to 12 of the request path.
+"""A fetch: the leader's half of a flight, steps 7 to 12 of the request pipeline.
 
-One `Fetch` is the source of one recording. It looks once more at memory, reads the shared store,
-asks the provider, relays what arrives, folds it on the way, and decides the moment the answer is
-whole whether it may be stored. Everything that only the cache needs runs inside the fail-open
-boundary; what the provider's client raises goes to every reader unchanged.
+One `Fetch` is the source of one recording. It looks at memory once more, reads the lower tiers,
+asks the provider, relays what arrives and folds it on the way. At the moment when the answer is
+whole it decides whether the answer may be stored. What only the cache needs runs inside the
+fail-open boundary; an error of the provider's client goes to every reader unchanged.
 """
 
 from collections.abc import Hashable
@@ -18,137 +18,153 @@ from askonce.core.policy import Life
 from askonce.core.protocols import Response, Upstream
 from askonce.core.request import CacheRequest
 from askonce.core.scopes import Scoped
-from askonce.core.sse import Splitter
+from askonce.core.sse import Splitter, SseEvent
 from askonce.core.wire_format import Folding
-from askonce.invalidation import cache_groups
 from askonce.pipeline.context import Context
-from askonce.pipeline.entry import account_for, build_entry
+from askonce.pipeline.entry import (
+    Provenance,
+    account_for,
+    apply_cache_groups,
+    build_entry,
+    is_due,
+    judge,
+    life_of,
+    may_store,
+    parsed,
+)
 from askonce.pipeline.model_aliases import ModelAliases
-from askonce.pipeline.recording import Piece, Recording
+from askonce.pipeline.single_flight import Recording
 from askonce.stores.tiered.tiers import TierHit
 
 if TYPE_CHECKING:
     from askonce.semantic.lookup import SemanticLookup
 
-# Answers of which nothing can be made in another shape.
 _SHAPELESS = frozenset({Reason.GARBAGE, Reason.EMPTY, Reason.STREAM_ERROR, Reason.CUT_SHORT})
-_decode = msgspec.json.Decoder().decode
+"""Answers that cannot be shown in another shape."""
+
+_STREAM_FACTOR = 4  # an event stream is several times as long as the answer that it folds into
+
 _encode = msgspec.json.Encoder().encode
 
 
 class Fetch:
-    """One question on its way to the provider."""
+    """One question on its way through the tiers to the provider.
+
+    Args:
+        context: What all requests of the mode share.
+        request: The question.
+        upstream: The way to the provider.
+        flight: The key of the flight.
+        aliases: Notes which model answers for which name.
+        lookup: Finds answers by meaning; None if the cache does not.
+    """
 
     def __init__(
         self,
         context: Context,
-        asked: CacheRequest,
+        request: CacheRequest,
         upstream: Upstream,
         flight: Hashable,
         aliases: ModelAliases,
         lookup: "SemanticLookup | None",
     ) -> None:
         self._context = context
-        self._asked = asked
-        self._upstream = context.prompted(upstream)
+        self._request = request
+        self._upstream = context.prompts.through(upstream)
         self._aliases = aliases
         self._flight = flight
         self._lookup = lookup
         self._scoped: Scoped | None = None
         self._fallback: TierHit | None = None
-        self._lacking: Entry | None = None
+        """A stale answer that may stand in for the provider's."""
+        self._without_tags: Entry | None = None
+        """An entry that lacks the caller's tags; the new one gets the tags of both."""
         self._lease: Lease | None = None
-        self._epochs: dict[str, int] | None = {}
-        self._swept = 0
+        self._provenance = Provenance({})
         self._response: Response | None = None
         self._splitter: Splitter
         self._folding: Folding
         self._body: list[bytes] = []
         self._size = 0
-        self._started = 0.0
-        self.short = self._readable = asked.verdict.yes and not asked.directives.no_cache
+        self._may_read = request.verdict.yes and not request.directives.no_cache
+        self.is_short = self._may_read
 
     async def step(self, recording: Recording) -> None:
-        if self.short:
-            self.short = False
-            await self._answer_from_layers(recording)
+        """Make the recording longer; see `RecordingSource`."""
+        if self.is_short:
+            self.is_short = False
+            await self._answer_from_tiers(recording)
         elif self._response is None:
             await self._begin(recording)
         elif recording.streamed:
-            await self._more_events(recording, await self._response.next())
+            await self._add_events(recording, await self._response.next())
         else:
-            await self._more_body(recording, await self._response.next())
+            await self._add_body(recording, await self._response.next())
 
     async def drop(self, recording: Recording) -> None:
-        self._context.flights.land(self._flight, recording)
-        self._let_go()
+        """Release the flight, the lease and the connection."""
+        self._land(recording)
         if self._response is not None:
             await self._response.close()
 
-    # Step 7 is `_answer_from_layers`; then step 9.
-
     async def _begin(self, recording: Recording) -> None:
-        context, asked = self._context, self._asked
+        """Steps 8 and 9: by meaning, else from another process, else from the provider."""
+        context, request = self._context, self._request
         if self._lookup is not None and await self._answer_by_meaning(recording):
             return
-        if asked.directives.only_if_cached:
+        if request.directives.only_if_cached:
             self._refuse(recording)
             return
-        takes_turns = self._readable and self._lease is None and not asked.directives.no_store
-        if takes_turns and await self._wait_for_turn(recording):
+        waits = self._may_read and self._lease is None and not request.directives.no_store
+        if waits and await self._answer_from_another_process(recording):
             return
-        before = self._lacking
-        if asked.refreshing and self._fallback is not None:
-            # Whoever refreshes an answer need not be the one who tagged it.
+        before = self._without_tags
+        if request.refreshing and self._fallback is not None:
+            # The caller who refreshes an answer may be another one than the one who tagged it.
             before = self._fallback.entry
-        self._epochs = await context.tiers.capture(policy.united(asked.directives, before))
-        self._swept = await context.tiers.last_sweep(self._epochs)
-        self._started = context.runtime.monotonic()
-        response = await self._ask(recording)
+        epochs = await context.tiers.capture(policy.united(request.directives, before))
+        swept = await context.tiers.last_sweep(epochs)
+        scope = b"" if self._scoped is None else self._scoped.scope
+        self._provenance = Provenance(epochs, swept, context.runtime.monotonic(), scope)
+        response = self._response = await self._ask(recording)
         if response is None:
             return
-        self._response = response
-        context.apply_cache_groups(asked.call.origin, asked.call.method, response.headers)
+        call = request.call
+        apply_cache_groups(context, call.origin, call.method, response.headers)
         content = next((v for n, v in response.headers if n.lower() == "content-type"), "")
         streamed = 200 <= response.status < 300 and content.startswith("text/event-stream")
         if streamed:
-            # Not before: most flights end in a layer and need neither.
+            # Not earlier: most flights end in a tier.
             self._splitter = Splitter()
-            self._folding = asked.format.fold()
+            self._folding = request.format.fold()
         else:
-            await self._read_ahead(recording)
+            await self._read_ahead(recording, response)
         recording.begin(response.status, response.headers, streamed=streamed)
 
-    async def _answer_from_layers(self, recording: Recording) -> bool:
-        """Memory once more, then the shelves; True if one of them had the answer."""
-        context, asked = self._context, self._asked
-        beyond = asked.beyond if asked.refreshing else 0.0
-        found = await context.tiers.recall(asked.key)
-        if (
-            found is None
-            or found.entry.expires <= beyond
-            or context.life(found.entry, asked) is not Life.FRESH
-        ):
-            below = await context.tiers.read(asked.key, beyond, asked.directives.tags)
-            if below is not None and (found is None or self._is_better(below, found)):
-                found = below
+    # Step 7.
+
+    async def _answer_from_tiers(self, recording: Recording) -> bool:
+        """Look at memory once more, then at the lower tiers; True if one had the answer."""
+        context, request = self._context, self._request
+        beyond = request.beyond if request.refreshing else 0.0
+        found = await self._find(beyond)
         if found is None:
             return False
         entry = found.entry
-        life = context.life(entry, asked)
+        life = life_of(context, entry, request)
         stale = life is Life.STALE
-        if (life is Life.FRESH and entry.expires > beyond) or (stale and not asked.refreshing):
+        if (life is Life.FRESH and entry.expires > beyond) or (stale and not request.refreshing):
             context.tiers.backfill(found)
             if self._lookup is not None and found.tier is not None:
                 self._lookup.learn(entry)
-            recording.due = stale or (not asked.refreshing and context.is_due(entry, asked))
+            recording.due = stale or (not request.refreshing and is_due(context, entry, request))
             self._replay(recording, found, Outcome.STALE if stale else found.outcome)
             return True
         if life is Life.OTHER_TAGS:
-            self._lacking = entry
+            self._without_tags = entry
             recording.reason = Reason.OTHER_TAGS
             return False
-        if not policy.bounded(entry, asked.directives).is_fresh(context.runtime.now()):
+        if not policy.bounded(entry, request.directives).is_fresh(context.runtime.now()):
             recording.reason = Reason.EXPIRED
         elif life is Life.OVER:
             recording.reason = Reason.TOO_OLD
@@ -156,44 +172,58 @@ class Fetch:
             self._fallback = found
         return False
 
-    def _is_better(self, below: TierHit, found: TierHit) -> bool:
-        tags = self._asked.directives.tags
-        lacks = bool(tags) and not policy.carries(found.entry, tags)
-        if lacks and policy.carries(below.entry, tags):
+    async def _find(self, beyond: float) -> TierHit | None:
+        """Find the best entry of all tiers."""
+        context, request = self._context, self._request
+        tags = request.directives.tags
+        found = await context.tiers.recall(request.key)
+        if (
+            found is not None
+            and found.entry.expires > beyond
+            and life_of(context, found.entry, request) is Life.FRESH
+        ):
+            return found
+        below = await context.tiers.read(request.key, beyond, tags)
+        if below is None or found is None:
+            return below or found
+        lacks_tags = bool(tags) and not policy.carries(found.entry, tags)
+        if lacks_tags and policy.carries(below.entry, tags):
+            return below
+        return below if below.entry.expires > found.entry.expires else found
+
+    async def _answer_from_another_process(self, recording: Recording) -> bool:
+        """Get the lease, or another process's answer; True if its answer is replayed."""
+        context, request = self._context, self._request
+
+        async def look() -> bool:
+            return await self._answer_from_tiers(recording)
+
+        result = await context.tiers.acquire_lease(request.key, look, wait=not request.refreshing)
+        self._lease = result.lease
+        if result.answered:
             return True
-        return below.entry.expires > found.entry.expires
+        if request.refreshing and result.taken and self._fallback is not None:
+            # Another process refreshes it already.
+            self._replay(recording, self._fallback, Outcome.STALE)
+            return True
+        return False
+
+    # Step 8.
 
     async def _answer_by_meaning(self, recording: Recording) -> bool:
-        """Step 8; True if the answer to a question that asks the same was there."""
-        lookup, asked = self._lookup, self._asked
-        if lookup is None or not asked.verdict.yes:
+        """Replay the answer to a question that asks the same; True if there was one."""
+        lookup, request = self._lookup, self._request
+        if lookup is None or not request.verdict.yes:
             return False
         with self._context.boundary.around("semantic"):
-            self._scoped = lookup.scoped(asked)
-            may_serve = self._readable and not asked.refreshing
-            if self._scoped is None or not may_serve or lookup.mode(asked.directives) != "serve":
+            self._scoped = lookup.scoped(request)
+            may_serve = self._may_read and not request.refreshing
+            if self._scoped is None or not may_serve or lookup.mode(request.directives) != "serve":
                 return False
-            hit = await lookup.find(self._scoped, asked.key, asked.directives)
+            hit = await lookup.find(self._scoped, request.key, request.directives)
             if hit is not None:
                 self._replay(recording, hit.found, Outcome.HIT_SEMANTIC, hit.similarity)
                 return True
-        return False
-
-    async def _wait_for_turn(self, recording: Recording) -> bool:
-        """One process of many asks; True if another one's answer is there to be replayed."""
-        context, asked = self._context, self._asked
-
-        async def look() -> bool:
-            return await self._answer_from_layers(recording)
-
-        turn = await context.tiers.turn(asked.key, look, wait=not asked.refreshing)
-        self._lease = turn.lease
-        if turn.answered:
-            return True
-        if asked.refreshing and turn.taken and self._fallback is not None:
-            # Somebody else refreshes it already.
-            self._replay(recording, self._fallback, Outcome.STALE)
-            return True
         return False
 
     def _replay(
@@ -203,38 +233,34 @@ class Fetch:
         outcome: Outcome,
         similarity: float | None = None,
     ) -> None:
-        layer = "" if found.tier is None else found.tier.name
-        recording.replay(found.entry, outcome, layer, similarity)
+        recording.replay(found.entry, outcome, found.layer, similarity)
         self._context.flights.land(self._flight, recording)
 
     def _refuse(self, recording: Recording) -> None:
-        body = self._asked.format.error(
+        """Answer 504: the call said `only-if-cached`, and no tier has the answer."""
+        body = self._request.format.error(
             "not in the cache, and the call said only-if-cached", Reason.ONLY_IF_CACHED.value
         )
-        recording.reason = Reason.ONLY_IF_CACHED
-        recording.stored = Verdict(False, Reason.ONLY_IF_CACHED)
-        recording.add([body])
-        recording.begin(
-            504, [("content-type", "application/json"), ("x-should-retry", "false")], streamed=False
-        )
-        recording.end()
+        recording.refuse(504, body, Reason.ONLY_IF_CACHED)
         self._context.flights.land(self._flight, recording)
+
+    # Step 9.
 
     async def _ask(self, recording: Recording) -> Response | None:
         """Ask the provider; None if a stale answer had to stand in for it."""
-        context, asked = self._context, self._asked
-        body = asked.call.body
+        context, request = self._context, self._request
+        body = request.call.body
         with context.boundary.around("body"):
-            body = asked.format.to_upstream(body, asked.question)
+            body = request.format.to_upstream(body, request.question)
         context.ledger.asked_upstream()
         if self._fallback is None:
-            return await self._upstream.ask(asked.call, body)
+            return await self._upstream.ask(request.call, body)
         response: Response | None = None
         held = HeldError()
         with held:
-            response = await self._upstream.ask(asked.call, body)
-        life = context.life(self._fallback.entry, asked)
-        if life not in (Life.STALE, Life.IF_ERROR) or asked.refreshing:
+            response = await self._upstream.ask(request.call, body)
+        life = life_of(context, self._fallback.entry, request)
+        if life not in (Life.STALE, Life.IF_ERROR) or request.refreshing:
             if held.error is not None:
                 raise held.error
             return response
@@ -245,81 +271,49 @@ class Fetch:
             return None
         return response
 
-    # Step 10, answers that are not streamed.
+    # Step 10.
 
-    async def _read_ahead(self, recording: Recording) -> None:
+    async def _read_ahead(self, recording: Recording, response: Response) -> None:
         """Read on while the end is near, so that the head can say whether it was stored."""
-        assert self._response is not None
         while True:
-            piece = await self._response.next()
-            await self._more_body(recording, piece)
+            piece = await response.next()
+            await self._add_body(recording, piece)
             if piece is None or not piece.rstrip().endswith(b"}"):
                 return
 
-    async def _more_body(self, recording: Recording, piece: bytes | None) -> None:
+    async def _add_body(self, recording: Recording, piece: bytes | None) -> None:
         if piece is not None:
             recording.add([piece])
-            self._keep(recording, piece)
+            self._size += len(piece)
+            if self._size > self._context.limits.max_entry:
+                self._give_up(recording, Reason.OVER_SIZE)
+            elif recording.stored is None:
+                self._body.append(piece)
             return
-        body = b"".join(self._body)
-        answer: Any = None
         if recording.stored is None:
-            with self._context.boundary.around("fold"):
-                answer = self._decoded(body)
-            await self._land(recording, body, answer)
+            body = b"".join(self._body)
+            await self._decide(recording, body, parsed(body))
         recording.end()
 
-    def _decoded(self, body: bytes) -> Any:
-        try:
-            return _decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-
-    def _keep(self, recording: Recording, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._context.limits.max_entry:
-            self._give_up(recording, Reason.OVER_SIZE)
-        elif recording.stored is None:
-            self._body.append(piece)
-
-    def _give_up(self, recording: Recording, reason: Reason) -> None:
-        """This answer will not be stored whatever follows; go on relaying it."""
-        if recording.stored is None:
-            recording.stored = Verdict(False, reason)
-            self._context.ledger.landed(recording.stored)
-            self._context.ledger.unread(self._context.runtime.now())
-            self._context.flights.land(self._flight, recording)
-            self._let_go()
-        self._body.clear()
-
-    def _let_go(self) -> None:
-        """Whoever waits for this question in another process may ask now."""
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            self._context.tiers.give_back(lease)
-
-    # Step 10, streams.
-
-    async def _more_events(self, recording: Recording, piece: bytes | None) -> None:
+    async def _add_events(self, recording: Recording, piece: bytes | None) -> None:
         if piece is None:
             if recording.stored is None:
                 reason = self._folding.failed or Reason.CUT_SHORT
-                await self._land(recording, None, None, reason)
+                await self._decide(recording, None, None, reason)
             if self._splitter.rest:
                 recording.add([self._splitter.rest])
             recording.end()
             return
-        if self._splitter.overfull or self._size > self._context.limits.max_entry * 4:
-            # An event stream is several times as long as the answer that it folds into.
+        largest = self._context.limits.max_entry * _STREAM_FACTOR
+        if self._splitter.overfull or self._size > largest:
             self._give_up(recording, Reason.OVER_SIZE)
         self._size += len(piece)
         events = self._splitter.feed(piece)
         if recording.stored is None:
             await self._fold(recording, events)
-        pieces: list[Piece] = [*events]
-        recording.add(pieces)
+        recording.add([*events])
 
-    async def _fold(self, recording: Recording, events: list[Any]) -> None:
+    async def _fold(self, recording: Recording, events: list[SseEvent]) -> None:
         folding = self._folding
         answer: dict[str, Any] | None = None
         attempt = self._context.boundary.around("fold")
@@ -333,101 +327,74 @@ class Fetch:
             self._give_up(recording, Reason.GARBAGE)
         elif folding.ended or folding.failed is not None:
             body = None if answer is None else _encode(answer)
-            await self._land(recording, body, answer, folding.failed)
+            await self._decide(recording, body, answer, folding.failed)
+
+    def _give_up(self, recording: Recording, reason: Reason) -> None:
+        """Relay the rest of an answer that will not be stored, whatever follows."""
+        if recording.stored is None:
+            recording.stored = Verdict(False, reason)
+            self._context.ledger.landed(recording.stored)
+            self._context.ledger.unread(self._context.runtime.now())
+            self._land(recording)
+        self._body.clear()
 
     # Steps 11 and 12.
 
-    async def _land(
+    async def _decide(
         self,
         recording: Recording,
         body: bytes | None,
         answer: Any,
         failed: Reason | None = None,
     ) -> None:
-        """The answer has ended: decide, store, and let the flight land."""
-        context, asked = self._context, self._asked
+        """Judge an answer that has ended, store it, and land the flight."""
+        context, request = self._context, self._request
         assert self._response is not None
-        status = self._response.status
-        judged = failed
-        if judged is None:
-            judged = Reason.GARBAGE
-            with context.boundary.around("judge"):
-                if isinstance(answer, dict):
-                    judged = asked.format.judge(answer, wants_json=asked.question.wants_json)
-        size = len(body) if body is not None else 0
-        verdict = policy.may_store(status, judged, size, asked.directives, context.limits)
-        if verdict.reason is Reason.STATUS:
-            verdict = await self._may_keep_refusal(status, answer, size)
-        if verdict.yes:
-            verdict = await self._join_groups(verdict)
+        response, size = self._response, len(body or b"")
+        judged = failed or judge(context, request, answer)
+        verdict, self._provenance = await may_store(
+            context, request, response, judged, answer, size, self._provenance
+        )
         entry: Entry | None = None
-        makes_sense = judged not in _SHAPELESS or verdict.yes
-        if body is not None and isinstance(answer, dict) and makes_sense:
+        has_shape = judged not in _SHAPELESS or verdict.yes
+        if body is not None and isinstance(answer, dict) and has_shape:
             recording.answer = body
             with context.boundary.around("entry"):
-                entry = self._entry(body, answer)
+                entry = build_entry(context, request, response, body, answer, self._provenance)
         if verdict.yes:
-            verdict = Verdict(False, Reason.STORE_FAILED)
-            if entry is not None:
-                lease, self._lease = self._lease, None
-                verdict = await context.tiers.store(entry, lease)
-                if verdict.yes and self._scoped is not None and self._lookup is not None:
-                    with context.boundary.around("semantic"):
-                        looked_up = self._readable and not asked.refreshing
-                        await self._lookup.stored(
-                            entry, self._scoped, asked.directives, asked.format, looked_up=looked_up
-                        )
+            verdict = await self._store(entry)
         if entry is not None:
             self._upstream.heard(entry.usage)
         recording.entry = entry
         recording.stored = verdict
         if not verdict.yes and recording.reason is Reason.NOT_FOUND:
             recording.reason = verdict.reason
-        context.flights.land(self._flight, recording)
-        self._let_go()
+        self._land(recording)
         context.ledger.landed(verdict)
-        account_for(context, asked, entry, verdict, status=status, joined=recording.joined)
+        account_for(
+            context, request, entry, verdict, status=response.status, joined=recording.joined
+        )
         if verdict.yes and entry is not None and not entry.is_refusal:
             self._aliases.note(entry, answer)
 
-    async def _may_keep_refusal(self, status: int, answer: Any, size: int) -> Verdict:
-        """May the provider's "no" be kept? Never in place of an answer that is still of use."""
-        context, asked = self._context, self._asked
-        verdict = policy.may_store_refusal(status, answer, size, asked.directives, context.limits)
-        if verdict.yes and await context.tiers.has_answer(asked.key):
-            return Verdict(False, Reason.STATUS)
+    async def _store(self, entry: Entry | None) -> Verdict:
+        """Step 11: store the entry in every tier, and its question in the semantic index."""
+        context, request = self._context, self._request
+        if entry is None:
+            return Verdict(False, Reason.STORE_FAILED)
+        lease, self._lease = self._lease, None
+        verdict = await context.tiers.store(entry, lease)
+        if verdict.yes and self._scoped is not None and self._lookup is not None:
+            with context.boundary.around("semantic"):
+                looked_up = self._may_read and not request.refreshing
+                await self._lookup.stored(
+                    entry, self._scoped, request.directives, request.format, looked_up=looked_up
+                )
         return verdict
 
-    async def _join_groups(self, verdict: Verdict) -> Verdict:
-        """The provider's own groups are tags too, known only now.
-
-        That their epochs are of now is safe: a group's invalidation is announced as a sweep, and
-        a sweep counts from before the question was asked.
-        """
-        assert self._response is not None
-        names = cache_groups.named(self._response.headers, cache_groups.GROUPS)
-        if not names or self._epochs is None:
-            return verdict
-        tags = cache_groups.tags(self._asked.call.origin, names)
-        if tags is None:
-            return Verdict(False, Reason.BAD_TAGS)
-        epochs = await self._context.tiers.capture(tags)
-        self._epochs = None if epochs is None else {**epochs, **self._epochs}
-        return verdict
-
-    def _entry(self, body: bytes, answer: dict[str, Any]) -> Entry | None:
-        epochs = self._epochs
-        if epochs is None:
-            return None  # the epochs are not known, so neither is what an invalidation would mean
-        assert self._response is not None
-        return build_entry(
-            self._context,
-            self._asked,
-            self._response,
-            body,
-            answer,
-            epochs=epochs,
-            swept=self._swept,
-            started=self._started,
-            scope=b"" if self._scoped is None else self._scoped.scope,
-        )
+    def _land(self, recording: Recording) -> None:
+        """Step 12: end the flight, and release the lease for other processes."""
+        self._context.flights.land(self._flight, recording)
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._context.tiers.release_lease(lease)

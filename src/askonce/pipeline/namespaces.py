@@ -1,7 +1,8 @@
-"""Identifying: whose call is this, by a secret that all processes of a store share.
+"""The namespaces of callers, derived from their credentials with a secret of the shared store.
 
-Where the shared secret cannot be read now, memory's own stands in for it: this process's callers
-still share, and what they store below is never found under another secret.
+All processes of a store share the secret, so a caller has the same namespace in each of them. While
+the secret cannot be read, memory's own stands in: the callers of this process still share answers,
+and what they store is never found under the other secret.
 """
 
 from collections.abc import Mapping
@@ -13,38 +14,50 @@ from askonce.stores.tiered.tiers import Tiers
 
 
 class NamespaceResolver:
-    """The namespaces of callers; one for both flavors. A fixed `namespace` is everybody's."""
+    """Finds a caller's namespace; both modes share it.
+
+    Args:
+        memory: Has the secret that stands in for the shared one.
+        namespace: The namespace of every caller; None to derive it from credentials.
+        tenants: Names of namespaces by credential.
+    """
 
     def __init__(
         self, memory: Memory, namespace: str | None, tenants: Mapping[str, str] | None
     ) -> None:
         self.identity: Identity | None = None
+        """Derives namespaces from credentials; None until the shared secret was read."""
         self._memory = memory
         self._namespace = namespace
         self._tenants = tenants
-        self._passing: Identity | None = None
+        self._stand_in: Identity | None = None
         self._secret: bytes | None = None
-        self._tries = 0
+        self._attempts = 0
 
     async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
-        """The caller's namespace; None if it has no credential."""
+        """Return the caller's namespace; None if the caller shows no credential.
+
+        Args:
+            tiers: The caller's mode.
+            headers: The request's headers, names in lower case.
+        """
         if self._namespace is not None:
             return self._namespace
         identity = self.identity
         if identity is None:
-            tries = self._tries
+            attempts = self._attempts
             async with tiers.runtime.async_lock():
-                # Whoever waited here while another one tried takes what that one got.
-                if self.identity is None and self._tries == tries:
-                    await self._learn(tiers)
-            identity = self.identity or self._passing
+                # A caller that waited here uses the result of the one that tried.
+                if self.identity is None and self._attempts == attempts:
+                    await self._load(tiers)
+            identity = self.identity or self._stand_in
         return None if identity is None else identity.namespace(headers)
 
     def forget(self) -> None:
-        """The store may be another one, with another secret."""
+        """Read the secret once more: the store may be another one."""
         self.identity = None
 
-    async def _learn(self, tiers: Tiers) -> None:
+    async def _load(self, tiers: Tiers) -> None:
         own = await self._memory.pepper()
         secret: bytes | None = own
         if tiers.authority is not None:
@@ -52,12 +65,12 @@ class NamespaceResolver:
         if secret is not None:
             self._secret = secret
             self.identity = Identity(secret, self._tenants)
-        elif self._passing is None:
-            self._passing = Identity(own, self._tenants)
-        self._tries += 1
+        elif self._stand_in is None:
+            self._stand_in = Identity(own, self._tenants)
+        self._attempts += 1
 
     async def _shared(self, authority: Tier) -> bytes | None:
-        """The store's secret; one that has lost everything takes ours over, if we knew it."""
+        """Read the store's secret; a store that has lost everything adopts the known one."""
         store, known = authority.store, self._secret
         if known is not None and await authority.ask("identity", lambda: store.adopt(known)):
             return known

@@ -1,7 +1,7 @@
-"""Recognizing a call: which format it is, what was asked, and under which key.
+"""Recognition of a call: its wire format, its question and its key (steps 1 to 3 of the pipeline).
 
-Steps 1 to 3 of the request path, for one cache. All of it depends on the call's bytes alone, so
-what was worked out for one call is remembered for the next call with the same bytes.
+All of it follows from the call's bytes, so the result for one call is remembered for the next call
+with the same bytes.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from askonce.core import document_tags, keys, policy
+from askonce.core.bounded import BoundedMap
 from askonce.core.directives import NONE, Directives
 from askonce.core.errors import CallMalformed, ConfigError
 from askonce.core.models import Call, Key, Reason
@@ -19,18 +20,18 @@ from askonce.core.scopes import Incomparable, Scoped, Scoping, scoped
 from askonce.core.wire_format import ParsedQuestion, WireFormat
 from askonce.formats import recognize
 
-_decode = msgspec.json.Decoder().decode
-_REMEMBERED_BYTES = 4 << 20  # of bodies, in each of two generations
-_SMALL = 65_536  # a longer body is worked out anew; it costs its caller little
+_GENERATION_BYTES = 4 << 20
+"""The size of each of the two generations of remembered calls."""
+_LARGEST_REMEMBERED = 65_536  # bytes; a longer body is parsed each time, which is cheap for it
 _RECORD_BYTES = 1_024  # what is remembered of a question beside its body, roughly
-_PLACES = 1_024
-_Scope = Scoped | Incomparable
+_KEY_CONTEXTS = 1_024
+_decode = msgspec.json.Decoder().decode
 
 
 class Recognized(msgspec.Struct, frozen=True):
-    """A call that one of the formats understands, and what the rules say of its question.
+    """A call that one of the formats understands, and the rules that apply to its question.
 
-    `plain` are the wishes of a caller who says nothing, under these rules.
+    `plain` are the directives under these rules of a caller who gives none.
     """
 
     format: WireFormat
@@ -41,13 +42,13 @@ class Recognized(msgspec.Struct, frozen=True):
     _last: list[tuple[Directives, Directives]] = []
 
     def under_rules(self, directives: Directives) -> Directives:
-        """A caller's wishes under the rules; what the last caller wished is remembered."""
+        """Apply the rules to a caller's directives; the last result is remembered."""
         if self.ruling is NO_RULING:
             return directives
         if directives is NONE:
             return self.plain
-        for said, found in self._last:  # one at most; another thread may replace it meanwhile
-            if said is directives:
+        for given, found in self._last:  # one at most; another thread may replace it meanwhile
+            if given is directives:
                 return found
         made = policy.ruled(directives, self.ruling)
         self._last[:] = [(directives, made)]
@@ -55,45 +56,53 @@ class Recognized(msgspec.Struct, frozen=True):
 
 
 class Recognition:
-    """Recognizes calls, and remembers those it saw last."""
+    """Recognizes calls, and remembers the last ones; both modes share it.
+
+    Args:
+        limits: The largest question, and the members that name documents.
+        rules: The user's rules; None if there are none.
+    """
 
     def __init__(self, limits: policy.Limits, rules: Ruleset | None = None) -> None:
         self._max_question = limits.max_question
         self._document_fields = limits.document_fields
         self._rules = rules
-        self._places: dict[tuple[object, ...], keys.KeyContext] = {}
+        self._contexts: BoundedMap[tuple[object, ...], keys.KeyContext] = BoundedMap(_KEY_CONTEXTS)
+        # Two generations instead of a `BoundedMap`: a hit then costs one look into a dictionary.
         self._young: dict[tuple[object, ...], Recognized] = {}
         self._young_bytes = 0
         self._old: dict[tuple[object, ...], Recognized] = {}
 
     def recognize(self, call: Call, namespace: str) -> Recognized | Reason:
-        """The call's format, question and key, or why it has none."""
-        matter = headers_that_matter(call.headers)
-        small = len(call.body) <= _SMALL
+        """Return a call's format, question and key, or the reason why it has none."""
+        headers = relevant_headers(call.headers)
+        small = len(call.body) <= _LARGEST_REMEMBERED
         if small:
-            seen = (call.body, namespace, call.origin, call.path, call.method, matter)
+            seen = (call.body, namespace, call.origin, call.path, call.method, headers)
             known = self._young.get(seen) or self._old.get(seen)
             if known is not None:
                 return known
-        found = self._work_out(call, namespace, matter)
+        found = self._parse(call, namespace, headers)
         if small and isinstance(found, Recognized):
-            if self._young_bytes >= _REMEMBERED_BYTES:
+            if self._young_bytes >= _GENERATION_BYTES:
                 self._old, self._young = self._young, {}
                 self._young_bytes = 0
             self._young_bytes += len(call.body) + _RECORD_BYTES
             self._young[seen] = found
         return found
 
-    def scope(self, call: Call, known: WireFormat, namespace: str, scoping: Scoping) -> _Scope:
-        """Within what a recognized call's question may be compared by meaning.
+    def scope(
+        self, call: Call, known: WireFormat, namespace: str, scoping: Scoping
+    ) -> Scoped | Incomparable:
+        """Return the scope within which a recognized call's question may be compared by meaning.
 
-        The body is read once more: only calls that nobody has asked before come this far.
+        This reads the body once more: few calls come this far.
         """
-        place = self._place(call, namespace, known, headers_that_matter(call.headers))
-        return scoped(place, known.read(_decode(call.body)).asked, scoping)
+        context = self._key_context(call, namespace, known, relevant_headers(call.headers))
+        return scoped(context, known.read(_decode(call.body)).asked, scoping)
 
-    def _work_out(
-        self, call: Call, namespace: str, matter: tuple[tuple[str, str], ...]
+    def _parse(
+        self, call: Call, namespace: str, headers: tuple[tuple[str, str], ...]
     ) -> Recognized | Reason:
         path = call.path.partition("?")[0]
         known = recognize(path) if call.method == "POST" else None
@@ -104,7 +113,7 @@ class Recognition:
         try:
             body = _decode(call.body)
             question = known.read(body)
-            key = self._place(call, namespace, known, matter).key(question.asked)
+            key = self._key_context(call, namespace, known, headers).key(question.asked)
         except (msgspec.MsgspecError, ValueError, CallMalformed, RecursionError):
             return Reason.MALFORMED
         ruling = NO_RULING
@@ -114,41 +123,42 @@ class Recognition:
             )
         if self._document_fields:
             ruling = self._with_documents(ruling, body)
-        # The tree was only needed for the key.
+        # The parsed tree was only needed for the key.
         question = msgspec.structs.replace(question, asked={})
         return Recognized(known, question, key, ruling, policy.ruled(NONE, ruling))
 
     def _with_documents(self, ruling: Ruling, body: Any) -> Ruling:
-        """The ruling, with the tags of the documents that the request names."""
+        """Add the tags of the documents that the request names."""
         try:
             tags = document_tags.tags_in(body, self._document_fields)
         except ConfigError:
-            # Nobody knows what the answer is made from: it is not kept.
+            # The documents behind the answer are unknown, so it is not kept.
             return ruling._replace(tags_in_doubt=True)
         return ruling._replace(tags=(*ruling.tags, *tags)) if tags else ruling
 
-    def _place(
-        self, call: Call, namespace: str, known: WireFormat, matter: tuple[tuple[str, str], ...]
+    def _key_context(
+        self,
+        call: Call,
+        namespace: str,
+        known: WireFormat,
+        headers: tuple[tuple[str, str], ...],
     ) -> keys.KeyContext:
-        named = (namespace, known.name, call.origin, call.path, matter)
-        place = self._places.get(named)
-        if place is None:
-            if len(self._places) >= _PLACES:
-                self._places.clear()
-            place = keys.KeyContext(
-                namespace, known.name, origin=call.origin, path=call.path, headers=matter
+        named = (namespace, known.name, call.origin, call.path, headers)
+        context = self._contexts.get(named)
+        if context is None:
+            context = self._contexts[named] = keys.KeyContext(
+                namespace, known.name, origin=call.origin, path=call.path, headers=headers
             )
-            self._places[named] = place
-        return place
+        return context
 
 
-def headers_that_matter(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The headers that can change an answer, in a fixed order."""
+def relevant_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Select the headers that can change an answer, in a fixed order."""
     return tuple([(name, headers[name]) for name in keys.HEADERS_THAT_MATTER if name in headers])
 
 
 def sampled_key(key: Key, sample: int) -> Key:
-    """The key of the n-th sample of a question; the first one's is the question's own."""
+    """Return the key of the n-th sample of a question; the first one's is the question's own."""
     if sample == 0:
         return key
     salted = hashlib.sha256(b"askonce-sample-1:%d:" % sample + key.digest).digest()

@@ -1,4 +1,4 @@
-"""A flavor: what the doors of one way to run go through, blocking or suspending."""
+"""The services of one mode: the request pipeline, and its siblings for texts and functions."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """What the doors of one flavor go through."""
+    """What the front ends of one mode (sync or async) call.
+
+    Args:
+        context: What all requests of the mode share.
+        recognition: Recognizes the calls; both modes share it.
+        rules: The user's rules; None if there are none.
+        lookup: Finds answers by meaning; None if the cache does not.
+    """
 
     def __init__(
         self,
@@ -25,6 +32,6 @@ class Services:
     ) -> None:
         self.context = context
         self.tiers = context.tiers
-        self.answering = Pipeline(context, recognition, lookup)
+        self.pipeline = Pipeline(context, recognition, lookup)
         self.texts = Texts(context, rules, lookup)
-        self.remembering = MemoizedFunctions(context)
+        self.functions = MemoizedFunctions(context)

@@ -71,7 +71,7 @@ def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[
             unreadable = _scrub(settings)
             left = _look(assembly, wanted)
             layers = {name: _Found(count, left[name]) for name, count in found.items()}
-        now = assembly.blocking_runtime.now()
+        now = assembly.runtimes.sync.now()
         index = _index(assembly)
     after = before if dry_run else _in_gateway(settings, wanted)
     if isinstance(before, int) and isinstance(after, int):
@@ -104,21 +104,25 @@ def _facts(one: _Found) -> dict[str, int]:
 
 def _look(assembly: Assembly, wanted: Invalidation) -> dict[str, int]:
     with Meter("looking") as meter:
-        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+        looked = run_sync(
+            assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=meter.tell)
+        )
     return below(looked)
 
 
 def _sweep(assembly: Assembly, wanted: Invalidation) -> dict[str, int]:
     """Remove what there is, and once more what was on its way meanwhile."""
     with Meter("removing") as meter:
-        first = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
+        first = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.tell))
         if wanted.subject is not None and is_tag(wanted.subject):
             # Not before: who looks at the entries does not see those of a tag that was bumped.
-            run_sync(assembly.invalidate(Invalidation(tags=(wanted.subject,)), who=WHO))
+            run_sync(
+                assembly.invalidation.invalidate(Invalidation(tags=(wanted.subject,)), who=WHO)
+            )
     print(f"askonce: waiting {UNDER_WAY} s for what is being written now", file=sys.stderr)
-    run_sync(assembly.blocking_runtime.sleep(UNDER_WAY))
+    run_sync(assembly.runtimes.sync.sleep(UNDER_WAY))
     with Meter("removing") as meter:
-        second = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
+        second = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.tell))
     late = below(second)
     return {name: count + late[name] for name, count in below(first).items()}
 

@@ -60,27 +60,29 @@ def _fields(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _wanted(cache: Cache, fields: dict[str, Any], keys: list[str]) -> Invalidation:
-    store = cache.assembly.shared
+    store = cache.assembly.stack.shared_store
     assert store is not None
     named = [str(run_sync(named_key(store, text))) for text in keys]
-    return read({**fields, "key": named}, cache.assembly.blocking_runtime.now())
+    return read({**fields, "key": named}, cache.assembly.runtimes.sync.now())
 
 
 def _carry_out(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) -> int:
     if options.dry_run:
         with Meter("looking") as meter:
-            swept = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+            swept = run_sync(
+                assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=meter.tell)
+            )
         _report(swept, wanted, options)
         return 0
     if wanted.by_tags_alone:
         counted = _counted(assembly, wanted)
-        run_sync(assembly.invalidate(wanted, who=WHO))
+        run_sync(assembly.invalidation.invalidate(wanted, who=WHO))
         _report(counted, wanted, options)
         return 0
     _ask(assembly, wanted, options)
-    began = assembly.blocking_runtime.monotonic()
+    began = assembly.runtimes.sync.monotonic()
     with Meter("looking") as meter:
-        swept = run_sync(assembly.invalidate(wanted, who=WHO, tell=meter.tell))
+        swept = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.tell))
     _report(swept, wanted, options)
     wait_for_those_under_way(assembly, began)
     return 0
@@ -91,7 +93,7 @@ def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
 
     Whoever does not wait gets the second look at once.
     """
-    left = began + UNDER_WAY - assembly.blocking_runtime.monotonic()
+    left = began + UNDER_WAY - assembly.runtimes.sync.monotonic()
     if left < 0.05:
         return
     print(
@@ -99,7 +101,7 @@ def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
         file=sys.stderr,
     )
     try:
-        run_sync(assembly.blocking_runtime.sleep(left))
+        run_sync(assembly.runtimes.sync.sleep(left))
     except KeyboardInterrupt:
         return
 
@@ -110,15 +112,17 @@ class _LongEnough(Exception):
 
 def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
     """How many answers carry the tags, as far as that can be said quickly."""
-    until = assembly.blocking_runtime.monotonic() + _COUNTING_S
+    until = assembly.runtimes.sync.monotonic() + _COUNTING_S
 
     def tell(_looked: int) -> None:
-        if assembly.blocking_runtime.monotonic() > until:
+        if assembly.runtimes.sync.monotonic() > until:
             raise _LongEnough
 
     stop: Progress = tell
     try:
-        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=stop))
+        looked = run_sync(
+            assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=stop)
+        )
     except _LongEnough:
         return InvalidationResult(tags=wanted.tags)
     return msgspec.structs.replace(looked, dry_run=False, tags=wanted.tags)
@@ -130,7 +134,9 @@ def _ask(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) 
     if options.yes or options.json or named or not sys.stdin.isatty() or not sys.stderr.isatty():
         return
     with Meter("looking") as meter:
-        looked = run_sync(assembly.invalidate(wanted, who=WHO, dry_run=True, tell=meter.tell))
+        looked = run_sync(
+            assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=meter.tell)
+        )
     if not looked.entries:
         return
     for line in _table(looked):

@@ -31,7 +31,7 @@ from askonce.core.rules.re2 import compiled_rules
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.core.scopes import scope_of_text
 from askonce.core.units import parse_duration
-from askonce.pipeline.texts import FORMAT, wishes_for
+from askonce.pipeline.texts import FORMAT, directives_for
 
 LOCAL = "local"
 _AT_ONCE = 256
@@ -144,7 +144,7 @@ class Warmer:
         except ValueError as error:
             return Came(number, FAILED, str(error))
         limits = self._settings.cache.limits
-        directives = wishes_for(self._rules, known.question, ttl, known.tags)
+        directives = directives_for(self._rules, known.question, ttl, known.tags)
         verdict = policy.may_put(directives, limits)
         if not verdict.yes:
             return Came(number, FAILED, f"may not be stored: {verdict.reason}")

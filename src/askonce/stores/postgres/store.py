@@ -12,11 +12,12 @@ bulk write) has the deadline for each of them.
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from askonce.core.errors import EntryDamaged
 from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
 from askonce.stores.base import BaseStore
 from askonce.stores.context import StoreContext
 from askonce.stores.counters import name_ranges
-from askonce.stores.envelope import fault_in, seal, unseal
+from askonce.stores.envelope import seal, unseal
 from askonce.stores.postgres.address import PostgresAddress, parse_address
 from askonce.stores.postgres.change_feed import (
     KEPT,
@@ -292,12 +293,12 @@ def _key(row: tuple[Any, ...]) -> Key:
 def _fault(row: tuple[Any, ...]) -> str | None:
     """Return what is wrong with a row of `BLOBS`; None if nothing is."""
     *_, blob, tags, epochs = row
-    fault = fault_in(blob, _key(row))
-    if fault is not None:
-        return fault
+    try:
+        entry = unseal(blob, _key(row))
+    except EntryDamaged as error:
+        return str(error)
     named = [(tag.decode(errors="replace"), epoch) for tag, epoch in zip(tags, epochs, strict=True)]
-    same = named == list(unseal(blob, _key(row)).tags)
-    return None if same else "its row names other tags than the entry"
+    return None if named == list(entry.tags) else "its row names other tags than the entry"
 
 
 def open_postgres(url: str, context: StoreContext) -> PostgresStore:

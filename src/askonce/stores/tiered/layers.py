@@ -1,7 +1,7 @@
-"""The layers of a cache as data: which stores, in which order, for how long and how large.
+"""The layers of a cache as configuration: which stores, in which order, how long and how large.
 
-The first layer is the process's memory, always. Below it stand any number of stores, the nearest
-first; the last one is the most shared one, and what it says about invalidations is true.
+The first layer is always the process's memory. Below it stands any number of stores, the nearest
+first. The last one is the authority: the processes share it, and its invalidations are binding.
 """
 
 import re
@@ -21,12 +21,20 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """One layer: a store's address such as `redis://localhost`, or a store itself.
+    """One layer of a cache, as the user writes it.
 
-    `ttl` bounds how long an entry lives in this layer, `size` the bytes of `memory:` or of a
-    SQLite file, `deadline` one call of the store (250 ms over a network, 1 s on this machine).
-    `name` is what answers and statistics call the
-    layer; without one it is the address's scheme.
+    A wrong value raises `ConfigError` when the cache is made, not here.
+
+    Args:
+        store: An address such as `sqlite:answers.db` or `redis://localhost`, or a store object.
+        name: The layer's name in answers and statistics: 1 to 64 letters, digits, `.`, `_`, `-`,
+            unique in the cache. Default: the scheme of the address.
+        ttl: How long an entry lives in this layer at most; a `timedelta` or a text such as `24h`.
+            Default: as long as the entry itself.
+        size: The most bytes that the layer holds; an integer or a text such as `256 MiB`. Only
+            for `memory:` and `sqlite:`. Default: 256 MiB of memory; a file is not bounded.
+        deadline: How long one call of the store may take; a `timedelta` or a text such as `1s`.
+            Default: 250 ms for a store over a network, 1 s for one on this machine.
     """
 
     store: str | Store
@@ -37,7 +45,7 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class TierSpec(NamedTuple):
-    """A layer in precise values: seconds and bytes."""
+    """A layer in precise values: `ttl` and `deadline` in seconds, `size` in bytes."""
 
     name: str
     store: str | Store
@@ -46,12 +54,28 @@ class TierSpec(NamedTuple):
     deadline: float
 
 
+class SharingSettings(NamedTuple):
+    """How the processes of one store work together.
+
+    `strong` asks the authority about tags before each tagged answer is served. `lease` is how
+    long a lease lasts, `lease_wait` how long a caller waits for one; both in seconds.
+    """
+
+    strong: bool = False
+    lease: float = 5.0
+    lease_wait: float = 20.0
+
+
 def tiers_of(layers: Iterable[Layer | str | Store]) -> tuple[TierSpec | None, tuple[TierSpec, ...]]:
-    """The memory's tier, if it is named, and the tiers below it. Raises `ConfigError`."""
+    """Read layers: the memory's spec if one names it, and the specs of the tiers below.
+
+    Raises:
+        ConfigError: The list is empty, a value is wrong, or `memory:` is not the first layer.
+    """
     tiers: list[TierSpec] = []
     for given in layers:
         layer = given if isinstance(given, Layer) else Layer(given)
-        tiers.append(_tier(layer, {tier.name for tier in tiers}))
+        tiers.append(_spec_of(layer, {tier.name for tier in tiers}))
     if not tiers:
         raise ConfigError('layers is empty; write at least one, such as "memory:"')
     memories = [place for place, tier in enumerate(tiers) if tier.store == MEMORY]
@@ -60,24 +84,24 @@ def tiers_of(layers: Iterable[Layer | str | Store]) -> tuple[TierSpec | None, tu
     return (tiers[0], tuple(tiers[1:])) if memories else (None, tuple(tiers))
 
 
-def _tier(layer: Layer, taken: set[str]) -> TierSpec:
+def _spec_of(layer: Layer, taken: set[str]) -> TierSpec:
     name = layer.name or _default_name(layer.store, taken)
     if not _NAME.fullmatch(name):
         raise ConfigError(f"layer name {name!r} cannot be used; write letters, digits, . _ -")
     if name in taken:
         raise ConfigError(f"two layers are called {name!r}; give each a name of its own")
-    if layer.size is not None and _is_far(layer.store):
+    remote = _is_remote(layer.store)
+    if layer.size is not None and remote:
         raise ConfigError(
             f"layer {name}: size is for memory: and sqlite: alone; bound the engine itself instead"
         )
+    deadline = 0.25 if remote else 1.0
     return TierSpec(
         name,
         layer.store,
         None if layer.ttl is None else _seconds(name, "ttl", layer.ttl),
         None if layer.size is None else _bytes(name, layer.size),
-        _default_deadline(layer.store)
-        if layer.deadline is None
-        else _seconds(name, "deadline", layer.deadline),
+        deadline if layer.deadline is None else _seconds(name, "deadline", layer.deadline),
     )
 
 
@@ -93,12 +117,8 @@ def _default_name(store: str | Store, taken: set[str]) -> str:
     return name
 
 
-def _is_far(store: str | Store) -> bool:
+def _is_remote(store: str | Store) -> bool:
     return isinstance(store, str) and engine_of(store) not in ("memory", "sqlite")
-
-
-def _default_deadline(store: str | Store) -> float:
-    return 0.25 if _is_far(store) else 1.0
 
 
 def _seconds(name: str, what: str, value: timedelta | str) -> float:

@@ -1,9 +1,9 @@
-"""Leasing: one process of many asks the provider, the others wait for its answer.
+"""Leases: one process of many asks the provider, and the others wait for its answer.
 
-A lease is the right to ask one question for a while. It is prolonged for as long as its holder
-works on the answer, so a holder that died is replaced when its lease ends. Waiting is bounded:
-whoever has waited long enough asks the provider itself. A store that fails grants everything: the
-flights of each process still hold.
+A lease is the right to ask one question for a while. Its holder renews it for as long as it works
+on the answer, so the lease of a process that died ends soon. Waiting is bounded: a caller that has
+waited long enough asks the provider itself. When the store fails, every caller may ask; the
+single flight of each process still holds.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,15 +17,16 @@ from askonce.core.runtime.background import PeriodicWorker
 from askonce.core.runtime.interface import Runtime
 from askonce.stores.tiered.tier import Tier
 
-_FIRST_PAUSE = 0.005
+_FIRST_PAUSE = 0.005  # seconds between two attempts to get a lease, at first
 _LONGEST_PAUSE = 0.1
-_RETRY = 0.1  # seconds until a lease is given back once more
+_RETRY = 0.1  # seconds until a release that failed is tried once more
 
 
-class Turn(NamedTuple):
-    """Whose turn it is: `answered` if another process was faster, else `lease` if one was had.
+class LeaseResult(NamedTuple):
+    """How an attempt to get a lease ended.
 
-    `taken` says that somebody else still asks: our patience is over, or we did not want to wait.
+    `answered`: another process was faster, and its answer is there. `lease`: the lease, if this
+    caller got it. `taken`: another process still has it; the caller did not wait, or long enough.
     """
 
     answered: bool = False
@@ -34,7 +35,14 @@ class Turn(NamedTuple):
 
 
 class LeaseRenewal:
-    """The leases that this process holds, prolonged by one daemon thread while there are any."""
+    """The leases that this process holds, renewed by one daemon thread while there are any.
+
+    Args:
+        store: The sync store that gave the leases.
+        seconds: How long a lease lasts.
+        runtime: The sync runtime.
+        boundary: Counts renewals that fail.
+    """
 
     def __init__(
         self, store: Store, seconds: float, *, runtime: Runtime, boundary: FailOpen
@@ -44,41 +52,54 @@ class LeaseRenewal:
         self._boundary = boundary
         self._lock = runtime.lock()
         self._place = runtime.loop_or_process
-        self._here = runtime.loop_or_process()
+        self._here: object = None
         self._held: set[Lease] = set()
-        self._over: list[tuple[float, Lease]] = []
+        self._unreleased: list[tuple[float, Lease]] = []
         self._tick = runtime.monotonic
         self._due = float("-inf")
         self._worker = PeriodicWorker("askonce-leases", self._step)
 
     def add(self, lease: Lease) -> None:
+        """Renew a lease from now on."""
         with self._lock:
-            if self._here != self._place():
+            moved = self._here != self._place()
+            if moved:
+                # After a fork the leases are the parent's, to renew and to release.
                 self._here = self._place()
-                self._over.clear()
-                self._held.clear()  # after a fork these are the parent's, to prolong and give back
+                self._unreleased.clear()
+                self._held.clear()
             self._held.add(lease)
-        self._worker.start()
+        if moved:
+            self._worker.start()
 
     def drop(self, lease: Lease) -> None:
+        """Stop renewing a lease."""
         with self._lock:
             self._held.discard(lease)
 
-    def let_go(self, lease: Lease) -> None:
-        """Give a lease back that could not be given back: soon, when the store is well again."""
-        with self._lock:
-            self._held.discard(lease)
-            # What ends by itself meanwhile needs nobody.
-            self._over.append((self._tick() + self.seconds, lease))
-        self._worker.start()
+    async def release(self, lease: Lease, tier: Tier, store: Store) -> None:
+        """Release a lease of `store`, behind the breaker of `tier`; if that fails, soon again."""
+        self.drop(lease)
+
+        async def release() -> bool:
+            await store.release(lease)
+            return True
+
+        if await tier.ask("release", release) is None:
+            with self._lock:
+                # After this time the lease has ended by itself.
+                self._unreleased.append((self._tick() + self.seconds, lease))
+            self._worker.start()
 
     def stop(self) -> None:
+        """Stop the thread for good."""
         self._worker.stop()
 
     async def _step(self) -> float:
         with self._lock:
             held = list(self._held)
-            over, self._over = [one for one in self._over if one[0] > self._tick()], []
+            now = self._tick()
+            over, self._unreleased = [one for one in self._unreleased if one[0] > now], []
         with self._boundary.around("renew") as attempt:
             if held and self._tick() >= self._due:
                 await self._store.renew(held, self.seconds)
@@ -87,62 +108,72 @@ class LeaseRenewal:
                 await self._store.release(over[-1][1])
                 over.pop()
         with self._lock:
-            self._over += over
+            self._unreleased += over
         return _RETRY if over else self.seconds / (20 if attempt.failed else 10)
 
 
-class LeaseQueue:
-    """Takes turns with other processes, in one flavor.
+class LeaseAcquirer:
+    """Gets leases for one mode (sync or async), and waits for those that others hold.
 
-    `store` is asked behind `tier`'s breaker; a wait takes at most `wait` seconds.
+    Args:
+        store: The store that gives the leases.
+        tier: The tier behind whose breaker the store is asked.
+        renewal: Renews the leases.
+        runtime: The runtime that work in the background uses.
+        wait: The longest wait, in seconds.
     """
 
     def __init__(
         self, store: Store, tier: Tier, renewal: LeaseRenewal, *, runtime: Runtime, wait: float
     ) -> None:
         self._store = store
-        self._shelf = tier
+        self._tier = tier
         self._renewal = renewal
         self._runtime = runtime
         self._wait = wait
 
-    async def turn(
+    async def acquire(
         self, key: Key, look: Callable[[], Awaitable[bool]], *, wait: bool = True
-    ) -> Turn:
-        """Wait for the right to ask; `look` says whether the answer has come meanwhile.
+    ) -> LeaseResult:
+        """Get the lease of a question, or wait for its answer.
 
-        Without `wait`, one attempt is made.
+        Args:
+            key: The question.
+            look: Returns whether the answer has come meanwhile.
+            wait: False for one attempt only.
         """
         runtime, seconds = self._runtime, self._renewal.seconds
         until = runtime.monotonic() + self._wait
         pause = _FIRST_PAUSE
         while True:
-            asked = await self._shelf.ask("lease", lambda: self._take(key, seconds))
-            if asked is None:
-                return Turn()
-            if asked:
-                # Its last holder may have answered after we looked and before it let go.
-                return await self._unless_answered(asked[0], look)
+            taken = await self._tier.ask("lease", lambda: self._take(key, seconds))
+            if taken is None:
+                return LeaseResult()
+            if taken:
+                # Its last holder may have answered after we looked and before it released it.
+                return await self._unless_answered(taken[0], look)
             if not wait or runtime.monotonic() >= until:
-                return Turn(taken=True)
+                return LeaseResult(taken=True)
             await runtime.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
             if await look():
-                return Turn(answered=True)
+                return LeaseResult(answered=True)
 
-    async def _unless_answered(self, lease: Lease, look: Callable[[], Awaitable[bool]]) -> Turn:
-        """Keep a new lease unless it is of no use, or whoever took it is stopped meanwhile."""
+    async def _unless_answered(
+        self, lease: Lease, look: Callable[[], Awaitable[bool]]
+    ) -> LeaseResult:
+        """Keep a new lease unless the answer is there, or the caller is cancelled meanwhile."""
         self._renewal.add(lease)
         kept = False
         try:
             kept = not await look()
         finally:
             if not kept:
-                self._let_go(lease)
-        return Turn(lease=lease) if kept else Turn(answered=True)
+                self._release(lease)
+        return LeaseResult(lease=lease) if kept else LeaseResult(answered=True)
 
     async def _take(self, key: Key, seconds: float) -> tuple[Lease, ...]:
-        """The lease, if it was free; it goes back where nobody waits for it any more."""
+        """Take the lease if it is free; release it if its caller is gone by then."""
         taken: list[Lease] = []
         awaited = True
 
@@ -156,29 +187,24 @@ class LeaseQueue:
             if lease is not None:
                 taken.append(lease)
                 if not awaited:
-                    self._let_go(lease)
+                    self._release(lease)
 
-        # A thread that asks for it cannot be called back, so its answer is waited for.
+        # A thread that asks for the lease cannot be called back, so its result is awaited.
         task = self._runtime.start(take)
         try:
             await task.wait()
         except BaseException:
             awaited = False
             for lease in taken:
-                self._let_go(lease)
+                self._release(lease)
             raise
         return tuple(taken)
 
-    def _let_go(self, lease: Lease) -> None:
-        """Give a lease back, behind."""
+    def _release(self, lease: Lease) -> None:
+        """Release a lease in the background."""
         self._renewal.drop(lease)
 
-        async def release() -> bool:
-            await self._store.release(lease)
-            return True
+        async def release() -> None:
+            await self._renewal.release(lease, self._tier, self._store)
 
-        async def give_back() -> None:
-            if await self._shelf.ask("release", release) is None:
-                self._renewal.let_go(lease)
-
-        self._runtime.run_in_background(give_back)
+        self._runtime.run_in_background(release)
