@@ -17,7 +17,7 @@ from askonce.config.settings import Log, Provider
 from askonce.core.fail_open import FailOpen
 from askonce.core.runtime.event_loop import ThreadRunner
 from askonce.core.runtime.interface import Runtime
-from askonce.core.sse import Splitter
+from askonce.formats.usage import answer_usage
 from askonce.invalidation.append_file import AppendFile
 from askonce.ledger.ledger import Ledger
 
@@ -28,7 +28,6 @@ _LONGEST_REQUEST = 32 << 20  # bytes; a longer one is not logged
 _LONGEST_ANSWER = 16 << 20  # bytes; the usage of a longer one is unknown
 _SESSIONS = (b"x-session-id", b"session-id", b"session_id", b"x-conversation-id")
 _GEMINI = re.compile(r"/models/([^/:?]+):(?:streamG|g)enerateContent\b")
-_USAGE_FIELDS = ("usage", "usageMetadata")
 
 
 def api_of(path: str) -> str | None:
@@ -190,7 +189,7 @@ def line_of(recorder: RequestRecorder) -> bytes | None:
         return None
     line = {**recorder.about, "request": request}
     if recorder.whole:
-        response = _response(_decoded(bytes(recorder.answer), recorder.encoding))
+        response = answer_usage(_decoded(bytes(recorder.answer), recorder.encoding))
         if response:
             line["response"] = response
     return msgspec.json.encode(line) + b"\n"
@@ -208,39 +207,3 @@ def _decoded(body: bytes, encoding: str) -> bytes:
     except (OSError, EOFError, zlib.error):
         pass
     return b""
-
-
-def _response(body: bytes) -> dict[str, Any]:
-    """Return model and usage of an answer, whole or streamed; later events win."""
-    if body.lstrip()[:1] in (b"{", b"["):
-        events = [body]
-    else:
-        splitter = Splitter()
-        events = [event.data for event in [*splitter.feed(body), *splitter.feed(b"\n\n")]]
-    response: dict[str, Any] = {}
-    for data in events:
-        if not any(field.encode() in data for field in _USAGE_FIELDS):
-            continue
-        try:
-            found = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeError):
-            continue
-        for event in found if isinstance(found, list) else [found]:
-            _gather(event, response)
-    return response
-
-
-def _gather(event: Any, response: dict[str, Any]) -> None:
-    if not isinstance(event, dict):
-        return
-    for holder in (event, event.get("message"), event.get("response")):
-        if not isinstance(holder, dict):
-            continue
-        for field in _USAGE_FIELDS:
-            usage = holder.get(field)
-            if isinstance(usage, dict):
-                known = {name: value for name, value in usage.items() if value is not None}
-                response[field] = {**response.get(field, {}), **known}
-        for field in ("model", "modelVersion", "service_tier"):
-            if isinstance(holder.get(field), str):
-                response[field] = holder[field]
