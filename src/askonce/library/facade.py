@@ -21,7 +21,7 @@ from askonce.invalidation.events import Says
 from askonce.invalidation.sources import EventSource, sources_of
 from askonce.invalidation.target import Invalidation, read
 from askonce.ledger.ledger import Stats
-from askonce.ledger.settings import USUAL, LedgerSettings
+from askonce.ledger.settings import DEFAULT_LEDGER, LedgerSettings
 from askonce.library import arguments
 from askonce.library.assembly import Assembly
 from askonce.library.settings import CacheSettings
@@ -87,7 +87,7 @@ class CacheFacade:
         tenants: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
         prices: Prices | None = None,
-        bookkeeping: LedgerSettings = USUAL,
+        bookkeeping: LedgerSettings = DEFAULT_LEDGER,
     ) -> None:
         if limits is None:
             limits = arguments.limits(

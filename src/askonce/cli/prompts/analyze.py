@@ -12,7 +12,7 @@ from askonce.cli.output.terminal import plain, show_json
 from askonce.cli.prompts.log_files import lines_of
 from askonce.cli.prompts.tables import show
 from askonce.core.errors import ConfigError
-from askonce.ledger.token_prices import TokenPrices
+from askonce.ledger.prices import GenaiPrices, input_token_price
 from askonce.prompts.analyzer.analyzer import Analysis
 from askonce.prompts.analyzer.log_lines import BadLine
 from askonce.prompts.analyzer.report import Redactor, build_report
@@ -30,7 +30,10 @@ def run(options: argparse.Namespace) -> int:
     if not analysis.requests and not analysis.bad_count:
         raise ConfigError(f"{options.log}: is empty")
     redactor = Redactor(secrets.token_bytes(32) if options.hash_only else None)
-    report = build_report(analysis, TokenPrices().input_token, redactor)
+    prices = GenaiPrices()
+    report = build_report(
+        analysis, lambda provider, model: input_token_price(prices, model, provider), redactor
+    )
     _write_files(options, report)
     if options.json:
         print(show_json(report))
