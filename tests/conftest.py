@@ -1,6 +1,7 @@
 """Fixtures of every test: real servers, each started when the first test asks for it."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -61,3 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if missing:
         items[:] = [item for item in items if item not in missing]
         config.hook.pytest_deselected(items=missing)
+
+
+# A job in the background of a script ignores Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)

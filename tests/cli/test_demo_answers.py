@@ -1,4 +1,4 @@
-"""What the practice provider says."""
+"""What the demo provider says."""
 
 import pytest
 

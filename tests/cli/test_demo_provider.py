@@ -1,4 +1,4 @@
-"""The practice provider, asked by the unmodified SDKs over real HTTP."""
+"""The demo provider, asked by the unmodified SDKs over real HTTP."""
 
 import re
 from collections.abc import Iterator
@@ -333,7 +333,7 @@ class TestFaults:
         chat: openai.OpenAI,
         claude: anthropic.Anthropic,
         fault: ProviderFault,
-        run_sync: str,
+        finish: str,
         stop: str,
     ) -> None:
         choice = ask(chat, fault).choices[0]
@@ -341,7 +341,7 @@ class TestFaults:
         message = ask_claude(claude, fault)
         *_, delta, _ = ask_claude(claude, fault, stream=True)
 
-        assert choice.finish_reason == chunks[-1].choices[0].finish_reason == run_sync
+        assert choice.finish_reason == chunks[-1].choices[0].finish_reason == finish
         assert (choice.message.content or "") == streamed_text(chunks)
         assert (choice.message.content or "") != answer_to(QUESTION)
         assert choice.message.refusal == (REFUSAL if fault is ProviderFault.REFUSAL else None)

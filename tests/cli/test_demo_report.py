@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from askonce.cli.demo import demo
-from askonce.cli.demo.demo import run_demo
+from askonce.cli.demo import run
 from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.cli.demo.report import Answered, CacheStatus, DemoSavings, Report, percentile
+from askonce.cli.demo.run import run_demo
 from askonce.cli.demo.traffic import TrafficCall
 
 
@@ -141,7 +141,7 @@ class TestRunning:
 
         argv = ["--requests", "8", "--json"]
 
-        assert demo.main(argv, start_gateway=start_gateway) == status
+        assert run.main(argv, start_gateway=start_gateway) == status
         numbers = json.loads(capsys.readouterr().out)
         assert numbers["calls"] == 8
         assert numbers["wrong"] == (8 if confused else 0)
@@ -150,7 +150,7 @@ class TestRunning:
         picture = tmp_path / "demo.svg"
         argv = ["--requests", "4", "--picture", str(picture)]
 
-        assert demo.main(argv, start_gateway=lambda _: running(PretendGateway())) == 0
+        assert run.main(argv, start_gateway=lambda _: running(PretendGateway())) == 0
         svg = picture.read_text("utf-8")
         assert svg.startswith("<svg")
         assert "wrong&#160;answers" in svg

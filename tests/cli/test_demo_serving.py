@@ -1,4 +1,4 @@
-"""How long the practice provider takes, and the thread it is served in."""
+"""How long the demo provider takes, and the thread it is served in."""
 
 import threading
 import time

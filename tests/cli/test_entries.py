@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from askonce.cli import main
-from askonce.cli.output.columns import columns, fitted, plain, show_span, width
+from askonce.cli.output.terminal import columns, fitted, plain, show_span, width
 from askonce.core.models import Entry, Key, Selection, Usage
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync

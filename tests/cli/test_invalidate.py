@@ -285,7 +285,7 @@ def test_a_person_is_forgotten(
     receipt = json.loads(out)
     assert list(receipt["layers"].values()) == [{"found": 2, "removed": 2, "left": 0}]
     assert (receipt["left"], receipt["unreadable_removed"]) == (0, 0)
-    assert "without an [admin] token" in receipt["gateway"]
+    assert "only with an [admin] token" in receipt["gateway"]
     assert left(url) == ALL - {"bb", "cc"}
 
 

@@ -16,8 +16,8 @@ import pytest
 import zstandard
 
 from askonce.cli import main
-from askonce.cli.transfer import checkpoints, transfer
-from askonce.cli.transfer.transfer import Copy, Export, Import
+from askonce.cli.transfer import checkpoints, moves
+from askonce.cli.transfer.moves import Copy, Export, Import
 from askonce.core.models import Entry, Key, Selection, Usage
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
@@ -99,7 +99,7 @@ def content(store: Store, namespace: str | None = None) -> set[Entry]:
 
 
 def replace_tags(entries: list[Entry], epochs: dict[str, int]) -> set[Entry]:
-    return {transfer._under(epochs, one) for one in entries}
+    return {moves._under(epochs, one) for one in entries}
 
 
 def deaf(done: int) -> None:
@@ -332,7 +332,7 @@ def test_an_export_goes_on_where_it_was(
 def test_an_import_goes_on_where_it_was(
     opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "_CHUNK", 100)
+    monkeypatch.setattr(moves, "_CHUNK", 100)
     entries = fill(opened(), 1_000)
     run("export", "a")
     with open("a", "rb") as file:
@@ -353,7 +353,7 @@ def test_an_import_goes_on_where_it_was(
 def test_a_copy_goes_on_where_it_was(
     opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "_CHUNK", 100)
+    monkeypatch.setattr(moves, "_CHUNK", 100)
     entries = fill(opened(), 1_000)
     clock = SyncRuntime().now
     for count in (300, 600):

@@ -76,10 +76,10 @@ def test_people_read_it_line_by_line(run: Run) -> None:
     assert "team-b" not in out
     for line in (
         "  0.99",
-        "guards: none speaks against it",
-        "its answer may be served, to who asks in that scope",
+        "guards: none refuses",
+        "its answer may be served to callers in that scope",
         "not served: negation",
-        "not served: it lies too far",
+        "not served: not similar enough",
         "only ever matched exactly: 1 more",
     ):
         assert line in out, out
@@ -117,8 +117,8 @@ def test_shared_indexes_are_asked(
         (("--near", ""), "the embedder cannot read all of this question"),
         (("--near", "\N{PILE OF POO}"), "the embedder cannot read all of this question"),
         (("--near", "x", "a.json"), "--near takes a question in place of the files"),
-        ((), "two request bodies are compared; name two files, or --near QUESTION"),
-        (("a.json",), "two request bodies are compared; name two files, or --near QUESTION"),
+        ((), "explain compares two request bodies; name two files, or --near QUESTION"),
+        (("a.json",), "explain compares two request bodies; name two files, or --near QUESTION"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(

@@ -10,17 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.config.load import Provider, Settings, Tenant, load
-from askonce.config.show import (
-    masked_key,
-    masked_url,
-    show,
-    show_duration,
-    show_fraction,
-    show_size,
-)
+from askonce.config.load import load
+from askonce.config.settings import Provider, Settings, Tenant
+from askonce.config.show import show
+from askonce.core import printers
 from askonce.core.errors import ConfigError
 from askonce.core.models import Reason
+from askonce.core.printers import masked_key, masked_url
 from askonce.core.values import duration, fraction, size
 
 CONTRACT = """
@@ -62,7 +58,7 @@ def test_nothing_written_means_the_defaults() -> None:
     assert settings == Settings()
     assert (settings.gateway.host, settings.gateway.port) == ("127.0.0.1", 4040)
     assert settings.store.url == "sqlite:askonce.db"
-    assert settings.cache.ttl == timedelta(hours=24)
+    assert settings.cache.limits.ttl == timedelta(hours=24).total_seconds()
     assert settings.memory.size == 256 * 1024 * 1024
     assert list(settings.providers) == ["openai", "anthropic"]
 
@@ -71,9 +67,9 @@ def test_every_section_is_read_into_precise_values() -> None:
     settings = load(CONTRACT, {})
     assert settings.gateway.port == 8080
     assert (settings.memory.size, settings.memory.eviction) == (64_000_000, "gdsf")
-    assert settings.cache.ttl == timedelta(minutes=90)
-    assert settings.cache.stale_if_error == timedelta(hours=2)
-    assert settings.cache.also_store == {Reason.LENGTH}
+    assert settings.cache.limits.ttl == timedelta(minutes=90).total_seconds()
+    assert settings.cache.limits.stale_if_error == timedelta(hours=2).total_seconds()
+    assert settings.cache.limits.also_store == {Reason.LENGTH}
     assert settings.tenants["acme"].keys == ("sk-acme-0123456789-abcdef", "sk-acme-2")
 
 
@@ -85,7 +81,7 @@ def test_the_request_path_gets_the_same_limits() -> None:
 
 @pytest.mark.parametrize(("word", "samples"), [("bypass", 0), ("reuse", 1), ("pool:12", 12)])
 def test_sampling_is_the_number_of_kept_answers(word: str, samples: int) -> None:
-    assert load(f'[cache]\nsampling = "{word}"', {}).cache.sampling == samples
+    assert load(f'[cache]\nsampling = "{word}"', {}).cache.limits.pool == samples
 
 
 @pytest.mark.parametrize(
@@ -148,7 +144,7 @@ def test_the_environment_overrides_the_file() -> None:
     }
     settings = load(CONTRACT, environ)
     assert settings.gateway.port == 5000
-    assert settings.cache.also_store == {Reason.LENGTH, Reason.REFUSAL}
+    assert settings.cache.limits.also_store == {Reason.LENGTH, Reason.REFUSAL}
     assert settings.tenants["acme"].keys == ("a", "b")
     assert settings.providers["new"].format == "anthropic"
     assert settings.origins["gateway.port"] == "ASKONCE_GATEWAY__PORT"
@@ -251,12 +247,12 @@ def test_what_is_shown_is_a_settings_file_that_means_the_same() -> None:
 @given(st.integers(min_value=0, max_value=10**12))
 def test_a_duration_is_read_as_it_is_shown(milliseconds: int) -> None:
     length = timedelta(milliseconds=milliseconds)
-    assert abs(duration(show_duration(length)) - length) <= timedelta(microseconds=1)
+    assert abs(duration(printers.duration(length)) - length) <= timedelta(microseconds=1)
 
 
 @given(st.integers(min_value=0, max_value=2**50))
 def test_a_size_is_read_as_it_is_shown(size_bytes: int) -> None:
-    assert size(show_size(size_bytes)) == size_bytes
+    assert size(printers.size(size_bytes)) == size_bytes
 
 
 @pytest.mark.parametrize(
@@ -264,9 +260,9 @@ def test_a_size_is_read_as_it_is_shown(size_bytes: int) -> None:
     [('"10%"', 0.1), ('"2.5 %"', 0.025), ("0.1", 0.1), ("0", 0), ('"90%"', 0.9), ('"0.5"', 0.5)],
 )
 def test_a_part_is_a_percentage_or_a_fraction(written: str, part: float) -> None:
-    cache = load(f"[cache]\njitter = {written}", {}).cache
-    assert cache.limits.jitter == pytest.approx(part)
-    assert fraction(show_fraction(cache.jitter)) == pytest.approx(part)
+    limits = load(f"[cache]\njitter = {written}", {}).cache.limits
+    assert limits.jitter == pytest.approx(part)
+    assert fraction(printers.fraction(limits.jitter)) == pytest.approx(part)
 
 
 @pytest.mark.parametrize("written", ['"91%"', "1", "-0.1", '"ten"', "true", "nan", '"1e-3"', "[]"])

@@ -11,9 +11,8 @@ import pytest
 from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.config import load
-from askonce.config.admin import READERS
 from askonce.gateway.server import build
-from tests.docs.pages import ROOT, blocks, commands, rows, words
+from tests.docs.pages import ROOT, blocks, commands
 
 PAGE = ROOT / "docs" / "guides" / "invalidation.md"
 GATEWAY = "http://127.0.0.1:4040"
@@ -55,8 +54,3 @@ def test_the_curl_blocks_are_answered(gateway_url: str, parts: list[str]) -> Non
         asked = json.loads(parts[-1])
         members = {"entries", "layers", "tags", "dry_run"}
         assert set(done.json()) == members | ({"samples"} if asked.get("dry_run") else set())
-
-
-def test_the_settings_are_listed() -> None:
-    listed = [words(row[0])[0] for row in rows("docs/reference/configuration.md", "in `[admin]`")]
-    assert sorted(listed) == sorted(READERS)

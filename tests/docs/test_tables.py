@@ -6,7 +6,7 @@ import sys
 import tomllib
 
 import askonce
-from askonce.config.load import ROUTES, Settings
+from askonce.config.settings import ROUTES, Settings
 from askonce.config.show import masked
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.keys import CACHE_MARKERS, HEADERS_THAT_MATTER, key_of

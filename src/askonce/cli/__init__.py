@@ -1,8 +1,11 @@
 """The command line: `askonce serve`, `askonce stats`, `askonce export` and so on.
 
-`parser` has the grammar; each command is a module with `run(options) -> int` that is imported only
-when it runs, so that `askonce --help` is instant. Results go to stdout, a failure is
-one line on stderr: exit 2 for wrong usage or configuration, 1 for anything else that went wrong.
+`grammar/` defines the options. Each command is a module of `commands/` with `run(options) -> int`;
+it is imported only when it runs, so `askonce --help` is fast. `access/` opens settings, stores and
+gateways, `output/` prints, `transfer/` moves entries, `prompts/` and `demo/` are the larger
+commands. Results go to stdout. A failure is one line on stderr: exit status 2 for wrong usage or
+configuration, 1 for any other failure. No other package imports this one, except the tests and
+benchmarks. Start reading in `grammar/parser.py`.
 """
 
 import os
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(error, 2)
     except BrokenPipeError:
-        # Whoever read us has seen enough (`| head`); nothing may be flushed to it at exit.
+        # The reader of a pipe stopped early (`| head`): flush nothing to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (AskOnceError, OSError) as error:

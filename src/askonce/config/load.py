@@ -10,47 +10,24 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from askonce.config import rule_tables
-from askonce.config.admin import READERS as ADMIN_READERS
-from askonce.config.admin import Admin
 from askonce.config.settings import (
-    FORMATS,
+    NAMED,
     ROUTES,
-    CacheRules,
-    Documents,
-    Gateway,
+    TABLES,
     LayerTable,
-    Log,
-    MemorySettings,
     Provider,
     Settings,
-    StoreAddress,
     Tenant,
     default_providers,
 )
 from askonce.core import values as read
 from askonce.core.errors import ConfigError
-from askonce.invalidation.sources import READERS as SOURCE_READERS
+from askonce.core.settings_table import settings_of, with_values
 from askonce.invalidation.sources import read_sources
-from askonce.ledger.settings import READERS as LEDGER_READERS
-from askonce.ledger.settings import LedgerSettings
-from askonce.prompts.settings import READERS as PROMPT_READERS
-from askonce.prompts.settings import Prompts
-from askonce.semantic.settings import READERS as SEMANTIC_READERS
-from askonce.semantic.settings import Semantic
 from askonce.stores.tiered.layers import tiers_of
-
-__all__ = [
-    "ROUTES",
-    "CacheRules",
-    "Gateway",
-    "LayerTable",
-    "MemorySettings",
-    "Provider",
-    "Settings",
-    "Tenant",
-    "load",
-]
 
 _PREFIX = "ASKONCE_"
 
@@ -64,22 +41,17 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
     origins: dict[str, str] = {}
     values: dict[_Path, dict[str, Any]] = {}
     for path, table in tables.items():
-        readers = _READERS[path[0]]
-        values[path] = {}
-        for key, given in table.items():
-            values[path][key] = _value(path, key, given, readers)
-            origins[".".join((*path, key))] = given.origin
-    settings = Settings(
-        gateway=Gateway(**values.get(("gateway",), {})),
-        store=StoreAddress(**values.get(("store",), {})),
-        memory=MemorySettings(**values.get(("memory",), {})),
-        cache=CacheRules(**values.get(("cache",), {})),
-        documents=Documents(**values.get(("documents",), {})),
-        semantic=Semantic(**{"mode": "shadow", **values.get(("semantic",), {})}),
-        prompts=Prompts(**values.get(("prompts",), {})),
-        admin=Admin(**values.get(("admin",), {})),
-        ledger=LedgerSettings(**values.get(("ledger",), {})),
-        log=Log(**values.get(("log",), {})),
+        values[path] = {key: _value(path, key, given) for key, given in table.items()}
+        origins |= {".".join((*path, key)): given.origin for key, given in table.items()}
+    defaults = Settings()
+    plain = {
+        section: with_values(getattr(defaults, section), values.get((section,), {}))
+        for section in TABLES
+        if section not in NAMED
+    }
+    settings = msgspec.structs.replace(
+        defaults,
+        **plain,
         named_layers=_layers(values, source),
         providers=_providers(values, source),
         tenants=_tenants(values, source),
@@ -92,57 +64,6 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
     _check_layers(settings, source)
     return settings
 
-
-_READERS: dict[str, dict[str, read.Reader]] = {
-    "gateway": {
-        "host": read.text,
-        "port": read.port,
-        "max_body": read.above_zero(read.size),
-        "connect_timeout": read.above_zero(read.duration),
-        "read_timeout": read.above_zero(read.duration),
-        "drain": read.duration,
-    },
-    "store": {"url": read.text},
-    "memory": {
-        "size": read.size,
-        "ttl": read.above_zero(read.duration),
-        "eviction": read.one_of("s3-fifo", "gdsf"),
-    },
-    "layers": {
-        "url": read.text,
-        "ttl": read.above_zero(read.duration),
-        "size": read.above_zero(read.size),
-        "deadline": read.above_zero(read.duration),
-    },
-    "cache": {
-        "ttl": read.duration,
-        "stale_while_revalidate": read.duration,
-        "stale_if_error": read.duration,
-        "refresh_ahead": read.beta,
-        "jitter": read.fraction,
-        "negative_ttl": read.duration,
-        "expire_on": read.one_of("model", "fingerprint", "never"),
-        "sampling": read.sampling,
-        "max_entry": read.above_zero(read.size),
-        "also_store": read.reasons,
-        "consistency": read.one_of("eventual", "strong"),
-        "lease": read.above_zero(read.duration),
-        "lease_wait": read.duration,
-    },
-    "semantic": SEMANTIC_READERS,
-    "prompts": PROMPT_READERS,
-    "admin": ADMIN_READERS,
-    "ledger": LEDGER_READERS,
-    "log": {"requests": read.log_file, "max_size": read.above_zero(read.size), "keep": read.few},
-    "sources": SOURCE_READERS,
-    "documents": {"fields": read.paths},
-    "providers": {"base_url": read.base_url, "format": read.one_of(*FORMATS)},
-    "tenants": {"keys": read.texts, "upstream_key": read.secret},
-}
-_NAMED = ("layers", "providers", "tenants", "sources")
-"""Sections that hold a table for each name."""
-
-_SECTIONS: dict[str, object] = {**_READERS, "rules": None}
 
 _Path = tuple[str, ...]
 
@@ -166,9 +87,10 @@ def _tables(file: Mapping[str, Any], source: str) -> _Tables:
     """The file's tables by their paths: `("cache",)`, `("providers", "openai")`."""
     tables: _Tables = {}
     for section, content in file.items():
-        if section not in _READERS:
-            raise _wrong(source, section, f"is not a section{read.nearest(section, _SECTIONS)}")
-        named = section in _NAMED
+        if section not in TABLES:
+            near = read.nearest(section, {**TABLES, "rules": None})
+            raise _wrong(source, section, f"is not a section{near}")
+        named = section in NAMED
         for path, table in _split(section, content, named=named, source=source):
             tables[path] = {key: _Given(value, source) for key, value in table.items()}
     return tables
@@ -199,12 +121,12 @@ def _override(tables: _Tables, environ: Mapping[str, str]) -> None:
             continue
         if section == "rules":
             raise _wrong("environment", variable, "cannot be; rules stand in the file, [[rules]]")
-        if section not in _READERS:
-            near = read.nearest(section, _READERS)
+        if section not in TABLES:
+            near = read.nearest(section, TABLES)
             raise _wrong("environment", variable, f"{section!r} is not a section{near}")
         *middle, key = rest
-        if bool(middle) != (section in _NAMED) or not all(rest):
-            form = f"{_PREFIX}{section.upper()}{'__NAME' if section in _NAMED else ''}__KEY"
+        if bool(middle) != (section in NAMED) or not all(rest):
+            form = f"{_PREFIX}{section.upper()}{'__NAME' if section in NAMED else ''}__KEY"
             raise _wrong("environment", variable, f"does not name a setting; write it as {form}")
         name = "__".join(middle)
         path = _present(tables, section, name) if middle else (section,)
@@ -213,7 +135,7 @@ def _override(tables: _Tables, environ: Mapping[str, str]) -> None:
 
 def _refuse_single_underscore(variable: str, rest: str) -> None:
     section, _, key = rest.partition("_")
-    if section in _READERS and key:
+    if section in TABLES and key:
         meant = f"{_PREFIX}{section.upper()}__{key.upper()}"
         raise _wrong("environment", variable, f"lacks an underscore; write {meant}")
 
@@ -226,13 +148,14 @@ def _present(tables: _Tables, section: str, name: str) -> _Path:
     return (section, name)
 
 
-def _value(path: _Path, key: str, given: _Given, readers: dict[str, read.Reader]) -> Any:
+def _value(path: _Path, key: str, given: _Given) -> Any:
+    settings = settings_of(TABLES[path[0]])
     where = "environment" if given.origin.startswith(_PREFIX) else given.origin
     full = given.origin if where == "environment" else ".".join((*path, key))
-    if key not in readers:
-        raise _wrong(where, full, f"{key!r} is not a key of {path[0]}{read.nearest(key, readers)}")
+    if key not in settings:
+        raise _wrong(where, full, f"{key!r} is not a key of {path[0]}{read.nearest(key, settings)}")
     try:
-        return readers[key](given.value)
+        return settings[key].kind.read(given.value)
     except ValueError as error:
         raise _wrong(where, full, str(error)) from None
 
@@ -269,13 +192,14 @@ def _providers(values: dict[_Path, dict[str, Any]], source: str) -> dict[str, Pr
         if name in ROUTES:
             raise _wrong(source, f"providers.{name}", "is the name of a route; choose another name")
         before = providers.get(name)
-        base_url = table.get("base_url", before.base_url if before else None)
-        format_name = table.get("format", before.format if before else None)
-        if base_url is None or format_name is None:
-            lacking = "base_url" if base_url is None else "format"
-            mend = f"add base_url and format ({read.quoted(FORMATS)})"
-            raise _wrong(source, f"providers.{name}", f"has no {lacking}; {mend}")
-        providers[name] = Provider(name=name, base_url=base_url, format=format_name)
+        if before is not None:
+            providers[name] = with_values(before, table)
+            continue
+        for key in settings_of(Provider):
+            if key not in table:
+                mend = 'add base_url and format ("openai", "anthropic")'
+                raise _wrong(source, f"providers.{name}", f"has no {key}; {mend}")
+        providers[name] = Provider(name=name, **table)
     return providers
 
 

@@ -1,22 +1,34 @@
-"""The tables of the settings as precise values, each with its defaults."""
+"""The settings as precise values: a struct for each table, with defaults and documentation.
+
+A setting is added as one field of such a struct, see `core/settings_table.py`.
+"""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from askonce.config.admin import Admin
+from askonce.core import printers, values
 from askonce.core.document_tags import Path
-from askonce.core.models import Reason
 from askonce.core.policy import Limits
 from askonce.core.rules.rules import Rules
+from askonce.core.settings_table import (
+    Bytes,
+    Duration,
+    PositiveBytes,
+    PositiveDuration,
+    Secret,
+    SettingKind,
+    StoreUrl,
+    Text,
+)
 from askonce.invalidation.sources import EventSource
 from askonce.ledger.settings import LedgerSettings
 from askonce.prompts.settings import Prompts
 from askonce.semantic.settings import Semantic
-from askonce.stores.tiered.layers import MEMORY, Layer
+from askonce.stores.tiered.layers import MEMORY, Layer, SharingSettings
 
-FORMATS = ("openai", "anthropic")
 ROUTES = ("askonce", "healthz", "metrics", "v1")
 """First path segments of the gateway itself, which no provider can be named."""
 
@@ -26,108 +38,110 @@ _MiB = 1 << 20
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     """Where the gateway listens, and its limits."""
 
-    host: str = "127.0.0.1"
-    port: int = 4040
-    max_body: int = 32 * _MiB  # bytes
-    connect_timeout: timedelta = timedelta(seconds=5)
-    read_timeout: timedelta = timedelta(minutes=10)
-    drain: timedelta = timedelta(seconds=30)
+    host: Annotated[Text, "the address to listen on"] = "127.0.0.1"
+    port: Annotated[int, SettingKind(values.port), "the port; 0 takes a free one"] = 4040
+    max_body: Annotated[PositiveBytes, "longer request bodies are refused with 413"] = 32 * _MiB
+    connect_timeout: Annotated[
+        PositiveDuration, "the time limit for a connection to a provider"
+    ] = timedelta(seconds=5)
+    read_timeout: Annotated[
+        PositiveDuration, "the longest pause of a provider within an answer"
+    ] = timedelta(minutes=10)
+    drain: Annotated[Duration, "how long a stopping gateway lets answers finish"] = timedelta(
+        seconds=30
+    )
+
+
+class StoreAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where entries are kept."""
+
+    url: Annotated[
+        StoreUrl,
+        "the store below memory; or redis://host, postgresql://host/database, memory: for none",
+    ] = "sqlite:askonce.db"
 
 
 class LayerTable(msgspec.Struct, frozen=True, kw_only=True):
     """A layer of the cache: one `[layers.NAME]` table, in the order of the file."""
 
     name: str
-    url: str
-    ttl: timedelta | None = None
-    size: int | None = None  # bytes
-    deadline: timedelta | None = None
-
-
-class StoreAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where entries are kept."""
-
-    url: str = "sqlite:askonce.db"
+    url: Annotated[StoreUrl, "the store of this layer"]
+    ttl: Annotated[PositiveDuration | None, "answers live no longer than this in the layer"] = None
+    size: Annotated[PositiveBytes | None, "for a SQLite file: the oldest answers leave first"] = (
+        None
+    )
+    deadline: Annotated[
+        PositiveDuration | None, "for one call; without it 250ms over a network, 1s on this machine"
+    ] = None
 
 
 class MemorySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The memory in front of the store."""
 
-    size: int = 256 * _MiB  # bytes
-    ttl: timedelta | None = None
-    eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo"
+    size: Annotated[Bytes, "the limit of answers in memory, in bytes really used"] = 256 * _MiB
+    eviction: Annotated[
+        Literal["s3-fifo", "gdsf"],
+        'or "gdsf": keep the answers that save the most dollars per byte',
+    ] = "s3-fifo"
+    ttl: Annotated[PositiveDuration | None, "answers live no longer than this in memory"] = None
 
 
-class CacheRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How long answers live, and which are stored at all.
+class CacheTable(msgspec.Struct, frozen=True, kw_only=True):
+    """The `[cache]` table: what decides about answers, and how processes coordinate."""
 
-    `sampling` is how many answers are kept of a question with an explicit temperature above 0:
-    0 ("bypass") asks the provider every time, 1 ("reuse") serves the one stored answer, k
-    ("pool:k") cycles through k of them.
-    """
-
-    ttl: timedelta = timedelta(hours=24)
-    stale_while_revalidate: timedelta = timedelta(0)
-    stale_if_error: timedelta = timedelta(0)
-    refresh_ahead: float = 0.0
-    jitter: float = 0.0
-    negative_ttl: timedelta = timedelta(0)
-    expire_on: Literal["model", "fingerprint", "never"] = "model"
-    sampling: int = 0
-    max_entry: int = 8 * _MiB  # bytes
-    also_store: frozenset[Reason] = frozenset()
-    consistency: Literal["eventual", "strong"] = "eventual"
-    lease: timedelta = timedelta(seconds=5)
-    lease_wait: timedelta = timedelta(seconds=20)
-
-    @property
-    def limits(self) -> Limits:
-        """The same as the request path wants it."""
-        return Limits(
-            ttl=self.ttl.total_seconds(),
-            stale_while_revalidate=self.stale_while_revalidate.total_seconds(),
-            stale_if_error=self.stale_if_error.total_seconds(),
-            refresh_ahead=self.refresh_ahead,
-            jitter=self.jitter,
-            negative_ttl=self.negative_ttl.total_seconds(),
-            expire_on=self.expire_on,
-            pool=self.sampling,
-            max_entry=self.max_entry,
-            also_store=self.also_store,
-        )
+    limits: Limits = Limits()
+    sharing: SharingSettings = SharingSettings()
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests name the documents that their answers are made from."""
 
-    fields: tuple[Path, ...] = ()
+    fields: Annotated[
+        tuple[Path, ...],
+        SettingKind(values.paths, lambda paths: [path.text for path in paths]),
+        'where a request names its source documents: ["metadata.documents"]',
+    ] = ()
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):
-    """Where requests are logged for `askonce prompts`, `off` by default, and how much is kept.
+    """Where requests are logged for `askonce prompts`, and how much is kept.
 
     A file that would grow beyond `max_size` becomes `.1`, and so on up to `keep`.
     """
 
-    requests: str = "off"
-    max_size: int = 256 * _MiB  # bytes
-    keep: int = 1
+    requests: Annotated[
+        str,
+        SettingKind(values.log_file),
+        'a file of requests for askonce prompts; "file": requests.jsonl',
+    ] = "off"
+    max_size: Annotated[PositiveBytes, "a file that would grow beyond this is moved to .1"] = (
+        256 * _MiB
+    )
+    keep: Annotated[int, SettingKind(values.few), "how many moved files stay"] = 1
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """An upstream; `base_url` is what stands before `/v1`, without a trailing slash."""
+    """An upstream; `base_url` is the part before `/v1`, without a trailing slash."""
 
     name: str
-    base_url: str
-    format: Literal["openai", "anthropic"]
+    base_url: Annotated[
+        str, SettingKind(values.base_url), "the address before /v1; a trailing /v1 is accepted too"
+    ]
+    format: Annotated[Literal["openai", "anthropic"], 'its wire format: "openai" or "anthropic"']
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """A namespace, the keys of its callers, and the key that is used upstream in their place."""
 
     name: str
-    keys: tuple[str, ...]
-    upstream_key: str | None = None
+    keys: Annotated[
+        tuple[str, ...],
+        SettingKind(values.texts, lambda keys: list(map(printers.masked_key, keys))),
+        "the keys of callers who share their answers",
+    ]
+    upstream_key: Annotated[Secret | None, "the provider gets this key instead of a caller's"] = (
+        None
+    )
 
     def __repr__(self) -> str:
         return f"Tenant(name={self.name!r}, keys={len(self.keys)} masked)"
@@ -149,10 +163,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway: Gateway = Gateway()
     store: StoreAddress = StoreAddress()
     memory: MemorySettings = MemorySettings()
-    cache: CacheRules = CacheRules()
-    documents: Documents = Documents()
+    cache: CacheTable = CacheTable()
     semantic: Semantic = Semantic(mode="shadow")
     prompts: Prompts = Prompts()
+    documents: Documents = Documents()
     admin: Admin = Admin()
     ledger: LedgerSettings = LedgerSettings()
     log: Log = Log()
@@ -187,9 +201,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """What the request path decides by."""
         return msgspec.structs.replace(self.cache.limits, document_fields=self.documents.fields)
 
+    def named(self, section: str) -> dict[str, msgspec.Struct]:
+        """Return the tables of a section that has one for each name, by these names."""
+        named: dict[str, dict[str, Any]] = {
+            "layers": self.named_layers,
+            "providers": self.providers,
+            "tenants": self.tenants,
+            "sources": {source.name: source for source in self.sources},
+        }
+        return named[section]
+
     def provider_for(self, format_name: str) -> Provider | None:
         """Who answers a format's own routes: the provider named like it, else the first of it."""
         named = self.providers.get(format_name)
         if named is not None and named.format == format_name:
             return named
         return next((p for p in self.providers.values() if p.format == format_name), None)
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "gateway": Gateway,
+    "store": StoreAddress,
+    "layers": LayerTable,
+    "memory": MemorySettings,
+    "cache": CacheTable,
+    "semantic": Semantic,
+    "prompts": Prompts,
+    "documents": Documents,
+    "admin": Admin,
+    "ledger": LedgerSettings,
+    "log": Log,
+    "providers": Provider,
+    "tenants": Tenant,
+    "sources": EventSource,
+}
+"""The sections of the file but `[[rules]]`, in the order in which they are shown."""
+
+NAMED = ("layers", "providers", "tenants", "sources")
+"""Sections that hold a table for each name; any other is the field of `Settings` of its name."""

@@ -3,14 +3,15 @@
 import enum
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from askonce.core import document_tags
+from askonce.core import document_tags, printers, values
 from askonce.core.directives import MAX_TAGS, Directives
 from askonce.core.models import Entry, Reason, Verdict
 from askonce.core.rules.ruleset import NO_RULING, Ruling
+from askonce.core.settings_table import PositiveBytes, Seconds, SettingKind
 from askonce.core.wire_format import ParsedQuestion
 
 
@@ -33,17 +34,40 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         document_fields: the paths to the documents that a request names.
     """
 
-    ttl: float = 86_400.0
-    stale_while_revalidate: float = 0.0
-    stale_if_error: float = 0.0
-    pool: int = 0
-    max_entry: int = 8 * 1024 * 1024
+    ttl: Annotated[Seconds, "how long an answer is fresh"] = 86_400.0
+    stale_while_revalidate: Annotated[
+        Seconds, "then: how long it is served while a refresh runs in the background"
+    ] = 0.0
+    stale_if_error: Annotated[Seconds, "then: how long it is served if the provider fails"] = 0.0
+    refresh_ahead: Annotated[
+        float,
+        SettingKind(values.beta),
+        "1: refresh popular answers shortly before they expire",
+    ] = 0.0
+    jitter: Annotated[
+        float,
+        SettingKind(values.fraction, printers.fraction),
+        '"10%": shorten lifetimes by up to this share, each by its own part',
+    ] = 0.0
+    negative_ttl: Annotated[Seconds, "how long a provider's error for a wrong question is kept"] = (
+        0.0
+    )
+    expire_on: Annotated[
+        Literal["model", "fingerprint", "never"],
+        'a new model behind a name ends older answers; or "fingerprint", "never"',
+    ] = "model"
+    pool: Annotated[
+        int,
+        SettingKind(values.sampling, printers.sampling),
+        'temperature above 0: ask every time; or "reuse", "pool:3"',
+    ] = msgspec.field(default=0, name="sampling")
+    max_entry: Annotated[PositiveBytes, "larger answers are not stored"] = 8 * 1024 * 1024
     max_question: int = 16 * 1024 * 1024
-    also_store: frozenset[Reason] = frozenset()
-    refresh_ahead: float = 0.0
-    jitter: float = 0.0
-    negative_ttl: float = 0.0
-    expire_on: Literal["model", "fingerprint", "never"] = "model"
+    also_store: Annotated[
+        frozenset[Reason],
+        SettingKind(values.reasons, sorted),
+        '"length", "refusal": store answers that end that way too',
+    ] = frozenset()
     document_fields: tuple[document_tags.Path, ...] = ()
 
     @property

@@ -38,7 +38,11 @@ def port(value: Any) -> int:
 
 
 def duration(value: Any) -> timedelta:
-    """Read a text such as "1h30m", or seconds as TOML's own number."""
+    """Read a text such as "1h30m", seconds as TOML's own number, or a timedelta."""
+    if isinstance(value, timedelta):
+        if value < timedelta(0):
+            raise ValueError('is negative; write a duration such as "24h"')
+        return value
     amount = _amount(value, "a duration", "24h")
     try:
         return timedelta(seconds=parse_duration(amount))
@@ -140,10 +144,21 @@ def texts(value: Any) -> tuple[str, ...]:
     """Read a list of texts, or one text with commas from an environment variable."""
     if isinstance(value, str):
         value = [item.strip() for item in value.split(",") if item.strip()]
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(item, str) and item for item in value
+    ):
         # The value may be a secret, so it is not repeated.
         raise ValueError('is not a list of texts; write it as ["one", "two"]')
     return tuple(value)
+
+
+def yes_or_no(value: Any) -> bool:
+    """Read a truth value, also as the text of a variable."""
+    if value in ("true", "false"):
+        value = value == "true"
+    if type(value) is not bool:
+        raise ValueError(f"is neither true nor false: {short(value)}")
+    return value
 
 
 def paths(value: Any) -> tuple[document_tags.Path, ...]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.errors import AskOnceError, ConfigError
 from askonce.core.identity import CREDENTIALS, bare
 from askonce.gateway.messages import (

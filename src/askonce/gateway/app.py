@@ -1,6 +1,6 @@
 """The gateway's ASGI application: finds the endpoint of each request."""
 
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.runtime.event_loop import run_every
 from askonce.core.runtime.interface import Task
 from askonce.formats import recognize
@@ -77,7 +77,7 @@ class GatewayApp:
         if not self._assembly.services.closed:
             tiers = self._assembly.services.async_.tiers
             await self._assembly.ledger_service.flush(tiers)
-            tiers.look_after()
+            tiers.probe_if_due()
 
     async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
         path: bytes = scope.get("raw_path") or scope["path"].encode()

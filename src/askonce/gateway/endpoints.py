@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.errors import AnswerCut
 from askonce.core.identity import CREDENTIALS, bare
 from askonce.core.models import Call, Outcome, Reason

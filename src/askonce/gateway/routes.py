@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from askonce.config.load import Provider, Settings
+from askonce.config.settings import Provider, Settings
 
 
 class ProviderRoute(NamedTuple):

@@ -6,11 +6,12 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import uvicorn
 
 from askonce import __version__
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.errors import ConfigError
 from askonce.gateway.app import GatewayApp
 from askonce.gateway.upstreams import UpstreamConnections
@@ -38,9 +39,9 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         semantic=_semantic(settings),
         prompts=settings.prompts,
         sources=settings.sources,
-        consistency=settings.cache.consistency,
-        lease=settings.cache.lease,
-        lease_wait=settings.cache.lease_wait,
+        consistency=settings.cache.sharing.consistency,
+        lease=timedelta(seconds=settings.cache.sharing.lease),
+        lease_wait=timedelta(seconds=settings.cache.sharing.lease_wait),
         eviction=settings.memory.eviction,
         audit=settings.admin.audit,
         tenants=tenants,

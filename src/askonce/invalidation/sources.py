@@ -3,15 +3,15 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from askonce.core import values as read
 from askonce.core.engine_names import engine_of, is_shared
 from askonce.core.errors import ConfigError
 from askonce.core.models import Key
+from askonce.core.settings_table import StoreUrl, Text
 from askonce.invalidation.target import OWN_NAMESPACE
 
 STREAM = "askonce:events"
@@ -34,10 +34,10 @@ class EventSource(msgspec.Struct, frozen=True):
             a-z, 0-9 and `_`.
     """
 
-    url: str
+    url: Annotated[StoreUrl, "a redis:// address of any kind, or postgresql://"]
     name: str = ""
-    stream: str = STREAM
-    channel: str = CHANNEL
+    stream: Annotated[Text, "the key of the Redis stream"] = STREAM
+    channel: Annotated[Text, "PostgreSQL's table and its channel"] = CHANNEL
 
     def __repr__(self) -> str:
         what = f"stream={self.stream!r}" if self.is_redis else f"channel={self.channel!r}"
@@ -99,9 +99,6 @@ def sources_of(given: Iterable[EventSource | str]) -> tuple[EventSource, ...]:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
-
-
-READERS: dict[str, read.Reader] = {"url": read.text, "stream": read.text, "channel": read.text}
 
 
 def read_sources(tables: Mapping[str, Mapping[str, Any]], file: str) -> tuple[EventSource, ...]:

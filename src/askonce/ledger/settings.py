@@ -1,10 +1,10 @@
 """The settings of the ledger: the table `[ledger]` of a settings file."""
 
-from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
-from askonce.core import values as read
+from askonce.core.settings_table import PositiveCount, Price
 from askonce.ledger.daily import MAX_GROUPS
 
 
@@ -21,17 +21,18 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
             price up in the price tables.
     """
 
-    keep_days: int = 92
-    rows: int = MAX_GROUPS
-    storage_price: Decimal | None = None
-    embedding_price: Decimal | None = None
+    keep_days: Annotated[
+        PositiveCount, "days that stay apart before they are folded into their months"
+    ] = 92
+    rows: Annotated[
+        PositiveCount, "combinations of tenant, model and route that a day keeps apart"
+    ] = MAX_GROUPS
+    storage_price: Annotated[
+        Price | None, "US dollars for a gigabyte and a month; without it storage has no price"
+    ] = None
+    embedding_price: Annotated[
+        Price | None, "US dollars for a million tokens of an embeddings endpoint"
+    ] = None
 
 
 DEFAULT_LEDGER = LedgerSettings()
-
-READERS: dict[str, read.Reader] = {
-    "keep_days": read.above_zero(read.count),
-    "rows": read.above_zero(read.count),
-    "storage_price": read.price,
-    "embedding_price": read.price,
-}

@@ -1,36 +1,31 @@
 """Readers of the library's arguments: they return precise values, or raise `ConfigError`."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from askonce.core import document_tags, values
 from askonce.core.directives import Mode, is_tag, no_tag
 from askonce.core.errors import ConfigError
 from askonce.core.policy import Limits
 from askonce.core.protocols import Store
+from askonce.core.settings_table import SECONDS, settings_of, with_values
 from askonce.core.units import seconds, size_bytes
 from askonce.stores.tiered.layers import Layer, SharingSettings, TierSpec, tiers_of
 
 MOST_DAYS = 36_500
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
-_READERS: Mapping[str, values.Reader] = {
-    "refresh_ahead": values.beta,
-    "jitter": values.fraction,
-    "expire_on": values.one_of("model", "fingerprint", "never"),
-}
-"""Limits that are not durations, with the readers that the settings file uses."""
 
-
-def limits(*, sampling: str, **given: Any) -> Limits:
-    """Read the limits; all but `sampling` and those of `_READERS` are durations."""
-    found: dict[str, Any] = {"pool": pool(sampling)}
-    for name, value in given.items():
-        reader = _READERS.get(name)
-        found[name] = seconds(name, value) if reader is None else _read(name, reader, value)
-    return Limits(**found)
+def limits(**given: Any) -> Limits:
+    """Read the limits by the keys of `[cache]`; durations may be a timedelta or a text."""
+    settings = settings_of(Limits)
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        kind = settings[key].kind
+        found[key] = seconds(key, value) if kind is SECONDS else _read(key, kind.read, value)
+    return with_values(Limits(), found)
 
 
 def _read(name: str, reader: values.Reader, value: Any) -> Any:
@@ -38,16 +33,6 @@ def _read(name: str, reader: values.Reader, value: Any) -> Any:
         return reader(value)
     except ValueError as error:
         raise ConfigError(f"{name} {error}") from None
-
-
-def pool(sampling: str) -> int:
-    """Read how many answers a sampled question has; 0 bypasses the cache."""
-    kind, _, count = sampling.partition(":")
-    if kind == "pool" and count.isdigit() and int(count) >= 1:
-        return int(count)
-    if sampling in ("bypass", "reuse"):
-        return int(sampling == "reuse")
-    raise ConfigError(f"sampling is {sampling!r}; write 'bypass', 'reuse' or 'pool:3'")
 
 
 def tiers(
@@ -72,7 +57,9 @@ def sharing(consistency: str, lease: timedelta | str, wait: timedelta | str) -> 
     if consistency not in ("eventual", "strong"):
         raise ConfigError(f"consistency is {consistency!r}; write 'eventual' or 'strong'")
     return SharingSettings(
-        consistency == "strong", seconds("lease", lease), seconds("lease_wait", wait)
+        consistency=cast('Literal["eventual", "strong"]', consistency),
+        lease=seconds("lease", lease),
+        lease_wait=seconds("lease_wait", wait),
     )
 
 

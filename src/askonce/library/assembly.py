@@ -109,7 +109,7 @@ class Assembly:
         context = Context(
             tiers,
             prices=self.prices,
-            prompts=self.prompts.prompting(runtime, self.ledger, self.prices),
+            prompts=self.prompts.optimization(runtime, self.ledger, self.prices),
             background=BackgroundWork(
                 sweep=self.invalidation.invalidate_in_background,
                 is_flush_due=self.ledger_service.store.due,
@@ -122,7 +122,7 @@ class Assembly:
             lookup = self.semantic.lookup(
                 tiers, self.recognition.scope, self.ruleset, suspends=is_async
             )
-            self.semantic.indexing.start()
+            self.semantic.reconciler.start()
         return Services(context, self.recognition, self.ruleset, lookup)
 
     def _new_semantic(self) -> "SemanticAssembly":
@@ -146,7 +146,7 @@ class Assembly:
     def _compare_index(self) -> None:
         """Compare the semantic index with the entries: some of them were swept."""
         if self.semantic is not None:
-            self.semantic.indexing.look_again()
+            self.semantic.reconciler.schedule_pass()
 
     def _new_runtime(self) -> SyncRuntime:
         clock = self.settings.clock

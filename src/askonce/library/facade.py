@@ -27,7 +27,7 @@ from askonce.library.assembly import Assembly
 from askonce.library.settings import CacheSettings
 from askonce.pipeline.functions import MemoizedFunction
 from askonce.pipeline.texts import TextQuestion
-from askonce.prompts.settings import Level, Prompts, prompts_of
+from askonce.prompts.settings import Level, Prompts, read_prompts
 from askonce.semantic.settings import Semantic, semantic_of
 from askonce.stores.tiered.layers import Layer
 
@@ -111,7 +111,7 @@ class CacheFacade:
             tenants=tenants,
             rules=rules,
             semantic=semantic_of(semantic),
-            prompts=prompts_of(prompts),
+            prompts=read_prompts(prompts),
             sources=sources_of(sources),
             audit=audit,
             clock=clock,

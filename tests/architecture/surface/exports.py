@@ -123,6 +123,8 @@ class _Listing:
         if isinstance(given, list):
             return f"[{', '.join(map(self.annotation, given))}]"
         origin, arguments = typing.get_origin(given), typing.get_args(given)
+        if origin is typing.Annotated:
+            return self.annotation(arguments[0])
         if origin in (typing.Union, types.UnionType):
             return " | ".join(map(self.annotation, arguments))
         if origin is typing.Literal:

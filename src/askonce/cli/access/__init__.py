@@ -1,1 +1,3 @@
-"""TODO."""
+"""Access to the objects that a command works on: settings, stores, layers, running gateways. Only
+`commands/` and `demo/` import it. Start with `configuration.py` and `stores.py`.
+"""

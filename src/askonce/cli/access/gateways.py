@@ -1,4 +1,4 @@
-"""Gateways that a command talks to: the one that runs, or one that it starts for the while."""
+"""Gateways that a command asks: the running one, or one that it starts for its own time."""
 
 import contextlib
 import json
@@ -14,8 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from askonce.cli.access.configured import gateway_url
-from askonce.config.load import Gateway, Settings
+from askonce.config.settings import Gateway, Settings
 from askonce.core.errors import AskOnceError, StoreError
 from askonce.ledger.ledger import Stats
 from askonce.stores.tiered.layers import MEMORY
@@ -29,12 +28,12 @@ MOST_BYTES = 1 << 20
 
 @contextlib.contextmanager
 def running_gateway(settings: Settings, config: str | None) -> Iterator[str]:
-    """The address of the gateway of these settings; it is started if it does not run."""
+    """Yield the address of the gateway of these settings; start it if none runs."""
     if ask_gateway(settings.gateway) is not None:
         yield gateway_url(settings.gateway)
         return
     if settings.shared_url == MEMORY:
-        raise StoreError("the store is memory: and no gateway runs; what it learnt would be lost")
+        raise StoreError("the store is memory: and no gateway runs; its answers would be lost")
     arguments = ["--config", config] if config else []
     with started_gateway(str(Path.cwd()), os.environ, arguments) as url:
         yield url
@@ -44,7 +43,7 @@ def running_gateway(settings: Settings, config: str | None) -> Iterator[str]:
 def started_gateway(
     folder: str, environ: Mapping[str, str], arguments: Sequence[str] = ()
 ) -> Iterator[str]:
-    """A gateway as everybody starts it, `askonce serve`, in a process of its own."""
+    """Run `askonce serve` in a process of its own; yield its address."""
     port = _free_port()
     with tempfile.TemporaryFile() as complaints:
         command = [sys.executable, "-m", "askonce.cli", "serve", *arguments]
@@ -78,7 +77,7 @@ def _free_port() -> int:
 
 
 def _answers(gateway: "subprocess.Popen[bytes]", url: str) -> bool:
-    """Wait until it answers; False if it ended instead."""
+    """Wait for its first answer; return False if it ended instead."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(TRIES):
         with contextlib.suppress(OSError, HTTPException), opener.open(url, timeout=1):
@@ -90,8 +89,8 @@ def _answers(gateway: "subprocess.Popen[bytes]", url: str) -> bool:
 
 
 def ask_gateway(gateway: Gateway) -> Stats | None:
-    """The stats of a gateway that runs, or None if none answers, or something else does."""
-    # The gateway is ours and near: a proxy of the environment has no part in this.
+    """Return the stats of a running gateway; None if none answers, or another server does."""
+    # The gateway is on this machine: ignore a proxy of the environment.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     url = f"{gateway_url(gateway)}/askonce/stats"
     try:
@@ -102,3 +101,9 @@ def ask_gateway(gateway: Gateway) -> Stats | None:
         return msgspec.convert(answer, Stats, strict=False)
     except (OSError, HTTPException, ValueError):
         return None
+
+
+def gateway_url(gateway: Gateway) -> str:
+    """Return the address of the gateway of these settings, as seen from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(gateway.host, gateway.host)  # noqa: S104
+    return f"http://[{host}]:{gateway.port}" if ":" in host else f"http://{host}:{gateway.port}"

@@ -1,11 +1,12 @@
-"""`askonce check`: reads the whole store and reports, or removes, what is damaged."""
+"""`askonce check`: read the whole store and report, or remove, damaged entries."""
 
 import argparse
 import json
 
-from askonce.cli.access.configured import open_existing, read_settings
-from askonce.config.show import masked_url
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import open_existing
 from askonce.core.models import Damage
+from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.rules.re2 import compiled_rules
 from askonce.core.runtime.threads import run_sync
@@ -13,7 +14,7 @@ from askonce.core.runtime.threads import run_sync
 
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
-    compiled_rules(settings.rules)  # what is wrong with a pattern, nobody should learn in service
+    compiled_rules(settings.rules)  # find a wrong pattern now, not while the gateway runs
     damage = run_sync(_check(open_existing(settings), fix=options.fix))
     where = masked_url(settings.shared_url)
     remains = bool(damage) and not options.fix

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from askonce.cli.access.configured import read_settings
+from askonce.cli.access.configuration import read_settings
 from askonce.config.show import masked, show
 
 

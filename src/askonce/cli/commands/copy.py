@@ -3,11 +3,12 @@
 import argparse
 import hashlib
 
-from askonce.cli.access.configured import open_existing, open_url, read_settings
-from askonce.cli.transfer.progress import closing, move
-from askonce.cli.transfer.transfer import Copy
-from askonce.config.show import masked_url
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_existing, open_url
+from askonce.cli.transfer.moves import Copy
+from askonce.cli.transfer.run_move import move
 from askonce.core.errors import ConfigError
+from askonce.core.printers import masked_url
 from askonce.core.runtime.threads import SyncRuntime
 
 
@@ -32,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
         "copied",
         {"from": source, "to": target},
         copy.moved,
-        lambda tell: closing(copy.run(tell, restart=options.restart), store, into),
+        lambda report: closing(copy.run(report, restart=options.restart), store, into),
     )

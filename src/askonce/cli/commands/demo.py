@@ -1,4 +1,4 @@
-"""`askonce demo`: real questions through a gateway and a practice provider on this machine."""
+"""`askonce demo`: real questions through a gateway and a demo provider on this machine."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from askonce.core.errors import missing_library
 
 def run(options: argparse.Namespace) -> int:
     try:
-        from askonce.cli.demo.demo import main
+        from askonce.cli.demo.run import main
     except ModuleNotFoundError as error:
         raise missing_library("the demo", str(error.name), "demo") from None
     arguments = [f"--requests={options.requests}", f"--concurrency={options.concurrency}"]
@@ -23,9 +23,9 @@ def run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def start_gateway(provider_url: str) -> Iterator[str]:
-    """A gateway as everybody starts it, `askonce serve`, in front of one provider.
+    """Run `askonce serve` in front of one provider.
 
-    It is a process of its own with an empty store that goes away afterwards.
+    It is a process of its own, with an empty store that is deleted afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="askonce-demo-") as folder:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")}

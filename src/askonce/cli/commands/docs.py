@@ -1,4 +1,4 @@
-"""`askonce docs sync`: answers follow the documents that they were made from."""
+"""`askonce docs sync`: invalidate the answers of changed documents."""
 
 import argparse
 import json
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from askonce.cli.access.configured import open_existing, read_settings
-from askonce.cli.output.columns import plain
+from askonce.cli import INTERRUPTED
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_existing
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.progress import INTERRUPTED, closing
+from askonce.cli.output.terminal import plain
 from askonce.core.document_tags import version_of
 from askonce.core.errors import ConfigError
 from askonce.core.fail_open import FailOpen
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     with Meter("looking") as meter:
 
         async def work() -> None:
-            results.append(await syncing.run(dry_run=options.dry_run, progress=meter.tell))
+            results.append(await syncing.run(dry_run=options.dry_run, progress=meter.report))
 
         try:
             run_sync(closing(work(), store))
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     (synced,) = results
     if not synced.dry_run:
         audit = Audit(FailOpen(Ledger(runtime.lock())), runtime.now, settings.admin.audit)
-        audit(WHO, _told(synced, options.prefix), synced.entries, tags=synced.tags)
+        audit(WHO, _audit_facts(synced, options.prefix), synced.entries, tags=synced.tags)
     if options.json:
         print(json.dumps(msgspec.to_builtins(synced), indent=2))
     else:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _told(synced: DocumentSyncResult, prefix: str) -> dict[str, str | int]:
+def _audit_facts(synced: DocumentSyncResult, prefix: str) -> dict[str, str | int]:
     return {
         "documents": prefix,
         "changed": len(synced.changed),

@@ -1,4 +1,4 @@
-"""`askonce entries list | show | remove`: looking at what the store holds, and taking it out."""
+"""`askonce entries list | show | remove`: list, show and remove stored entries."""
 
 import argparse
 import base64
@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from askonce.cli.access.configured import open_existing, read_settings
-from askonce.cli.output.columns import columns, plain, show_json, show_span
-from askonce.cli.transfer.progress import closing
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_existing
+from askonce.cli.output.terminal import columns, plain, show_json, show_span
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 
 SHORTEST_DIGEST = 8
-_SHOWN = 12  # of a digest, in a table: enough to paste it into another command
-_NAMED = 5  # of the keys that an ambiguous one could mean
+_SHOWN = 12  # digits of a digest in a table: enough to paste into another command
+_NAMED = 5  # keys listed for an ambiguous one
 
 
 def run(options: argparse.Namespace) -> int:
@@ -132,7 +132,7 @@ async def _show(store: Store, options: argparse.Namespace) -> int:
 
 
 def _facts(entry: Entry, now: float) -> dict[str, Any]:
-    """The entry for programs: times in seconds, sizes in bytes, the body as text or base64."""
+    """Return the entry for programs: seconds, bytes, the body as text or base64."""
     try:
         body = {"body": entry.body.decode()}
     except UnicodeDecodeError:
@@ -210,7 +210,9 @@ async def _remove(store: Store, options: argparse.Namespace) -> int:
 
 def _confirm(what: str) -> None:
     if not sys.stdin.isatty():
-        raise ConfigError(f"nobody is here to be asked; give --yes to remove {what}")
+        raise ConfigError(
+            f"standard input is not a terminal to ask on; give --yes to remove {what}"
+        )
     print(f"remove {what}? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise ConfigError("nothing was removed")
@@ -229,7 +231,7 @@ def _said(count: int, options: argparse.Namespace, *, removed: bool) -> int:
 
 
 async def named_key(store: Store, text: str) -> Key:
-    """The key that a whole one, `namespace/format/3f9c…` or the first digits of a digest name."""
+    """Find a key by its text, by `namespace/format/3f9c…` or by the first digits of a digest."""
     try:
         return Key.parse(text)
     except ValueError:

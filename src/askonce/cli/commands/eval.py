@@ -1,4 +1,4 @@
-"""`askonce eval`: how well matching by meaning would do, on sets with known answers."""
+"""`askonce eval`: measure matching by meaning on sets with known answers."""
 
 import argparse
 import sys
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.output.columns import plain, show_json
 from askonce.cli.output.eval_tables import show
 from askonce.cli.output.meter import Meter
+from askonce.cli.output.terminal import plain, show_json
 from askonce.core.errors import ConfigError, missing_library
-from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet, measure
+from askonce.semantic.evaluation.measurement import measure
 from askonce.semantic.evaluation.question_files import Complaint, read_pair_set, read_stream_set
+from askonce.semantic.evaluation.question_sets import PairSet, QuestionSet, StreamSet
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
 from askonce.semantic.evaluation.streams import mixed_in, zipf_arrivals
 from askonce.semantic.evaluation.text_vectors import TextVectors
@@ -28,40 +29,40 @@ def run(options: argparse.Namespace) -> int:
     meanings = TextVectors.of(options.embedder)
     try:
         embed(sets, meanings)
-        told = [measure(one, meanings, threshold=threshold) for one in sets]
+        figures = [measure(one, meanings, threshold=threshold) for one in sets]
     finally:
         meanings.close()
     if plots:
-        for one, path in zip(told, _paths(Path(options.plots), told), strict=True):
+        for one, path in zip(figures, _paths(Path(options.plots), figures), strict=True):
             plots.draw(one, path)
             print(f"askonce: wrote {plain(str(path))}", file=sys.stderr)
     if options.json:
-        print(show_json(report(told, meanings.embedder.name, threshold, complaints)))
+        print(show_json(report(figures, meanings.embedder.name, threshold, complaints)))
     else:
-        print("\n".join(show(told)))
+        print("\n".join(show(figures)))
     return 0
 
 
-def embed(sets: Sequence[Set], meanings: TextVectors) -> None:
+def embed(sets: Sequence[QuestionSet], meanings: TextVectors) -> None:
     """Give every text of the sets its vector, each once."""
     texts = [text for one in sets for text in one.texts()]
     total = len(meanings.missing(texts))
     with Meter("embedding", total, things="texts") as meter:
-        meanings.embed(texts, meter.tell)
+        meanings.embed(texts, meter.report)
 
 
 def report(
-    told: Sequence[dict[str, Any]],
+    figures: Sequence[dict[str, Any]],
     embedder: str,
     threshold: float,
     complaints: Sequence[Complaint] = (),
 ) -> dict[str, Any]:
     """The JSON object: a single set's numbers also stand at the top."""
     return {
-        **(told[0] if len(told) == 1 else {}),
+        **(figures[0] if len(figures) == 1 else {}),
         "embedder": embedder,
         "threshold": threshold,
-        "sets": list(told),
+        "sets": list(figures),
         "skipped": [{"file": one.file, "line": one.line, "why": one.why} for one in complaints],
     }
 
@@ -69,8 +70,8 @@ def report(
 # Reading
 
 
-def _sets(options: argparse.Namespace) -> tuple[list[Set], list[Complaint]]:
-    """The sets that are usable, and what is wrong with the others, which has been told."""
+def _sets(options: argparse.Namespace) -> tuple[list[QuestionSet], list[Complaint]]:
+    """Return the usable sets, and the complaints about the others, which are printed already."""
     if not options.pairs and not options.stream:
         if options.zipf is not None or options.out_of_scope:
             raise ConfigError("--zipf and --out-of-scope rearrange streams; give a --stream FILE")
@@ -79,7 +80,7 @@ def _sets(options: argparse.Namespace) -> tuple[list[Set], list[Complaint]]:
         raise ConfigError("only one set can come from standard input")
     complaints: list[Complaint] = []
     strangers = _strangers(options, complaints)
-    sets: list[Set] = []
+    sets: list[QuestionSet] = []
     for name in options.pairs:
         pairs, wrong = read_pair_set(name)
         complaints += wrong
@@ -104,14 +105,14 @@ def _strangers(options: argparse.Namespace, complaints: list[Complaint]) -> list
     return [question.text for question in stream.questions]
 
 
-def _limited(one: Set, limit: int | None) -> Set:
+def _limited(one: QuestionSet, limit: int | None) -> QuestionSet:
     if isinstance(one, PairSet):
         return one._replace(pairs=one.pairs[:limit])
     return one._replace(questions=one.questions[:limit])
 
 
-def _arranged(stream: StreamSet, strangers: list[str], options: argparse.Namespace) -> Set:
-    """A stream in the order of time that was asked for."""
+def _arranged(stream: StreamSet, strangers: list[str], options: argparse.Namespace) -> QuestionSet:
+    """Arrange a stream in the requested order."""
     questions = stream.questions
     if options.zipf is not None:
         questions = zipf_arrivals(
@@ -124,7 +125,7 @@ def _arranged(stream: StreamSet, strangers: list[str], options: argparse.Namespa
 
 
 def _complain(complaints: Sequence[Complaint]) -> None:
-    """A line for each, and the number of those that are not shown."""
+    """Print a line for each complaint, and the number of the rest."""
     for file in dict.fromkeys(one.file for one in complaints):
         about = [one for one in complaints if one.file == file]
         for one in about[:_SHOWN]:
@@ -138,7 +139,7 @@ def _complain(complaints: Sequence[Complaint]) -> None:
 
 
 def _plots(folder: str | None) -> Any:
-    """What draws; looked for before anything is measured."""
+    """Import the plots before measuring, so that a missing library is reported at once."""
     if folder is None:
         return None
     try:
@@ -154,10 +155,10 @@ def _plots(folder: str | None) -> Any:
     return eval_plots
 
 
-def _paths(folder: Path, told: Sequence[dict[str, Any]]) -> list[Path]:
+def _paths(folder: Path, figures: Sequence[dict[str, Any]]) -> list[Path]:
     """A file for each set; sets of the same name get a number."""
     paths: list[Path] = []
-    for one in told:
+    for one in figures:
         stem = "".join(char if char.isalnum() or char in "-_." else "_" for char in one["name"])
         path, number = folder / f"{stem}.png", 1
         while path in paths:

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
-from askonce.cli.access.configured import read_settings
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.output.terminal import show_json
 from askonce.core.errors import CallMalformed, ConfigError
+from askonce.core.runtime.threads import run_sync
 from askonce.core.wire_format import WireFormat
 from askonce.pipeline.explain import Explanation, explain, guess_format
 
@@ -17,14 +19,14 @@ def run(options: argparse.Namespace) -> int:
     if options.near is not None:
         return _near(options)
     if options.a is None or options.b is None:
-        raise ConfigError("two request bodies are compared; name two files, or --near QUESTION")
+        raise ConfigError("explain compares two request bodies; name two files, or --near QUESTION")
     settings = read_settings(options)
     if options.a == options.b == "-":
         raise ConfigError("only one of the two bodies can come from standard input")
     a, b = _body(options.a), _body(options.b)
     name = options.format or _guess(options, a, b)
     try:
-        explanation = explain(_format(name), a, b, samples=settings.cache.sampling)
+        explanation = explain(_format(name), a, b, samples=settings.cache.limits.pool)
     except CallMalformed as error:
         raise CallMalformed(f"not a body of {name}: {error}") from None
     except RecursionError:
@@ -39,10 +41,17 @@ def run(options: argparse.Namespace) -> int:
 def _near(options: argparse.Namespace) -> int:
     if options.a is not None:
         raise ConfigError("--near takes a question in place of the files; leave one of them out")
-    # It needs libraries that the rest of the command line does without.
-    from askonce.cli.commands.near import run as run_near
+    # Import lazily: only this option needs the semantic layer's libraries.
+    from askonce.cli.access.nearest import nearest_entries
+    from askonce.cli.output.nearest import print_nearest
 
-    return run_near(options)
+    settings = read_settings(options)
+    found = run_sync(nearest_entries(settings, options.near, options.namespace, options.limit))
+    if options.json:
+        print(show_json(found))
+    else:
+        print_nearest(found)
+    return 0 if any(one["decision"] == "serve" for one in found["nearest"]) else 1
 
 
 def _body(name: str) -> Any:

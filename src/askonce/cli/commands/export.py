@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from askonce.cli.access.configured import open_existing, read_settings
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_existing
 from askonce.cli.transfer.checkpoints import writing
-from askonce.cli.transfer.progress import closing, move
-from askonce.cli.transfer.transfer import Export
-from askonce.config.show import masked_url
+from askonce.cli.transfer.moves import Export
+from askonce.cli.transfer.run_move import move
 from askonce.core.errors import ConfigError
+from askonce.core.printers import masked_url
 from askonce.core.runtime.threads import SyncRuntime
 
 
@@ -32,16 +33,16 @@ def run(options: argparse.Namespace) -> int:
             "exported",
             {"from": source, "to": options.file},
             export.moved,
-            lambda tell: closing(export.run(tell, restart=options.restart), store),
+            lambda report: closing(export.run(report, restart=options.restart), store),
         )
-    # A pipe or a device can be neither renamed nor gone on with.
+    # A pipe or a device can be neither renamed nor continued.
     with _stream(options.file) as stream:
         return move(
             options,
             "exported",
             {"from": source},
             export.moved,
-            lambda tell: closing(export.to_stream(stream, tell), store),
+            lambda report: closing(export.to_stream(stream, report), store),
             again="what was written is not an archive",
             to_stdout=True,
         )

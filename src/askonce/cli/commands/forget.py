@@ -1,4 +1,4 @@
-"""`askonce forget`: nothing about a person is left, in any layer, and a receipt says so."""
+"""`askonce forget`: remove a person's answers from every layer, and print a receipt."""
 
 import argparse
 import json
@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Any, NamedTuple
 
-from askonce.cli.access.configured import gateway_url, open_url, read_settings
-from askonce.cli.access.existing import existing_cache, existing_layers
+from askonce.cli import INTERRUPTED
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.gateways import gateway_url
+from askonce.cli.access.layers import existing_cache, existing_layers
+from askonce.cli.access.stores import open_url
 from askonce.cli.commands.invalidate import WHO, below
-from askonce.cli.output.columns import columns, plain, show_json
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.progress import INTERRUPTED
-from askonce.config.load import Settings
+from askonce.cli.output.terminal import columns, plain, show_json
+from askonce.config.settings import Settings
 from askonce.core.directives import is_tag
 from askonce.core.errors import ConfigError
 from askonce.core.runtime.threads import run_sync
@@ -32,11 +34,11 @@ _NOT_REACHED = (
     "archives that `askonce export` wrote, and backups of the store",
     "bytes in SQLite files of other machines; the answers go there too, run this there as well",
     "logs and audit lines; the tag itself, which is kept so that no late answer comes back",
-    "the provider, and whoever got the answers",
+    "the provider, and everyone who received the answers",
 )
 
 
-class _Found(NamedTuple):
+class LayerCount(NamedTuple):
     """A layer's entries about the subject."""
 
     found: int
@@ -64,18 +66,20 @@ def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[
     with existing_cache(settings) as cache:
         assembly = cache.assembly
         if dry_run:
-            layers = {name: _Found(count, None) for name, count in _look(assembly, wanted).items()}
+            layers = {
+                name: LayerCount(count, None) for name, count in _look(assembly, wanted).items()
+            }
             unreadable = 0
         else:
             found = _sweep(assembly, wanted)
             unreadable = _scrub(settings)
             left = _look(assembly, wanted)
-            layers = {name: _Found(count, left[name]) for name, count in found.items()}
+            layers = {name: LayerCount(count, left[name]) for name, count in found.items()}
         now = assembly.runtimes.sync.now()
         index = _index(assembly)
     after = before if dry_run else _in_gateway(settings, wanted)
     if isinstance(before, int) and isinstance(after, int):
-        layers["gateway's memory"] = _Found(before, None if dry_run else after)
+        layers["gateway's memory"] = LayerCount(before, None if dry_run else after)
     return {
         "subject": wanted.subject,
         "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
@@ -90,13 +94,13 @@ def _forget(settings: Settings, wanted: Invalidation, *, dry_run: bool) -> dict[
 
 
 def _index(assembly: Assembly) -> str:
-    """What became of the vectors of what was removed."""
+    """Describe what happened to the vectors of the removed entries."""
     if assembly.semantic is None:
         return "no question is matched by meaning"
-    return _INDEX_MISSED if assembly.semantic.missed else "has no vector of it any more"
+    return _INDEX_MISSED if assembly.semantic.missed_removal else "has no vector of it any more"
 
 
-def _facts(one: _Found) -> dict[str, int]:
+def _facts(one: LayerCount) -> dict[str, int]:
     return {"found": one.found} | (
         {} if one.left is None else {"removed": max(0, one.found - one.left), "left": one.left}
     )
@@ -105,30 +109,30 @@ def _facts(one: _Found) -> dict[str, int]:
 def _look(assembly: Assembly, wanted: Invalidation) -> dict[str, int]:
     with Meter("looking") as meter:
         looked = run_sync(
-            assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=meter.tell)
+            assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=meter.report)
         )
     return below(looked)
 
 
 def _sweep(assembly: Assembly, wanted: Invalidation) -> dict[str, int]:
-    """Remove what there is, and once more what was on its way meanwhile."""
+    """Remove the entries, and once more those that arrived meanwhile."""
     with Meter("removing") as meter:
-        first = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.tell))
+        first = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.report))
         if wanted.subject is not None and is_tag(wanted.subject):
-            # Not before: who looks at the entries does not see those of a tag that was bumped.
+            # Only now: a scan does not see entries with an invalidated tag.
             run_sync(
                 assembly.invalidation.invalidate(Invalidation(tags=(wanted.subject,)), who=WHO)
             )
     print(f"askonce: waiting {UNDER_WAY} s for what is being written now", file=sys.stderr)
     run_sync(assembly.runtimes.sync.sleep(UNDER_WAY))
     with Meter("removing") as meter:
-        second = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.tell))
+        second = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.report))
     late = below(second)
     return {name: count + late[name] for name, count in below(first).items()}
 
 
 def _scrub(settings: Settings) -> int:
-    """Leave nothing behind of what was removed; how many entries went that nobody could read."""
+    """Overwrite the removed bytes; return how many unreadable entries went too."""
     removed = 0
     for tier in tiers_of(existing_layers(settings))[1]:
         store = open_url(str(tier.store), size=tier.size)
@@ -140,10 +144,10 @@ def _scrub(settings: Settings) -> int:
 
 
 def _in_gateway(settings: Settings, wanted: Invalidation) -> int | str:
-    """How many entries the memory of the running gateway has; or why nobody knows."""
+    """Count the entries in the memory of the running gateway, or return why that is unknown."""
     url = gateway_url(settings.gateway)
     if settings.admin.token is None:
-        return f"was not asked: without an [admin] token nobody can ask the one at {url}"
+        return f"was not asked: the one at {url} answers only with an [admin] token"
     request = urllib.request.Request(  # noqa: S310 - an address of the settings, http:// always
         f"{url}/askonce/invalidate",
         json.dumps({"subject": wanted.subject, "dry_run": True}).encode(),
@@ -176,7 +180,7 @@ def _print(receipt: dict[str, Any]) -> None:
     print()
     if receipt["unreadable_removed"]:
         count = receipt["unreadable_removed"]
-        print(f"also removed {count:,} that nobody could read any more, whoever they were about")
+        print(f"also removed {count:,} unreadable entries, regardless of their subject")
     print(f"the gateway {receipt['gateway']}")
     print(f"the index: {receipt['index']}")
     print("not reached:")

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from askonce.cli.access.configured import open_shared, read_settings
-from askonce.cli.transfer.progress import closing, move
-from askonce.cli.transfer.transfer import Import
-from askonce.config.show import masked_url
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.stores import closing, open_shared
+from askonce.cli.transfer.moves import Import
+from askonce.cli.transfer.run_move import move
 from askonce.core.errors import ConfigError
+from askonce.core.printers import masked_url
 from askonce.core.runtime.threads import SyncRuntime
 
 
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as files:
         file = files.enter_context(_opened(options.file))
         store = open_shared(settings)
-        # Reads all of it once: nothing is imported of an archive that is not whole.
+        # Reads the whole archive first: a damaged one imports nothing.
         arriving = Import(store, file, options.file, target=target, clock=SyncRuntime().now)
         name = "standard input" if options.file == "-" else options.file
         return move(
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
             "imported",
             {"from": name, "to": target},
             arriving.moved,
-            lambda tell: closing(arriving.run(tell, restart=options.restart), store),
+            lambda report: closing(arriving.run(report, restart=options.restart), store),
             total=arriving.total,
         )
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from askonce.cli.access.configured import read_settings
-from askonce.cli.access.existing import existing_cache
+from askonce.cli import INTERRUPTED
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.layers import existing_cache
 from askonce.cli.commands.entries import named_key
-from askonce.cli.output.columns import columns, plain, show_json, show_span
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.progress import INTERRUPTED
+from askonce.cli.output.terminal import columns, plain, show_json, show_span
 from askonce.core.errors import ConfigError
 from askonce.core.runtime.threads import run_sync
 from askonce.invalidation.sweep import UNDER_WAY, EntrySample, InvalidationResult, Progress
@@ -21,7 +21,7 @@ from askonce.library.cache import Cache
 
 WHO = "cli"
 _COUNTING_S = 0.5
-"""How long answers with a tag are counted before they are invalidated all at once."""
+"""The time limit for counting the answers with a tag before they are invalidated at once."""
 _DIGITS = 12  # of a digest, in a table, as in `entries list`
 
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fields(options: argparse.Namespace) -> dict[str, Any]:
-    """What the options name, but for the keys, which a store is needed for."""
+    """Read the options, except the keys, which need a store."""
     if options.about is not None:
         raise ConfigError(
             "the semantic index is off; nothing can be found by meaning: name the answers"
@@ -70,7 +70,9 @@ def _carry_out(assembly: Assembly, wanted: Invalidation, options: argparse.Names
     if options.dry_run:
         with Meter("looking") as meter:
             swept = run_sync(
-                assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=meter.tell)
+                assembly.invalidation.invalidate(
+                    wanted, who=WHO, dry_run=True, progress=meter.report
+                )
             )
         _report(swept, wanted, options)
         return 0
@@ -82,16 +84,16 @@ def _carry_out(assembly: Assembly, wanted: Invalidation, options: argparse.Names
     _ask(assembly, wanted, options)
     began = assembly.runtimes.sync.monotonic()
     with Meter("looking") as meter:
-        swept = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.tell))
+        swept = run_sync(assembly.invalidation.invalidate(wanted, who=WHO, progress=meter.report))
     _report(swept, wanted, options)
     wait_for_those_under_way(assembly, began)
     return 0
 
 
 def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
-    """Closing the cache looks a second time; before that, what others were writing must be there.
+    """Wait until entries that others are writing have arrived; closing the cache then looks again.
 
-    Whoever does not wait gets the second look at once.
+    Ctrl-C starts the second look at once.
     """
     left = began + UNDER_WAY - assembly.runtimes.sync.monotonic()
     if left < 0.05:
@@ -107,11 +109,11 @@ def wait_for_those_under_way(assembly: Assembly, began: float) -> None:
 
 
 class _LongEnough(Exception):
-    """Counting took its time."""
+    """Counting reached its time limit."""
 
 
 def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
-    """How many answers carry the tags, as far as that can be said quickly."""
+    """Count the answers with the tags, if that is quick."""
     until = assembly.runtimes.sync.monotonic() + _COUNTING_S
 
     def tell(_looked: int) -> None:
@@ -129,13 +131,13 @@ def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
 
 
 def _ask(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) -> None:
-    """On a terminal, before answers go that nobody named one by one."""
+    """Ask on a terminal before removing answers that were not named by tag or key."""
     named = wanted.tags or wanted.keys
     if options.yes or options.json or named or not sys.stdin.isatty() or not sys.stderr.isatty():
         return
     with Meter("looking") as meter:
         looked = run_sync(
-            assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=meter.tell)
+            assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=meter.report)
         )
     if not looked.entries:
         return
@@ -147,7 +149,7 @@ def _ask(assembly: Assembly, wanted: Invalidation, options: argparse.Namespace) 
         raise ConfigError("nothing was invalidated")
 
 
-# What is said
+# Output
 
 
 def below(swept: InvalidationResult) -> dict[str, int]:

@@ -1,9 +1,9 @@
-"""`askonce migrate`: makes or renews what the shared store and the sources of events need."""
+"""`askonce migrate`: create or update the schema of the shared store and the event sources."""
 
 import argparse
 
-from askonce.cli.access.configured import read_settings
-from askonce.config.show import masked_url
+from askonce.cli.access.configuration import read_settings
+from askonce.core.printers import masked_url
 from askonce.core.protocols import EventReader, Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.stores.context import StoreContext
@@ -16,7 +16,7 @@ _DEADLINE_S = 10.0
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
     runtime = SyncRuntime()
-    ground = StoreContext(
+    context = StoreContext(
         runtime.lock,
         runtime.now,
         runtime.loop_or_process,
@@ -24,12 +24,12 @@ def run(options: argparse.Namespace) -> int:
         monotonic=runtime.monotonic,
     )
     places: list[tuple[str, Store | EventReader]] = [
-        (settings.shared_url, open_store(settings.shared_url, ground))
+        (settings.shared_url, open_store(settings.shared_url, context))
     ]
     for source in settings.sources:
         where = {"stream": source.stream, "channel": source.channel}
         places.append(
-            (source.url, open_event_reader(source.url, ground, name=source.name, **where))
+            (source.url, open_event_reader(source.url, context, name=source.name, **where))
         )
     for url, place in places:
         for line in run_sync(_migrate(place)) or ["nothing to do"]:

@@ -1,4 +1,4 @@
-"""`askonce prompts`: what the providers' own prompt caches make of requests."""
+"""`askonce prompts`: check how requests use the providers' own prompt caches."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`askonce rules test`: what each question would get, and what an event would invalidate."""
+"""`askonce rules test`: print the effect of rules on questions and events."""
 
 import argparse
 import json
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.output.columns import plain, show_json
-from askonce.config.load import Settings, load
+from askonce.cli.output.terminal import plain, show_json
+from askonce.config.load import load
 from askonce.config.rule_tables import plain_tables, show_ttl
+from askonce.config.settings import Settings
 from askonce.core.errors import ConfigError
 from askonce.core.rules.re2 import compiled_rules
 from askonce.core.rules.rules import Rules
@@ -35,8 +36,8 @@ def run(options: argparse.Namespace) -> int:
     asked = {"model": options.model, "route": options.route, "format": known.name if known else ""}
     found = ((question, ruleset.ruling(question, **asked)) for question in _questions())
     if options.json:
-        told = [_told(question, ruling, settings) for question, ruling in found]
-        print(show_json({"questions": told}))
+        rulings = [_as_dict(question, ruling, settings) for question, ruling in found]
+        print(show_json({"questions": rulings}))
         return 0
     styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     for question, ruling in found:
@@ -67,7 +68,7 @@ def _questions() -> Iterator[str]:
 
 
 def losers(ruling: Ruling, rules: Rules) -> list[tuple[int, str]]:
-    """The rules that matched and lost something, each with what it lost and to which."""
+    """List the rules that matched but lost, each with the reason."""
     won = {part: place for part, place in ruling.won if part != "tags"}
     lost = []
     for place in ruling.matched:
@@ -84,9 +85,9 @@ def _says_never(rule: Any) -> bool:
     return rule.never is not None or rule.pack is not None
 
 
-def _told(question: str, ruling: Ruling, settings: Settings) -> dict[str, Any]:
+def _as_dict(question: str, ruling: Ruling, settings: Settings) -> dict[str, Any]:
     stored = ruling.reason is None and not ruling.tags_in_doubt
-    ttl = settings.cache.ttl.total_seconds() if ruling.ttl is None else ruling.ttl
+    ttl = settings.cache.limits.ttl if ruling.ttl is None else ruling.ttl
     reason = ruling.reason or ("bad-tags" if ruling.tags_in_doubt else None)
     return {
         "question": question,
@@ -120,7 +121,7 @@ def _lines(question: str, ruling: Ruling, settings: Settings, *, styled: bool) -
         yield f"  not stored (bad-tags): too many tags, or one too long{dim}  {by}{normal}"
     else:
         if ruling.ttl is None:
-            default = show_ttl(settings.cache.ttl.total_seconds())
+            default = show_ttl(settings.cache.limits.ttl)
             yield f"  lives {default}{dim}  cache.ttl{normal}"
         else:
             by = _named(rules, _places(ruling, "ttl"))
@@ -156,8 +157,8 @@ def _show_event(ruleset: Ruleset, options: argparse.Namespace) -> None:
         data[key] = value
     effect: RuleEffect = ruleset.effect(name, data)
     if options.json:
-        told = {"event": name, "data": data}
-        print(json.dumps({**told, "tags": effect.tags, "patterns": effect.patterns}, indent=2))
+        facts = {"event": name, "data": data}
+        print(json.dumps({**facts, "tags": effect.tags, "patterns": effect.patterns}, indent=2))
         return
     print(f"{plain(name)} would invalidate")
     for tag in effect.tags:

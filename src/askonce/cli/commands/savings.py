@@ -1,4 +1,4 @@
-"""`askonce savings`: what was saved in dollars, and what saving cost."""
+"""`askonce savings`: the savings in dollars, and their costs."""
 
 import argparse
 import csv
@@ -10,11 +10,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from askonce.cli.access.configured import gateway_url, open_existing, read_settings
-from askonce.cli.output.columns import columns, plain, show_json
-from askonce.config.load import Settings
-from askonce.config.show import masked_url
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.gateways import gateway_url
+from askonce.cli.access.stores import open_existing
+from askonce.cli.output.terminal import columns, plain, show_json
+from askonce.config.settings import Settings
 from askonce.core.errors import ConfigError, StoreError, missing_library
+from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
 from askonce.ledger.daily import COSTS, SAVED, utc_day
@@ -51,18 +53,18 @@ def run(options: argparse.Namespace) -> int:
     if options.csv:
         _write_csv(savings, options.by)
     elif options.json:
-        print(show_json(_told(savings, options.by, source)))
+        print(show_json(_as_dict(savings, options.by, source)))
     else:
         print("\n".join(_table(savings, options.by)))
         print(f"{savings.since} to {savings.until} (UTC), from {plain(source)}")
     return 0
 
 
-# Where it comes from
+# Sources
 
 
 def _found(settings: Settings, options: argparse.Namespace) -> tuple[Savings, str]:
-    """The savings, and who told them. Raises StoreError."""
+    """Return the savings and their source. Raises StoreError."""
     source = gateway_url(settings.gateway)
     said = ask_gateway(settings, options.days)
     wants_names = options.by not in (None, "day") or options.csv or options.json
@@ -82,7 +84,7 @@ def _found(settings: Settings, options: argparse.Namespace) -> tuple[Savings, st
 
 
 def ask_gateway(settings: Settings, days: int) -> Savings | None:
-    """What a gateway that runs says, or None if none answers, or something else does."""
+    """Ask a running gateway; None if none answers, or another server does."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(  # noqa: S310 - our own gateway's address
         f"{gateway_url(settings.gateway)}/askonce/savings?days={days}"
@@ -104,7 +106,7 @@ async def _kept(store: Store, settings: Settings, days: int) -> Savings:
         await store.close()
 
 
-# How it is shown
+# Output
 
 
 def _table(savings: Savings, by: Any) -> list[str]:
@@ -116,7 +118,7 @@ def _table(savings: Savings, by: Any) -> list[str]:
 
 
 def _parts(total: Sums) -> Iterator[tuple[str, ...]]:
-    """A row for each word, and what follows from them."""
+    """Yield a row for each word, and their sums."""
     for words, sign, name, usd in (
         (SAVED, 1, "saved", total.saved_usd),
         (COSTS, -1, "cost", -total.cost_usd),
@@ -157,23 +159,23 @@ def _usd(usd: Decimal) -> str:
     return f"{usd:,.4f}" if usd else "0.0000"
 
 
-def _told(savings: Savings, by: Any, source: str) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _as_dict(savings: Savings, by: Any, source: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {
         "since": savings.since,
         "until": savings.until,
         "total": _numbers(plain_sums(savings.total)),
     }
     if by is None:
-        told["lines"] = [
+        facts["lines"] = [
             {**{what: getattr(line, what) for what in BY}, **_numbers(plain_sums(line.sums))}
             for line in savings.lines
         ]
     else:
-        told["by"] = by
-        told["lines"] = [
+        facts["by"] = by
+        facts["lines"] = [
             {by: name, **_numbers(plain_sums(sums))} for name, sums in savings.by(by).items()
         ]
-    return {**told, "source": source}
+    return {**facts, "source": source}
 
 
 def _numbers(value: Any) -> Any:
@@ -210,13 +212,13 @@ def _digits(value: Any) -> Any:
 
 
 def _cell(name: str) -> str:
-    """A name that no spreadsheet takes for a formula, and no terminal for a command."""
+    """Return a name that a spreadsheet cannot take for a formula, nor a terminal for a command."""
     name = plain(name)
     return f"'{name}" if name.startswith(_FORMULA) else name
 
 
 def _plots(path: str | None) -> Any:
-    """The module that draws, if a picture is wanted and can be had."""
+    """Import the module that draws, if a picture is requested. Raises ConfigError."""
     if path is None:
         return None
     try:

@@ -2,10 +2,10 @@
 
 import argparse
 
-from askonce.cli.access.configured import read_settings
-from askonce.config.load import Settings
-from askonce.config.show import masked_url
+from askonce.cli.access.configuration import read_settings
+from askonce.config.settings import Settings
 from askonce.core.errors import missing_library
+from askonce.core.printers import masked_url
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,12 +24,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _welcome(url: str, settings: Settings) -> str:
-    """What to do next, with addresses that can be pasted."""
+    """Return the next steps, with addresses to paste."""
     return f"""\
 AskOnce answers on {url}, keeping answers in {masked_url(settings.shared_url)}.
 
   export OPENAI_BASE_URL={url}/v1
   export ANTHROPIC_BASE_URL={url}
 
-Then run any program that uses their SDKs, twice. `askonce stats` says what was saved; Ctrl-C stops.
+Then run any program that uses their SDKs, twice. `askonce stats` prints the savings; Ctrl-C stops.
 """

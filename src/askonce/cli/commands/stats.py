@@ -4,10 +4,11 @@ import argparse
 import json
 from typing import Any
 
-from askonce.cli.access.configured import gateway_url, open_existing, read_settings
-from askonce.cli.access.gateways import ask_gateway
-from askonce.config.show import masked_url
+from askonce.cli.access.configuration import read_settings
+from askonce.cli.access.gateways import ask_gateway, gateway_url
+from askonce.cli.access.stores import open_existing
 from askonce.core.errors import StoreError
+from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import run_sync
 from askonce.ledger.ledger import Stats, stats_of
@@ -57,7 +58,7 @@ def _print(stats: Stats, source: str) -> None:
 
 
 def _print_semantic(stats: Stats) -> None:
-    """What matching by meaning found, if it looked for anything."""
+    """Print the results of matching by meaning, if it compared any question."""
     counts = stats.semantic
     if hits := stats.outcomes.get("semantic", 0):
         print(f"{'by meaning':<14}{hits:>14,} of the hits")

@@ -1,4 +1,4 @@
-"""`askonce warm`: fills the cache from a file, line by line."""
+"""`askonce warm`: fill the cache from a file, line by line."""
 
 import argparse
 import functools
@@ -17,11 +17,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from askonce.cli.access.configured import open_shared, read_settings
+from askonce.cli import INTERRUPTED
+from askonce.cli.access.configuration import read_settings
 from askonce.cli.access.gateways import running_gateway
+from askonce.cli.access.stores import open_shared
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.progress import INTERRUPTED
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core import keys, policy
 from askonce.core.directives import Directives
 from askonce.core.errors import ConfigError
@@ -58,8 +59,8 @@ class WarmLine(msgspec.Struct, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
 
 
-class Came(NamedTuple):
-    """What came of a line: `stored`, `already there` or `failed`, and why."""
+class LineResult(NamedTuple):
+    """The result of a line: `stored`, `already there` or `failed`, and why."""
 
     number: int
     what: str
@@ -72,18 +73,18 @@ STORED, THERE, FAILED = "stored", "already there", "failed"
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
     counts: Counter[str] = Counter()
-    complaints: list[Came] = []
+    complaints: list[LineResult] = []
     with ExitStack() as stack:
         file = stack.enter_context(_opened(options.file))
         warmer = Warmer(settings, options, stack)
         meter = stack.enter_context(Meter("warming"))
         try:
-            for came in warmer.all_of(file):
-                counts[came.what] += 1
-                if came.what == FAILED:
-                    complaints.append(came)
-                    print(f"line {came.number}: {came.why}", file=sys.stderr)
-                meter.tell(counts.total())
+            for result in warmer.all_of(file):
+                counts[result.what] += 1
+                if result.what == FAILED:
+                    complaints.append(result)
+                    print(f"line {result.number}: {result.why}", file=sys.stderr)
+                meter.report(counts.total())
         except KeyboardInterrupt:
             print(f"askonce: stopped after {counts.total():,} lines; run it again", file=sys.stderr)
             return INTERRUPTED
@@ -91,9 +92,9 @@ def run(options: argparse.Namespace) -> int:
     return 1 if counts[FAILED] else 0
 
 
-def _print(options: argparse.Namespace, counts: Counter[str], complaints: list[Came]) -> None:
+def _print(options: argparse.Namespace, counts: Counter[str], complaints: list[LineResult]) -> None:
     if options.json:
-        failures = [{"line": came.number, "why": came.why} for came in complaints]
+        failures = [{"line": result.number, "why": result.why} for result in complaints]
         numbers = {"stored": counts[STORED], "already_there": counts[THERE]}
         print(json.dumps({**numbers, "failed": counts[FAILED], "failures": failures}, indent=2))
         return
@@ -101,7 +102,7 @@ def _print(options: argparse.Namespace, counts: Counter[str], complaints: list[C
 
 
 class Warmer:
-    """Brings lines into the cache: known answers into the store, questions to a gateway."""
+    """Puts known answers into the store, and sends questions to a gateway."""
 
     def __init__(self, settings: Settings, options: argparse.Namespace, stack: ExitStack) -> None:
         self._settings = settings
@@ -112,7 +113,7 @@ class Warmer:
         self._store: Store | None = None
         self._via: str | None = options.via
 
-    def all_of(self, file: BinaryIO) -> Iterator[Came]:
+    def all_of(self, file: BinaryIO) -> Iterator[LineResult]:
         numbered = ((n, line) for n, line in enumerate(file, 1) if line.strip())
         pool = self._stack.enter_context(ThreadPoolExecutor(self._options.concurrency))
         while some := list(islice(numbered, _AT_ONCE)):
@@ -122,7 +123,7 @@ class Warmer:
                 try:
                     read = read_line(line)
                 except ValueError as error:
-                    yield Came(number, FAILED, str(error))
+                    yield LineResult(number, FAILED, str(error))
                     continue
                 if isinstance(read, KnownAnswer):
                     known.append((number, read))
@@ -135,23 +136,27 @@ class Warmer:
                     functools.partial(ask, self._gateway()), *zip(*asked, strict=True)
                 )
 
-    def _keep(self, number: int, known: KnownAnswer) -> Came:
+    def _keep(self, number: int, known: KnownAnswer) -> LineResult:
         if self._store is None:
             self._store = open_shared(self._settings)
             self._stack.callback(lambda: run_sync(self._store.close()) if self._store else None)
         try:
             ttl = self._seconds(known.ttl)
         except ValueError as error:
-            return Came(number, FAILED, str(error))
+            return LineResult(number, FAILED, str(error))
         limits = self._settings.cache.limits
         directives = directives_for(self._rules, known.question, ttl, known.tags)
         verdict = policy.may_put(directives, limits)
         if not verdict.yes:
-            return Came(number, FAILED, f"may not be stored: {verdict.reason}")
+            return LineResult(number, FAILED, f"may not be stored: {verdict.reason}")
         stored = run_sync(keep(self._store, known, directives, self._clock(), limits))
         if stored is None:
-            return Came(number, THERE)
-        return Came(number, STORED) if stored else Came(number, FAILED, "the store refused it")
+            return LineResult(number, THERE)
+        return (
+            LineResult(number, STORED)
+            if stored
+            else LineResult(number, FAILED, "the store refused it")
+        )
 
     def _seconds(self, ttl: str | float | None) -> float | None:
         if ttl is None:
@@ -170,7 +175,7 @@ class Warmer:
 
 
 def read_line(line: bytes) -> KnownAnswer | WarmLine:
-    """What a line says. Raises ValueError, in words for whoever wrote it."""
+    """Read a line. Raises ValueError, in words for the author of the file."""
     try:
         fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -211,8 +216,8 @@ async def keep(
     return await store.write(entry)
 
 
-def ask(via: str, number: int, asked: WarmLine) -> Came:
-    """Ask a gateway, and say what it says of its cache."""
+def ask(via: str, number: int, asked: WarmLine) -> LineResult:
+    """Ask a gateway, and read its `Cache-Status`."""
     headers = {"content-type": "application/json", **asked.headers}
     # Streaming is a way to show the answer, not part of the question.
     body = {name: part for name, part in asked.request.items() if not name.startswith("stream")}
@@ -222,28 +227,28 @@ def ask(via: str, number: int, asked: WarmLine) -> Came:
         request = urllib.request.Request(url, msgspec.json.encode(body), headers, method="POST")  # noqa: S310
         with _opener().open(request, timeout=_PATIENCE_S) as response:
             response.read()
-            return _came(number, response.headers.get("cache-status", ""))
+            return _result(number, response.headers.get("cache-status", ""))
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(1 << 16).decode("utf-8", "replace")
-        return Came(number, FAILED, f"HTTP {error.code}: {' '.join(said.split())[:_SHOWN]}")
+        return LineResult(number, FAILED, f"HTTP {error.code}: {' '.join(said.split())[:_SHOWN]}")
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        return Came(number, FAILED, f"{via} cannot be asked: {reason}")
+        return LineResult(number, FAILED, f"{via} cannot be asked: {reason}")
 
 
-def _came(number: int, cache_status: str) -> Came:
-    """What a `Cache-Status` header (RFC 9211) says."""
+def _result(number: int, cache_status: str) -> LineResult:
+    """Read a `Cache-Status` header (RFC 9211)."""
     parameters = [part.strip() for part in cache_status.split(";")]
     if "hit" in parameters:
-        return Came(number, THERE)
+        return LineResult(number, THERE)
     if "stored" in parameters or "detail=joined" in parameters:
-        return Came(number, STORED)
-    return Came(number, FAILED, f"answered, but not stored ({cache_status or 'no gateway'})")
+        return LineResult(number, STORED)
+    return LineResult(number, FAILED, f"answered, but not stored ({cache_status or 'no gateway'})")
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    # A gateway is near: a proxy of the environment has no part in this.
+    # Ignore a proxy of the environment: the gateway is on the own network.
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -1,6 +1,6 @@
 """The grammar of `askonce docs`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_config_option, add_json_option
+from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, add_json_option
 
 
 def add_docs(commands: "Commands[Parser]") -> None:
@@ -9,7 +9,7 @@ def add_docs(commands: "Commands[Parser]") -> None:
         "docs",
         "invalidate the answers made from documents that changed",
         """
-Answers say which documents they were made from with tags: doc:ID@VERSION.
+The tags doc:ID@VERSION of an answer name its source documents.
 `askonce docs VERB --help` explains a verb.
 """,
         """
@@ -27,7 +27,7 @@ def _add_sync(verbs: "Commands[Parser]") -> None:
         "sync",
         "invalidate what depends on documents that changed or were removed",
         """
-MANIFEST says which documents there are now, in which version:
+MANIFEST lists the present documents with their versions:
 
   {"documents": {"7": "v3", "terms.md": "2026-01-31"}}
   {"documents": [{"id": "7", "version": "v3"},
@@ -35,9 +35,9 @@ MANIFEST says which documents there are now, in which version:
 
 The version of a path, relative to the manifest, is the beginning of the file's
 SHA-256. Answers made from a version that is not the manifest's, from a
-document that it does not have, or from nobody knows which version of one that
-changed, are invalidated in every running process. All others stay. Doing it
-twice is harmless; one that was stopped is done by the next.
+document that it does not have, or from an unknown version of one that changed,
+are invalidated in every running process. All others stay. Running it twice is
+harmless; after an interruption, run it again.
 """,
         """
   askonce docs sync manifest.json --dry-run
@@ -47,8 +47,8 @@ twice is harmless; one that was stopped is done by the next.
     )
     parser.add_argument("manifest", metavar="MANIFEST", help="the documents; - is standard input")
     parser.add_argument(
-        "--prefix", default="", metavar="P", help="leave documents alone whose ids do not begin so"
+        "--prefix", default="", metavar="P", help="only documents whose ids begin with P"
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument("--dry-run", action="store_true", help="print it, invalidate nothing")
     add_config_option(parser)
     add_json_option(parser)

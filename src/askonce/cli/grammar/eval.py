@@ -1,17 +1,24 @@
 """The grammar of `askonce eval`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_json_option
+from askonce.cli.grammar.parts import (
+    Commands,
+    Parser,
+    add,
+    add_json_option,
+    number_between,
+    positive_count,
+)
 
 
 def add_eval(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "eval",
-        "measure how well matching by meaning would do, on your own questions",
+        "measure matching by meaning on your own questions",
         """
-Reads sets of questions for which the right answer is known, and reports what
-matching by meaning would find and what it would get wrong, with 95 %
-intervals, beside thresholds without guards, tutorials' scan and vCache:
+Reads sets of questions with known right answers, and reports the hits and the
+wrong hits of matching by meaning, with 95 % intervals, beside thresholds
+without guards, the scan of tutorials, and vCache:
 
   --pairs FILE   {"a": ..., "b": ..., "same": true}
                  would one answer serve both?
@@ -19,10 +26,10 @@ intervals, beside thresholds without guards, tutorials' scan and vCache:
                  a hit is right if the entry has the same "intent" (or
                  "need"); without one, no hit is right
 
-One JSON object a line, plain or gzip. A line that is wrong is told and
-skipped. Without files: the sets that ship with AskOnce. Nothing leaves this
-machine unless --embedder says so. Needs: pip install 'askonce[semantic]', and
-'askonce[eval]' for --plots. Exit status 2: nothing was left to measure.
+One JSON object a line, plain or gzip. A wrong line is reported and skipped.
+Without files: the sets that ship with AskOnce. Nothing leaves this machine
+unless --embedder names an endpoint. Needs: pip install 'askonce[semantic]', and
+'askonce[eval]' for --plots. Exit status 2: there is nothing to measure.
 """,
         """
   askonce eval
@@ -48,14 +55,14 @@ def _add_sets(parser: Parser) -> None:
         "--stream", metavar="FILE", action="append", default=[], help="a stream; repeatable"
     )
     parser.add_argument(
-        "--limit", type=_above_zero, metavar="N", help="only the first N lines of each set"
+        "--limit", type=positive_count, metavar="N", help="only the first N lines of each set"
     )
     parser.add_argument(
         "--zipf",
-        type=_exponent,
+        type=number_between(0, 10),
         metavar="S",
-        help="let the needs of each stream come as often as Zipf's law says, with this "
-        "exponent, instead of in the order of the file",
+        help="draw the needs of each stream by Zipf's law with this exponent, instead of "
+        "in the order of the file",
     )
     parser.add_argument(
         "--out-of-scope",
@@ -64,49 +71,23 @@ def _add_sets(parser: Parser) -> None:
     )
     parser.add_argument(
         "--out-of-scope-part",
-        type=_part,
+        type=number_between(0, 0.9),
         default=0.05,
         metavar="P",
-        help="which part of the stream they are (default: 0.05)",
+        help="their share of the stream (default: 0.05)",
     )
 
 
 def _add_matcher(parser: Parser) -> None:
     parser.add_argument(
         "--threshold",
-        type=_cosine,
+        type=number_between(-1, 1),
         metavar="T",
-        help="the cosine from which on an entry may answer (default: the one that serves)",
+        help="the lowest cosine at which an entry may answer (default: that of serving)",
     )
     parser.add_argument(
         "--embedder",
         default="local",
         metavar="ADDRESS",
-        help="what makes vectors (default: local); an endpoint gets OPENAI_API_KEY",
+        help="the source of vectors (default: local); an endpoint gets OPENAI_API_KEY",
     )
-
-
-def _cosine(text: str) -> float:
-    return _between(text, -1.0, 1.0)
-
-
-def _exponent(text: str) -> float:
-    return _between(text, 0.0, 10.0)
-
-
-def _part(text: str) -> float:
-    return _between(text, 0.0, 0.9)
-
-
-def _between(text: str, low: float, high: float) -> float:
-    number = float(text)
-    if not low <= number <= high:
-        raise ValueError
-    return number
-
-
-def _above_zero(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

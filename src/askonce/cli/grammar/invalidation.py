@@ -1,20 +1,20 @@
 """The grammar of `askonce invalidate` and `askonce forget`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_config_option, add_json_option
+from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, add_json_option
 
 
 def add_invalidate(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "invalidate",
-        "forget the answers that the options name, in every layer and process",
+        "invalidate the answers that the options select, in every layer and process",
         """
-Every kind of option that is given must hold for an answer; of several tags, or
-several keys, one is enough. By tags alone it takes the same time for one answer
-and for a million. Otherwise every answer is looked at. No answer that is being
-given meanwhile is kept, whether or not a gateway runs. On a terminal it asks
-before it removes answers that were not named by tag or key.
-Exit status 0, also if nothing was named; 2 if the options make no sense.
+An answer must match every kind of option; of several tags, or several keys, one
+is enough. By tags alone it takes the same time for one answer and for a
+million. Otherwise it reads every answer. An answer that arrives meanwhile is
+not kept, whether or not a gateway runs. On a terminal it asks before it removes
+answers that were not selected by tag or key.
+Exit status 0, also if nothing matched; 2 for wrong options.
 """,
         """
   askonce invalidate --tag product:42
@@ -24,14 +24,14 @@ Exit status 0, also if nothing was named; 2 if the options make no sense.
 """,
     )
     add_names(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only count, and show some of them")
+    parser.add_argument("--dry-run", action="store_true", help="only count them, and show some")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_config_option(parser)
     add_json_option(parser)
 
 
 def add_names(parser: Parser) -> None:
-    """The options that say which answers are meant."""
+    """Add the options that select answers."""
     again = "; may be repeated"
     parser.add_argument(
         "--tag", metavar="T", action="append", default=[], help=f"those with this tag{again}"
@@ -62,20 +62,20 @@ def add_forget(commands: "Commands[Parser]") -> None:
         "forget",
         "remove everything about a person, in every layer, and prove it",
         """
-Removes the answers that are tagged with SUBJECT, or whose namespace, or whose
-subdivision of a namespace, is SUBJECT. What is being answered meanwhile is not
-kept. Then every layer is looked through again, the file of a SQLite store is
-written anew, and a receipt is printed.
-Exit status 0: nothing is left; 1: something is, or could not be looked at. A
-running gateway can be asked only where [admin] has a token; the receipt says
-whether it was.
+Removes the answers with the tag SUBJECT, and those whose namespace, or
+subdivision of a namespace, is SUBJECT. An answer that arrives meanwhile is not
+kept. Then it reads every layer again, rewrites the file of a SQLite store and
+prints a receipt.
+Exit status 0: nothing is left; 1: something is left or could not be read. A
+running gateway is asked only if [admin] has a token; the receipt says whether
+it was.
 """,
         """
   askonce forget --subject user:42 --dry-run
   askonce forget --subject user:42 --json > receipt.json
 """,
     )
-    parser.add_argument("--subject", metavar="SUBJECT", required=True, help="whom to forget")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument("--subject", metavar="SUBJECT", required=True, help="such as user:42")
+    parser.add_argument("--dry-run", action="store_true", help="remove nothing, only count")
     add_config_option(parser)
     add_json_option(parser)

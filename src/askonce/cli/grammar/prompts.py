@@ -1,13 +1,20 @@
 """The grammar of `askonce prompts`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_json_option
+from askonce.cli.grammar.parts import (
+    Commands,
+    Parser,
+    add,
+    add_json_option,
+    number_between,
+    positive_count,
+)
 
 
 def add_prompts(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "prompts",
-        "say why a provider's own prompt cache is not hit, and what mends it",
+        "explain why a provider's own prompt cache is missed, and how to fix it",
         """
 `askonce prompts VERB --help` explains a verb.
 """,
@@ -26,7 +33,7 @@ def _add_analyze(verbs: "Commands[Parser]") -> None:
     parser = add(
         verbs,
         "analyze",
-        "find out what a log of requests loses at the providers' prompt caches, and why",
+        "report what a log of requests loses at the providers' prompt caches, and why",
         """
 LOG has one JSON object a line, plain or gzip:
 
@@ -34,10 +41,10 @@ LOG has one JSON object a line, plain or gzip:
    "request": {...}, "response": {"usage": ...}, "session": ..., "tenant": ...}
 
 The last three may be missing. The gateway writes such a log: [log] requests.
-For each route it tells what the provider reported, what its rules make of the
-requests as they were sent, and what markers, and another layout, could
-achieve; and for each cause where it is, what it cost and what mends it. A line
-that is wrong is told and skipped. Nothing leaves this machine.
+For each route it prints what the provider reported, what its rules predict for
+the requests as sent, and what markers and another layout could achieve; and for
+each cause its place, its cost and its fix. A wrong line is reported and
+skipped. Nothing leaves this machine.
 Exit status 1: --fail-under was given and is not reached.
 """,
         """
@@ -46,39 +53,43 @@ Exit status 1: --fail-under was given and is not reached.
   askonce prompts analyze - --json --hash-only < requests.jsonl | jq .findings
 """,
     )
+    _add_analyze_options(parser)
+    add_json_option(parser)
+
+
+def _add_analyze_options(parser: Parser) -> None:
     parser.add_argument("log", metavar="LOG", help="the log; - is standard input")
     parser.add_argument("--html", metavar="FILE", help="also write a page with pictures")
     parser.add_argument("--sarif", metavar="FILE", help="also write the findings as SARIF 2.1.0")
     parser.add_argument(
         "--fail-under",
-        type=_part,
+        type=number_between(0, 1),
         metavar="P",
-        help="exit 1 if less than this part of the achievable reads happens, such as 0.8",
+        help="exit 1 below this share of the achievable reads, such as 0.8",
     )
     parser.add_argument(
         "--hash-only",
         action="store_true",
-        help="tell no word of a prompt, only hashes under a key that is not kept",
+        help="print no word of a prompt, only hashes under a key that is not kept",
     )
     parser.add_argument(
         "--rules", metavar="FILE", action="append", default=[], help="rules of your own, as TOML"
     )
     parser.add_argument(
-        "--limit", type=_above_zero, default=20, metavar="N", help="findings shown (default: 20)"
+        "--limit", type=positive_count, default=20, metavar="N", help="findings shown (default: 20)"
     )
-    add_json_option(parser)
 
 
 def _add_check(verbs: "Commands[Parser]") -> None:
     parser = add(
         verbs,
         "check",
-        "check that the prompts of a repository are what they were, up to their ends",
+        "check that the prompts of a repository have not changed",
         """
-Each FILE is the JSON body of a request, as a test of yours may write it. What
-providers' prompt caches compare of it is kept as hashes in one file of
-snapshots, which belongs into the repository. A changed prompt is told with the
-place where it parts from what it was: everything behind it would be paid anew.
+Each FILE is the JSON body of a request, for example written by a test. One file
+of snapshots keeps hashes of the parts that providers' prompt caches compare; it
+belongs into the repository. A changed prompt is reported with the place of its
+first change: the provider bills everything after it again.
 Exit status 0: nothing changed, or --update has renewed the snapshots; 1: some
 prompts changed, are new or are gone.
 """,
@@ -101,17 +112,3 @@ prompts changed, are new or are gone.
         help="the dialect of all files (default: guessed from their members)",
     )
     add_json_option(parser)
-
-
-def _part(text: str) -> float:
-    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    if not 0 <= number <= 1:
-        raise ValueError
-    return number
-
-
-def _above_zero(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

@@ -1,16 +1,16 @@
 """The grammar of `askonce rules`."""
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_json_option
+from askonce.cli.grammar.parts import Commands, Parser, add, add_json_option
 
 
 def add_rules(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "rules",
-        "try the rules out, without a cache and without a provider",
+        "try the rules without a cache and without a provider",
         """
-Rules say how long answers live, which tags they carry and which are never
-stored, by what is asked. `askonce rules VERB --help` explains a verb.
+Rules decide by the question how long answers live, which tags they carry and
+which are never stored. `askonce rules VERB --help` explains a verb.
 """,
         """
   askonce rules test askonce.toml < questions.txt
@@ -25,13 +25,13 @@ def _add_test(verbs: "Commands[Parser]") -> None:
     parser = add(
         verbs,
         "test",
-        "say what each question would get, and which rule won",
+        "print what each question would get, and which rule won",
         """
 FILE is TOML with [[rules]], such as askonce.toml; rules are counted from 1.
-Standard input has a question a line. Of each: how long its answer would live,
-the tags it would carry, or why it would never be stored; and the rules that
-matched and lost. With --event, the tags and patterns that this event would
-invalidate; standard input is not read then.
+Standard input has a question a line. For each it prints the lifetime and the
+tags of its answer, or why it would never be stored, and the rules that matched
+and lost. With --event it prints the tags and patterns that this event would
+invalidate, and reads no standard input.
 """,
         """
   askonce rules test askonce.toml < questions.txt

@@ -2,7 +2,7 @@
 
 import argparse
 
-from askonce.cli.grammar.page import Commands, Parser, add, add_config_option, add_json_option
+from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, add_json_option
 from askonce.ledger.savings import BY
 from askonce.library.arguments import MOST_DAYS
 
@@ -11,14 +11,14 @@ def add_savings(commands: "Commands[Parser]") -> None:
     parser = add(
         commands,
         "savings",
-        "print what was saved in dollars, and what saving cost",
+        "print the savings in dollars, and their costs",
         """
-Answers out of the cache, joined calls and the provider's own prompt cache,
-minus what writing into that one, refreshing, embedding, audits and storage
-cost. Days are UTC's. What has no known price is counted as unpriced.
+Savings by answers from the cache, joined calls and the provider's own prompt
+cache, minus the costs of writing into that cache, of refreshes, embeddings,
+audits and storage. Days are in UTC. A model without a price counts as unpriced.
 
-Asks the running gateway of the settings; if none answers, or it names no
-tenants as it has no admin token, reads the store.
+Asks the running gateway of the settings; if none answers, or if it has no admin
+token and so names no tenants, reads the store.
 """,
         """
   askonce savings
@@ -32,14 +32,14 @@ tenants as it has no admin token, reads the store.
         type=_days,
         default=30,
         metavar="N",
-        help="so many days up to today (default: 30)",
+        help="the last N days, today included (default: 30)",
     )
     parser.add_argument("--by", choices=BY, help="a line for each of these")
     parser.add_argument("--csv", action="store_true", help="print all numbers as CSV")
     parser.add_argument(
         "--plot",
         metavar="FILE.png",
-        help="also draw what was saved each day; needs: pip install 'askonce[eval]'",
+        help="also draw the savings of each day; needs: pip install 'askonce[eval]'",
     )
     add_config_option(parser)
     add_json_option(parser)

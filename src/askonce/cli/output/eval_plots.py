@@ -1,4 +1,4 @@
-"""The pictures of `askonce eval`: what the threshold trades, and how a cache does as it fills."""
+"""The pictures of `askonce eval`: the trade of a threshold, the rates of a filling cache."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from askonce.semantic.evaluation.plain import joined
+from askonce.semantic.evaluation.json_reports import merge_buckets
 
-Told = Mapping[str, Any]
+Results = Mapping[str, Any]
 Place = tuple[int, int]
 
 STRETCHES = 8
-"""How many stretches of a stream a line has."""
+"""The number of stretches of a stream in a line."""
 
 OURS, BARE, VCACHE, FAINT = "#0b6e4f", "#c0392b", "#2a5caa", "#8a8f98"
 _DPI = 150
@@ -22,7 +22,7 @@ _BELOW, _BELOW_LEFT, _ABOVE_LEFT = (5, -9), (-4, -12), (-5, 6)  # points from wh
 _APART = 0.03  # of an axis: numbers of points that lie nearer would cover each other
 
 
-def draw(one: Told, path: Path) -> None:
+def draw(one: Results, path: Path) -> None:
     """Write the picture of one set."""
     pairs = one["kind"] == "pairs"
     figure = Figure(figsize=(11, 5.4) if pairs else (15, 5.4), dpi=_DPI, layout="constrained")
@@ -49,7 +49,7 @@ def draw(one: Told, path: Path) -> None:
 # Pairs
 
 
-def _draw_pairs(figure: Figure, one: Told) -> None:
+def _draw_pairs(figure: Figure, one: Results) -> None:
     figure.suptitle(
         f"{_title(one)}: {one['same']:,} pairs that are the same, {one['different']:,} different"
     )
@@ -64,7 +64,7 @@ def _draw_pairs(figure: Figure, one: Told) -> None:
     right.set_ylim(0, 1.03)
 
 
-def _draw_curves(axes: Axes, one: Told, across: str, up: str) -> None:
+def _draw_curves(axes: Axes, one: Results, across: str, up: str) -> None:
     compared = one["compared"]
     for curve, color, label in (
         (compared["curve"], BARE, "threshold alone"),
@@ -82,12 +82,17 @@ def _draw_curves(axes: Axes, one: Told, across: str, up: str) -> None:
     _cross(axes, one, across, up)
 
 
-def _known(points: Sequence[Told], *names: str) -> list[Told]:
+def _known(points: Sequence[Results], *names: str) -> list[Results]:
     return [point for point in points if all(point[name] is not None for name in names)]
 
 
 def _number(
-    axes: Axes, points: Sequence[Told], names: tuple[str, str, str], *, color: str, place: Place
+    axes: Axes,
+    points: Sequence[Results],
+    names: tuple[str, str, str],
+    *,
+    color: str,
+    place: Place,
 ) -> None:
     """Write a point's threshold beside it, unless that would cover the one before."""
     across, up, name = names
@@ -109,7 +114,7 @@ def _number(
         )
 
 
-def _cross(axes: Axes, one: Told, across: str, up: str) -> None:
+def _cross(axes: Axes, one: Results, across: str, up: str) -> None:
     """The operating point with its interval in both directions."""
     if one[across] is None or one[up] is None:
         return
@@ -133,7 +138,7 @@ def _cross(axes: Axes, one: Told, across: str, up: str) -> None:
 # Streams
 
 
-def _draw_stream(figure: Figure, one: Told) -> None:
+def _draw_stream(figure: Figure, one: Results) -> None:
     figure.suptitle(
         f"{_title(one)}: {one['questions']:,} questions after {one['needs']:,} needs, "
         f"{one['out_of_scope']:,} out of scope"
@@ -154,10 +159,10 @@ def _draw_stream(figure: Figure, one: Told) -> None:
     _draw_trade(trade, one)
 
 
-def _lines(one: Told) -> list[tuple[Told, str, str, str]]:
-    """What is drawn over time: vCache, the nearest bare threshold, and AskOnce on top."""
+def _lines(one: Results) -> list[tuple[Results, str, str, str]]:
+    """List the lines over time: vCache, the nearest bare threshold, and AskOnce on top."""
     compared = one["compared"]
-    fixed = min(compared["fixed"], key=lambda told: abs(told["threshold"] - one["threshold"]))
+    fixed = min(compared["fixed"], key=lambda figures: abs(figures["threshold"] - one["threshold"]))
     vcache = compared["vcache"][1]
     return [
         (vcache, VCACHE, "-", f"vCache, delta {vcache['delta']:.2f}"),
@@ -166,11 +171,13 @@ def _lines(one: Told) -> list[tuple[Told, str, str, str]]:
     ]
 
 
-def _over_time(axes: Axes, told: Told, color: str, style: str, label: str, what: str) -> float:
-    """A line with its 95 % interval, of the stretches that have any hits to tell of; its height."""
+def _over_time(
+    axes: Axes, figures: Results, color: str, style: str, label: str, what: str
+) -> float:
+    """A line with its 95 % interval, for the stretches with any hits; return its height."""
     stretches = [
         (stretch, getattr(stretch, what))
-        for stretch in joined(told["over_time"], STRETCHES)
+        for stretch in merge_buckets(figures["over_time"], STRETCHES)
         if getattr(stretch, what).rate is not None
     ]
     places = [(stretch.first + stretch.last + 2) / 2 for stretch, _ in stretches]
@@ -181,7 +188,7 @@ def _over_time(axes: Axes, told: Told, color: str, style: str, label: str, what:
     return max(rates, default=0.0)
 
 
-def _draw_trade(axes: Axes, one: Told) -> None:
+def _draw_trade(axes: Axes, one: Results) -> None:
     """Hit rate against wrong hits, a point for each policy."""
     compared, across, up = one["compared"], "wrong_share_of_hits", "hit_rate"
     drawn = []
@@ -217,6 +224,6 @@ def _plain_frame(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _title(one: Told) -> str:
+def _title(one: Results) -> str:
     # A dollar sign would begin mathematics.
     return str(one["name"]).replace("$", r"\$")

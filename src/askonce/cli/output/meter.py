@@ -1,4 +1,4 @@
-"""A meter shows on stderr how far a long piece of work came: a bar for people, lines for logs."""
+"""A progress meter on stderr: a bar on a terminal, lines in a log."""
 
 import sys
 from types import TracebackType
@@ -10,9 +10,10 @@ _LINE_EVERY_S = 5.0
 
 
 class Meter:
-    """Shows a growing number of entries (or other `things`), and how many were done in a second.
+    """Shows a growing number of entries (or other `things`), and the rate in a second.
 
-    Without a `total`, nobody knows how many there will be. `started` of them were done before.
+    `total` is the final number, None if it is unknown. The first number that is
+    reported counts as done before.
     """
 
     def __init__(self, verb: str, total: int | None = None, *, things: str = "entries") -> None:
@@ -25,8 +26,8 @@ class Meter:
         self._started: int | None = None
         self._bar: Any = None
 
-    def tell(self, done: int) -> None:
-        """So many are done by now."""
+    def report(self, done: int) -> None:
+        """Show that `done` things are done."""
         if self._started is None:
             self._started = done
         if self._bar is not None:
@@ -39,7 +40,7 @@ class Meter:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken, never quite zero."""
+        """The elapsed seconds, never zero."""
         return max(1e-6, self._tick() - self._began)
 
     def __enter__(self) -> Self:
@@ -61,7 +62,7 @@ class Meter:
 
 
 def _new_bar(things: str) -> Any:
-    """A bar of rich's; None where rich is not installed."""
+    """Make a bar with rich; None if rich is not installed."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -71,7 +72,7 @@ def _new_bar(things: str) -> Any:
     from rich.text import Text
 
     class Things(ProgressColumn):
-        """So many things, so many a second."""
+        """A column with the number of things and the rate."""
 
         def render(self, task: Task) -> Text:
             of = f" of {task.total:,.0f}" if task.total is not None else ""

@@ -7,13 +7,14 @@ first. The last one is the authority: the processes share it, and its invalidati
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
 from askonce.core.engine_names import engine_of
 from askonce.core.errors import ConfigError
 from askonce.core.protocols import Store
+from askonce.core.settings_table import PositiveSeconds, Seconds
 from askonce.core.units import parse_duration, parse_size
 
 MEMORY = "memory:"
@@ -54,16 +55,27 @@ class TierSpec(NamedTuple):
     deadline: float
 
 
-class SharingSettings(NamedTuple):
+class SharingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the processes of one store work together.
 
-    `strong` asks the authority about tags before each tagged answer is served. `lease` is how
-    long a lease lasts, `lease_wait` how long a caller waits for one; both in seconds.
+    Parameters:
+        consistency: `eventual` applies other processes' invalidations within a second; `strong`
+            asks the authority about tags before each tagged answer is served.
+        lease: how long a lease lasts, in seconds.
+        lease_wait: how long a caller waits for another process's lease, in seconds.
     """
 
-    strong: bool = False
-    lease: float = 5.0
-    lease_wait: float = 20.0
+    consistency: Annotated[
+        Literal["eventual", "strong"],
+        'other processes\' invalidations apply within 1 s; "strong": at once',
+    ] = "eventual"
+    lease: Annotated[PositiveSeconds, "how soon a process that dies while asking is replaced"] = 5.0
+    lease_wait: Annotated[Seconds, "how long to wait for another process's answer"] = 20.0
+
+    @property
+    def strong(self) -> bool:
+        """Whether invalidations apply at once."""
+        return self.consistency == "strong"
 
 
 def tiers_of(layers: Iterable[Layer | str | Store]) -> tuple[TierSpec | None, tuple[TierSpec, ...]]:

@@ -1,1 +1,1 @@
-"""A provider to practice on, real customers' questions to ask it, and the demo made of both."""
+"""A demo provider, real customers' questions to ask it, and the demo made of both."""

@@ -1,4 +1,4 @@
-"""`python -m askonce.cli.demo.provider`: the practice provider alone, on a port of your choice."""
+"""`python -m askonce.cli.demo.provider`: the demo provider alone, on a port of your choice."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from askonce.cli.demo.provider.provider import DemoProvider
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve the practice provider until it is interrupted."""
+    """Serve the demo provider until it is interrupted."""
     parser = argparse.ArgumentParser(
         prog="python -m askonce.cli.demo.provider",
-        description="A provider to practice on: real HTTP, made-up answers, faults by model name.",
+        description="A demo provider: real HTTP, made-up answers, faults by model name.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=4041, help="port to listen on (%(default)s)")
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     word_ms = 10 if options.latency[1] else 0
     app = DemoProvider(first_byte_ms=options.latency, word_ms=word_ms)
-    print(f"The practice provider is on http://{options.host}:{options.port} (Ctrl-C stops it).")
+    print(f"The demo provider is on http://{options.host}:{options.port} (Ctrl-C stops it).")
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning", lifespan="off")
 
 

@@ -1,4 +1,4 @@
-"""What the practice provider says: text made from the question, the same every time.
+"""What the demo provider says: text made from the question, the same every time.
 
 Two questions never get the same text: each answer ends in a reference number taken from the
 question's SHA-256. So a caller who knows the question knows the only right answer.
@@ -61,7 +61,7 @@ class DemoTool(msgspec.Struct, frozen=True):
 
 
 class DemoQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """What the practice provider reads out of a request, in any dialect."""
+    """What the demo provider reads out of a request, in any dialect."""
 
     model: str
     question: str
@@ -75,7 +75,7 @@ class DemoQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DemoAnswer(msgspec.Struct, frozen=True):
-    """What the practice provider says: text, or the arguments of a call to `tool`."""
+    """What the demo provider says: text, or the arguments of a call to `tool`."""
 
     text: str
     finish: Finish = Finish.STOP
@@ -98,7 +98,7 @@ def topic(question: str) -> str:
 
 
 def answer_to(question: str, choice: int = 0) -> str:
-    """The text the practice provider answers a question with: a helpful 40 to 120 words."""
+    """The text the demo provider answers a question with: a helpful 40 to 120 words."""
     chosen = digest(f"{choice}:{question}" if choice else question)
     order = sorted(range(len(ADVICE)), key=lambda index: chosen[index])
     advice = [ADVICE[index] for index in order[: 3 + chosen[8] % 3]]

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions as the practice provider speaks it."""
+"""OpenAI Chat Completions as the demo provider speaks it."""
 
 import itertools
 import secrets
@@ -30,7 +30,7 @@ FINISH = {
 ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 429: "requests"}
 
 
-class _Request(msgspec.Struct):
+class ChatBody(msgspec.Struct):
     model: str
     messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
     stream: bool | None = None
@@ -46,7 +46,7 @@ class ChatCompletions:
     path = "/v1/chat/completions"
 
     def read(self, body: bytes) -> DemoQuestion:
-        request = msgspec.json.decode(body, type=_Request)
+        request = msgspec.json.decode(body, type=ChatBody)
         if not all(isinstance(turn.get("role"), str) for turn in request.messages):
             raise msgspec.ValidationError("every message needs a `role`")
         question = last_question(request.messages)

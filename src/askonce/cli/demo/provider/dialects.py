@@ -1,4 +1,4 @@
-"""What a wire format must be able to say for the practice provider to speak it."""
+"""What a wire format must be able to say for the demo provider to speak it."""
 
 from collections.abc import Sequence
 from typing import Protocol

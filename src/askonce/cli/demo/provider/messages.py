@@ -1,4 +1,4 @@
-"""Anthropic Messages as the practice provider speaks it."""
+"""Anthropic Messages as the demo provider speaks it."""
 
 import secrets
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ ERROR_TYPES = {
 }
 
 
-class _Request(msgspec.Struct):
+class MessagesBody(msgspec.Struct):
     model: str
     messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
     max_tokens: Annotated[int, msgspec.Meta(ge=0)]
@@ -50,7 +50,7 @@ class Messages:
     path = "/v1/messages"
 
     def read(self, body: bytes) -> DemoQuestion:
-        request = msgspec.json.decode(body, type=_Request)
+        request = msgspec.json.decode(body, type=MessagesBody)
         if not all(isinstance(turn.get("role"), str) for turn in request.messages):
             raise msgspec.ValidationError("every message needs a `role`")
         prompt = tokens(text_of(request.system))

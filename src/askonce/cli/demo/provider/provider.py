@@ -1,4 +1,4 @@
-"""A provider to practice on: a real HTTP server with made-up answers, real latency and real faults.
+"""A demo provider: a real HTTP server with made-up answers, real latency and real faults.
 
 It speaks Chat Completions (`POST /v1/chat/completions`) and Anthropic Messages (`POST
 /v1/messages`), JSON and SSE, so the unmodified SDKs can ask it. Beside these it has
@@ -115,7 +115,7 @@ class Exchange:
 
 
 class DemoProvider:
-    """The practice provider as an ASGI app.
+    """The demo provider as an ASGI app.
 
     `first_byte_ms` is the range that the time to the first byte is taken from, `word_ms` the
     pause between the pieces of a stream (a few words each), `slow_s` how long `practice-slow`
@@ -141,7 +141,7 @@ class DemoProvider:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             # Lifespan and websockets: ASGI servers take this to mean "not supported".
-            raise RuntimeError(f"the practice provider does not speak {scope['type']}")
+            raise RuntimeError(f"the demo provider does not speak {scope['type']}")
         exchange = Exchange(scope, receive, send)
         dialect = self._dialects.get(exchange.route)
         if dialect is None:

@@ -1,54 +1,47 @@
-"""`askonce explain --near`: what lies near a question, what each guard says, and what follows."""
+"""The stored questions nearest to one, with the guards' verdicts, for `askonce explain --near`."""
 
-import argparse
 import heapq
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import msgspec
 
-from askonce.cli.access.configured import open_existing, read_settings
-from askonce.cli.output.columns import plain, show_json
+from askonce.cli.access.stores import open_existing
 from askonce.cli.output.meter import Meter
-from askonce.config.load import Settings
+from askonce.config.settings import Settings
 from askonce.core.errors import ConfigError
 from askonce.core.models import Entry, Key, Reason, Selection
 from askonce.core.rules.re2 import compiled_rules
 from askonce.core.runtime.event_loop import AsyncRuntime
-from askonce.core.runtime.threads import SyncRuntime, run_sync
+from askonce.core.runtime.threads import SyncRuntime
 from askonce.core.scopes import compared_by
 from askonce.ledger.ledger import Ledger
 from askonce.semantic.assembly import SemanticAssembly
 from askonce.semantic.embedding import cosine
-from askonce.semantic.guards import Veto, judge, prepare, verdicts
+from askonce.semantic.guards import judge, prepare, verdicts
 from askonce.semantic.settings import Semantic
 
 _LOOKED_AT = 20_000
-"""Of so many of the newest entries at most the scopes are searched."""
+"""The most entries whose scopes are searched; the newest count."""
 _EMBEDDED = 500
-"""So many entries that the index does not have are embedded here."""
+"""The most entries missing in the index that this process embeds itself."""
 
 
-class _Lying(NamedTuple):
-    """An entry and how near its question lies."""
+class NearEntry(NamedTuple):
+    """An entry and the similarity of its question."""
 
     similarity: float
     entry: Entry
 
 
-def run(options: argparse.Namespace) -> int:
-    settings = read_settings(options)
-    told = run_sync(_told(settings, options.near, options.namespace, options.limit))
-    if options.json:
-        print(show_json(told))
-    else:
-        _print(told)
-    return 0 if any(one["decision"] == "serve" for one in told["nearest"]) else 1
-
-
-async def _told(
+async def nearest_entries(
     settings: Settings, question: str, namespace: str | None, limit: int
 ) -> dict[str, Any]:
+    """Find the stored questions nearest to one, with the guards' verdicts, as plain values.
+
+    Only the newest entries of the namespace (of all, if None) are compared; at most `limit` are
+    returned, the nearest first. Raises `ConfigError` if the question has no vector.
+    """
     semantic = settings.semantic
     store = open_existing(settings)
     try:
@@ -57,20 +50,20 @@ async def _told(
     finally:
         await store.close()
     ledger = Ledger(SyncRuntime().lock())
-    pair = _rack(settings, ledger)
-    refused = _Refusing(settings, pair)
+    assembly = _assembly(settings, ledger)
+    refused = RefusalCheck(settings, assembly)
     try:
-        vector = await pair.embedding.vector(question, SyncRuntime())
+        vector = await assembly.embedding.vector(question, SyncRuntime())
         if vector is None:
             raise ConfigError(_no_vector(ledger))
-        found = await _nearest(pair, vector, entries, limit)
+        found = await _nearest(assembly, vector, entries, limit)
     finally:
-        await pair.close(in_loop=False)
+        await assembly.close(in_loop=False)
     return {
         "question": question,
         "mode": semantic.mode,
         "threshold": semantic.threshold,
-        "embedder": pair.embedding.name,
+        "embedder": assembly.embedding.name,
         "compared": len(entries),
         "not_compared": others,
         "nearest": [_judged(question, one, semantic, refused) for one in found],
@@ -98,7 +91,7 @@ def _without_answer(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, body=b"")
 
 
-def _rack(settings: Settings, ledger: Ledger) -> SemanticAssembly:
+def _assembly(settings: Settings, ledger: Ledger) -> SemanticAssembly:
     return SemanticAssembly(
         settings.semantic,
         runtime=SyncRuntime(),
@@ -120,37 +113,37 @@ def _no_vector(ledger: Ledger) -> str:
 
 
 async def _nearest(
-    pair: SemanticAssembly, vector: bytes, entries: list[Entry], limit: int
-) -> list[_Lying]:
+    assembly: SemanticAssembly, vector: bytes, entries: list[Entry], limit: int
+) -> list[NearEntry]:
     dimensions = len(vector) // 4
-    index = pair.index(dimensions, suspends=False).vectors
-    pair.load(dimensions)
-    name = pair.embedding.name
+    index = assembly.index(dimensions, suspends=False).vectors
+    assembly.load(dimensions)
+    name = assembly.embedding.name
     by_key = {entry.key: entry for entry in entries}
-    found: dict[Key, _Lying] = {}
+    found: dict[Key, NearEntry] = {}
     for scope in dict.fromkeys(entry.scope for entry in entries):
         for near in await index.nearest(compared_by(scope, name), vector, limit):
             entry = by_key.get(near.key)
             if entry is not None and entry.scope == scope:
-                found[near.key] = _Lying(near.similarity, entry)
+                found[near.key] = NearEntry(near.similarity, entry)
     with Meter("comparing") as meter:
         fresh = 0
         for entry in entries:
-            if fresh >= _EMBEDDED or await pair.holds(entry, dimensions):
+            if fresh >= _EMBEDDED or await assembly.holds(entry, dimensions):
                 continue
             fresh += 1
-            meter.tell(fresh)
-            other = await pair.embedding.vector(entry.question, SyncRuntime())
+            meter.report(fresh)
+            other = await assembly.embedding.vector(entry.question, SyncRuntime())
             if other is not None:
-                found.setdefault(entry.key, _Lying(cosine(vector, other), entry))
+                found.setdefault(entry.key, NearEntry(cosine(vector, other), entry))
     return heapq.nlargest(limit, found.values(), key=lambda one: one.similarity)
 
 
-class _Refusing:
-    """What is not compared whatever it says: what asks for an action, and what rules refuse."""
+class RefusalCheck:
+    """Entries that are never compared: those that ask for an action or that a rule refuses."""
 
-    def __init__(self, settings: Settings, pair: SemanticAssembly) -> None:
-        self._acts = (lambda _: False) if settings.semantic.tools else pair.acts
+    def __init__(self, settings: Settings, assembly: SemanticAssembly) -> None:
+        self._acts = (lambda _: False) if settings.semantic.tools else assembly.requests_action
         self._rules = compiled_rules(settings.rules) if settings.rules else None
 
     def __call__(self, question: str, entry: Entry) -> str | None:
@@ -170,15 +163,15 @@ class _Refusing:
         return None
 
 
-def _judged(question: str, lying: _Lying, semantic: Semantic, refused: _Refusing) -> dict[str, Any]:
-    entry = lying.entry
-    verdict = judge(
-        prepare(question), prepare(entry.question), lying.similarity, semantic.threshold
-    )
+def _judged(
+    question: str, near: NearEntry, semantic: Semantic, refused: RefusalCheck
+) -> dict[str, Any]:
+    entry = near.entry
+    verdict = judge(prepare(question), prepare(entry.question), near.similarity, semantic.threshold)
     vetoes = [one.reason.value for one in verdicts(question, entry.question) if not one.yes]
     return {
         "question": entry.question,
-        "similarity": round(lying.similarity, 4),
+        "similarity": round(near.similarity, 4),
         "vetoes": vetoes,
         "decision": refused(question, entry) or ("serve" if verdict.yes else verdict.reason.value),
         "namespace": entry.key.namespace,
@@ -186,30 +179,3 @@ def _judged(question: str, lying: _Lying, semantic: Semantic, refused: _Refusing
         "scope": entry.scope.hex()[:12],
         "key": str(entry.key),
     }
-
-
-def _print(told: dict[str, Any]) -> None:
-    print(f"{plain(told['question'])}")
-    print(
-        f"threshold {told['threshold']:.2f}, mode {told['mode']}, "
-        f"{told['compared']:,} entries compared by {told['embedder']}"
-    )
-    if not told["nearest"]:
-        print("\nnothing that may be compared is stored")
-    for one in told["nearest"]:
-        print(f"\n  {one['similarity']:.3f}  {plain(one['question'])}")
-        where = f"{one['namespace']}, {one['model'] or 'a plain text'}, scope {one['scope']}"
-        print(f"         {where}")
-        said = ", ".join(one["vetoes"]) or "none speaks against it"
-        print(f"         guards: {said}")
-        print(f"         {_decision(one['decision'])}")
-    if told["not_compared"]:
-        print(f"\nonly ever matched exactly: {told['not_compared']:,} more")
-
-
-def _decision(word: str) -> str:
-    if word == "serve":
-        return "its answer may be served, to who asks in that scope"
-    if word == Veto.FAR.value:
-        return "not served: it lies too far"
-    return f"not served: {word}"

@@ -23,7 +23,7 @@ from askonce.core.models import ChangeBatch, Entry, Selection
 from askonce.core.protocols import Store
 from askonce.stores.archive import ArchiveFooter, ArchiveHeader, ArchiveReader, ArchiveWriter
 
-Tell = Callable[[int], None]
+Progress = Callable[[int], None]
 
 _CHUNK = 4_096
 _CHUNK_BYTES = 16 << 20
@@ -78,7 +78,7 @@ class Export:
         self._namespace = namespace
         self._clock = clock
 
-    async def run(self, tell: Tell, *, restart: bool = False) -> None:
+    async def run(self, report: Progress, *, restart: bool = False) -> None:
         stage = None if restart else self._checkpoint.load(self._of)
         with writing(self._partial), open_private(self._partial, keep=stage is not None) as file:
             writer = ArchiveWriter(file, self._path)
@@ -88,19 +88,19 @@ class Export:
             else:
                 seen = self._go_on(writer, file, stage)
                 self.moved.resumed = stage.entries
-            tell(writer.entries)
-            await self._collect(writer, seen, stage, tell)
+            report(writer.entries)
+            await self._collect(writer, seen, stage, report)
             os.fsync(file.fileno())
         with writing(self._path):
             os.replace(self._partial, self._path)
         self._checkpoint.discard()
 
-    async def to_stream(self, stream: BinaryIO, tell: Tell) -> None:
+    async def to_stream(self, stream: BinaryIO, report: Progress) -> None:
         """The same into a pipe, which cannot be gone on with."""
         with writing("the archive"):
             writer = ArchiveWriter(stream, "")
             stage = await self._begin(writer, lasting=False)
-            await self._collect(writer, Keys(), stage, tell, lasting=False)
+            await self._collect(writer, Keys(), stage, report, lasting=False)
 
     async def _begin(self, writer: ArchiveWriter, *, lasting: bool = True) -> Stage:
         # The mark first: what is invalidated from here on, the footer says.
@@ -132,7 +132,13 @@ class Export:
         return seen
 
     async def _collect(
-        self, writer: ArchiveWriter, seen: Keys, stage: Stage, tell: Tell, *, lasting: bool = True
+        self,
+        writer: ArchiveWriter,
+        seen: Keys,
+        stage: Stage,
+        report: Progress,
+        *,
+        lasting: bool = True,
     ) -> None:
         async for entry in scan(self._store, self._namespace):
             if entry.key in seen:
@@ -143,13 +149,13 @@ class Export:
             block_done = writer.add(entry)
             self.moved.moved += 1
             if block_done:
-                tell(writer.entries)
+                report(writer.entries)
                 if lasting:
                     stage = replace(stage, entries=writer.entries, offset=writer.offset)
                     self._checkpoint.save(stage)
         news = await all_news(self._store, stage.mark)
         writer.end(ArchiveFooter(entries=writer.entries, epochs=news.epochs, removed=news.removed))
-        tell(writer.entries)
+        report(writer.entries)
 
 
 # Into a store
@@ -205,7 +211,7 @@ class Import(ImportedEntry):
         """How many entries the archive holds."""
         return self._footer.entries
 
-    async def run(self, tell: Tell, *, restart: bool = False) -> None:
+    async def run(self, report: Progress, *, restart: bool = False) -> None:
         of = f"import of {self._reader.check.hexdigest()} to {self._target}"
         stage = Stage(of=of)
         if self._checkpoint and not restart:
@@ -220,7 +226,7 @@ class Import(ImportedEntry):
             stage = replace(stage, entries=stage.entries + len(chunk))
             if self._checkpoint:
                 self._checkpoint.save(stage)
-            tell(stage.entries)
+            report(stage.entries)
         if self._checkpoint:
             self._checkpoint.discard()
 
@@ -252,28 +258,28 @@ class Copy(ImportedEntry):
         self._of = of
         self._namespace = namespace
 
-    async def run(self, tell: Tell, *, restart: bool = False) -> None:
+    async def run(self, report: Progress, *, restart: bool = False) -> None:
         stage = None if restart else self._checkpoint.load(self._of)
         seen = KeyFile(self._keys_path, keep=stage is not None)
         if stage is None:
             stage = Stage(of=self._of, mark=(await self._source.changes(None, 0)).cursor)
             self._checkpoint.save(stage)
         try:
-            await self._move(seen, tell)
+            await self._move(seen, report)
         finally:
             seen.close()
         await self._invalidate(await all_news(self._source, stage.mark))
         seen.discard()
         self._checkpoint.discard()
 
-    async def _move(self, seen: KeyFile, tell: Tell) -> None:
+    async def _move(self, seen: KeyFile, report: Progress) -> None:
         self.moved.resumed = len(seen)
         await self.adopt(await self._source.pepper())
         async for chunk in chunks(scan(self._source, self._namespace)):
             fresh = [entry for entry in chunk if entry.key not in seen]
             await self.put(fresh)
             seen.add(entry.key for entry in fresh)
-            tell(self.moved.total)
+            report(self.moved.total)
 
     async def _invalidate(self, news: ChangeBatch) -> None:
         """Do to the target what was done to the source meanwhile."""

@@ -1,4 +1,4 @@
-"""Tables for a terminal, as wide as it is, of text that others wrote."""
+"""Tables and JSON for a terminal, safe for text from outside."""
 
 import json
 import shutil
@@ -11,11 +11,11 @@ _GAP = 2
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The table's lines. The last column takes what the others leave; what is too long is cut."""
+    """Return the lines of a table as wide as the terminal; cells that are too long are cut."""
     cells = [list(heads), *[[plain(cell) for cell in row] for row in rows]]
     room = shutil.get_terminal_size().columns
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
-    # The last column is worth a third of the line; who takes most gives way first.
+    # The last column may have a third of the line; then the widest column shrinks first.
     widths[-1] = min(widths[-1], max(len(heads[-1]), room // 3))
     while sum(widths) + _GAP * (len(widths) - 1) > room:
         widest = max(range(1, len(widths)), key=lambda place: widths[place])
@@ -32,7 +32,7 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def fitted(text: str, size: int) -> str:
-    """The text in exactly so many cells."""
+    """Return the text cut or padded to `size` cells."""
     if width(text) > size:
         while text and width(text) > size - 1:
             text = text[:-1]
@@ -41,18 +41,18 @@ def fitted(text: str, size: int) -> str:
 
 
 def width(text: str) -> int:
-    """How many cells of a terminal a text takes."""
+    """Count the terminal cells of a text."""
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def plain(text: str) -> str:
-    """One line without anything that a terminal would obey."""
+    """Return one line without control characters."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
 def show_json(value: Any) -> str:
-    """JSON for people, in which nothing is left that a terminal would obey."""
+    """Return indented JSON without control characters."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     if text.isascii() and "\x7f" not in text:
         return text
@@ -62,7 +62,7 @@ def show_json(value: Any) -> str:
 
 
 def show_span(seconds: float) -> str:
-    """A span of time in its largest unit: `45s`, `12m`, `3h`, `9d`."""
+    """Return a span of time in its largest unit: `45s`, `12m`, `3h`, `9d`."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f}{unit}"

@@ -1,4 +1,4 @@
-"""What `export`, `import` and `copy` have in common: the meter, the end and the interruption."""
+"""Run a move with a progress meter and print its result, for `export`, `import` and `copy`."""
 
 import argparse
 import json
@@ -8,12 +8,10 @@ from typing import Any
 
 import msgspec
 
+from askonce.cli import INTERRUPTED
 from askonce.cli.output.meter import Meter
-from askonce.cli.transfer.transfer import Moved
-from askonce.core.protocols import Store
+from askonce.cli.transfer.moves import Moved
 from askonce.core.runtime.threads import run_sync
-
-INTERRUPTED = 130
 
 _DOING = {"exported": "exporting", "imported": "importing", "copied": "copying"}
 _SAID = {
@@ -37,12 +35,12 @@ def move(
     again: str = "run the same command again to go on",
     to_stdout: bool = False,
 ) -> int:
-    """Do the work under a meter; say what came of it, also if it was interrupted."""
+    """Do the work with a meter and print the result, also after Ctrl-C; return the exit status."""
     out = sys.stderr if to_stdout else sys.stdout
     meter = Meter(_DOING[verb], total)
     try:
         with meter:
-            run_sync(work(meter.tell))
+            run_sync(work(meter.report))
     except KeyboardInterrupt:
         print(f"askonce: stopped after {moved.total:,} entries; {again}", file=sys.stderr)
         return INTERRUPTED
@@ -58,12 +56,3 @@ def move(
         if count := getattr(moved, name):
             print(f"  {line.format(f'{count:,}')}", file=out)
     return 0
-
-
-async def closing(work: Coroutine[Any, Any, None], *stores: Store) -> None:
-    """Do the work, and close the stores whatever comes of it."""
-    try:
-        await work
-    finally:
-        for store in stores:
-            await store.close()

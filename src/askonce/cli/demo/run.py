@@ -159,7 +159,7 @@ def run_demo(
 ) -> Report:
     """Send the questions through the gateway, show progress, and report; answers are checked.
 
-    The provider behind the gateway must be the practice provider: its own count of calls is
+    The provider behind the gateway must be the demo provider: its own count of calls is
     what the report gives as calls to the model. Raises `httpx2.HTTPError` if it cannot be reached.
     """
     asks = arrivals(requests, seed=seed, zipf=zipf)
@@ -219,9 +219,7 @@ def main(argv: Sequence[str] | None = None, *, start_gateway: StartGateway) -> i
     provider = DemoProvider()
     with running(provider) as provider_url, start_gateway(provider_url) as gateway_url:
         if not options.json:
-            console.print(
-                f"The practice provider is on {provider_url}, AskOnce on {gateway_url}.\n"
-            )
+            console.print(f"The demo provider is on {provider_url}, AskOnce on {gateway_url}.\n")
         report = run_demo(
             gateway_url=gateway_url,
             provider_url=provider_url,
@@ -252,7 +250,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="askonce demo",
         description=(
             "Ask real customers' questions through the gateway and see what is answered from "
-            "cache. The model is a practice provider on this machine: nothing leaves it and "
+            "cache. The model is a demo provider on this machine: nothing leaves it and "
             "nothing is charged."
         ),
     )

@@ -1,4 +1,4 @@
-"""The layers of the settings as one cache, for commands that take something out of all of them."""
+"""The layers of the settings as one cache, for commands that remove entries from all of them."""
 
 import logging
 from datetime import timedelta
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from askonce.cli.access.configured import open_existing
-from askonce.config.load import Settings
+from askonce.cli.access.stores import open_existing
+from askonce.config.settings import Settings
 from askonce.core.errors import StoreError
 from askonce.library.cache import Cache
 from askonce.semantic.embedders.open_embedder import is_installed
@@ -16,16 +16,16 @@ from askonce.stores.open_store import sqlite_path
 from askonce.stores.tiered.layers import MEMORY, Layer
 
 _DEADLINE = timedelta(seconds=2)
-"""For one call: nobody waits for an answer here, but whoever types wants to hear of a dead store.
-What looks through a whole store has its own patience."""
+"""The limit for one call: short, so that a user soon hears of a dead store. A scan of a whole store
+has a longer one."""
 _MEMORY_BYTES = 1 << 20
 
 
 def existing_layers(settings: Settings) -> list[Layer]:
-    """The layers below memory that are there already. Raises StoreError if the last one is not."""
+    """List the layers below memory that exist. Raises StoreError if the last one does not."""
     if settings.shared_url == MEMORY:
         raise StoreError(
-            "the store is memory:, which only the running gateway holds; ask that one with"
+            "the store is memory:, which only the running gateway has; ask it with"
             " POST /askonce/invalidate"
         )
     open_existing(settings)  # complains if there is none, and connects to nothing
@@ -37,24 +37,24 @@ def existing_layers(settings: Settings) -> list[Layer]:
 
 
 def existing_cache(settings: Settings) -> Cache:
-    """A cache over these layers, with next to no memory of its own."""
-    # What fails here ends the command with a line of its own.
+    """Open a cache over these layers, with very little memory of its own."""
+    # A failure ends the command with a line of its own: no warning beside it.
     logging.getLogger("askonce.boundary").setLevel(logging.ERROR)
     own = Layer(MEMORY, size=_MEMORY_BYTES)
     layers = [own, *existing_layers(settings)]
     cache = Cache(layers=layers, audit=settings.admin.audit, semantic=_semantic(settings))
     if cache.assembly.semantic is not None:
-        cache.assembly.semantic.indexing.rest()
+        cache.assembly.semantic.reconciler.disable()
     return cache
 
 
 def _semantic(settings: Settings) -> Semantic:
-    """So that what is removed leaves the index too, where there can be one."""
+    """Keep the semantic layer if it can run, so that removed entries leave the index too."""
     semantic = settings.semantic
     return semantic if semantic.is_on and is_installed(semantic.embedder) else OFF
 
 
 def _is_there(layer: Layer) -> bool:
-    """A layer between that has no file yet holds nothing, and looking never makes one."""
+    """Detect a SQLite layer without a file: it holds nothing, and looking must not make one."""
     path = sqlite_path(str(layer.store))
     return path is None or Path(path).is_file()

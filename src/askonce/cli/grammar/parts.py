@@ -1,6 +1,7 @@
-"""What every page of the command line's grammar is made of."""
+"""The parts that all grammars share: the parser class, common options, types of values."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 
@@ -41,3 +42,23 @@ def add_config_option(parser: Parser) -> None:
 
 def add_json_option(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def positive_count(text: str) -> int:
+    """Read a whole number above 0; argparse reports the ValueError with the option's name."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def number_between(low: float, high: float) -> Callable[[str], float]:
+    """Make a reader of numbers from `low` to `high`, also as a percentage."""
+
+    def number(text: str) -> float:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return number
