@@ -20,7 +20,7 @@ demo: $(READY) ## watch real customers' questions being answered from cache
 
 # Twice as many workers as cores: many tests wait for a server, a process or a deadline.
 WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test: $(READY) ## run all tests, on real servers
 	@$(BIN)/python scripts/servers.py
@@ -30,9 +30,12 @@ test-long: $(READY) ## the same with 16 seconds for each fuzz, and ten thousand 
 	@$(BIN)/python scripts/servers.py
 	@ASKONCE_FUZZ_SECONDS=16 $(PYTEST)
 
-coverage: $(READY) ## run all tests and fail below the floor in pyproject.toml
+coverage: $(READY) ## run all tests and fail below the floor of pyproject.toml
 	@$(BIN)/python scripts/servers.py
-	@$(PYTEST) --cov --cov-report=term:skip-covered
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 check: $(READY) ## lint, format and types, changing nothing
 	@$(BIN)/ruff check
@@ -73,7 +76,7 @@ pins: $(READY) ## resolve requirements/*.txt again
 	@$(BIN)/python scripts/pin.py
 
 clean: ## remove what make made
-	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
+	rm -rf $(VENV) .bench .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 
 $(READY): requirements/dev.txt pyproject.toml packages/askonce-models/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -84,9 +84,7 @@ def here(entries: int) -> dict[str, float]:
         run_sync(index.add(b"scope", _key(number), vector.tobytes(), _NEVER))
     passes = []
     for _ in range(_PASSES):
-        prepared = PreparedTexts(
-            threading.Lock()
-        )  # anew in each pass, as if nobody had come near these entries
+        prepared = PreparedTexts()  # empty in each pass, as for entries that were not compared yet
         decided = [_decided(text, embedder, index, prepared, held) for text in asked]
         passes.append([steps for steps, _ in decided])
         served = sum(which for _, which in decided)

@@ -21,10 +21,11 @@ from askonce.cli.output import eval_plots, eval_tables
 from askonce.cli.output.terminal import show_json
 from askonce.core.errors import ConfigError
 from askonce.semantic.evaluation.draws import Draws
-from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet, measure
 from askonce.semantic.evaluation.json_lines import read_objects
+from askonce.semantic.evaluation.measurement import measure
 from askonce.semantic.evaluation.pairs import Pair
 from askonce.semantic.evaluation.question_files import lines_of, read_pair_set, read_stream_set
+from askonce.semantic.evaluation.question_sets import PairSet, QuestionSet, StreamSet
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
 from askonce.semantic.evaluation.streams import mixed_in, zipf_arrivals
 from askonce.semantic.evaluation.text_vectors import TextVectors
@@ -49,7 +50,7 @@ class Source(NamedTuple):
 
     name: str
     needs: tuple[str, ...]
-    make: Callable[..., Set]
+    make: Callable[..., QuestionSet]
 
 
 def main() -> int:
@@ -69,7 +70,7 @@ def main() -> int:
     return 0
 
 
-def development(folder: Path | None) -> Iterator[Set]:
+def development(folder: Path | None) -> Iterator[QuestionSet]:
     """The sets of the folder's files; a line for each that is not there."""
     if folder is None:
         print("no development data: only the sets that ship", file=sys.stderr)
@@ -83,7 +84,7 @@ def development(folder: Path | None) -> Iterator[Set]:
             yield make(name, *map(str, paths))
 
 
-def saved(one: Set, meanings: TextVectors, out: Path) -> dict[str, Any]:
+def saved(one: QuestionSet, meanings: TextVectors, out: Path) -> dict[str, Any]:
     print(f"measuring: {one.name} ...", file=sys.stderr, flush=True)
     told = measure(one, meanings, threshold=THRESHOLD)
     write(out / f"{one.name}.json", report([told], meanings.embedder.name, THRESHOLD))
@@ -95,19 +96,19 @@ def write(path: Path, told: dict[str, Any]) -> None:
     path.write_text(show_json(told) + "\n", encoding="utf-8")
 
 
-def cut(one: Set, limit: int | None) -> Set:
+def cut(one: QuestionSet, limit: int | None) -> QuestionSet:
     if isinstance(one, PairSet):
         return one._replace(pairs=one.pairs[:limit])
     return one._replace(questions=one.questions[:limit])
 
 
-def labelled(name: str, path: str) -> Set:
+def labelled(name: str, path: str) -> QuestionSet:
     """Pairs as they are in the file."""
     found, _ = read_pair_set(path)
     return found._replace(name=name)
 
 
-def arriving(name: str, path: str, strangers: str | None = None) -> Set:
+def arriving(name: str, path: str, strangers: str | None = None) -> QuestionSet:
     """The questions by Zipf's law, with out-of-scope ones among them if there are any."""
     found, _ = read_stream_set(path)
     asked = zipf_arrivals(found.questions, count=len(found.questions), exponent=EXPONENT, seed=SEED)
@@ -118,7 +119,7 @@ def arriving(name: str, path: str, strangers: str | None = None) -> Set:
     return StreamSet(name, asked)
 
 
-def swapped(name: str, path: str) -> Set:
+def swapped(name: str, path: str) -> QuestionSet:
     """ParaRel: one subject in two wordings is the same, two subjects in one wording are not."""
     relations, faults = read_objects(lines_of(path), lambda row: msgspec.convert(row, Relation))
     if faults:

@@ -1,1 +1,4 @@
-"""How the files of packages/askonce-models are made from public weights."""
+"""Builds the data that ships: the model (`embedder`) and the sets of questions (`evaluation`).
+
+Nothing imports this package; each part is a program of its own.
+"""

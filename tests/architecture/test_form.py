@@ -84,7 +84,7 @@ def test_faults_are_forgiven_in_one_place() -> None:
         if swallows_everything(node)
     }
     # The boundary forgives; a recording keeps a provider's error, to raise it to every reader.
-    assert places == {"core.fail_open", "pipeline.recording"}
+    assert places == {"core.fail_open", "pipeline.single_flight"}
 
 
 def test_nothing_stored_or_sent_can_become_code() -> None:

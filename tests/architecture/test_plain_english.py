@@ -36,6 +36,7 @@ READ = (
 )
 
 QUOTATIONS = {
+    "src/askonce/core/rules/packs.py": "patterns over questions of customers",
     "src/askonce/semantic/guards/*.py": "lists of English words that the guards know",
     "src/askonce/semantic/guards/lexicon/*.py": "lists of English words that the guards know",
     "tests/semantic/*.py": "questions of customers",

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from askonce.cli import main
-from askonce.semantic.evaluation.evaluate import PairSet, StreamSet
 from askonce.semantic.evaluation.pairs import Pair
+from askonce.semantic.evaluation.question_sets import PairSet, StreamSet
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
 from askonce.semantic.operating_point import THRESHOLD
 

@@ -48,7 +48,7 @@ PASSWORD = {
     "Thai": "ฉันจะรีเซ็ตรหัสผ่านได้อย่างไร",
 }
 UNREAD = ("Arabic", "Chinese", "Korean", "Thai")
-GROUND = StoreContext(threading.Lock, lambda: 0.0)
+CONTEXT = StoreContext(threading.Lock, lambda: 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, library, None)
 
     with pytest.raises(ConfigError, match=rf"needs {library}; run: pip install 'askonce\[semantic"):
-        open_embedder("local", GROUND)
+        open_embedder("local", CONTEXT)
 
 
 def test_opening_imports_nothing_heavy() -> None:
@@ -283,13 +283,13 @@ def test_a_forked_child_embeds(local: LocalEmbedder) -> None:
 )
 def test_an_address_that_names_no_embedder_is_explained(address: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as raised:
-        open_embedder(address, GROUND)
+        open_embedder(address, CONTEXT)
     assert "secret" not in str(raised.value)
 
 
 def test_a_key_that_no_header_can_carry_is_refused_without_showing_it() -> None:
     with pytest.raises(ConfigError, match="no header has") as caught:
-        open_embedder("https://host/v1?model=m", GROUND, key="sk-secret\n")
+        open_embedder("https://host/v1?model=m", CONTEXT, key="sk-secret\n")
     assert "secret" not in str(caught.value)
 
 
@@ -336,7 +336,7 @@ def package(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_installed_library_embeds_what_fits(package: str) -> None:
-    embedder = open_embedder(f"{package}:some/model", GROUND)
+    embedder = open_embedder(f"{package}:some/model", CONTEXT)
 
     found = embed(embedder, "a b c", "", "a b c d", "\ud800", "x" * 30_000, "b")
 
@@ -348,9 +348,9 @@ def test_an_installed_library_embeds_what_fits(package: str) -> None:
 
 def test_what_an_installed_library_cannot_do_is_our_error(package: str) -> None:
     with pytest.raises(EmbedderError, match="gone failed: OSError"):
-        embed(open_embedder(f"{package}:gone", GROUND), "a")
+        embed(open_embedder(f"{package}:gone", CONTEXT), "a")
     with pytest.raises(EmbedderError, match="without a direction"):
-        embed(open_embedder(f"{package}:m", GROUND), "zero")
+        embed(open_embedder(f"{package}:m", CONTEXT), "zero")
 
 
 def test_a_library_that_is_not_installed_is_named(
@@ -359,4 +359,4 @@ def test_a_library_that_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
 
     with pytest.raises(ConfigError, match=f"run: pip install {package}"):
-        open_embedder(f"{package}:m", GROUND)
+        open_embedder(f"{package}:m", CONTEXT)

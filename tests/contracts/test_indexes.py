@@ -1,4 +1,4 @@
-"""Every index of vectors, in both flavors: what is near, and what must never be named.
+"""The contract of every index of vectors, for sync and async callers.
 
 To put another index under the contract, add one line to `INDEXES`.
 """
@@ -369,9 +369,7 @@ _steps = st.lists(
 
 @pytest.mark.parametrize("exact", [4096, 2], ids=["exact", "graph"])
 @given(steps=_steps, most=st.sampled_from([None, 1, 4]))
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_index_is_a_dict_and_the_cosine(
     exact: int, steps: list[Any], most: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,7 @@ def test_calls_that_hang_hold_back_new_ones_until_one_of_them_ends() -> None:
     assert breaker.enter(10.08)  # slow, but not stuck
     for _ in range(6):
         breaker.leave(10.1, 0.1, fine=None)
-    assert breaker.enter(99.0)  # nobody waits, however long ago the last one was
+    assert breaker.enter(99.0)  # no call waits, however long ago the last one ended
 
 
 def test_calls_given_up_by_their_callers_say_nothing_about_the_store() -> None:

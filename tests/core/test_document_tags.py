@@ -147,7 +147,7 @@ def test_other_fields_may_be_named() -> None:
     )
 
 
-def test_it_is_there_for_whoever_imports_the_package() -> None:
+def test_the_package_exports_it() -> None:
     assert askonce.document_tags(["7"]) == ("doc:7", "doc:7@")
     assert askonce.document_tags([]) == ()
 
@@ -220,7 +220,7 @@ def test_what_is_no_document_in_a_body_is_said(leaf: Any) -> None:
         tags_in({"documents": leaf}, [read_path("documents")])
 
 
-def test_a_million_documents_and_lists_in_lists_hold_nobody_up() -> None:
+def test_a_million_documents_and_nested_lists_take_little_time() -> None:
     path = [read_path("documents")]
     nested: Any = "7"
     for _ in range(5_000):

@@ -8,7 +8,7 @@ from askonce.core.identity import CREDENTIALS, Identity, bare
 PEPPER = bytes(range(32))
 
 
-def test_nobody_has_no_namespace() -> None:
+def test_a_caller_without_a_credential_has_no_namespace() -> None:
     assert Identity(PEPPER).namespace({"content-type": "x"}) is None
     assert Identity(PEPPER).namespace({"authorization": ""}) is None
 
@@ -21,7 +21,7 @@ def test_a_tenants_keys_share_and_others_do_not() -> None:
     unknown = identity.namespace({"authorization": "Bearer sk-4"})
     assert unknown is not None
     assert unknown.startswith("key:")
-    # Two credentials that say different things are a doubt, and nobody's tenant.
+    # Two credentials that disagree name no tenant.
     both = identity.namespace({"authorization": "Bearer sk-1", "x-api-key": "sk-3"})
     assert both is not None
     assert both.startswith("key:")

@@ -1,4 +1,4 @@
-"""The rules as tables: who wins, which tags are made, what an event does, what is refused."""
+"""Rules: which rule wins, the tags of a question, the effect of an event, and the refusals."""
 
 import time
 from datetime import timedelta
@@ -24,7 +24,7 @@ SHOP = (
     .after(None, "1h", model="gpt-4o*")
     .tag(r"order (?P<id>[\w-]+)", "order:{id}", "orders")
     .tag(None, "mini", model="*-mini")
-    .never(r"secret", because="nobody should know")
+    .never(r"secret", because="keep it secret")
     .pack("personal", route="/v1/chat/*")
     .on("product_updated", tags=["product:{product_id}"], pattern="product")
 )
@@ -174,7 +174,7 @@ def test_an_event_that_cannot_be_meant_is_an_error(
         shop.effect(event, data)
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(

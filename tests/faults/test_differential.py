@@ -1,7 +1,7 @@
 """With the cache and without it, callers get the same bytes, whatever happens to the store.
 
 The network between the cache and its store is slow, cut inside replies and reset at random, or the
-file is locked by somebody else; answers must not differ by one byte from the provider's own.
+file is locked by another program; answers must not differ by one byte from the provider's own.
 """
 
 import random
@@ -51,7 +51,7 @@ class Asked:
 
 
 class Trouble:
-    """What goes wrong while the test runs: a bad network, or somebody who locks the file."""
+    """A fault during the test: a bad network, or another program that locks the file."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

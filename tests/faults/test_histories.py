@@ -8,7 +8,7 @@ from bench import histories
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("store", "played"), [("memory", 120), ("sqlite", 30)])
 def test_nothing_stale_is_served_or_stored(store: str, played: int) -> None:
-    told = histories.measure(played, seed=1_000_000, store=store)
-    assert {figure.name: figure.value for figure in told} == {figure.name: 0 for figure in told}
-    assert all(figure.detail["histories"] == played for figure in told)
-    assert all(float(figure.detail["hits"]) > played for figure in told)
+    figures = histories.measure(played, seed=1_000_000, store=store)
+    assert {one.name: one.value for one in figures} == {one.name: 0 for one in figures}
+    assert all(figure.detail["histories"] == played for figure in figures)
+    assert all(float(figure.detail["hits"]) > played for figure in figures)

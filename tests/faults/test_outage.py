@@ -112,7 +112,7 @@ def test_no_call_fails_or_hangs_and_the_store_is_taken_back(patient: Patient, mo
         ):
             assert time.perf_counter() < until, "the store is not taken back"
             await under_test.parts.context.runtime.sleep(0.05)
-            under_test.parts.tiers.look_after()
+            under_test.parts.tiers.probe_if_due()
 
     under_test.run(story)
 

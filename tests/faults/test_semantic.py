@@ -140,9 +140,9 @@ def test_another_embedder_never_meets_the_vectors_of_the_first(
     second = opened(mode, url, clock, **other)
 
     async def after() -> None:
-        indexing = semantic_of(second).indexing
-        indexing.start()
-        await second.until(lambda: indexing.ready)
+        reconciler = semantic_of(second).reconciler
+        reconciler.start()
+        await second.until(lambda: reconciler.ready)
         assert second.cache.stats().semantic["reindexed"] == 1
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
 
@@ -217,9 +217,9 @@ def test_an_empty_shared_index_is_filled_from_the_entries(
     second = opened(mode, store, clock, index=engines.plain(engine))
 
     async def after() -> None:
-        indexing = semantic_of(second).indexing
-        indexing.start()
-        await second.until(lambda: indexing.ready)
+        reconciler = semantic_of(second).reconciler
+        reconciler.start()
+        await second.until(lambda: reconciler.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
 
     second.run(after)

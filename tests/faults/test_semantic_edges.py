@@ -44,12 +44,12 @@ def test_threads_that_come_at_once_open_one_index(tmp_path: Path) -> None:
         threads = [threading.Thread(target=open_it) for _ in range(8)]
         for thread in threads:
             thread.start()
-        pair.indexing.start()
+        pair.reconciler.start()
         for thread in threads:
             thread.join(30)
         assert len({id(one) for one in found}) == 1
         for _ in range(2_000):
-            if pair.indexing.ready:
+            if pair.reconciler.ready:
                 break
             time.sleep(0.01)
         answer = cache.get("Where's shelf number 7?", scope="s7")
@@ -59,7 +59,7 @@ def test_threads_that_come_at_once_open_one_index(tmp_path: Path) -> None:
 
 
 class Slow(CommonStore):
-    """A store whose reads hang, once it is told to."""
+    """A store whose reads hang, on demand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def test_a_layer_that_hangs_costs_a_question_no_more_than_a_few_reads() -> None:
         run_sync(cache.assembly.services.sync.tiers.settle())
         store.hangs = True
         began = time.perf_counter()
-        cache.get("Would you tell me what isn't your return policy?", scope="shop")
+        cache.get("Could you explain what isn't your return policy?", scope="shop")
         assert store.reads <= 3
         assert time.perf_counter() - began < 5
 
@@ -130,7 +130,7 @@ def _end_of(pid: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def test_a_worker_that_is_killed_wedges_nobody() -> None:
+def test_a_worker_that_is_killed_blocks_no_caller() -> None:
     class Killed(BaseException):
         pass
 
@@ -175,10 +175,10 @@ def test_what_cannot_be_is_said_when_the_cache_is_made(
     if complaint is None:
         Cache(semantic=Semantic(**semantic)).close()
         return
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         Cache(semantic=Semantic(**semantic))
-    assert complaint in str(told.value)
-    assert "\n" not in str(told.value)
+    assert complaint in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("similarity", [float("nan"), 1.5, -0.1, "0.99", True, None])

@@ -1,4 +1,4 @@
-"""Anthropic Messages: what is asked, what is ignored, what may be stored, what usage says."""
+"""Anthropic Messages: the question, ignored members, the judgment of answers, and usage."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Chat Completions: what is asked, what goes upstream, what may be stored."""
+"""Chat Completions: the question, the body sent upstream, and the judgment of answers."""
 
 import copy
 import json

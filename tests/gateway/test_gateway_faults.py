@@ -124,7 +124,7 @@ class TestBrokenAnswers:
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize(
-        ("model", "because"),
+        ("model", "reason"),
         [
             ("practice-garbage", "garbage"),
             ("practice-length", "length"),
@@ -148,7 +148,7 @@ class TestBrokenAnswers:
             assert status_of(answers[0]) == f"askonce; fwd=miss; detail={reason}"
 
     @pytest.mark.parametrize(
-        ("model", "because"),
+        ("model", "reason"),
         [("practice-cut-quiet", "cut-short"), ("practice-stream-error", "stream-error")],
     )
     def test_a_stream_that_fails_politely_is_relayed_and_not_stored(

@@ -9,7 +9,7 @@ from askonce.cli.demo.provider.provider import DemoProvider, Message, Receive, S
 
 
 class Hold:
-    """A response that the provider holds back half-way until it is told to go on."""
+    """A response that the provider holds back half-way until a test releases it."""
 
     def __init__(self, after: int | None) -> None:
         self.reached = threading.Event()

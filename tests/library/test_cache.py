@@ -153,7 +153,7 @@ def test_a_function_runs_once_and_keeps_its_types(door: Door, clock: Clock) -> N
 
     first, second = policy("returns"), policy("returns", days=30)
     assert first == second == Policy("returns", 30, Decimal("1.10"))
-    assert first is not second, "a caller who changes its result changes nobody else's"
+    assert first is not second, "a caller who changes its result changes no other caller's"
     assert ran == ["returns"]
     policy("returns", days=31)
     assert len(ran) == 2

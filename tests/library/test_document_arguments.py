@@ -79,7 +79,7 @@ def test_tags_alone_imply_the_same(cache: Asked) -> None:
         ]
     )
 
-    # Who does not say the version asks for an answer of which nobody knows it.
+    # Without a version, the caller asks for an answer whose version is unknown.
     assert [bool(one) for one in found] == [True, False, True, True]
 
 

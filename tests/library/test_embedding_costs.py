@@ -42,9 +42,9 @@ class Endpoint:
         usage = self.usage
         if isinstance(usage, dict) and "prompt_tokens" in usage:
             usage = {"prompt_tokens": TOKENS * len(texts)}
-        told = json.dumps({"data": data, "usage": usage}).encode()
+        reply = json.dumps({"data": data, "usage": usage}).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": told})
+        await send({"type": "http.response.body", "body": reply})
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ class Prices:
 
 
 def asked(url: str, mode: Any, **settings: Any) -> Savings:
-    """What was saved by a cache that was asked some questions."""
-    # A busy machine may take its time: nobody waits for it here.
+    """Return the savings of a cache after some questions."""
+    # A busy machine may take its time: no test waits for it.
     semantic = Semantic(mode=mode, embedder=url, threshold=0.9, deadline=timedelta(seconds=20))
     with Cache(semantic=semantic, **{"prices": Prices(), **settings}) as cache:
         cache.put("How do I pay?", "By card.")
@@ -78,7 +78,7 @@ def asked(url: str, mode: Any, **settings: Any) -> Savings:
         run_sync(cache.assembly.services.sync.tiers.settle())
         assert cache.assembly.semantic is not None
         for _ in range(400):  # the index asks too, beside everybody
-            if cache.assembly.semantic.indexing.ready:
+            if cache.assembly.semantic.reconciler.ready:
                 break
             threading.Event().wait(0.05)
         return cache.savings(days=1)

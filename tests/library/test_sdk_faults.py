@@ -31,7 +31,7 @@ FAULTS = [
 
 
 class Ending(NamedTuple):
-    """How a call ended, as its caller saw it; two equal ones cannot be told apart."""
+    """How a call ended, as its caller saw it; two equal ones look the same."""
 
     kind: type | None
     text: str
@@ -56,7 +56,7 @@ async def ending(sdk: Sdk, client: Any, model: str, *, stream: bool) -> Ending:
 
 
 @pytest.mark.parametrize(
-    ("model", "because", "stream"),
+    ("model", "reason", "stream"),
     [
         *[(*fault, stream) for fault in FAULTS for stream in (False, True)],
         ("practice-cut-quiet", "cut-short", True),
@@ -124,7 +124,7 @@ async def test_a_stream_closed_early_is_not_stored(sdk: Sdk, provider: HoldingPr
 async def test_an_exception_between_two_chunks_leaves_the_cache_usable(
     sdk: Sdk, provider: HoldingProvider
 ) -> None:
-    """The stream is not even closed: whoever asks next gets the whole answer."""
+    """The stream is not even closed: the next caller gets the whole answer."""
 
     async def interrupted(events: Any) -> None:
         async for _ in events:

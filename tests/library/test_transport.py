@@ -120,7 +120,7 @@ async def test_two_keys_never_share(sdk: Sdk, provider: HoldingProvider) -> None
             assert (await sdk.ask(again)).status.startswith("askonce; hit")
 
 
-async def test_a_caller_without_a_key_is_nobody(door: Door, provider: HoldingProvider) -> None:
+async def test_a_caller_without_a_key_is_anonymous(door: Door, provider: HoldingProvider) -> None:
     async with door.cache() as cache:
         client = door.http(cache)
         for _ in range(2):

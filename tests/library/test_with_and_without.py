@@ -1,4 +1,4 @@
-"""Random questions with the cache and without it: their askers cannot tell the difference."""
+"""Random questions with the cache and without it: their callers see no difference."""
 
 import json
 import re
@@ -28,7 +28,7 @@ KEYS = {"authorization": "Bearer sk-1", "x-api-key": "sk-1", "anthropic-version"
 # Made once: the certificates that every new transport would read take longer than the questions.
 TLS = ssl.create_default_context()
 
-# What the provider makes up anew for every answer.
+# What the provider makes up for every answer.
 _NEW = re.compile(
     r'(?<=")(chatcmpl-|call_|msg_|toolu_)\w+|(?<=created": )"?\d+|(?<=signature": ")[\w-]+'
 )
@@ -66,7 +66,7 @@ def questions(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 
 def without_new(answer: Any) -> str:
-    """The answer as text, without what the provider makes up anew each time."""
+    """The answer as text, without what the provider makes up each time."""
     return _NEW.sub("new", json.dumps(answer, sort_keys=True))
 
 

@@ -93,7 +93,7 @@ def test_long_values_are_shown_where_they_part() -> None:
     assert "x2x" in difference.b
 
 
-def test_a_bypass_is_told_with_its_reason() -> None:
+def test_a_bypass_is_reported_with_its_reason() -> None:
     assert compare(temperature=0.7).bypass_b is Reason.SAMPLING
     assert compare(temperature=0.7).bypass_a is None
     warm = {**ASKED, "temperature": 0.7}

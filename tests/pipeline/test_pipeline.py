@@ -50,7 +50,7 @@ def test_the_second_caller_is_answered_from_memory_with_the_same_bytes(
     under_test.run(story)
 
 
-def test_age_and_rest_of_life_are_told(under_test: CacheUnderTest, clock: Clock) -> None:
+def test_age_and_remaining_life_are_reported(under_test: CacheUnderTest, clock: Clock) -> None:
     async def story() -> None:
         provider = whole()
         await under_test.ask(call(), provider)
@@ -126,7 +126,7 @@ def test_namespaces_never_share(under_test: CacheUnderTest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("because", "changed"),
+    ("reason", "changed"),
     [
         ("no-identity", {"namespace": None}),
         ("no-identity", {"namespace": "team-a~x"}),
@@ -364,7 +364,7 @@ def test_unknown_events_comments_and_odd_pieces_are_relayed_as_they_came(
 
 
 @pytest.mark.parametrize(
-    ("because", "script"),
+    ("reason", "script"),
     [
         ("status", lambda: Script(b'{"error":{}}', status=500)),
         ("status", lambda: Script(b'{"error":{}}', status=429)),
@@ -437,9 +437,7 @@ def test_stale_while_revalidate_answers_and_refreshes_behind(
     async def story() -> None:
         provider = Scripted(lambda: Script(said("old")), lambda: Script(said("new")))
         await under_test.ask(call(), provider)
-        await (
-            under_test.settle()
-        )  # whoever still holds the question's lease is the one who refreshes
+        await under_test.settle()  # the holder of the question's lease is the one who refreshes
         clock.forward(70)
         status, body = await under_test.ask(call(), provider)
         assert status == "askonce; hit; ttl=-10; detail=stale"
@@ -476,8 +474,8 @@ def test_stale_if_error_stands_in_for_a_failing_provider(
         clock.forward(100)
         failing = Scripted(lambda: Script(b"{}", status=status), TimeoutError("slow"))
         for _ in range(2):
-            told, body = await under_test.ask(call(), failing)
-            assert told == "askonce; hit; ttl=-40; detail=stale"
+            status, body = await under_test.ask(call(), failing)
+            assert status == "askonce; hit; ttl=-40; detail=stale"
             assert body == said()
         clock.forward(3_600)
         with pytest.raises(TimeoutError):

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from askonce.core.models import Call, Key, Outcome
+from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.texts import TextQuestion
 from tests.fixtures.scripted import (
     CacheUnderTest,
@@ -221,12 +222,12 @@ def test_of_two_processes_one_refreshes(
         assert f"detail={detail}" in (await under_test.ask(call(), provider))[0]
         await under_test.until(lambda: provider.calls == 2)
         assert f"detail={detail}" in (await other.ask(call(), provider))[0]
-        await other.settle()  # it looked, and somebody is at it
+        await other.settle()  # it looked, and another process is refreshing
         held.set()
         await under_test.settle()
         assert provider.calls == 2
 
-        # The other one hears of the new answer the next time it would refresh, and asks nobody.
+        # The other one finds the new answer when it would refresh next, and does not ask.
         status, body = await other.ask(call(), provider)
         assert (f"detail={detail}" in status, text_of(body)) == (True, "old")
         await other.settle()
@@ -259,7 +260,7 @@ def test_another_process_s_stale_answer_stands_in_for_a_failing_provider(
     under_test.run(story)
 
 
-def test_a_clock_that_jumps_harms_nobody(under_test: CacheUnderTest, clock: Clock) -> None:
+def test_a_clock_that_jumps_does_no_harm(under_test: CacheUnderTest, clock: Clock) -> None:
     under_test.open(ttl="60s", stale_while_revalidate="60s", refresh_ahead=1)
 
     async def story() -> None:
@@ -292,7 +293,7 @@ def test_a_clock_that_jumps_harms_nobody(under_test: CacheUnderTest, clock: Cloc
 # Jitter
 
 
-def test_lives_differ_unless_somebody_wished_for_one(under_test: CacheUnderTest) -> None:
+def test_lives_differ_unless_a_caller_sets_one(under_test: CacheUnderTest) -> None:
     under_test.open(ttl="1000s", jitter="50%")
 
     async def story() -> None:
@@ -364,12 +365,12 @@ def test_a_no_is_kept_for_a_short_while_and_in_every_shape(
 
 
 @pytest.mark.parametrize(
-    ("provider", "because"),
+    ("provider", "reason"),
     [
         (refusing(401), "status"),
         (refusing(429), "status"),
         (refusing(500), "status"),
-        (refusing(404, b"Not Found"), "not-found"),  # it is told before the end
+        (refusing(404, b"Not Found"), "not-found"),  # it is known before the end
         (refusing(404, b'{"detail": "Not Found"}'), "status"),
         (refusing(400, b'{"error": "' + b"x" * 65_536 + b'"}'), "over-size"),
     ],
@@ -406,9 +407,9 @@ def test_a_no_never_takes_an_answers_place(under_test: CacheUnderTest, clock: Cl
     async def story() -> None:
         await under_test.ask(call(), texts("yes"))
         await under_test.settle()
-        anew = {"cache-control": "no-cache"}
+        again = {"cache-control": "no-cache"}
         forget(under_test)  # the shelf has it still
-        reply = await under_test.answer(call(headers=anew), refusing())
+        reply = await under_test.answer(call(headers=again), refusing())
         assert (reply.status, await under_test.read(reply)) == (404, NO)
         await under_test.settle()
         if under_test.url == "memory:":
@@ -601,7 +602,7 @@ def test_an_answer_asked_for_before_its_group_was_invalidated_is_not_kept(
 
         async def meanwhile() -> None:
             before = tiers.sweeps.number
-            under_test.parts.context.apply_cache_groups("https://api.openai.com", "POST", ENDS)
+            apply_cache_groups(under_test.parts.context, "https://api.openai.com", "POST", ENDS)
             await under_test.until(lambda: tiers.sweeps.number > before)
 
         provider = Scripted(

@@ -71,7 +71,7 @@ def test_what_is_never_stored_is_passed_on_with_its_reason(ruled: Any) -> None:
 
     async def story() -> None:
         for _ in range(2):
-            status = await details(under_test, upstream, "Tell me the secret price")
+            status = await details(under_test, upstream, "What is the secret price")
             assert status == "askonce; fwd=bypass; detail=rule"
             status = await details(under_test, upstream, "Delete this file for me")
             assert status == "askonce; fwd=bypass; detail=side-effect"

@@ -161,7 +161,7 @@ def test_when_everybody_leaves_the_provider_is_let_go(under_test: CacheUnderTest
     under_test.run(story)
 
 
-def test_a_cancelled_leader_cancels_nobody_else() -> None:
+def test_a_cancelled_leader_cancels_no_other_caller() -> None:
     under_test = CacheUnderTest("suspending", "memory:", lambda: 0.0)  # type: ignore[arg-type]
 
     async def story() -> None:
@@ -359,7 +359,7 @@ def test_an_oversize_answer_is_relayed_without_being_kept(under_test: CacheUnder
 
 
 def test_threads_see_one_another_in_flight_under_every_interleaving() -> None:
-    """Many rounds of callers that leave, join and read at odd moments: nobody hangs."""
+    """Many rounds of callers that leave, join and read at odd moments: no caller hangs."""
     under_test = CacheUnderTest("blocking", "memory:", lambda: 0.0)  # type: ignore[arg-type]
 
     async def story() -> None:

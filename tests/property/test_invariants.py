@@ -280,9 +280,9 @@ def test_5_nothing_invalidated_is_served_or_stored_after_it(
                 opened.append((await under_test.answer(question(), Provider()), dict(version)))
             elif step == "answer" and opened:
                 reply, then = opened.pop(choose.randrange(len(opened)))
-                told = msgspec.json.decode(text_of(await under_test.read(reply)))
-                # What it was told is at least as new as the world was when it asked.
-                assert all(told[tag] >= then[tag] for tag in told)
+                epochs = msgspec.json.decode(text_of(await under_test.read(reply)))
+                # The answer is at least as new as the world was when it was asked for.
+                assert all(epochs[tag] >= then[tag] for tag in epochs)
             elif step == "invalidate":
                 tag = choose.choice(["t0", "t1"])
                 version[tag] += 1

@@ -1,7 +1,7 @@
-"""Whatever is served for another question: histories of random calls, held to what must never be.
+"""Random histories of calls: no semantic hit may break a rule.
 
-An embedder of our own seam makes vectors out of words, so that thousands of questions cost nothing;
-a provider answers with the question that it was asked, so that each hit says whose answer it is.
+An embedder of our own makes vectors from words, so that thousands of questions cost nothing. The
+provider answers with the question that it got, so that each hit shows whose answer it is.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ QUESTIONS = [
     "What is the price of the red lamp",
     "what is the price of the red lamp?",
     "What is the price of the red lamp please",
-    "Tell me what is the price of the red lamp",
+    "Say what is the price of the red lamp",
     "What is the price of the red lamps",
     "What is not the price of the red lamp",
     "What is the price of the blue lamp",
@@ -35,7 +35,7 @@ QUESTIONS = [
 
 
 class Words:
-    """A vector of 16 numbers, by the words of a text."""
+    """Vectors of 16 numbers from the words of a text."""
 
     name = "words"
     dimensions = 16
@@ -55,14 +55,14 @@ class Words:
 
 
 class Echo:
-    """It says what it was asked, and when."""
+    """A provider that answers with the question and the time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     async def ask(self, asked: Any, body: bytes, *, raw: bool = False) -> Script:
-        told = {"body": msgspec.json.decode(body), "for": asked.namespace, "at": self._clock()}
-        return Script(said(msgspec.json.encode(told).decode()))
+        echoed = {"body": msgspec.json.decode(body), "for": asked.namespace, "at": self._clock()}
+        return Script(said(msgspec.json.encode(echoed).decode()))
 
 
 asks = st.tuples(
@@ -95,16 +95,16 @@ def scope_of(body: dict[str, Any]) -> dict[str, Any]:
 
 
 served: dict[str, int] = {"blocking": 0, "suspending": 0}
-"""How often something was served: what is never tried is not held to anything."""
+"""The hits of each mode: a rule that is never tried is not tested."""
 
 
 @pytest.mark.parametrize("name", ["blocking", "suspending"])
-def test_no_history_serves_what_must_not_be_served(name: str) -> None:
+def test_no_history_serves_a_forbidden_answer(name: str) -> None:
     histories(name)
     assert served[name] > 15
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(history=st.lists(steps, min_size=8, max_size=30))
 def histories(name: str, history: list[Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -132,14 +132,14 @@ def histories(name: str, history: list[Any]) -> None:
             if "detail=semantic" not in status:
                 return
             content = msgspec.json.decode(body)["choices"][0]["message"]["content"]
-            held(msgspec.json.decode(content), asked, question, status)
+            check_hit(msgspec.json.decode(content), asked, question, status)
 
-        def held(told: Any, asked: Any, question: str, status: str) -> None:
+        def check_hit(echoed: Any, asked: Any, question: str, status: str) -> None:
             headers = asked.headers
             served[name] += 1
-            assert told["for"] == asked.namespace
-            assert scope_of(told["body"]) == scope_of(msgspec.json.decode(asked.body))
-            (message,) = told["body"]["messages"]
+            assert echoed["for"] == asked.namespace
+            assert scope_of(echoed["body"]) == scope_of(msgspec.json.decode(asked.body))
+            (message,) = echoed["body"]["messages"]
             least = max(THRESHOLD, float(headers.get("askonce-similarity", 0)))
             similarity = sum(
                 a * b
@@ -154,10 +154,10 @@ def histories(name: str, history: list[Any]) -> None:
             assert float(status.rpartition("similarity=")[2]) == pytest.approx(similarity, abs=0.01)
             assert headers.get("askonce-semantic") is None
             assert headers.get("cache-control") != "no-cache"
-            age = clock() - told["at"]
+            age = clock() - echoed["at"]
             assert age < (100.001 if "max-age" in headers.get("cache-control", "") else 300)
             for tag in filter(None, headers.get("askonce-tags", "").split(",")):
-                assert told["at"] > invalidated.get(tag, 0.0)
+                assert echoed["at"] > invalidated.get(tag, 0.0)
 
         async def story() -> None:
             for step in history:

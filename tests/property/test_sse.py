@@ -38,7 +38,7 @@ def events_of(pieces: list[bytes]) -> tuple[list[SseEvent], bytes]:
     return events, splitter.rest
 
 
-def told(stream: bytes) -> list[tuple[bytes, bytes]]:
+def fields_of(stream: bytes) -> list[tuple[bytes, bytes]]:
     """Names and data of the whole events, line by line as the specification of SSE reads."""
     lines = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     events: list[tuple[bytes, bytes]] = []
@@ -89,7 +89,7 @@ def test_events_are_those_of_the_specification(stream: bytes) -> None:
     events, rest = events_of([stream])
     assert rest == b""
     assert [(event.name, event.data) for event in events if event.data] == [
-        (name, data) for name, data in told(stream) if data
+        (name, data) for name, data in fields_of(stream) if data
     ]
 
 

@@ -1,4 +1,4 @@
-"""An embeddings endpoint on a real server, well and ill, in both flavors."""
+"""An embeddings endpoint on a real server, healthy and faulty, for sync and async callers."""
 
 import asyncio
 import base64
@@ -168,7 +168,7 @@ def test_vectors_come_in_order_and_of_unit_length(
     ]
 
 
-def test_nothing_to_send_asks_nobody(open_endpoint: Open, server: Server, run: Run) -> None:
+def test_nothing_to_send_makes_no_request(open_endpoint: Open, server: Server, run: Run) -> None:
     embedder = open_endpoint("mini", longest=3)
 
     assert run(embedder.embed([])) == []
@@ -224,14 +224,14 @@ def test_another_number_of_dimensions_is_an_error(
 def test_a_wrong_key_is_named_and_nothing_is_repeated(
     open_endpoint: Open, run: Run, server: Server, key: str
 ) -> None:
-    with pytest.raises(EmbedderError, match=r"refuses the key \(401\)$") as told:
+    with pytest.raises(EmbedderError, match=r"refuses the key \(401\)$") as error:
         run(open_endpoint("mini", key=key).embed(["a secret question"]))
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(error.value)
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "message"),
     [
         ("500", "answered 500"),
         ("429", "answered 429"),
@@ -243,13 +243,13 @@ def test_a_wrong_key_is_named_and_nothing_is_repeated(
         ("zero", "without a direction"),
         ("none", "without a direction"),
         ("half", "not float32"),
-        ("endless", "far too much"),
+        ("endless", "far too long"),
     ],
 )
 def test_an_ill_endpoint_is_one_error_and_asked_once(
-    open_endpoint: Open, server: Server, run: Run, model: str, told: str
+    open_endpoint: Open, server: Server, run: Run, model: str, message: str
 ) -> None:
-    with pytest.raises(EmbedderError, match=told):
+    with pytest.raises(EmbedderError, match=message):
         run(open_endpoint(model).embed(["one", "two"] if model == "twice" else ["one"]))
     assert len(server.asked) == 1
 

@@ -22,10 +22,10 @@ def always(right: bool) -> Callable[[Candidate], bool]:
 
 
 def taught(observations: Sequence[tuple[float, bool]], delta: float, seed: int = 0) -> VCache:
-    """The rule after it was told so about entry 0."""
+    """Return the rule after these observations of entry 0."""
     policy = VCache(delta, seed=seed)
     for similarity, right in observations:
-        policy.learn(0, [Candidate(0, similarity)], always(right))
+        policy.observe(0, [Candidate(0, similarity)], always(right))
     return policy
 
 
@@ -46,7 +46,7 @@ def test_the_nearest_is_served_if_it_is_near_enough() -> None:
     assert policy.decide(0, [near, far]) == near
     assert policy.decide(0, [far]) is None
     assert policy.decide(0, []) is None
-    assert policy.learn(0, [near], lambda _: True)
+    assert policy.observe(0, [near], lambda _: True)
 
 
 def test_a_vetoed_candidate_gives_way_to_the_next() -> None:
@@ -96,7 +96,7 @@ def test_a_curve_is_always_found_and_balances_the_score(
     assert curve.variance_intercept > 0
     assert curve.variance_slope > 0
     if not curve.penalized:
-        # At the maximum of the plain likelihood what is expected is what was seen.
+        # At the maximum of the plain likelihood the expectation equals the observation.
         assert not are_apart(places)
         expected = sum(sigma(curve.intercept + curve.slope * one.similarity) for one in places)
         assert expected == pytest.approx(sum(one.right for one in places), abs=1e-3)
@@ -173,9 +173,9 @@ def test_it_asks_at_first() -> None:
 
 def test_only_a_wrong_answer_makes_an_entry() -> None:
     policy = VCache(0.01)
-    assert policy.learn(0, [], lambda _: False)
-    assert policy.learn(1, [Candidate(0, 0.8)], lambda _: False)
-    assert not policy.learn(2, [Candidate(0, 0.8)], lambda _: True)
+    assert policy.observe(0, [], lambda _: False)
+    assert policy.observe(1, [Candidate(0, 0.8)], lambda _: False)
+    assert not policy.observe(2, [Candidate(0, 0.8)], lambda _: True)
 
 
 @settings(deadline=None)
@@ -241,7 +241,7 @@ def test_the_bound_holds_where_its_assumptions_do(slope: float, size: int, runs:
             right = draws.share() < sigma(slope * (similarity - middles[entry]))
             candidates = [Candidate(entry, similarity)]
             if policy.decide(question, candidates) is None:
-                policy.learn(question, candidates, always(right))
+                policy.observe(question, candidates, always(right))
             else:
                 served, wrong = served + 1, wrong + (not right)
     assert served > 0.02 * size * runs

@@ -1,4 +1,4 @@
-"""Reports: the operating point is what serving decides; guards are told apart; shares are plain."""
+"""Reports: the operating point equals serving, each guard has its effect, and shares are rates."""
 
 import math
 
@@ -6,16 +6,16 @@ import pytest
 
 from askonce.semantic.evaluation.guard_effects import Proposed, effects_of
 from askonce.semantic.evaluation.intervals import share
+from askonce.semantic.evaluation.json_reports import (
+    SearchCost,
+    merge_buckets,
+    pairs_as_dict,
+    share_values,
+    shares_as_dict,
+    stream_as_dict,
+)
 from askonce.semantic.evaluation.pair_reports import FIXED, report_pairs
 from askonce.semantic.evaluation.pairs import Pair
-from askonce.semantic.evaluation.plain import (
-    SearchCost,
-    joined,
-    plain_pairs,
-    plain_share,
-    plain_shares,
-    plain_stream,
-)
 from askonce.semantic.evaluation.stream_reports import DELTAS, Search, report_stream
 from askonce.semantic.evaluation.streams import StreamQuestion
 from askonce.semantic.guards import GUARDS, judge, prepare
@@ -60,7 +60,7 @@ def test_every_guard_is_asked_alone_and_then_all() -> None:
         Proposed(prepare("What is 2 + 2?"), prepare("What is 2 + 3?"), False),
         Proposed(prepare("Is 5 not odd?"), prepare("Is 6 odd?"), False),
         Proposed(prepare("How do I pay?"), prepare("How can I pay?"), True),
-        Proposed(prepare("Not 7?"), prepare("not  7?"), True),  # the same words: nobody is asked
+        Proposed(prepare("Not 7?"), prepare("not  7?"), True),  # the same words: no guard is asked
     ]
     effects = {effect.guard: effect for effect in effects_of(proposed)}
 
@@ -72,10 +72,10 @@ def test_every_guard_is_asked_alone_and_then_all() -> None:
 
 
 def test_a_share_of_nothing_is_null() -> None:
-    assert plain_share(share(0, 0)) == plain_share(None) == (None, None)
-    assert plain_share(share(0, 4)) == (0.0, [0.0, pytest.approx(0.489891, abs=1e-6)])
-    assert plain_shares({"x": None}) == {"x": None, "intervals": {"x": None}}
-    rate, ends = plain_share(share(1, 3))
+    assert share_values(share(0, 0)) == share_values(None) == (None, None)
+    assert share_values(share(0, 4)) == (0.0, [0.0, pytest.approx(0.489891, abs=1e-6)])
+    assert shares_as_dict({"x": None}) == {"x": None, "intervals": {"x": None}}
+    rate, ends = share_values(share(1, 3))
     assert rate == 0.333333
     assert ends == [round(end, 6) for end in ends or []]
 
@@ -117,28 +117,28 @@ def test_a_stream_looks_beyond_what_a_guard_vetoes() -> None:
 
 def test_what_is_plain_has_all_that_is_promised() -> None:
     report = report_pairs("set", PAIRS, SIMILARITIES, prepare, threshold=0.9)
-    told = plain_pairs(report, SearchCost(10, 20.0, 300.0))
+    values = pairs_as_dict(report, SearchCost(10, 20.0, 300.0))
     promised = {"recall", "wrong_rate", "precision", "recall_at_precision_95"}
 
-    assert promised <= told.keys()
-    assert promised == told["intervals"].keys()
-    assert told["compared"]["scan"] == {
+    assert promised <= values.keys()
+    assert promised == values["intervals"].keys()
+    assert values["compared"]["scan"] == {
         "decides_as": "fixed",
         "entries": 10,
         "ours_us": 20.0,
         "scan_us": 300.0,
         "times_as_long": 15.0,
     }
-    assert plain_pairs(report, None)["compared"]["scan"] == {"decides_as": "fixed"}
+    assert pairs_as_dict(report, None)["compared"]["scan"] == {"decides_as": "fixed"}
 
 
 def test_stretches_of_a_plain_stream_are_put_together() -> None:
     report = report_stream("set", STREAM, by_length, prepare, threshold=0.9)  # type: ignore[arg-type]
-    told = plain_stream(report, None)
-    first, second = joined(told["over_time"], 2)
+    values = stream_as_dict(report, None)
+    first, second = merge_buckets(values["over_time"], 2)
 
     assert (first.first, first.last, second.first, second.last) == (0, 1, 2, 3)
     assert (first.hit_rate.count, second.hit_rate.count) == (0, 1)
     assert second.wrong_share_of_hits.total == 1
-    assert joined([], 5) == []
-    assert len(joined(told["over_time"], 50)) == 4
+    assert merge_buckets([], 5) == []
+    assert len(merge_buckets(values["over_time"], 50)) == 4

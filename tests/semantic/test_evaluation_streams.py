@@ -80,7 +80,7 @@ def test_a_policy_sees_only_entries_and_learns_only_what_was_asked() -> None:
             assert {one.entry for one in candidates} <= {n for n in self.asked if n % 2 == 0}
             return candidates[0] if candidates and question % 5 == 4 else None
 
-        def learn(self, question: int, candidates: Sequence[Candidate], right: Right) -> bool:
+        def observe(self, question: int, candidates: Sequence[Candidate], right: Right) -> bool:
             assert question % 5 != 4
             assert all(right(one) == (one.entry % 3 == question % 3) for one in candidates)
             self.asked.append(question)

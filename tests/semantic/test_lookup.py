@@ -1,4 +1,4 @@
-"""Step 8: the answer to a question that asks the same, in one scope and never beyond it."""
+"""Step 8: the answer to the same question in other words, in one scope and never beyond it."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from askonce.core.runtime.threads import run_sync
 from askonce.core.scopes import compared_by
 from askonce.pipeline.texts import TextQuestion
 from askonce.semantic.embedders.local import LocalEmbedder
-from askonce.semantic.lookup import Pace
+from askonce.semantic.lookup import RateLimit
 from askonce.semantic.settings import Semantic
 from tests.fixtures.engines import Engines
 from tests.fixtures.scripted import (
@@ -38,7 +38,7 @@ NOT = "What isn't covered by your return policy?"
 
 @pytest.fixture(scope="module", autouse=True)
 def model() -> Iterator[None]:
-    """The model, in memory once for all tests of this file."""
+    """Load the model once for all tests of this file."""
     embedder = LocalEmbedder(lock=threading.Lock())
     embedder.load()
     yield
@@ -62,7 +62,7 @@ def near(mode: str, request: pytest.FixtureRequest, engines: Engines, clock: Clo
 
 
 def provider(*texts: str) -> Scripted:
-    """It says its texts one after another, the last one again and again."""
+    """Answer with the texts one after another, and then with the last one for ever."""
     said_ = [lambda text=text: Script(said(text)) for text in texts or ("Thirty days.",)]
     return Scripted(*said_)
 
@@ -77,10 +77,10 @@ def what(under_test: CacheUnderTest) -> dict[str, int]:
     return dict(under_test.cache.stats().semantic)
 
 
-def test_what_asks_the_same_is_served_with_its_similarity(near: Any) -> None:
+def test_the_same_question_in_other_words_is_served_with_its_similarity(near: Any) -> None:
     under_test, upstream = near(), provider("Thirty days.", "Something else.")
 
-    async def story() -> None:
+    async def steps() -> None:
         assert "fwd=miss; stored" in await ask(under_test, upstream, ASKED)
         reply = await under_test.answer(call(AGAIN), upstream)
         body = await under_test.read(reply)
@@ -98,14 +98,14 @@ def test_what_asks_the_same_is_served_with_its_similarity(near: Any) -> None:
         assert [one.question for one in entries] == [ASKED]
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN)
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 def test_a_stream_is_served_too(near: Any) -> None:
     under_test = near()
     upstream = Scripted(lambda: Script(*streamed("Thirty ", "days."), headers=SSE_HEADERS))
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED, stream=True)
         reply = await under_test.answer(call(AGAIN, stream=True), upstream)
         body = await under_test.read(reply)
@@ -118,7 +118,7 @@ def test_a_stream_is_served_too(near: Any) -> None:
         )
         assert upstream.calls == 1
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 @pytest.mark.parametrize(
@@ -146,21 +146,21 @@ def test_a_stream_is_served_too(near: Any) -> None:
 def test_nothing_crosses_a_scope(near: Any, more: dict[str, Any]) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         assert "fwd=miss" in await ask(under_test, upstream, AGAIN, **more)
-        # And the other way round: what was just stored there is not found here.
+        # And the other way round: the new entry there is not found here.
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN)
         assert upstream.calls == 2
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 def test_a_guard_speaks_against_it_and_the_next_one_may_answer(near: Any) -> None:
     under_test = near(Semantic(threshold=0.6))
     upstream = provider("Thirty days.", "Opened ones.", "New.")
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, "Which items are covered by your return policy?")
         assert "fwd=miss" in await ask(
             under_test, upstream, "Which items aren't covered by your return policy?"
@@ -172,18 +172,18 @@ def test_a_guard_speaks_against_it_and_the_next_one_may_answer(near: Any) -> Non
         assert b"Opened ones." in await under_test.read(reply)
         assert upstream.calls == 2
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_what_does_not_lie_near_is_asked(near: Any) -> None:
+def test_a_question_with_no_near_entry_goes_to_the_provider(near: Any) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         assert "fwd=miss" in await ask(under_test, upstream, OTHER)
         assert what(under_test)["far"] >= 1
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 @pytest.mark.parametrize(
@@ -203,12 +203,12 @@ def test_what_does_not_lie_near_is_asked(near: Any) -> None:
         ({"askonce-tags": "returns"}, False),
     ],
 )
-def test_a_caller_may_refuse_and_may_only_be_stricter(
+def test_a_caller_can_opt_out_and_can_only_be_stricter(
     near: Any, headers: dict[str, str], hit: bool
 ) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         reply = await under_test.answer(call(AGAIN, headers=headers), upstream)
         await under_test.read(reply)
@@ -217,55 +217,55 @@ def test_a_caller_may_refuse_and_may_only_be_stricter(
         odd = [n for n, v in headers.items() if v in ("perhaps", "1e-3")]
         assert found.get("askonce-ignored") == (odd[0] if odd else None)
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 def test_a_caller_may_ask_to_be_served_where_the_rest_is_only_measured(near: Any) -> None:
     under_test, upstream = near("shadow"), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         serve = {"headers": {"askonce-semantic": "serve"}}
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN, **serve)
         assert "fwd=miss" in await ask(under_test, upstream, AGAIN)
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_who_refuses_is_not_found_by_others_either(near: Any) -> None:
+def test_an_answer_of_a_caller_who_opted_out_is_not_found_by_others(near: Any) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED, headers={"askonce-semantic": "off"})
         assert "fwd=miss" in await ask(under_test, upstream, AGAIN)
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_shadow_serves_nothing_and_says_what_would_have_been(near: Any) -> None:
+def test_shadow_serves_nothing_and_counts_agreement(near: Any) -> None:
     under_test = near("shadow")
     upstream = provider("Thirty days.", "Thirty  days.", "Sixty days.")
 
-    async def story() -> None:
+    async def steps() -> None:
         assert "fwd=miss" in await ask(under_test, upstream, ASKED)
         assert "fwd=miss" in await ask(under_test, upstream, AGAIN)
         assert what(under_test)["shadow:agrees"] == 1
         assert "fwd=miss" in await ask(under_test, upstream, "What is your return policy, please?")
         assert what(under_test)["shadow:disagrees"] == 1
         assert "fwd=miss" in await ask(under_test, upstream, OTHER)
-        told = what(under_test)
-        assert told["shadow:none"] >= 2
-        assert sum(n for word, n in told.items() if word.startswith("shadow:0.9")) == 2
+        counts = what(under_test)
+        assert counts["shadow:none"] >= 2
+        assert sum(n for word, n in counts.items() if word.startswith("shadow:0.9")) == 2
         assert under_test.cache.stats().hits == 0
         assert upstream.calls == 4
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_what_was_invalidated_swept_or_is_over_is_not_served(near: Any, clock: Clock) -> None:
+def test_an_invalidated_swept_or_expired_entry_is_not_served(near: Any, clock: Clock) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         tagged = {"headers": {"askonce-tags": "returns"}}
         await ask(under_test, upstream, ASKED, **tagged)
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN, **tagged)
@@ -280,13 +280,13 @@ def test_what_was_invalidated_swept_or_is_over_is_not_served(near: Any, clock: C
         clock.forward(86_401)
         assert "fwd=miss" in await ask(under_test, upstream, "What is your return policy, please?")
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None:
+def test_a_key_that_no_layer_has_leaves_the_index(near: Any) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         assembly = under_test.cache.assembly
         index = assembly.semantic.index(384, suspends=False).vectors
@@ -303,13 +303,13 @@ def test_what_no_layer_has_any_more_leaves_the_index_on_sight(near: Any) -> None
         assert what(under_test)["gone"] == 1
         assert await index.size() == before
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_what_memory_alone_held_leaves_the_index_when_it_is_swept(near: Any) -> None:
+def test_an_entry_in_memory_only_leaves_the_index_when_it_is_swept(near: Any) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         await ask(under_test, upstream, OTHER)
         index = under_test.cache.assembly.semantic.index(384, suspends=False).vectors
@@ -319,42 +319,42 @@ def test_what_memory_alone_held_leaves_the_index_when_it_is_swept(near: Any) -> 
         assert swept.entries == 1
         assert await index.size() == 1
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_shadow_indexes_all_and_compares_what_serving_would_have_looked_up(near: Any) -> None:
+def test_shadow_indexes_all_and_compares_only_what_serve_would_look_up(near: Any) -> None:
     under_test, upstream = near("shadow"), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         refused = {"headers": {"cache-control": "no-cache"}}
         await ask(under_test, upstream, AGAIN, **refused)
         assert "shadow:agrees" not in what(under_test)
         neighbors = under_test.parts.pipeline._lookup
-        neighbors._pace = Pace(0.0, 0.0)  # too many for now
+        neighbors._shadow_rate = RateLimit(0.0, 0.0)  # too many for now
         await ask(under_test, upstream, OTHER)
         assert what(under_test)["skipped"] == 1
         index = under_test.cache.assembly.semantic.index(384, suspends=False).vectors
         assert await index.size() == 3
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_a_question_that_is_very_long_is_not_even_looked_at(near: Any) -> None:
+def test_a_very_long_question_is_not_compared(near: Any) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, "long " * 5_000)
         assert what(under_test) == {"too-long": 1}
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_an_index_that_names_another_scope_s_entry_is_not_believed(near: Any) -> None:
-    """Whoever may write to a shared index may name any entry; the entry itself knows better."""
+def test_an_entry_of_another_scope_in_the_index_is_not_served(near: Any) -> None:
+    """A writer of a shared index can name any entry; the scope in the entry itself decides."""
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED, temperature=0)
         await ask(under_test, upstream, OTHER)
         assembly = under_test.cache.assembly
@@ -369,12 +369,10 @@ def test_an_index_that_names_another_scope_s_entry_is_not_believed(near: Any) ->
         assert near_[0].key == there.key
         assert "fwd=miss" in await ask(under_test, upstream, AGAIN)
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_rules_of_today_are_about_the_question_that_was_answered_too(
-    near: Any, clock: Clock
-) -> None:
+def test_rules_of_today_apply_to_the_stored_question_too(near: Any, clock: Clock) -> None:
     before, upstream = near(), provider()
 
     async def earlier() -> None:
@@ -388,8 +386,8 @@ def test_rules_of_today_are_about_the_question_that_was_answered_too(
     async def now() -> None:
         if not later.cache.assembly.stack.states():
             return  # memory alone does not outlive its cache
-        later.cache.assembly.semantic.indexing.start()
-        await later.until(lambda: later.cache.assembly.semantic.indexing.ready)
+        later.cache.assembly.semantic.reconciler.start()
+        await later.until(lambda: later.cache.assembly.semantic.reconciler.ready)
         assert "detail=semantic" not in await ask(later, upstream, AGAIN)
         price = "What's the price of delivery?"
         assert "detail=semantic" in await ask(later, upstream, price)
@@ -404,18 +402,18 @@ def test_a_refusal_of_the_provider_is_never_served_to_another_question(near: Any
     error = b'{"error": {"message": "no such model", "type": "invalid_request_error"}}'
     upstream = Scripted(lambda: Script(error, status=404))
 
-    async def story() -> None:
+    async def steps() -> None:
         assert "stored" in await ask(under_test, upstream, ASKED)
         assert "hit" in await ask(under_test, upstream, ASKED)
         assert "fwd=miss" in await ask(under_test, upstream, AGAIN)
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_only_if_cached_is_content_with_it(near: Any) -> None:
+def test_only_if_cached_accepts_a_semantic_hit(near: Any) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         only: dict[str, Any] = {"headers": {"cache-control": "only-if-cached"}}
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN, **only)
@@ -424,13 +422,13 @@ def test_only_if_cached_is_content_with_it(near: Any) -> None:
         await under_test.read(reply)
         assert upstream.calls == 1
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_many_who_ask_at_once_cost_one_search(near: Any) -> None:
+def test_many_simultaneous_callers_cost_one_search(near: Any) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
 
         async def one() -> Any:
@@ -445,7 +443,7 @@ def test_many_who_ask_at_once_cost_one_search(near: Any) -> None:
         }
         assert upstream.calls == 1
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +463,7 @@ def test_many_who_ask_at_once_cost_one_search(near: Any) -> None:
 def test_strange_questions_cost_little_and_match_nothing(near: Any, question: str) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED)
         try:
             asked = call(question)
@@ -481,14 +479,14 @@ def test_strange_questions_cost_little_and_match_nothing(near: Any, question: st
             await under_test.settle()
         assert under_test.cache.stats().errors == 0
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 def test_history_parameters_and_models_may_be_free(near: Any) -> None:
     scoping = Semantic(history="last_turn", parameters="free", models=(("gpt-4o*",),), tools=True)
     under_test, upstream = near(scoping), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         await ask(under_test, upstream, ASKED, messages=[
             {"role": "user", "content": "Hello"},
             {"role": "assistant", "content": "Hello!"},
@@ -498,13 +496,13 @@ def test_history_parameters_and_models_may_be_free(near: Any) -> None:
         assert "detail=semantic" in await ask(under_test, upstream, AGAIN, **more)
         assert "fwd=miss" in await ask(under_test, upstream, AGAIN, model="gpt-5")
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-def test_what_asks_for_an_action_is_only_ever_matched_exactly(near: Any) -> None:
+def test_a_request_for_an_action_is_matched_exactly_only(near: Any) -> None:
     under_test, upstream = near(), provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         for question in ("Please delete my account", "Please delete my account!"):
             assert "fwd=miss" in await ask(under_test, upstream, question)
         assert what(under_test)["side-effect"] == 2
@@ -512,25 +510,23 @@ def test_what_asks_for_an_action_is_only_ever_matched_exactly(near: Any) -> None
         await ask(under_test, upstream, "How do I delete my account?")
         assert "detail=semantic" in await ask(under_test, upstream, "How can I delete my account?")
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 @pytest.mark.parametrize("apart", [True, False])
-def test_questions_of_many_languages_are_told_apart_where_a_guard_speaks(
-    near: Any, apart: bool
-) -> None:
-    """By a number, however low the threshold; and one language is not another one's neighbor."""
+def test_questions_in_many_languages_are_kept_apart_by_a_guard(near: Any, apart: bool) -> None:
+    """A number keeps them apart at any threshold, and no language is near another."""
     under_test = near(Semantic(threshold=0.5) if apart else Semantic())
     upstream = provider()
 
-    async def story() -> None:
+    async def steps() -> None:
         for language, question in enumerate(LANGUAGES):
             more = {"namespace": f"language-{language}"} if apart else {}
             await ask(under_test, upstream, question.replace("#", "5"), **more)
             assert "fwd=miss" in await ask(under_test, upstream, question.replace("#", "7"), **more)
         assert under_test.cache.stats().errors == 0
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
 LANGUAGES = [
@@ -559,10 +555,10 @@ LANGUAGES = [
 ]
 
 
-def test_texts_are_matched_and_say_how(near: Any) -> None:
+def test_texts_are_matched_with_their_reason_and_similarity(near: Any) -> None:
     under_test = near()
 
-    async def story() -> None:
+    async def steps() -> None:
         texts = under_test.parts.texts
 
         async def get(text: str, scope: str = "shop", namespace: str = "local", **how: Any) -> Any:
@@ -586,10 +582,10 @@ def test_texts_are_matched_and_say_how(near: Any) -> None:
             assert await get(AGAIN, **other) is None, other
         assert await get(NOT) is None
 
-    under_test.run(story)
+    under_test.run(steps)
 
 
-# What lies in this process is kept, and made anew.
+# The index in this process is saved, and rebuilt if its file is not usable.
 
 
 def vectors_of(url: str) -> Path:
@@ -597,7 +593,7 @@ def vectors_of(url: str) -> Path:
 
 
 @pytest.mark.parametrize("harm", ["none", "gone", "damaged", "another"])
-def test_the_index_is_kept_and_made_anew_from_the_entries(
+def test_the_index_is_saved_or_rebuilt_from_the_entries(
     mode: str, engines: Engines, clock: Clock, harm: str
 ) -> None:
     url, upstream = engines.plain("sqlite"), provider()
@@ -626,15 +622,15 @@ def test_the_index_is_kept_and_made_anew_from_the_entries(
     second = opened()
 
     async def after() -> None:
-        semantic_of(second).indexing.start()
-        await second.until(lambda: semantic_of(second).indexing.ready)
+        semantic_of(second).reconciler.start()
+        await second.until(lambda: semantic_of(second).reconciler.ready)
         assert "detail=semantic" in await ask(second, upstream, AGAIN)
         assert what(second).get("reindexed", 0) == (0 if harm == "none" else 1)
 
     second.run(after)
 
 
-def test_what_another_process_swept_leaves_this_index_too(
+def test_an_entry_swept_by_another_process_leaves_this_index_too(
     mode: str, engines: Engines, clock: Clock
 ) -> None:
     url, upstream = engines.plain("sqlite"), provider()
@@ -660,9 +656,9 @@ def test_what_another_process_swept_leaves_this_index_too(
     second.open(semantic="serve")
 
     async def after() -> None:
-        indexing = semantic_of(second).indexing
-        indexing.start()
-        await second.until(lambda: indexing.ready)
+        reconciler = semantic_of(second).reconciler
+        reconciler.start()
+        await second.until(lambda: reconciler.ready)
         assert what(second)["unindexed"] == 1
         index = semantic_of(second).index(384, suspends=False).vectors
         assert await index.size() == 1

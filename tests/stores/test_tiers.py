@@ -164,7 +164,7 @@ def test_an_ill_store_is_left_alone_and_found_well_again(
         assert any(entry.question == "well again" for entry in entries(far))
 
     def _probed(under_test: CacheUnderTest) -> bool:
-        under_test.parts.tiers.look_after()
+        under_test.parts.tiers.probe_if_due()
         return under_test.cache.stats().layers["far"].state == "closed"
 
     three.run(story)

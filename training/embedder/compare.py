@@ -51,7 +51,7 @@ PLANS = {
 
 
 def table(public: source.Source, data: Path) -> None:
-    """Print one line per plan."""
+    """Print one line for each plan."""
     tokenizer = Tokenizer.from_str(source.plain_tokenizer(public.tokenizer).decode())
     tokenizer.enable_truncation(256)
     texts = sample(data)
@@ -76,7 +76,7 @@ def table(public: source.Source, data: Path) -> None:
 
 
 def sample(data: Path) -> list[str]:
-    """Distinct texts of the development sets, the same ones every time."""
+    """Return distinct texts of the development sets, the same ones every time."""
     texts: set[str] = set()
     for name, count in SAMPLES.items():
         with gzip.open(data / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
@@ -95,7 +95,7 @@ def open_session(made: bytes) -> onnxruntime.InferenceSession:
 
 
 def latency(session: onnxruntime.InferenceSession, tokenizer: Tokenizer) -> float:
-    """Seconds for the question, tokenized and embedded: the median of 400 after 100."""
+    """Return the seconds to tokenize and embed the question: the median of 400 after 100."""
 
     def once() -> None:
         ids = np.array([tokenizer.encode(QUESTION).ids], np.int64)
@@ -111,7 +111,7 @@ def timed(call: Callable[[], None]) -> float:
 
 
 def embed(session: onnxruntime.InferenceSession, tokenizer: Tokenizer, texts: list[str]) -> Array:
-    """Embeddings of the texts, run together by length in batches of at most 1,024 tokens."""
+    """Embed the texts, sorted by length, in batches of at most 1,024 tokens."""
     tokens = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     found = np.empty((len(texts), graph.WIDTH), np.float32)
     for rows in batches([len(ids) for ids in tokens]):

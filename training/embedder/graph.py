@@ -1,8 +1,8 @@
 """The model as an ONNX graph, written node by node.
 
-No exporter takes part, so the same weights give the same bytes whatever is installed. Pooling and
-L2 normalization are inside: `input_ids` and `attention_mask` (int64, batch x length) in,
-`embedding` (float32, batch x 384, unit length) out.
+No exporter is involved, so the same weights give the same bytes with any installed version.
+Pooling and L2 normalization are inside: `input_ids` and `attention_mask` (int64, batch x length)
+in, `embedding` (float32, batch x 384, unit length) out.
 
 `Plan` says which of the float32 tensors are stored in 8 bits and which operators multiply them.
 """
@@ -35,7 +35,7 @@ Product = Literal["float", "rows", "blocks", "dynamic"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the matrices are stored and multiplied.
+    """The storage and the multiplication of the matrices.
 
     `product` is how most matrices are multiplied: `float`; `blocks` (MatMulNBits: weights and
     activations in 8 bits, one scale for every `block` values of each); `rows` (one scale per
@@ -58,7 +58,7 @@ class Plan:
 
 
 class Graph:
-    """Nodes and initializers as they come; every value has a readable name."""
+    """Collects nodes and initializers; every value has a readable name."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -83,7 +83,7 @@ class Graph:
         return outputs
 
     def product(self, value: str, name: str, weight: Array, bias: Array) -> str:
-        """`value @ weight + bias`, with the weight (inputs x outputs) stored as the plan says."""
+        """Add `value @ weight + bias`, with the weight (inputs x outputs) stored by the plan."""
         plan = self.plan
         if plan.keeps_float(name):
             out = self.node(
@@ -121,7 +121,7 @@ class Graph:
         return self.node("DynamicQuantizeMatMul", inputs, f"{name}.sum")
 
     def by_rows(self, value: str, name: str, weight: Array, bias: Array) -> str:
-        """A product with one scale for every token of the activations."""
+        """Add a product with one scale for every token of the activations."""
         scale, codes = self.codes_by_token(value)
         parts, scales, _ = by_channel(weight, "int8", self.plan.reduce_range)
         inputs = [
@@ -136,7 +136,7 @@ class Graph:
         return self.node("Add", [out, self.constant(f"{name}.bias", bias)], f"{name}.sum")
 
     def codes_by_token(self, value: str) -> tuple[str, str]:
-        """Scales (tokens x 1) and codes (uint8 around 128) of activations (tokens x width)."""
+        """Add scales (tokens x 1) and codes (uint8 around 128) of activations (tokens x width)."""
         sizes = self.node("Abs", [value], f"{value}.sizes")
         largest = self.node("ReduceMax", [sizes], f"{value}.largest", axes=[1], keepdims=1)
         step = self.node("Div", [largest, "tokens.top"], f"{value}.step")
@@ -161,7 +161,7 @@ class Graph:
 
 
 def in_blocks(weight: Array, block: int) -> tuple[Array, Array]:
-    """Codes (outputs x blocks x block, uint8 around 128) and scales of a weight, symmetric."""
+    """Return codes (outputs x blocks x block, uint8 around 128) and scales of a weight."""
     rows, columns = weight.shape
     grouped = weight.T.reshape(columns, rows // block, block)
     scales = np.abs(grouped).max(axis=2).astype(np.float32) / np.float32(127)
@@ -171,7 +171,7 @@ def in_blocks(weight: Array, block: int) -> tuple[Array, Array]:
 
 
 def by_channel(weight: Array, kind: str, reduce_range: bool) -> tuple[Array, Array, Array]:
-    """Codes, scales and zero points of a weight, one scale per output channel."""
+    """Return codes, scales and zero points of a weight, one scale per output channel."""
     columns = weight.shape[1]
     if kind == "int8":
         top = 63 if reduce_range else 127
@@ -188,14 +188,14 @@ def by_channel(weight: Array, kind: str, reduce_range: bool) -> tuple[Array, Arr
 
 
 def by_row(table: Array) -> tuple[Array, Array]:
-    """Codes and scales of a table, one scale per row."""
+    """Return codes and scales of a table, one scale per row."""
     scales = np.abs(table).max(axis=1, keepdims=True).astype(np.float32) / np.float32(127)
     scales = np.where(scales == 0, np.float32(1), scales)
     return np.clip(np.rint(table / scales), -127, 127).astype(np.int8), scales
 
 
 def build(tensors: dict[str, Array], plan: Plan) -> bytes:
-    """The ONNX file; the same bytes for the same weights and plan."""
+    """Build the ONNX file; the same weights and plan give the same bytes."""
     graph = Graph(plan)
     state = embed_words(graph, tensors)
     state = normalize(graph, tensors, "embeddings.LayerNorm", state)
@@ -328,7 +328,7 @@ def feed_forward(graph: Graph, tensors: dict[str, Array], layer: str, state: str
 
 
 def gelu(graph: Graph, name: str, value: str) -> str:
-    """The exact GELU, with the error function."""
+    """Add the exact GELU, with the error function."""
     if graph.plan.fused:
         return graph.node("Gelu", [value], f"{name}.active")
     root = graph.constant(f"{name}.root", np.float32(2**-0.5))
@@ -342,9 +342,9 @@ def gelu(graph: Graph, name: str, value: str) -> str:
 
 
 def pool(graph: Graph, state: str, mask: str) -> None:
-    """The mean over the tokens that count, scaled to unit length.
+    """Add the mean over the unmasked tokens, scaled to unit length.
 
-    The sum over tokens scaled to unit length is the same vector, so nothing is divided twice.
+    The sum scaled to unit length is the same vector, so there is no division by the count.
     """
     graph.constant("axis.row", np.array([1], np.int64))
     row = graph.node("Unsqueeze", [mask, "axis.row"], "pool.row")

@@ -10,7 +10,7 @@ SHIPPED = graph.Plan(product="rows", block_products=("attention.self",), embeddi
 
 
 def files(public: source.Source) -> dict[str, bytes]:
-    """The model, its tokenizer and their checksums, by file name."""
+    """Return the model, its tokenizer and their checksums, by file name."""
     made = {
         "embedder.onnx": graph.build(public.tensors, SHIPPED),
         "tokenizer.json": source.plain_tokenizer(public.tokenizer),
@@ -20,7 +20,7 @@ def files(public: source.Source) -> dict[str, bytes]:
 
 
 def differences(folder: Path, made: dict[str, bytes]) -> list[str]:
-    """Names of files in the folder that are missing or have other bytes."""
+    """Return the names of files in the folder that are missing or have other bytes."""
     return [
         name
         for name, data in made.items()

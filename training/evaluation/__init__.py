@@ -1,1 +1,4 @@
-"""How the sets of questions that ship with `askonce eval` are made from public ones."""
+"""Builds the sets of questions that ship with `askonce eval` from public ones.
+
+Nothing imports this package; start in `__main__`.
+"""

@@ -1,10 +1,10 @@
-"""Makes the sets in src/askonce/evaluating/data that come from public data.
+"""Builds the sets in src/askonce/semantic/evaluation/data that come from public data.
 
-    python -m training.evaluation DATA            make them
-    python -m training.evaluation DATA --check    make them again and compare, writing nothing
+    python -m training.evaluation DATA            build them
+    python -m training.evaluation DATA --check    build them again and compare, without writing
 
 DATA is a folder with CLINC150 as clinc150.jsonl.gz and clinc150_out_of_scope.jsonl.gz. The
-customers of BANKING77 are those of the practice provider. What is hand-written stays as it is.
+questions of BANKING77 are those of the demo provider. Hand-written sets are left alone.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from askonce.cli.demo.traffic import questions
 from askonce.semantic.evaluation.draws import Draws
 
-DATA = Path(__file__).resolve().parents[2] / "src" / "askonce" / "evaluating" / "data"
+DATA = Path(__file__).resolve().parents[2] / "src" / "askonce" / "semantic" / "evaluation" / "data"
 SEED = 1
 BANKING_PAIRS, CLINC_PAIRS, OUT_OF_SCOPE = 4, 8, 200
 
@@ -45,22 +45,22 @@ Texts = dict[str, list[str]]
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.evaluation")
     parser.add_argument("data", type=Path, help="the folder of the public sets")
-    parser.add_argument("--check", action="store_true", help="compare with what is there")
+    parser.add_argument("--check", action="store_true", help="compare with the existing files")
     options = parser.parse_args()
     made = {
         "intents.jsonl.gz": packed(intents(options.data)),
         "out_of_scope.jsonl.gz": packed(out_of_scope(options.data)),
     }
-    changed = [name for name, data in made.items() if not _is(DATA / name, data)]
+    changed = [name for name, data in made.items() if not _has(DATA / name, data)]
     for name in changed:
-        print(f"{name}: {'is another one' if options.check else 'written'}", file=sys.stderr)
+        print(f"{name}: {'differs' if options.check else 'written'}", file=sys.stderr)
         if not options.check:
             (DATA / name).write_bytes(made[name])
     return 1 if changed and options.check else 0
 
 
 def intents(data: Path) -> Iterator[dict[str, object]]:
-    """Pairs of one intent, and of two intents whose words are as alike as they come."""
+    """Yield pairs of one intent, and pairs of two intents that share the most words."""
     banking: Texts = {}
     for question in questions():
         banking.setdefault(question.intent, []).append(question.text)
@@ -73,7 +73,7 @@ def intents(data: Path) -> Iterator[dict[str, object]]:
 
 
 def pairs(texts: Texts, each: int, source: str) -> Iterator[dict[str, object]]:
-    """So many pairs that are the same, and as many that are different, of each intent."""
+    """Yield equally many pairs that are the same and that are different for each intent."""
     draws = Draws(SEED)
     for intent in sorted(texts):
         drawn = draws.shuffled(sorted(set(texts[intent])))[: 3 * each]
@@ -81,12 +81,12 @@ def pairs(texts: Texts, each: int, source: str) -> Iterator[dict[str, object]]:
             yield {"a": a, "b": b, "same": True, "kind": source}
         others = [text for other in sorted(texts) if other != intent for text in texts[other]]
         for a in drawn[2 * each :]:
-            b = max(others, key=lambda text: (alike(a, text), text))
+            b = max(others, key=lambda text: (overlap(a, text), text))
             yield {"a": a, "b": b, "same": False, "kind": source}
 
 
-def alike(a: str, b: str) -> float:
-    """The share of words that both have (Jaccard)."""
+def overlap(a: str, b: str) -> float:
+    """Return the share of words that both have (Jaccard)."""
     one, two = set(a.lower().split()), set(b.lower().split())
     return len(one & two) / len(one | two)
 
@@ -102,7 +102,7 @@ def packed(rows: Iterator[dict[str, object]]) -> bytes:
     return gzip.compress(("\n".join(lines) + "\n").encode(), 9, mtime=0)
 
 
-def _is(path: Path, data: bytes) -> bool:
+def _has(path: Path, data: bytes) -> bool:
     # Two versions of zlib may pack the same lines in different bytes.
     return path.is_file() and gzip.decompress(path.read_bytes()) == gzip.decompress(data)
 

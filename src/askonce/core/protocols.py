@@ -94,7 +94,7 @@ class Store(Protocol):
         """
 
     async def changes(self, cursor: str | None, timeout: float) -> ChangeBatch:
-        """Return what was bumped and removed since a cursor.
+        """Return the bumped tags and the removed entries since a cursor.
 
         Parameters:
             cursor: the cursor of the previous batch; None returns only the current cursor.

@@ -21,33 +21,18 @@ from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
     {
-        "stream",
-        "metadata",
-        "service_tier",
-        "speed",
-        "inference_geo",
-        "diagnostics",
+        "stream", "metadata", "service_tier", "speed", "inference_geo", "diagnostics",
         "user_profile_id",
     }
-)
+)  # fmt: skip
 """Top-level members that never change the content of the answer; see `CACHE_MARKERS` too."""
 
 PROTOCOL = frozenset(
     {
-        "model",
-        "messages",
-        "system",
-        "max_tokens",
-        "stop_sequences",
-        "thinking",
-        "tool_choice",
-        "tools",
-        "output_config",
-        "temperature",
-        "top_p",
-        "top_k",
+        "model", "messages", "system", "max_tokens", "stop_sequences", "thinking",
+        "tool_choice", "tools", "output_config", "temperature", "top_p", "top_k",
     }
-)
+)  # fmt: skip
 """Top-level members of the protocol itself: in them null is the same as absent."""
 
 _STATE = ("thread", "thread_id", "previous_message_id")
@@ -70,14 +55,10 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
 # Blocks without IDs, media or a caller's own JSON in them.
 _PLAIN_BLOCKS = frozenset(
     {
-        "text",
-        "thinking",
-        "redacted_thinking",
-        "search_result",
-        "tool_reference",
+        "text", "thinking", "redacted_thinking", "search_result", "tool_reference",
         "container_upload",
     }
-)
+)  # fmt: skip
 
 _STOPS: dict[str, Reason | None] = {
     "end_turn": None,

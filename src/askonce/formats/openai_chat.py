@@ -20,37 +20,19 @@ from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
     {
-        "metadata",
-        "prompt_cache_key",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "stream",
-        "stream_options",
-        "user",
+        "metadata", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+        "safety_identifier", "service_tier", "store", "stream", "stream_options", "user",
     }
-)
+)  # fmt: skip
 """Top-level members that never change the content of the answer."""
 
 PROTOCOL = frozenset(
     {
-        "audio",
-        "function_call",
-        "functions",
-        "logit_bias",
-        "messages",
-        "modalities",
-        "moderation",
-        "prediction",
-        "response_format",
-        "stop",
-        "tool_choice",
-        "tools",
+        "audio", "function_call", "functions", "logit_bias", "messages", "modalities",
+        "moderation", "prediction", "response_format", "stop", "tool_choice", "tools",
         "web_search_options",
     }
-)
+)  # fmt: skip
 """Top-level members whose structure is the protocol's own: in them null is the same as absent."""
 
 _PLAIN_MESSAGE = frozenset({"role", "content", "name"})

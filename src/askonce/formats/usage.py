@@ -39,8 +39,6 @@ class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         audio_output: the part of the answer that is audio.
         image_input: the part of the prompt that is images.
         web_searches: how many searches the provider ran.
-        is_complete: False for a stream that was cut.
-        is_estimated: True if a number was counted from what arrived, not reported.
         faults: impossible numbers, a sentence each.
         raw: the usage object itself.
     """
@@ -59,8 +57,6 @@ class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     audio_output: int | None = None
     image_input: int | None = None
     web_searches: int | None = None
-    is_complete: bool = True
-    is_estimated: bool = False
     faults: tuple[str, ...] = ()
     raw: dict[str, Any] = {}
 
@@ -75,10 +71,6 @@ class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         if self.input_total is None:
             return None
         return self.input_total - (self.cached_read or 0) - (self.cache_write or 0)
-
-    @property
-    def is_batch(self) -> bool:
-        return self.service_tier == "batch"
 
     @property
     def kept(self) -> Usage:

@@ -70,7 +70,7 @@ class GatewayApp:
         if not self._assembly.services.closed:
             tiers = self._assembly.services.async_.tiers
             await self._assembly.ledger_service.flush(tiers)
-            tiers.look_after()
+            tiers.probe_if_due()
 
     async def _http(self, scope: Scope, receive: Receive, send: Sender) -> None:
         path: bytes = scope.get("raw_path") or scope["path"].encode()

@@ -122,7 +122,7 @@ class Assembly:
             lookup = self.semantic.lookup(
                 tiers, self.recognition.scope, self.ruleset, suspends=is_async
             )
-            self.semantic.indexing.start()
+            self.semantic.reconciler.start()
         return Services(context, self.recognition, self.ruleset, lookup)
 
     def _new_semantic(self) -> "SemanticAssembly":
@@ -146,7 +146,7 @@ class Assembly:
     def _compare_index(self) -> None:
         """Compare the semantic index with the entries: some of them were swept."""
         if self.semantic is not None:
-            self.semantic.indexing.look_again()
+            self.semantic.reconciler.schedule_pass()
 
     def _new_runtime(self) -> SyncRuntime:
         clock = self.settings.clock

@@ -16,6 +16,7 @@ from askonce.invalidation import cache_groups
 from askonce.ledger.charges import Charge, charge
 from askonce.pipeline.context import Context
 
+_GROUP_FIELDS = (cache_groups.GROUPS, cache_groups.INVALIDATION)
 _RENAMED_HEADERS = {
     "x-request-id": "askonce-original-request-id",
     "request-id": "askonce-original-request-id",
@@ -154,8 +155,10 @@ async def _with_groups(
     Their epochs are from now, later than the question. That is safe: the invalidation of a group
     is announced as a sweep, and a sweep counts from before the question.
     """
+    if not _has_groups(response.headers) or provenance.epochs is None:
+        return provenance
     names = cache_groups.named(response.headers, cache_groups.GROUPS)
-    if not names or provenance.epochs is None:
+    if not names:
         return provenance
     tags = cache_groups.tags(request.call.origin, names)
     if tags is None:
@@ -182,6 +185,8 @@ def apply_cache_groups(
     context: Context, origin: str, method: str, headers: list[tuple[str, str]]
 ) -> None:
     """Invalidate, in the background, the groups that a provider's response invalidates."""
+    if not _has_groups(headers):
+        return
     with context.boundary.around("groups"):
         named = cache_groups.invalidated(origin, method, headers)
         if named is not None:
@@ -223,6 +228,11 @@ def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
             kept.append((lower, value))
         elif lower in _RENAMED_HEADERS:
             kept.append((_RENAMED_HEADERS[lower], value))
-    if names := cache_groups.named(headers, cache_groups.GROUPS):
+    if _has_groups(headers) and (names := cache_groups.named(headers, cache_groups.GROUPS)):
         kept.append((cache_groups.GROUPS, cache_groups.serialize(names)))
     return tuple(kept)
+
+
+def _has_groups(headers: list[tuple[str, str]]) -> bool:
+    """Look for fields of cache groups; most responses have none."""
+    return any(name.lower() in _GROUP_FIELDS for name, _ in headers)

@@ -156,7 +156,7 @@ class Fetch:
         if (life is Life.FRESH and entry.expires > beyond) or (stale and not request.refreshing):
             context.tiers.backfill(found)
             if self._lookup is not None and found.tier is not None:
-                self._lookup.learn(entry)
+                self._lookup.index_remote_entry(entry)
             recording.due = stale or (not request.refreshing and is_due(context, entry, request))
             self._replay(recording, found, Outcome.STALE if stale else found.outcome)
             return True
@@ -216,7 +216,7 @@ class Fetch:
         if lookup is None or not request.verdict.yes:
             return False
         with self._context.boundary.around("semantic"):
-            self._scoped = lookup.scoped(request)
+            self._scoped = lookup.scope_request(request)
             may_serve = self._may_read and not request.refreshing
             if self._scoped is None or not may_serve or lookup.mode(request.directives) != "serve":
                 return False
@@ -387,7 +387,7 @@ class Fetch:
         if verdict.yes and self._scoped is not None and self._lookup is not None:
             with context.boundary.around("semantic"):
                 looked_up = self._may_read and not request.refreshing
-                await self._lookup.stored(
+                await self._lookup.index_answer(
                     entry, self._scoped, request.directives, request.format, looked_up=looked_up
                 )
         return verdict

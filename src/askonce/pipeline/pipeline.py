@@ -19,7 +19,7 @@ The order of steps 5, 6 and 7 matters. A caller joins a flight right after memor
 identical simultaneous questions cost one read of the shared store and one call of the provider.
 Memory is written before the flight lands, and the flight's leader looks at memory once more, so at
 no moment does a caller find neither. The key of a flight includes every directive that restricts
-what may be read or changes what is stored.
+reading or changes the stored answer.
 
 The path is written once, as `async def`. In sync mode its backends block instead of suspending,
 and `run_sync` steps it to its end without an event loop. Steps 1 to 5 never wait, so `at_once` is
@@ -225,7 +225,7 @@ class Pipeline:
             request.directives.restrict,
             request.verdict.yes,
             tuple(epochs.values()),
-            self._last_sweep_of(request) if context.tiers.sweeps.recent else 0,
+            self._last_sweep_of(request),
             request.refreshing,
         )
 
@@ -240,10 +240,13 @@ class Pipeline:
 
         A caller who asks after it must not share an answer with one who asked before.
         """
+        sweeps = self._context.tiers.sweeps
+        if not sweeps.number or not sweeps.recent:
+            return 0
         question, path = request.question, request.call.path.partition("?")[0]
         now = self._context.runtime.now()
         tags = tuple((tag, 0) for tag in request.directives.tags)
-        return self._context.tiers.sweeps.latest(
+        return sweeps.latest(
             Entry(
                 request.key, b"", 0, (), now, now, now, question.model, request.call.origin,
                 question.text, None, None, 0.0, tags, path, question.model,

@@ -23,7 +23,7 @@ from askonce.formats import recognize
 _GENERATION_BYTES = 4 << 20
 """The size of each of the two generations of remembered calls."""
 _LARGEST_REMEMBERED = 65_536  # bytes; a longer body is parsed each time, which is cheap for it
-_RECORD_BYTES = 1_024  # what is remembered of a question beside its body, roughly
+_RECORD_BYTES = 1_024  # memory for a question beside its body, roughly
 _KEY_CONTEXTS = 1_024
 _decode = msgspec.json.Decoder().decode
 

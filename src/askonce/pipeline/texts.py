@@ -155,7 +155,7 @@ class Texts:
         key = question.key
         scoped = None
         if lookup is not None:
-            scoped = lookup.scoped_text(directives, key, question.scope, question.text)
+            scoped = lookup.scope_text(directives, key, question.scope, question.text)
         entry = self._entry(question, answer, directives, epochs, swept, scoped)
         verdict = await context.tiers.store(entry)
         context.ledger.landed(verdict)
@@ -163,7 +163,7 @@ class Texts:
             context.ledger.kept(entry, entry.created)
         if verdict.yes and lookup is not None and scoped is not None:
             with context.boundary.around("semantic"):
-                await lookup.put(entry, scoped, directives)
+                await lookup.index_put(entry, scoped, directives)
         return verdict.yes
 
     def _entry(
@@ -200,7 +200,7 @@ class Texts:
         if lookup is None or lookup.mode(directives) != "serve":
             return None
         with self._context.boundary.around("semantic"):
-            scoped = lookup.scoped_text(directives, key, question.scope, question.text)
+            scoped = lookup.scope_text(directives, key, question.scope, question.text)
             return None if scoped is None else await lookup.find(scoped, key, directives)
         return None
 

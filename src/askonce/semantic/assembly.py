@@ -1,8 +1,7 @@
-"""The third layer, for both flavors: the embedder, the index, and what keeps the index true.
+"""The composition root of the semantic layer: the embedder, the index and its reconciler.
 
-A composition root, as `pair.py` is for the layers below memory. Whatever is missing (a library, a
-model, an address that names nothing) is a `ConfigError` when the cache is made; what fails later
-is only counted.
+A missing library or model, or an address that names nothing, is a `ConfigError` when the cache is
+made; a later failure is only counted.
 """
 
 import importlib.util
@@ -22,6 +21,7 @@ from askonce.core.rules.packs import PACKS
 from askonce.core.rules.re2 import compiled
 from askonce.core.rules.ruleset import Ruleset
 from askonce.core.runtime.event_loop import AsyncRuntime, run_in_thread
+from askonce.core.runtime.interface import Runtime
 from askonce.core.runtime.threads import SyncRuntime, fork_safe_lock
 from askonce.core.scopes import compared_by
 from askonce.ledger.ledger import Ledger
@@ -29,8 +29,14 @@ from askonce.semantic.embedders.open_embedder import is_local, open_embedder
 from askonce.semantic.embedding import EmbeddingQueue
 from askonce.semantic.index.open_index import open_process_index
 from askonce.semantic.index.process import ProcessIndex
-from askonce.semantic.lookup import OpenIndex, ScopeOf, SemanticLookup
-from askonce.semantic.reindex import FIRST_WORDS, IndexReconciler
+from askonce.semantic.lookup import (
+    IndexAccess,
+    OpenIndex,
+    QuestionPolicy,
+    ScopeOf,
+    SemanticLookup,
+)
+from askonce.semantic.reindex import PROBE_TEXT, IndexReconciler
 from askonce.semantic.settings import Semantic
 from askonce.semantic.shadow import compare
 from askonce.stores.context import StoreContext, require_extra
@@ -38,19 +44,30 @@ from askonce.stores.open_store import sqlite_path
 from askonce.stores.tiered.tiers import Tiers
 
 STARTING = "starting"
-"""The state of an index while it is compared with the entries for the first time."""
+"""The state of an index until it has been compared with the entries."""
 
-_NOWHERE = bytes(32)  # a scope that no question has
-_FAR_TOGETHER, _NEAR_TOGETHER = 64, 8
-_FAR_WORKERS = 4
-_PATIENCE = 10.0  # seconds, of who removes
+_EMPTY_SCOPE = bytes(32)  # a scope that no question has
+_REMOTE_BATCH, _LOCAL_BATCH = 64, 8  # texts of one call of the embedder
+_REMOTE_WORKERS = 4
+_REMOVAL_TIMEOUT = 10.0  # seconds that a removal waits for the embedder
+_NEVER_SLOW = 1e9  # seconds: in this process, slow means that the machine is slow
 
 
 class SemanticAssembly:
-    """What both flavors of matching by meaning share.
+    """The parts of the semantic layer that sync and async callers share.
 
-    `store` is the most shared one: beside its file, if it is one, the index in this process is kept
-    while no process runs. `entries` gives all that it holds.
+    Parameters:
+        semantic: the settings.
+        runtime: the sync runtime.
+        suspending: the async runtime.
+        ledger: counts what the layer does, and faults.
+        entries: all entries of the most shared store; None with memory only.
+        store: the most shared store. The index in this process is saved beside a SQLite file.
+        clock: seconds since the Unix epoch, for tests. Default: the system clock.
+        embedding_cost: the price of so many tokens of a model at an origin; None if it is unknown.
+            Default: nothing has a price.
+
+    Raises `ConfigError`.
     """
 
     def __init__(
@@ -72,55 +89,48 @@ class SemanticAssembly:
         self._ledger = ledger
         self._cost = embedding_cost
         self._lock = fork_safe_lock()
-        self._opening = fork_safe_lock()
+        self._process_lock = fork_safe_lock()
         self._deadline = semantic.patience
-        self._near = semantic.index.partition(":")[0] == "process"
-        named = semantic.index.partition(":")[2]
-        self._file = Path(named) if self._near and named else _beside(store)
+        kind, _, file = semantic.index.partition(":")
+        self._in_process = kind == "process"
+        self._file = Path(file) if self._in_process and file else _beside(store)
         self._opened: dict[tuple[bool, int], OpenIndex] = {}
         self._process: ProcessIndex | None = None
-        # An index in this process is as slow as the machine, and no less well for it.
-        slow, stall = (1e9, 1e9) if self._near else (self._deadline * 0.9, self._deadline / 2)
+        slow, stall = self._deadline * 0.9, self._deadline / 2
+        if self._in_process:
+            slow = stall = _NEVER_SLOW
         self._breaker = CircuitBreaker(slow=slow, stall=stall)
-        self._breaker_guard = fork_safe_lock()
-        self.missed = False
-        """Was there anything removed that could not be taken out of the index?"""
+        self._breaker_lock = fork_safe_lock()
+        self.missed_removal = False
+        """Did a removed entry stay in the index because of a failure?"""
         self._check_libraries()
         self._actions = [compiled(pattern) for pattern, _ in PACKS["side-effects"]]
         self.embedding = self._new_embedding(SyncRuntime(**times))
-        self._check()
-        self.indexing = IndexReconciler(
+        self._check_index()
+        self.reconciler = IndexReconciler(
             self.embedding,
             lambda dimensions: self.index(dimensions, suspends=False),
             runtime=SyncRuntime(**times),
             ledger=ledger,
             entries=entries,
-            own=self._own if self._near else None,
+            own=self._own_index if self._in_process else None,
         )
 
     def _new_embedding(self, runtime: SyncRuntime) -> EmbeddingQueue:
         semantic = self.semantic
-        near = is_local(semantic.embedder)
-        context = StoreContext(
-            runtime.lock,
-            runtime.now,
-            runtime.loop_or_process,
-            False,
-            self._deadline,
-            runtime.monotonic,
-        )
+        local = is_local(semantic.embedder)
+        context = self._context(runtime, suspends=False)
         embedder = open_embedder(semantic.embedder, context, key=semantic.embedder_key)
 
         async def probe() -> None:
-            await embedder.embed(["Is anybody there?"])
+            await embedder.embed([PROBE_TEXT])
 
         engine = GuardedBackend(
             "embedder",
             probe,
             runtime=runtime,
             ledger=self._ledger,
-            # What runs in this process is as slow as the machine, and no less well for it.
-            breaker=CircuitBreaker(slow=1e9 if near else self._deadline * 0.9),
+            breaker=CircuitBreaker(slow=_NEVER_SLOW if local else self._deadline * 0.9),
             lock=runtime.lock(),
             deadline=self._deadline,
             count=lambda: self._ledger.semantic("embedder-failed"),
@@ -130,13 +140,23 @@ class SemanticAssembly:
             engine,
             runtime=runtime,
             ledger=self._ledger,
-            together=_NEAR_TOGETHER if near else _FAR_TOGETHER,
-            workers=1 if near else _FAR_WORKERS,
+            together=_LOCAL_BATCH if local else _REMOTE_BATCH,
+            workers=1 if local else _REMOTE_WORKERS,
             account=self._account(embedder) if isinstance(embedder, PaidEmbedder) else None,
         )
 
+    def _context(self, runtime: Runtime, *, suspends: bool) -> StoreContext:
+        return StoreContext(
+            runtime.lock,
+            runtime.now,
+            runtime.loop_or_process,
+            suspends,
+            self._deadline,
+            runtime.monotonic,
+        )
+
     def _account(self, embedder: PaidEmbedder) -> Callable[[int, int], None]:
-        """How the ledger hears of what was embedded for money."""
+        """Return the function that enters paid embeddings into the ledger."""
         ledger, boundary = self._ledger, FailOpen(self._ledger)
 
         def account(characters: int, audited: int) -> None:
@@ -155,27 +175,27 @@ class SemanticAssembly:
     def lookup(
         self, tiers: Tiers, scope_of: ScopeOf, rules: Ruleset | None, *, suspends: bool
     ) -> SemanticLookup:
-        """What lies near, for one flavor."""
+        """Return the lookup for sync or async callers."""
         return SemanticLookup(
             tiers,
             self.semantic,
-            scope_of,
-            rules,
             self.embedding,
-            lambda dimensions: self.index(dimensions, suspends=suspends),
-            here=self._near,
-            holds=self._holds,
-            acts=self.acts,
+            IndexAccess(
+                open=lambda dimensions: self.index(dimensions, suspends=suspends),
+                in_process=self._in_process,
+                holds=self._holds,
+                start_reconciler=self.reconciler.start,
+            ),
+            QuestionPolicy(scope_of, self.requests_action, rules),
             compare=compare,
-            wake=self.indexing.start,
         )
 
-    def acts(self, question: str) -> bool:
-        """Does a question ask for something to be done? The rules' own pack of patterns says so."""
+    def requests_action(self, question: str) -> bool:
+        """Does a question request an action, by the patterns of the pack `side-effects`?"""
         return any(pattern.search(question) is not None for pattern in self._actions)
 
     def index(self, dimensions: int, *, suspends: bool) -> OpenIndex:
-        """The index for vectors of so many dimensions, as one flavor asks it."""
+        """Return the index for vectors of so many dimensions, for sync or async callers."""
         found = self._opened.get((suspends, dimensions))
         if found is None:
             made = self._open(dimensions, suspends)
@@ -185,18 +205,18 @@ class SemanticAssembly:
 
     def load(self, dimensions: int) -> None:
         """Read the file of the index in this process, if there is one."""
-        if self._near:
-            self._own(dimensions).load()
+        if self._in_process:
+            self._own_index(dimensions).load()
 
     async def unindex(self, removed: list[tuple[bytes, Key]]) -> None:
-        """Forget entries that were swept from the store; blocking."""
+        """Remove entries that were swept from the store, given by scope and key; sync."""
         dimensions = self.embedding.dimensions
         if not dimensions:
-            # An endpoint that nobody has asked yet: it says in its first answer.
-            vector = await self.embedding.vector(FIRST_WORDS, self._runtime, _PATIENCE)
+            # The first answer of an endpoint shows the dimensions.
+            vector = await self.embedding.vector(PROBE_TEXT, self._runtime, _REMOVAL_TIMEOUT)
             dimensions = len(vector or b"") // 4
         if not dimensions:
-            self.missed = True
+            self.missed_removal = True
             return
         self.load(dimensions)
         index, engine = self.index(dimensions, suspends=False)
@@ -210,11 +230,11 @@ class SemanticAssembly:
                 return True
 
             if not await engine.ask("index", remove):
-                self.missed = True
+                self.missed_removal = True
 
     async def holds(self, entry: Entry, dimensions: int) -> bool:
-        """Is an entry in the index? One that is shared is asked whether it holds anything."""
-        if self._near:
+        """Is an entry in the index? For a shared index: does it hold anything?"""
+        if self._in_process:
             return self._holds(entry)
         return await self.index(dimensions, suspends=False).vectors.size() > 0
 
@@ -226,39 +246,39 @@ class SemanticAssembly:
 
     @property
     def states(self) -> dict[str, str]:
-        """The circuit breakers of the embedder and of the index, which may be `starting` too."""
+        """The states of the circuit breakers; the one of the index may be `starting` too."""
         index = self._breaker.state.value
-        if self.indexing.starting and index == "closed":
+        if self.reconciler.starting and index == "closed":
             index = STARTING
         return {"embedder": self.embedding.state, "index": index}
 
     async def close(self, *, in_loop: bool) -> None:
-        """Save what can be saved, and let go of the rest."""
+        """Save the index in this process and close everything."""
         if not in_loop:
-            await self._end()
+            await self._close_sync()
             return
-        await run_in_thread("askonce-semantic", self._end)
+        await run_in_thread("askonce-semantic", self._close_sync)
         for (suspends, _), indexed in self._opened.items():
-            if suspends and not self._near:
+            if suspends and not self._in_process:
                 await indexed.vectors.close()
 
-    async def _end(self) -> None:
-        await self.indexing.end()
+    async def _close_sync(self) -> None:
+        await self.reconciler.close()
         for (suspends, _), indexed in self._opened.items():
-            if not suspends or self._near:
+            if not suspends or self._in_process:
                 await indexed.vectors.close()
         await self.embedding.close()
 
     def _check_libraries(self) -> None:
-        """Name the one extra that brings all of them. Raises `ConfigError`."""
-        for library in ("numpy", "re2", "usearch") if self._near else ("re2",):
+        """Raise `ConfigError`, naming the extra, if a library is missing."""
+        for library in ("numpy", "re2", "usearch") if self._in_process else ("re2",):
             if importlib.util.find_spec(library) is None:
                 raise missing_library("matching by meaning", library, "semantic")
 
-    def _check(self) -> None:
-        """Say now what would only be a counted fault later. Raises `ConfigError`."""
-        if not self._near:
-            self._far(self.embedding.dimensions or 1, suspends=False)
+    def _check_index(self) -> None:
+        """Raise `ConfigError` now for an index that would only be a counted fault later."""
+        if not self._in_process:
+            self._shared_index(self.embedding.dimensions or 1, suspends=False)
             return
         if self._file is not None and not self._file.absolute().parent.is_dir():
             raise ConfigError(f"semantic: index {self._file}: there is no such folder; make it")
@@ -266,11 +286,13 @@ class SemanticAssembly:
     def _open(self, dimensions: int, suspends: bool) -> OpenIndex:
         runtime = self._suspending if suspends else self._runtime
         vectors: VectorIndex = (
-            self._own(dimensions) if self._near else self._far(dimensions, suspends)
+            self._own_index(dimensions)
+            if self._in_process
+            else self._shared_index(dimensions, suspends)
         )
 
         async def probe() -> None:
-            await vectors.size(_NOWHERE)
+            await vectors.size(_EMPTY_SCOPE)
 
         engine = GuardedBackend(
             "index",
@@ -278,14 +300,14 @@ class SemanticAssembly:
             runtime=runtime,
             ledger=self._ledger,
             breaker=self._breaker,
-            lock=self._breaker_guard,
+            lock=self._breaker_lock,
             deadline=self._deadline,
             count=lambda: self._ledger.semantic("index-failed"),
         )
         return OpenIndex(vectors, engine)
 
-    def _own(self, dimensions: int) -> ProcessIndex:
-        with self._opening:  # the index thread and callers come at the same moment
+    def _own_index(self, dimensions: int) -> ProcessIndex:
+        with self._process_lock:  # the reconciler and callers may open it at the same moment
             if self._process is None:
                 self._process = open_process_index(
                     self.embedding.name,
@@ -299,18 +321,11 @@ class SemanticAssembly:
                 )
             return self._process
 
-    def _far(self, dimensions: int, suspends: bool) -> VectorIndex:
+    def _shared_index(self, dimensions: int, suspends: bool) -> VectorIndex:
         semantic = self.semantic
         runtime = self._suspending if suspends else self._runtime
-        context = StoreContext(
-            runtime.lock,
-            runtime.now,
-            runtime.loop_or_process,
-            suspends,
-            self._deadline,
-            runtime.monotonic,
-        )
-        named: dict[str, Any] = {
+        context = self._context(runtime, suspends=suspends)
+        options: dict[str, Any] = {
             "embedder": self.embedding.name,
             "dimensions": dimensions,
             "max_entries": semantic.max_entries,
@@ -319,13 +334,14 @@ class SemanticAssembly:
             with require_extra("postgres"):
                 from askonce.stores.postgres.vectors import open_postgres_vectors
 
-            return open_postgres_vectors(semantic.index, context, **named)
+            return open_postgres_vectors(semantic.index, context, **options)
         with require_extra("redis"):
             from askonce.stores.redis.vectors import open_redis_vectors
 
-        return open_redis_vectors(semantic.index, context, **named)
+        return open_redis_vectors(semantic.index, context, **options)
 
 
 def _beside(store: str | Store | None) -> Path | None:
+    """Return the file of the index beside the file of a SQLite store."""
     path = sqlite_path(store) if isinstance(store, str) else None
     return None if path is None or path == ":memory:" else Path(f"{path}-vectors")

@@ -1,17 +1,17 @@
-"""Neighbors: step 8 of the request path, an answer to a question that asks the same in other words.
+"""The semantic lookup, step 8 of the request path: the same question in other words.
 
-Within one scope, and never beyond it, the nearest questions are looked for; similarity only
-proposes. An entry is served if it is fresh for this caller, was stored in this very scope, lies
-near enough, and no guard speaks against it. What the index names and no layer has any more is
-removed from it on sight: the index is derived data, and never the authority.
+The index names the nearest questions within one scope, and never beyond it; similarity only
+proposes. An entry is served if it is fresh for this caller, was stored in this very scope, is near
+enough, and no guard vetoes it. The index is derived data and never the authority: a key that it
+names and no layer has is removed from it.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from askonce.core import policy, scopes
+from askonce.core.bounded import BoundedMap
 from askonce.core.directives import Directives, Mode
 from askonce.core.guarded import GuardedBackend
 from askonce.core.models import Call, Entry, Key, NearestKey, Reason
@@ -29,114 +29,130 @@ from askonce.semantic.operating_point import CANDIDATES
 from askonce.semantic.settings import Semantic
 from askonce.stores.tiered.tiers import TierHit, Tiers
 
-_READ_BEFORE: Final = 1_024  # of some 8 KB each
-_MOST_BEHIND: Final = 256
-_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE = 5.0, 100.0
-"""Answers are compared at this pace; a sample says as much as all of them."""
+_PREPARED_TEXTS: Final = 1_024  # about 8 KB each
+_MOST_IN_BACKGROUND: Final = 256
+_SHADOWS_PER_SECOND, _SHADOWS_AT_ONCE = 5.0, 100.0
+"""The rate at which shadow mode compares answers; a sample is as good as all of them."""
 
 LONGEST_QUESTION: Final = 20_000
-"""Characters; a longer question is not looked at. No embedder here reads as much."""
+"""Characters; a longer question is not compared. No embedder here reads as much."""
 
-_PATIENCE_OF_PROGRAMS: Final = 10.0  # seconds; on the first call the model is read
+_PROGRAM_TIMEOUT: Final = 10.0  # seconds: the first call loads the model
 
 
 class SemanticHit(NamedTuple):
-    """An entry that may answer, and the cosine of its question to the one that is asked."""
+    """An entry that may answer, and the cosine between its question and the one asked."""
 
     found: TierHit
     similarity: float
 
 
 class OpenIndex(NamedTuple):
-    """The index as one flavor asks it."""
+    """The index in one mode, sync or async, behind its deadline and circuit breaker."""
 
     vectors: VectorIndex
     engine: GuardedBackend
 
 
+class IndexAccess(NamedTuple):
+    """How a lookup reaches the index.
+
+    open             the index for vectors of so many dimensions
+    in_process       the index is in this process, so its calls take microseconds
+    holds            is an entry in the index of this process?
+    start_reconciler start the thread that keeps the index equal to the entries
+    """
+
+    open: Callable[[int], OpenIndex]
+    in_process: bool
+    holds: Callable[[Entry], bool]
+    start_reconciler: Callable[[], object]
+
+
 ScopeOf = Callable[[Call, WireFormat, str, Scoping], Scoped | Incomparable]
-"""How a recognized call's question is scoped: what reads the body once more."""
+"""Compute the scope of a recognized call; it reads the body once more."""
+
+
+class QuestionPolicy(NamedTuple):
+    """What decides whether a question is compared at all.
+
+    scope_of         the scope of a call
+    requests_action  does a question request an action? Such a question is matched exactly only
+    rules            the rules of today, None without rules
+    """
+
+    scope_of: ScopeOf
+    requests_action: Callable[[str], bool]
+    rules: Ruleset | None
+
 
 Compare = Callable[
     ["SemanticLookup", Scoped, Entry, Directives, WireFormat | None], Awaitable[object]
 ]
+"""Compare a new answer with the one that would have been served; shadow mode only."""
 
 
 class SemanticLookup:
-    """What lies near, for one flavor.
-
-    `open_index` gives the index for vectors of so many dimensions; `here` says that it is in this
-    process, and `holds` whether an entry is in it. `acts` says whether a question asks for
-    something to be done, `compare` is what shadow mode does with an answer that just came, and
-    `wake` starts what keeps the index true.
-    """
+    """The semantic layer as one mode of the request path uses it, sync or async."""
 
     def __init__(
         self,
         tiers: Tiers,
         semantic: Semantic,
-        scope_of: ScopeOf,
-        rules: Ruleset | None,
         embedding: EmbeddingQueue,
-        open_index: Callable[[int], OpenIndex],
+        index: IndexAccess,
+        questions: QuestionPolicy,
         *,
-        here: bool,
-        holds: Callable[[Entry], bool],
-        acts: Callable[[str], bool],
         compare: Compare,
-        wake: Callable[[], object],
     ) -> None:
         self.tiers = tiers
         self.semantic = semantic
-        self._scope_of = scope_of
-        self._rules = rules
         self.embedding = embedding
-        self._open = open_index
-        self._here = here
-        self._holds = holds
-        self._acts = acts
+        self._index = index
+        self._questions = questions
         self._compare = compare
-        self._wake = wake
-        self._patience = semantic.patience
-        self._texts = PreparedTexts(fork_safe_lock())
+        self._timeout = semantic.patience
+        self._texts = PreparedTexts()
         self._lock = fork_safe_lock()
-        self._waiting = 0
-        self._pace = Pace(_SHADOWS_A_SECOND, _SHADOWS_AT_ONCE)
+        self._in_background = 0
+        self._shadow_rate = RateLimit(_SHADOWS_PER_SECOND, _SHADOWS_AT_ONCE)
 
     def mode(self, directives: Directives) -> Mode:
-        """How this call is matched. A caller decides for itself, unless all of it is off."""
+        """Return the mode of this call: the one that the caller asks for, or the setting."""
         return self.semantic.mode if directives.semantic is None else directives.semantic
 
     def threshold(self, directives: Directives) -> float:
-        """From which similarity on; a caller may only ask for more."""
+        """Return the lowest similarity that may be served; a caller can only raise it."""
         return max(self.semantic.threshold, directives.similarity)
 
-    def scoped(self, asked: CacheRequest) -> Scoped | None:
-        """Within what a call's question may be compared; None if it is not compared at all."""
-        if self.mode(asked.directives) == "off":
+    def scope_request(self, request: CacheRequest) -> Scoped | None:
+        """Return the scope and question of a call; None if it must not be compared."""
+        if self.mode(request.directives) == "off":
             return None
-        if len(asked.question.text) > LONGEST_QUESTION:
+        if len(request.question.text) > LONGEST_QUESTION:
             self.tiers.ledger.semantic("too-long")
             return None
-        if asked.question.sampled and self.tiers.limits.pool > 1:
-            return None  # whoever wants one of several answers does not want the same one again
-        found = self._scope_of(asked.call, asked.format, asked.key.namespace, self.semantic.scoping)
+        if request.question.sampled and self.tiers.limits.pool > 1:
+            return None  # a caller who wants one of several answers does not want the same again
+        found = self._questions.scope_of(
+            request.call, request.format, request.key.namespace, self.semantic.scoping
+        )
         if isinstance(found, Incomparable):
             self.tiers.ledger.semantic(found.value)
             return None
-        return self._unless_it_acts(found)
+        return self._unless_action(found)
 
-    def scoped_text(
+    def scope_text(
         self, directives: Directives, key: Key, scope: str, question: str
     ) -> Scoped | None:
-        """The same for a plain text, of which this is the key."""
+        """Return the scope of a plain text with this key; None if it must not be compared."""
         if self.mode(directives) == "off" or len(question) > LONGEST_QUESTION:
             return None
-        return self._unless_it_acts(Scoped(scopes.scope_of_text(key.namespace, scope), question))
+        return self._unless_action(Scoped(scopes.scope_of_text(key.namespace, scope), question))
 
-    def _unless_it_acts(self, asked: Scoped) -> Scoped | None:
-        """What asks for something to be done is done for exactly these words, or not at all."""
-        if self.semantic.tools or not self._acts(asked.text):
+    def _unless_action(self, asked: Scoped) -> Scoped | None:
+        """Drop a request for an action: it is matched by its exact words only."""
+        if self.semantic.tools or not self._questions.requests_action(asked.text):
             return asked
         self.tiers.ledger.semantic(Reason.SIDE_EFFECT.value)
         return None
@@ -148,27 +164,36 @@ class SemanticLookup:
         directives: Directives,
         *,
         threshold: float | None = None,
-        patience: float | None = None,
+        timeout: float | None = None,
         quiet: bool = False,
     ) -> SemanticHit | None:
-        """The nearest entry of the scope that may answer, by another key than this one."""
-        near = await self.nearest(asked, self._patience if patience is None else patience)
+        """Return the nearest entry of the scope that may answer; None if there is none.
+
+        Parameters:
+            asked: the question and its scope.
+            key: the caller's own key, which is never a semantic hit.
+            directives: what the caller asked of the cache.
+            threshold: a cosine. Default: the one of the caller and the setting.
+            timeout: seconds for the embedder, and again for reading entries. Default: the setting.
+            quiet: do not count why nothing was found.
+        """
+        timeout = self._timeout if timeout is None else timeout
+        near = await self.nearest(asked, timeout)
         if near is None:
             return None
         least = self.threshold(directives) if threshold is None else threshold
-        # Reading them may take no longer than finding them might have.
-        until = self.tiers.runtime.monotonic() + (self._patience if patience is None else patience)
+        until = self.tiers.runtime.monotonic() + timeout
         question = self._texts.read(asked.text)
         reason = "far"
-        for key_, similarity in near:
+        for neighbor, similarity in near:
             if similarity < least:
                 break
-            if key_ == key:
+            if neighbor == key:
                 continue
             if self.tiers.runtime.monotonic() > until:
                 reason = "late"
                 break
-            found = await self._fresh(asked, key, key_, directives)
+            found = await self._fresh(asked, key, neighbor, directives)
             if found is None:
                 continue
             verdict = judge(question, self._texts.read(found.entry.question), similarity, least)
@@ -179,25 +204,25 @@ class SemanticLookup:
             self.tiers.ledger.semantic(reason)
         return None
 
-    async def nearest(self, asked: Scoped, patience: float | None) -> list[NearestKey] | None:
-        """What the index names; None where the embedder or the index cannot say."""
-        self._wake()
-        vector = await self.embedding.vector(asked.text, self.tiers.runtime, patience)
+    async def nearest(self, asked: Scoped, timeout: float | None) -> list[NearestKey] | None:
+        """Return the nearest keys; None if the embedder or the index failed or was late."""
+        self._index.start_reconciler()
+        vector = await self.embedding.vector(asked.text, self.tiers.runtime, timeout)
         if vector is None:
             return None
-        index, engine = self._open(_dimensions(vector))
+        index, engine = self._index.open(_dimensions(vector))
         scope = scopes.compared_by(asked.scope, self.embedding.name)
         return await engine.ask("search", lambda: index.nearest(scope, vector, CANDIDATES))
 
-    async def keep(self, entry: Entry, *, patience: float | None = None) -> bool:
-        """Let an entry be found by meaning. True if it can be, from now on."""
+    async def index_entry(self, entry: Entry, *, timeout: float | None = None) -> bool:
+        """Add an entry to the index; True if it is there now. By default there is no timeout."""
         if not entry.scope or entry.is_refusal:
             return False
-        self._wake()
-        vector = await self.embedding.vector(entry.question, self.tiers.runtime, patience)
+        self._index.start_reconciler()
+        vector = await self.embedding.vector(entry.question, self.tiers.runtime, timeout)
         if vector is None:
             return False
-        index, engine = self._open(_dimensions(vector))
+        index, engine = self._index.open(_dimensions(vector))
         scope = scopes.compared_by(entry.scope, self.embedding.name)
 
         async def add() -> bool:
@@ -206,7 +231,7 @@ class SemanticLookup:
 
         return bool(await engine.ask("index", add))
 
-    async def stored(
+    async def index_answer(
         self,
         entry: Entry,
         asked: Scoped,
@@ -215,48 +240,56 @@ class SemanticLookup:
         *,
         looked_up: bool = True,
     ) -> None:
-        """An answer was stored: from now on it is found, and in shadow mode it is compared first,
-        if serving would have `looked_up` anything for it.
+        """Add a stored answer to the index, in the background unless that takes microseconds.
 
-        Behind the caller, unless all that is left to do takes some microseconds.
+        In shadow mode the answer is first compared with the one that would have been served.
+
+        Parameters:
+            entry: the stored answer.
+            asked: its question and scope.
+            directives: what the caller asked of the cache.
+            format_: the wire format of the answer; None for plain text.
+            looked_up: would serve mode have looked for a semantic hit? Shadow mode skips others.
         """
         shadow = self.mode(directives) == "shadow" and looked_up
-        if shadow and not self._pace.allows(self.tiers.runtime.monotonic()):
+        if shadow and not self._shadow_rate.allows(self.tiers.runtime.monotonic()):
             shadow = False
             self.tiers.ledger.semantic("skipped")
-        if self._here and not shadow and self.embedding.known(asked.text) is not None:
-            await self.keep(entry)
+        if self._index.in_process and not shadow and self.embedding.known(asked.text) is not None:
+            await self.index_entry(entry)
             return
 
-        async def go_on() -> None:
+        async def compare_and_index() -> None:
             if shadow:
                 await self._compare(self, asked, entry, directives, format_)
-            await self.keep(entry)
+            await self.index_entry(entry)
 
-        self._behind(go_on)
+        self._run_in_background(compare_and_index)
 
-    async def put(self, entry: Entry, asked: Scoped, directives: Directives) -> None:
-        """A program brought an answer itself: whoever asks for it next finds it by meaning."""
+    async def index_put(self, entry: Entry, asked: Scoped, directives: Directives) -> None:
+        """Add an answer that a program put into the cache, so that the next question finds it."""
         if self.mode(directives) == "shadow":
-            await self.stored(entry, asked, directives, None)
+            await self.index_answer(entry, asked, directives, None)
         else:
-            await self.keep(entry, patience=_PATIENCE_OF_PROGRAMS)
+            await self.index_entry(entry, timeout=_PROGRAM_TIMEOUT)
 
-    def learn(self, entry: Entry) -> None:
-        """Another process stored this: find it here too, where each process has its own index."""
-        if not (self._here and entry.scope) or entry.is_refusal or self._holds(entry):
+    def index_remote_entry(self, entry: Entry) -> None:
+        """Add an entry of another process to the index of this process, in the background."""
+        if not (self._index.in_process and entry.scope) or entry.is_refusal:
+            return
+        if self._index.holds(entry):
             return
 
-        async def learn() -> None:
-            await self.keep(entry)
+        async def add() -> None:
+            await self.index_entry(entry)
 
-        self._behind(learn)
+        self._run_in_background(add)
 
-    def _behind(self, work: Work) -> None:
-        """Do it behind the caller, or not at all: callers go before, and an index is made anew."""
+    def _run_in_background(self, work: Work) -> None:
+        """Run the work in the background; skip it if too much waits, for the index is derived."""
         with self._lock:
-            crowded = self._waiting >= _MOST_BEHIND
-            self._waiting += not crowded
+            crowded = self._in_background >= _MOST_IN_BACKGROUND
+            self._in_background += not crowded
         if crowded:
             self.tiers.ledger.semantic("skipped")
             return
@@ -267,20 +300,20 @@ class SemanticLookup:
                     await work()
             finally:
                 with self._lock:
-                    self._waiting -= 1
+                    self._in_background -= 1
 
         self.tiers.runtime.run_in_background(attempt)
 
     async def _fresh(
         self, asked: Scoped, key: Key, named: Key, directives: Directives
     ) -> TierHit | None:
-        """An entry that the index names, if it is there, fresh, and of this very scope."""
+        """Return an entry that the index names, if it is fresh and of this very scope."""
         if named[:2] != key[:2]:
             return None
         found = await self.tiers.find_fresh(named, directives)
         if found is not None:
             entry = found.entry
-            # The index only names; what the entry itself says about its scope is what counts.
+            # Only the scope that the entry itself has counts, not the one under which it was found.
             if entry.scope != asked.scope or entry.is_refusal:
                 return None
             return self._under_rules(found, directives)
@@ -288,15 +321,16 @@ class SemanticLookup:
         return None
 
     def _under_rules(self, found: TierHit, directives: Directives) -> TierHit | None:
-        """The entry, if the rules of today allow an answer to the question that it answers.
+        """Return the entry if the rules of today allow an answer to its own question.
 
-        The asker's own words are under the rules anyway. But a rule about prices also means an
-        answer about a price that somebody else's words asked for.
+        The caller's words were checked before. A rule about prices must also apply to an entry
+        about a price that was asked for in other words.
         """
-        if self._rules is None:
+        rules = self._questions.rules
+        if rules is None:
             return found
         entry = found.entry
-        ruling = self._rules.ruling(
+        ruling = rules.ruling(
             entry.question,
             model=entry.asked_model,
             route=entry.route or entry.key.format,
@@ -313,7 +347,7 @@ class SemanticLookup:
         vector = self.embedding.known(asked.text)
         if vector is None:
             return
-        index, engine = self._open(_dimensions(vector))
+        index, engine = self._index.open(_dimensions(vector))
         scope = scopes.compared_by(asked.scope, self.embedding.name)
 
         async def drop() -> None:
@@ -321,47 +355,40 @@ class SemanticLookup:
                 self.tiers.ledger.semantic("gone")
                 await engine.ask("index", lambda: index.remove(scope, [gone]))
 
-        self._behind(drop)
+        self._run_in_background(drop)
 
 
-class Pace:
-    """So much a second and no more, after a few at once; time is a parameter, in seconds."""
+class RateLimit:
+    """A token bucket: so many a second, after a burst; the caller passes the time in seconds."""
 
-    def __init__(self, a_second: float, at_once: float) -> None:
-        self._a_second = a_second
-        self._at_once = self._left = at_once
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._per_second = per_second
+        self._burst = self._tokens = burst
         self._last = 0.0
 
     def allows(self, now: float) -> bool:
-        """May one more go ahead? Two threads that ask at once may both be let through."""
-        gained = max(0.0, now - self._last) * self._a_second
-        self._left, self._last = min(self._at_once, self._left + gained), now
-        if self._left < 1:
+        """Take a token if there is one. Two threads that ask at once may take the same one."""
+        gained = max(0.0, now - self._last) * self._per_second
+        self._tokens, self._last = min(self._burst, self._tokens + gained), now
+        if self._tokens < 1:
             return False
-        self._left -= 1
+        self._tokens -= 1
         return True
 
 
 class PreparedTexts:
-    """Questions as the guards read them, the last few thousand."""
+    """The questions that the guards have read lately."""
 
-    def __init__(self, lock: Any) -> None:
-        self._lock = lock
-        self._texts: OrderedDict[bytes, Text] = OrderedDict()
+    def __init__(self) -> None:
+        self._texts: BoundedMap[bytes, Text] = BoundedMap(_PREPARED_TEXTS)
 
     def read(self, text: str) -> Text:
+        """Return the text as the guards compare it, prepared at most once while it is kept."""
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
-        with self._lock:
-            known = self._texts.get(digest)
-            if known is not None:
-                self._texts.move_to_end(digest)
-                return known
-        made = prepare(text)
-        with self._lock:
-            self._texts[digest] = made
-            if len(self._texts) > _READ_BEFORE:
-                self._texts.popitem(last=False)
-        return made
+        known = self._texts.get(digest)
+        if known is None:
+            known = self._texts[digest] = prepare(text)
+        return known
 
 
 def _dimensions(vector: bytes) -> int:

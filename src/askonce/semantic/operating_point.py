@@ -1,6 +1,6 @@
-"""The operating point of matching by meaning, unless a user says otherwise.
+"""The default operating point of semantic matching.
 
-A file of its own, because the guards take a tenth of a second to import and settings need none.
+It has a file of its own, because settings need it and the guards take 0.1 s to import.
 """
 
 from typing import Final
@@ -9,5 +9,4 @@ THRESHOLD: Final = 0.90
 """The cosine below which nothing is served."""
 
 CANDIDATES: Final = 5
-"""How many of the nearest entries are looked at. Where a guard speaks against the nearest one, the
-next may be right."""
+"""How many of the nearest entries are judged. If a guard vetoes the first, the next may serve."""

@@ -1,9 +1,9 @@
-"""Indexing: what keeps an index of vectors true to the entries, behind all callers.
+"""The index reconciler: keeps the index of vectors equal to the entries, in the background.
 
-An index is derived data. Where it is empty, damaged, or another embedder's, it is made anew from
-the entries. An index in this process also hears nothing of what other processes store and remove:
-it is compared with the store when the cache is opened, after every sweep, and now and then. An
-index that processes share is filled by whoever finds it empty.
+The index is derived data. If it is empty, damaged, or made by another embedder, the reconciler
+rebuilds it from the entries. An index in this process does not see what other processes store and
+remove, so it is compared with the store when the cache opens, after every sweep, and every hour. A
+shared index is filled by the first process that finds it empty.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -19,41 +19,47 @@ from askonce.ledger.ledger import Ledger
 from askonce.semantic.embedding import EmbeddingQueue
 from askonce.semantic.lookup import OpenIndex
 
-_PAUSE: Final = 0.5  # seconds between two looks whether there is anything to do
-_AGAIN: Final = 5.0  # after something failed
-_AFTER_SWEEP: Final = 2.0  # by then what was swept is gone from the store
-_NOW_AND_THEN: Final = 3_600.0
-_SAVED_EVERY: Final = 300.0
-_BREATH: Final = 100
-"""After so many entries others get a turn."""
+_PAUSE: Final = 0.5  # seconds between two steps
+_RETRY: Final = 5.0  # seconds after a failure
+_AFTER_SWEEP: Final = 2.0  # seconds; by then the store has removed the swept entries
+_COMPARE_EVERY: Final = 3_600.0  # seconds
+_SAVE_EVERY: Final = 300.0  # seconds
+_YIELD_EVERY: Final = 100
+"""After so many entries the thread sleeps for a moment."""
 
-FIRST_WORDS = "What is this about?"
+PROBE_TEXT = "What is this about?"
+"""A text that is embedded only to load the model and to see how many numbers a vector has."""
 
 
 class OwnIndex(VectorIndex, Protocol):
-    """An index in this process, with a file perhaps."""
+    """An index in this process, with or without a file."""
 
     def load(self) -> None:
-        """Take over what the file keeps, or start empty."""
+        """Read the file, or start empty."""
 
     def begin_pass(self) -> None:
-        """From now on note what is added."""
+        """Start a pass: note every entry that is added or seen from now on."""
 
     def has(self, scope: bytes, key: Key, expires: float) -> bool:
-        """Is it there, with this end? In a pass it is noted as seen."""
+        """Is the entry in the index, with this expiry? In a pass it counts as seen."""
 
     def end_pass(self) -> int:
-        """Forget what was neither seen nor added since the pass began; how many."""
+        """Remove the entries neither seen nor added since the pass began; return their number."""
 
     async def save(self) -> bool:
-        """Write the file if there is one and anything has changed."""
+        """Write the file, if there is one and the index has changed; True if it was written."""
 
 
 class IndexReconciler:
-    """Does that work, in a daemon thread of its own. Its `runtime` is blocking.
+    """Reconciles the index in a daemon thread of its own.
 
-    `own` opens the index in this process, None where processes share one; `entries` gives all
-    entries of the most shared store, None where there is only memory, which begins empty.
+    Parameters:
+        embedding: computes the vectors of entries that are missing in the index.
+        open_index: opens the index for vectors of so many dimensions; sync.
+        runtime: a sync runtime of its own.
+        ledger: counts entries that were added and removed.
+        entries: all entries of the most shared store; None with memory only, which starts empty.
+        own: opens the index in this process; None for a shared index.
     """
 
     def __init__(
@@ -75,51 +81,52 @@ class IndexReconciler:
         self._own = own
         self._dimensions = 0
         self._due = 0.0
-        """The tick at which the next pass is due; 0 for at once."""
-        self._save_due = runtime.monotonic() + _SAVED_EVERY
+        """When the next pass is due, on the monotonic clock; 0 means at once."""
+        self._save_due = runtime.monotonic() + _SAVE_EVERY
         self._loaded = False
         self.ready = False
-        """Was the index compared with the entries once?"""
+        """Has the index been compared with the entries?"""
         self.starting = False
         self._worker = PeriodicWorker("askonce-index", self._step)
 
     def start(self) -> None:
+        """Start the thread, unless it runs or was stopped."""
         if self._worker.start():
             self.starting = not self.ready
 
-    def rest(self) -> None:
-        """Never start: this process only removes."""
+    def disable(self) -> None:
+        """Never start the thread: this process only removes entries."""
         self._worker.stop()
 
-    async def end(self) -> None:
-        """Stop for good, after saving."""
+    async def close(self) -> None:
+        """Stop the thread for good and save the index."""
         self._worker.stop()
         if self._dimensions and self._own is not None:
             with self._boundary.around("index"):
                 await self._own(self._dimensions).save()
 
-    def look_again(self) -> None:
-        """Entries were swept: what is gone from the store goes from this process's index too."""
+    def schedule_pass(self) -> None:
+        """Compare soon: entries were swept, and must leave the index of this process too."""
         self._due = min(self._due, self._runtime.monotonic() + _AFTER_SWEEP) if self._due else 0.0
 
     async def _step(self) -> float:
         attempt = self._boundary.around("index")
         with attempt:
             if not self._dimensions:
-                # It also brings the model into memory, before anybody waits for it.
-                vector = await self._embedding.vector(FIRST_WORDS, self._runtime)
+                # This also loads the model before a caller has to wait for it.
+                vector = await self._embedding.vector(PROBE_TEXT, self._runtime)
                 if vector is None:
-                    return _AGAIN
+                    return _RETRY
                 self._dimensions = len(vector) // 4
             now = self._runtime.monotonic()
             if now >= self._due:
                 await self._compare()
                 self.ready, self.starting = True, False
-                self._due = self._runtime.monotonic() + _NOW_AND_THEN
+                self._due = self._runtime.monotonic() + _COMPARE_EVERY
             elif self._own is not None and now >= self._save_due:
                 await self._own(self._dimensions).save()
-                self._save_due = now + _SAVED_EVERY
-        return _AGAIN if attempt.failed else _PAUSE
+                self._save_due = now + _SAVE_EVERY
+        return _RETRY if attempt.failed else _PAUSE
 
     async def _compare(self) -> None:
         if self._entries is None:
@@ -140,13 +147,13 @@ class IndexReconciler:
                 self._ledger.semantic("unindexed", forgotten)
 
     async def _add_all(self, own: OwnIndex | None) -> bool:
-        """Add what is not there yet; False if it was stopped before the end."""
+        """Add all missing entries; False if the thread was stopped before the end."""
         assert self._entries is not None
-        indexed, name = self._open(self._dimensions), self._embedding.name
+        name = self._embedding.name
         looked = 0
         async for entry in self._entries():
             looked += 1
-            if looked % _BREATH == 0:
+            if looked % _YIELD_EVERY == 0:
                 await self._runtime.sleep(0.001)
             if self._worker.stopped:
                 return False
@@ -155,17 +162,21 @@ class IndexReconciler:
             scope = scopes.compared_by(entry.scope, name)
             if own is not None and own.has(scope, entry.key, entry.expires):
                 continue
-            began = self._runtime.monotonic()
-            vector = await self._embedding.vector(entry.question, self._runtime)
-            # Callers have work for the embedder too, and for the processor.
-            await self._runtime.sleep(self._runtime.monotonic() - began)
-            if vector is None:
-                continue
-
-            async def add(scope: bytes = scope, entry: Entry = entry, at: bytes = vector) -> bool:
-                await indexed.vectors.add(scope, entry.key, at, entry.expires)
-                return True
-
-            if await indexed.engine.ask("index", add):
-                self._ledger.semantic("reindexed")
+            await self._add(scope, entry)
         return True
+
+    async def _add(self, scope: bytes, entry: Entry) -> None:
+        began = self._runtime.monotonic()
+        vector = await self._embedding.vector(entry.question, self._runtime)
+        # Sleep as long as that took: callers need the embedder and the processor too.
+        await self._runtime.sleep(self._runtime.monotonic() - began)
+        if vector is None:
+            return
+        index, engine = self._open(self._dimensions)
+
+        async def add() -> bool:
+            await index.add(scope, entry.key, vector, entry.expires)
+            return True
+
+        if await engine.ask("index", add):
+            self._ledger.semantic("reindexed")

@@ -1,8 +1,8 @@
-"""What a user decides about matching by meaning, as precise values, and its table of settings.
+"""The settings of semantic matching as precise values, and the readers of their table.
 
 off     no question is compared
-shadow  what would have been served is compared with the real answer, behind the caller
-serve   the answer to a question that asks the same is served
+shadow  the real answer is compared in the background with the one that would have been served
+serve   the answer to the same question in other words is served
 """
 
 import re
@@ -29,11 +29,11 @@ from askonce.core.settings_table import (
 from askonce.semantic.operating_point import THRESHOLD
 
 LOWEST_THRESHOLD = 0.5
-"""Below this nothing that lies near has to do with the question."""
+"""The lowest threshold that can be set; below it the nearest question is about something else."""
 
 
 def _threshold(value: Any) -> float:
-    """A cosine as TOML's number or as a text."""
+    """Read a cosine, a number or a text. Raises `ValueError`."""
     if isinstance(value, str) and re.fullmatch(r"\s*[01](\.[0-9]{1,9})?\s*", value):
         value = float(value)
     if type(value) not in (int, float) or not LOWEST_THRESHOLD <= value <= 1:
@@ -44,7 +44,7 @@ def _threshold(value: Any) -> float:
 
 
 def _families(value: Any) -> tuple[tuple[str, ...], ...]:
-    """Lists of models that may answer for each other; as a text, `a,b;c,d`."""
+    """Read lists of models that may answer for each other; as a text, `a,b;c,d`."""
     if isinstance(value, str):
         value = [part for part in value.split(";") if part.strip()]
     if not isinstance(value, list | tuple):
@@ -59,7 +59,7 @@ def _index(value: Any) -> str:
     address = read.text(value)
     scheme, _, rest = address.partition(":")
     if scheme != "process" and not (rest and is_shared(address)):
-        # An address may hold a password: it is not repeated.
+        # An address may hold a password, so the message does not repeat it.
         raise ValueError(
             'names no index; write "process", "process:FILE", "redis://HOST" or'
             ' "postgresql://HOST/DATABASE"'
@@ -70,15 +70,24 @@ def _index(value: Any) -> str:
 class Semantic(msgspec.Struct, frozen=True, kw_only=True):
     """How questions are matched by meaning.
 
-    `threshold` is the lowest cosine at which an answer may be served, 0.5 to 1, if no guard speaks
-    against it. `embedder` is `local`, an endpoint's address (`https://HOST/v1?model=NAME`), or
-    `sentence-transformers:NAME` or `fastembed:NAME`; `embedder_key` is what an endpoint wants to
-    see. `index` is `process` (with a file beside a SQLite store), `process:FILE`, or the address of
-    a Redis 8 or of a PostgreSQL with pgvector, which processes share.
+    Parameters:
+        mode: `off` compares no question, `shadow` measures and never serves, `serve` serves.
+        threshold: the lowest cosine that may be served, 0.5 to 1, if no guard vetoes it.
+        embedder: `local`, the address of an endpoint (`https://HOST/v1?model=NAME`),
+            `sentence-transformers:NAME` or `fastembed:NAME`.
+        embedder_key: the API key of an endpoint. Default: none is sent.
+        index: `process` (with a file beside a SQLite store), `process:FILE`, or the address of a
+            Redis 8 or of a PostgreSQL with pgvector, which processes share.
+        max_entries: entries of one scope; the oldest leave first.
+        size: bytes that the index in this process may take; the oldest leave first.
+        deadline: how long a caller waits for the embedder, and for one call of a shared index: a
+            timedelta or a text such as "250ms".
+        history: `exact` requires equal earlier turns, `last_turn` only equal system messages.
+        parameters: `exact` requires equal parameters, `free` ignores lengths and sampling.
+        models: families of models that may answer for each other, as shell patterns.
+        tools: compare questions with tools too, though their answers may cause actions.
 
-    `max_entries` bounds each scope, `size` in bytes what the index takes in this process; the
-    oldest go first. `deadline` is how long a caller waits for the embedder, and for one call of an
-    index that is shared. The last four are those of `scopes.Scoping`.
+    Values are checked when a cache is made, which raises `ConfigError`.
     """
 
     mode: Annotated[
@@ -128,7 +137,7 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def scoping(self) -> Scoping:
-        """What must be equal before two questions are compared."""
+        """The members that must be equal before two questions are compared."""
         return Scoping(
             history=self.history, parameters=self.parameters, models=self.models, tools=self.tools
         )

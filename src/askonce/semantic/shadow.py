@@ -1,7 +1,8 @@
-"""Shadow mode: what would have been served is compared with the real answer, behind the caller.
+"""Shadow mode: compares the real answer with the one that would have been served.
 
-Nothing is served and nobody waits. Candidates are looked for below the threshold too, so that the
-statistics say for each similarity how often the answers agreed: what another threshold would do.
+It serves nothing and runs in the background. It also looks below the threshold, so that the
+statistics show for each similarity how often the answers agreed, and what another threshold would
+do.
 """
 
 from typing import Final
@@ -17,12 +18,12 @@ from askonce.semantic.embedding import cosine
 from askonce.semantic.lookup import SemanticHit, SemanticLookup
 
 FLOOR: Final = 0.80
-"""Similarities below this are not looked at."""
+"""The lowest similarity that is compared."""
 
 _LONGEST: Final = 64 << 10
-"""Bytes of an answer; longer ones would take more time to compare than they are worth."""
+"""Bytes of an answer; comparing a longer one would take too much time."""
 
-_PATIENCE: Final = 30.0  # seconds: no caller waits
+_TIMEOUT: Final = 30.0  # seconds: no caller waits
 
 _decode = msgspec.json.Decoder().decode
 
@@ -34,9 +35,10 @@ async def compare(
     directives: Directives,
     format_: WireFormat | None,
 ) -> Agreement | None:
-    """Compare the answer that just came with the one that would have been served; None if none.
+    """Compare a new answer with the one that would have been served, and count the outcome.
 
-    `format_` is the wire format of the answers; None for plain texts.
+    Returns None if nothing would have been served. `format_` is the wire format of the answers,
+    None for plain text.
     """
     ledger = lookup.tiers.ledger
     threshold = lookup.threshold(directives)
@@ -45,7 +47,7 @@ async def compare(
         entry.key,
         directives,
         threshold=min(FLOOR, threshold),
-        patience=_PATIENCE,
+        timeout=_TIMEOUT,
         quiet=True,
     )
     if neighbor is None:
@@ -66,18 +68,18 @@ async def _agreement(
 ) -> Agreement:
     if max(len(neighbor.found.entry.body), len(entry.body)) > _LONGEST:
         return Agreement.UNCLEAR
-    would, did = (_said(one, format_) for one in (neighbor.found.entry, entry))
+    served, real = (_answer_text(one, format_) for one in (neighbor.found.entry, entry))
     vectors = [
         await lookup.embedding.vector(text, lookup.tiers.runtime, audits=True)
-        for text in (would, did)
+        for text in (served, real)
     ]
     similarity = None
     if vectors[0] is not None and vectors[1] is not None:
         similarity = cosine(vectors[0], vectors[1])
-    return agreement(would, did, similarity)
+    return agreement(served, real, similarity)
 
 
-def _said(entry: Entry, format_: WireFormat | None) -> str:
+def _answer_text(entry: Entry, format_: WireFormat | None) -> str:
     if format_ is None:
         return entry.body.decode(errors="replace")
     return format_.text(_decode(entry.body))

@@ -1,6 +1,6 @@
-"""The files of AskOnce's local embedding model: where they lie and whether they are whole.
+"""The files of AskOnce's local embedding model: their paths and their checksums.
 
-Importing reads nothing but this file; `verify()` and `fingerprint()` read the others.
+An import reads only this file; `verify()` and `fingerprint()` read the others.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ MODEL_CARD: Final = _HERE / "MODEL_CARD.md"
 NAME: Final = "all-MiniLM-L6-v2"
 DIMENSIONS: Final = 384
 TRAINED_TOKENS: Final = 256
-"""Tokens, the two special ones included, up to which the model was meant to read a text."""
+"""The tokens of the longest text in training, the two special ones included."""
 
 
 class DamagedModelError(Exception):
-    """A file of this distribution is missing or not what was published."""
+    """A file of this distribution is missing, or differs from the published one."""
 
 
 def checksums() -> dict[str, str]:
-    """SHA-256 of each file, in hexadecimal, as published; DamagedModelError where none is."""
+    """Return the published SHA-256 of each file, in hexadecimal. Raises `DamagedModelError`."""
     try:
         published: dict[str, str] = json.loads((_HERE / "checksums.json").read_text("utf-8"))
         return {path.name: published[path.name] for path in (EMBEDDER, TOKENIZER)}
@@ -36,13 +36,16 @@ def checksums() -> dict[str, str]:
 
 
 def fingerprint() -> str:
-    """What tells this embedder from any other, for an index to remember beside its vectors."""
+    """Return the name of exactly this embedder, for an index to keep beside its vectors.
+
+    Raises `DamagedModelError`.
+    """
     published = checksums()
     return f"{NAME}@{published[EMBEDDER.name][:16]}+{published[TOKENIZER.name][:16]}"
 
 
 def verify() -> None:
-    """Read every file and compare; DamagedModelError names the first that differs."""
+    """Compare every file with its checksum. Raises `DamagedModelError` for the first difference."""
     for name, published in checksums().items():
         try:
             with (_HERE / name).open("rb") as file:

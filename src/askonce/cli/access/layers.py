@@ -44,7 +44,7 @@ def existing_cache(settings: Settings) -> Cache:
     layers = [own, *existing_layers(settings)]
     cache = Cache(layers=layers, audit=settings.admin.audit, semantic=_semantic(settings))
     if cache.assembly.semantic is not None:
-        cache.assembly.semantic.indexing.rest()
+        cache.assembly.semantic.reconciler.disable()
     return cache
 
 

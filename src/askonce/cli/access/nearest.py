@@ -143,7 +143,7 @@ class RefusalCheck:
     """Entries that are never compared: those that ask for an action or that a rule refuses."""
 
     def __init__(self, settings: Settings, assembly: SemanticAssembly) -> None:
-        self._acts = (lambda _: False) if settings.semantic.tools else assembly.acts
+        self._acts = (lambda _: False) if settings.semantic.tools else assembly.requests_action
         self._rules = compiled_rules(settings.rules) if settings.rules else None
 
     def __call__(self, question: str, entry: Entry) -> str | None:

@@ -10,8 +10,9 @@ from askonce.cli.output.eval_tables import show
 from askonce.cli.output.meter import Meter
 from askonce.cli.output.terminal import plain, show_json
 from askonce.core.errors import ConfigError, missing_library
-from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet, measure
+from askonce.semantic.evaluation.measurement import measure
 from askonce.semantic.evaluation.question_files import Complaint, read_pair_set, read_stream_set
+from askonce.semantic.evaluation.question_sets import PairSet, QuestionSet, StreamSet
 from askonce.semantic.evaluation.shipped_sets import shipped_sets
 from askonce.semantic.evaluation.streams import mixed_in, zipf_arrivals
 from askonce.semantic.evaluation.text_vectors import TextVectors
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def embed(sets: Sequence[Set], meanings: TextVectors) -> None:
+def embed(sets: Sequence[QuestionSet], meanings: TextVectors) -> None:
     """Give every text of the sets its vector, each once."""
     texts = [text for one in sets for text in one.texts()]
     total = len(meanings.missing(texts))
@@ -69,7 +70,7 @@ def report(
 # Reading
 
 
-def _sets(options: argparse.Namespace) -> tuple[list[Set], list[Complaint]]:
+def _sets(options: argparse.Namespace) -> tuple[list[QuestionSet], list[Complaint]]:
     """Return the usable sets, and the complaints about the others, which are printed already."""
     if not options.pairs and not options.stream:
         if options.zipf is not None or options.out_of_scope:
@@ -79,7 +80,7 @@ def _sets(options: argparse.Namespace) -> tuple[list[Set], list[Complaint]]:
         raise ConfigError("only one set can come from standard input")
     complaints: list[Complaint] = []
     strangers = _strangers(options, complaints)
-    sets: list[Set] = []
+    sets: list[QuestionSet] = []
     for name in options.pairs:
         pairs, wrong = read_pair_set(name)
         complaints += wrong
@@ -104,13 +105,13 @@ def _strangers(options: argparse.Namespace, complaints: list[Complaint]) -> list
     return [question.text for question in stream.questions]
 
 
-def _limited(one: Set, limit: int | None) -> Set:
+def _limited(one: QuestionSet, limit: int | None) -> QuestionSet:
     if isinstance(one, PairSet):
         return one._replace(pairs=one.pairs[:limit])
     return one._replace(questions=one.questions[:limit])
 
 
-def _arranged(stream: StreamSet, strangers: list[str], options: argparse.Namespace) -> Set:
+def _arranged(stream: StreamSet, strangers: list[str], options: argparse.Namespace) -> QuestionSet:
     """Arrange a stream in the requested order."""
     questions = stream.questions
     if options.zipf is not None:

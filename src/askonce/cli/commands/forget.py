@@ -97,7 +97,7 @@ def _index(assembly: Assembly) -> str:
     """Describe what happened to the vectors of the removed entries."""
     if assembly.semantic is None:
         return "no question is matched by meaning"
-    return _INDEX_MISSED if assembly.semantic.missed else "has no vector of it any more"
+    return _INDEX_MISSED if assembly.semantic.missed_removal else "has no vector of it any more"
 
 
 def _facts(one: LayerCount) -> dict[str, int]:

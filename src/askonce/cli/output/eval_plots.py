@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from askonce.semantic.evaluation.plain import joined
+from askonce.semantic.evaluation.json_reports import merge_buckets
 
 Results = Mapping[str, Any]
 Place = tuple[int, int]
@@ -177,7 +177,7 @@ def _over_time(
     """A line with its 95 % interval, for the stretches with any hits; return its height."""
     stretches = [
         (stretch, getattr(stretch, what))
-        for stretch in joined(figures["over_time"], STRETCHES)
+        for stretch in merge_buckets(figures["over_time"], STRETCHES)
         if getattr(stretch, what).rate is not None
     ]
     places = [(stretch.first + stretch.last + 2) / 2 for stretch, _ in stretches]

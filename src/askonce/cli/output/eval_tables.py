@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from askonce.cli.output.terminal import columns, plain
-from askonce.semantic.evaluation.plain import joined, plain_share
+from askonce.semantic.evaluation.json_reports import merge_buckets, share_values
 
 Results = Mapping[str, Any]
 
@@ -115,9 +115,12 @@ def _over_time(buckets: Sequence[Results]) -> Iterator[str]:
         (
             f"{stretch.first + 1:,} to {stretch.last + 1:,}",
             f"{stretch.entries:,}",
-            *(_share(*plain_share(one)) for one in (stretch.hit_rate, stretch.wrong_share_of_hits)),
+            *(
+                _share(*share_values(one))
+                for one in (stretch.hit_rate, stretch.wrong_share_of_hits)
+            ),
         )
-        for stretch in joined(buckets, STRETCHES)
+        for stretch in merge_buckets(buckets, STRETCHES)
     ]
     yield from columns(("questions", "entries", "hit rate", "wrong of hits"), rows)
 

@@ -1,7 +1,7 @@
-"""Any embeddings endpoint that speaks OpenAI's `/v1/embeddings`, on the network or on this machine.
+"""An embeddings endpoint with the interface of OpenAI's `/v1/embeddings`, anywhere on the network.
 
-One request a call (in parts where there are very many texts), nothing is tried again: whoever asks
-goes on without a vector, and asking anew is the breaker's business.
+A call is one request, or several for very many texts. Nothing is retried: the caller goes on
+without a vector, and the circuit breaker decides when the endpoint is asked again.
 """
 
 import base64
@@ -27,12 +27,12 @@ from askonce.core.errors import ConfigError, EmbedderError, missing_library
 from askonce.stores.context import StoreContext
 
 LONGEST = 8_000
-"""Characters of a text; a longer one is not sent, since many servers cut it without a word."""
+"""Characters of a text; a longer one is not sent, because many servers truncate it silently."""
 
-_TOGETHER = 128
+_BATCH_TEXTS = 128
 _MOST_TOKENS = 1 << 40
-_BYTES_EACH = 512 * 1024
-"""What an answer may weigh for each text: more than 16,384 numbers written out take."""
+_MOST_BYTES = 512 * 1024
+"""The size of an answer for each text: enough for 16,384 numbers in decimal."""
 
 
 class _Vector(msgspec.Struct):
@@ -46,7 +46,7 @@ class _Answer(msgspec.Struct):
 
     @property
     def tokens(self) -> int:
-        """What is paid for; 0 where the server does not say."""
+        """The tokens to pay for; 0 if the server does not say."""
         usage = self.usage if isinstance(self.usage, dict) else {}
         found = usage.get("prompt_tokens", usage.get("total_tokens"))
         return found if type(found) is int and 0 < found < _MOST_TOKENS else 0
@@ -59,9 +59,20 @@ _encode = msgspec.json.Encoder().encode
 class EndpointEmbedder:
     """Vectors from a server, scaled to unit length.
 
-    How many numbers a vector has is learned from the first answer, unless `dimensions` asks for so
-    many (0 until then); an answer with another number is an `EmbedderError` from there on. Texts
-    that are blank, longer than `longest` characters or have half a character have no vector.
+    The first answer fixes the numbers of a vector, unless `dimensions` does; another number is an
+    `EmbedderError` from then on. Texts that are blank, too long, or not valid Unicode have no
+    vector.
+
+    Parameters:
+        base_url: the address before `/embeddings`, such as https://HOST/v1.
+        model: the name of the model.
+        key: the API key. Default: none is sent.
+        context: locks, clocks and the deadline of one call.
+        dimensions: the numbers of a vector to ask for. Default: the server decides.
+        longest: characters of the longest text that is sent.
+        encoding: `float` or `base64`, the form of the vectors on the wire.
+
+    Raises `ConfigError`.
     """
 
     def __init__(
@@ -93,40 +104,40 @@ class EndpointEmbedder:
         if dimensions is not None:
             self.name += f" {dimensions}"
         self.dimensions = dimensions or 0
-        self._asked: dict[str, Any] = {"model": model, "encoding_format": encoding}
+        self._request: dict[str, Any] = {"model": model, "encoding_format": encoding}
         if dimensions is not None:
-            self._asked["dimensions"] = dimensions
+            self._request["dimensions"] = dimensions
         self._longest = longest
         self._key = key
-        self._ground = context
+        self._context = context
         self._lock = context.lock()
         # A client belongs to one event loop, and to one process.
         self._clients: MutableMapping[Any, Any] = WeakKeyDictionary() if context.suspending else {}
 
     async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
-        """A vector for each text; None for one that is not sent. Raises `EmbedderError`."""
+        """Return a vector for each text; None for one that is not sent. Raises `EmbedderError`."""
         found: list[bytes | None] = [None] * len(texts)
         sent = [row for row, text in enumerate(texts) if self._may_send(text)]
-        due = self._ground.monotonic() + self._ground.deadline
-        for start in range(0, len(sent), _TOGETHER):
-            rows = sent[start : start + _TOGETHER]
+        due = self._context.monotonic() + self._context.deadline
+        for start in range(0, len(sent), _BATCH_TEXTS):
+            rows = sent[start : start + _BATCH_TEXTS]
             vectors = self._vectors(await self._ask([texts[row] for row in rows], due), len(rows))
             for row, vector in zip(rows, vectors, strict=True):
                 found[row] = vector
         return found
 
     def take_usage(self) -> tuple[int, int]:
-        """The requests that were answered since this was asked last, and their tokens."""
+        """Return the requests answered since the last call, and their tokens."""
         with self._lock:
             used, self._used = self._used, (0, 0)
         return used
 
     async def close(self) -> None:
-        """Close the connections of the caller's place; those of another are its own to close."""
+        """Close the connections of the caller's event loop or process; others close their own."""
         with self._lock:
-            client = self._clients.pop(self._ground.loop_or_process(), None)
+            client = self._clients.pop(self._context.loop_or_process(), None)
         if client is not None:
-            await (client.aclose() if self._ground.suspending else _done(client.close))
+            await (client.aclose() if self._context.suspending else _done(client.close))
 
     def _may_send(self, text: str) -> bool:
         if len(text) > self._longest or not text.strip():
@@ -138,12 +149,12 @@ class EndpointEmbedder:
         return True
 
     async def _ask(self, texts: list[str], due: float) -> bytes:
-        """The body of an answer with status 200."""
-        body = _encode({**self._asked, "input": texts})
+        """Return the body of an answer with status 200."""
+        body = _encode({**self._request, "input": texts})
         headers = {"content-type": "application/json"}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
-        most = len(texts) * _BYTES_EACH
+        most = len(texts) * _MOST_BYTES
         got = bytearray()
         try:
             async with self._sending(body, headers) as response:
@@ -152,10 +163,10 @@ class EndpointEmbedder:
                 async with aclosing(self._pieces(response)) as pieces:
                     async for piece in pieces:
                         got += piece
-                        if self._ground.monotonic() > due:
+                        if self._context.monotonic() > due:
                             raise EmbedderError("the embeddings endpoint took too long")
                         if len(got) > most:
-                            raise EmbedderError("the embeddings endpoint answered far too much")
+                            raise EmbedderError("the endpoint's answer is far too long")
         except self._library.TimeoutException:
             raise EmbedderError("the embeddings endpoint took too long") from None
         except (self._library.HTTPError, self._library.InvalidURL) as error:
@@ -166,7 +177,7 @@ class EndpointEmbedder:
     @asynccontextmanager
     async def _sending(self, body: bytes, headers: dict[str, str]) -> AsyncIterator[Any]:
         request = self._client().stream("POST", self._url, content=body, headers=headers)
-        if self._ground.suspending:
+        if self._context.suspending:
             async with request as response:
                 yield response
         else:
@@ -174,7 +185,7 @@ class EndpointEmbedder:
                 yield response
 
     async def _pieces(self, response: Any) -> AsyncGenerator[bytes, None]:
-        if self._ground.suspending:
+        if self._context.suspending:
             async for piece in response.aiter_bytes():
                 yield piece
         else:
@@ -182,14 +193,14 @@ class EndpointEmbedder:
                 yield piece
 
     def _client(self) -> Any:
-        place = self._ground.loop_or_process()
+        place = self._context.loop_or_process()
         with self._lock:
             client = self._clients.get(place)
             if client is None:
-                kind = "AsyncClient" if self._ground.suspending else "Client"
-                # A redirect is an error: it would carry the key, or the texts, elsewhere.
+                kind = "AsyncClient" if self._context.suspending else "Client"
+                # A redirect is an error: it would send the key, or the texts, elsewhere.
                 client = getattr(self._library, kind)(
-                    timeout=self._ground.deadline, follow_redirects=False
+                    timeout=self._context.deadline, follow_redirects=False
                 )
                 self._clients[place] = client
         return client
@@ -207,13 +218,14 @@ class EndpointEmbedder:
             raise EmbedderError("the embeddings endpoint did not answer for each text")
         vectors = [_numbers(by_place[place]) for place in range(count)]
         with self._lock:
-            learned = self.dimensions or len(vectors[0])
+            dimensions = self.dimensions or len(vectors[0])
             for vector in vectors:
-                if len(vector) != learned:
+                if len(vector) != dimensions:
                     raise EmbedderError(
-                        f"the embeddings endpoint gave {len(vector)} numbers instead of {learned}"
+                        f"the embeddings endpoint gave {len(vector)} numbers"
+                        f" instead of {dimensions}"
                     )
-            self.dimensions = learned
+            self.dimensions = dimensions
         return map(_unit, vectors)
 
 
@@ -237,7 +249,7 @@ def _refusal(status: int) -> str:
 
 
 def _numbers(embedding: list[float] | str) -> Sequence[float]:
-    """The numbers of a vector, written out or as little-endian float32 in base64."""
+    """Read a vector, a list of numbers or little-endian float32 in base64."""
     if not isinstance(embedding, str):
         return embedding
     try:

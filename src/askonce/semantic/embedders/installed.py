@@ -1,7 +1,7 @@
-"""Embedders of libraries that a user has installed: sentence-transformers and fastembed, by name.
+"""Embedders of libraries that the user installs: sentence-transformers and fastembed.
 
-Neither comes with an extra of AskOnce. Their libraries fetch a model that is not there yet. Both
-cut a long text without a word; here a text that does not fit has no vector.
+No extra of AskOnce brings them. They download a model that is missing. Both truncate a long text
+silently; here a text that does not fit has no vector.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from typing import Any
 from askonce.core.errors import ConfigError, EmbedderError
 
 CHARACTERS = 20_000
-"""Beyond these nothing is even counted."""
+"""The longest text whose tokens are counted; a longer one has no vector."""
 
 _ERRORS: tuple[type[Exception], ...] = (
     ArithmeticError,
@@ -25,11 +25,11 @@ _ERRORS: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
 )
-"""What the many layers of these libraries raise."""
+"""The errors that these libraries raise."""
 
 
 class _InstalledEmbedder:
-    """What both have in common: loaded on first use, one call after another, of unit length."""
+    """The shared part: load on first use, one call after another, vectors of unit length."""
 
     library: str
     package: str
@@ -46,7 +46,7 @@ class _InstalledEmbedder:
         self._model: Any = None
 
     async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
-        """A vector for each text; None for one that does not fit the model."""
+        """Return a vector for each text; None for one that does not fit the model."""
         found: list[bytes | None] = [None] * len(texts)
         # Neither library promises that threads may share a model.
         with self._lock:
@@ -130,7 +130,7 @@ class FastembedEmbedder(_InstalledEmbedder):
         return library.TextEmbedding(model_name=self._wanted)
 
     def _fits(self, text: str) -> bool:
-        # The tokenizer that it runs says what it cut off.
+        # The tokenizer returns the tokens that it cut off.
         tokenizer = getattr(getattr(self._model, "model", None), "tokenizer", None)
         return tokenizer is None or not tokenizer.encode(text).overflowing
 

@@ -1,11 +1,11 @@
-"""The embedder that needs nobody: all-MiniLM-L6-v2 in 8 bits, run by ONNX Runtime in this process.
+"""The local embedder: all-MiniLM-L6-v2 in 8 bits, run by ONNX Runtime in this process.
 
-The model comes with the `askonce-models` distribution; there is no key and no download. It is an
+The model comes with the `askonce-models` distribution, without a key or a download. It is an
 English model. A text that it cannot read whole has no vector, because two such texts could get the
 same one:
 
 - a text of more than 254 tokens: the model was not trained for more, and a vector of the beginning
-  says nothing about the end. Beyond 5,000 characters nothing is even counted.
+  says nothing about the end. The tokens of a text beyond 5,000 characters are not counted.
 - a text with a token `[UNK]`: a script or sign outside its vocabulary (Thai, emoji, many Han
   characters), or a word of more than 100 letters. All of those look the same to it.
 - a text without any token, and one with half a character.
@@ -20,12 +20,12 @@ from weakref import WeakValueDictionary
 from askonce.core.errors import ConfigError, EmbedderError, missing_library
 
 TOKENS = 254
-"""How many tokens a text may have, beside the two that the model adds to each."""
+"""The tokens that a text may have, beside the two that the model adds."""
 CHARACTERS = 5_000
 """The longest token of the vocabulary has 18 characters, so no longer text has so few tokens,
-unless it is made of blanks or of what the model cannot read."""
+unless it has blanks or signs that the model cannot read."""
 
-_TOGETHER = 1_024
+_BATCH_TOKENS = 1_024
 """Tokens that run through the model at once; more are not faster and take more memory."""
 _NEEDS = ("askonce_models", "numpy", "onnxruntime", "tokenizers")
 _UNKNOWN = "[UNK]"
@@ -34,9 +34,14 @@ _UNKNOWN = "[UNK]"
 class LocalEmbedder:
     """Vectors of 384 numbers from the model that ships with AskOnce.
 
-    Loaded on first use, or by `load`, which takes some tenths of a second and 90 MB. Any number of
-    threads may use it at once; each call computes in the caller's thread, with `threads` in all.
-    Raises `ConfigError` where the extra is not installed.
+    The model is loaded on first use, or by `load`, which takes some tenths of a second and 90 MB.
+    Any number of threads may use it at once; each call computes in the caller's thread.
+
+    Parameters:
+        lock: guards loading.
+        threads: the threads that one call computes with.
+
+    Raises `ConfigError` if the extra is not installed.
     """
 
     def __init__(self, *, lock: AbstractContextManager[Any], threads: int = 1) -> None:
@@ -56,7 +61,7 @@ class LocalEmbedder:
         self._closed = False
 
     def load(self) -> "_Model":
-        """Read the model into memory unless it is there. Raises `EmbedderError`."""
+        """Load the model unless it is loaded. Raises `EmbedderError`."""
         model = self._model
         if model is not None:
             return model
@@ -64,11 +69,11 @@ class LocalEmbedder:
             if self._closed:
                 raise EmbedderError("the local embedder was closed")
             if self._model is None:
-                self._model = _opened(self._threads)
+                self._model = _shared_model(self._threads)
             return self._model
 
     async def embed(self, texts: Sequence[str]) -> list[bytes | None]:
-        """A vector for each text; None for one that the model cannot read whole."""
+        """Return a vector for each text; None for one that the model cannot read whole."""
         model = self.load()
         tokens = [model.tokens(text) for text in texts]
         found: list[bytes | None] = [None] * len(texts)
@@ -79,7 +84,7 @@ class LocalEmbedder:
         return found
 
     def unread(self, text: str) -> list[str]:
-        """The pieces of a text that the model does not know; with any of them it has no vector."""
+        """Return the pieces of a text that the model does not know; with any there is no vector."""
         return self.load().unread(text)
 
     async def close(self) -> None:
@@ -89,17 +94,17 @@ class LocalEmbedder:
 
 
 _models: WeakValueDictionary[int, "_Model"] = WeakValueDictionary()
-"""By threads: several caches of one process need the model in memory only once."""
+"""The loaded models by their threads, so that the caches of one process share one model."""
 
 
-def _opened(threads: int) -> "_Model":
+def _shared_model(threads: int) -> "_Model":
     import askonce_models
 
     try:
         askonce_models.verify()
     except askonce_models.DamagedModelError as error:
         raise EmbedderError(_damaged(error)) from error
-    # Two that come at once may read it twice; the second one's stays.
+    # Two callers at the same moment may load it twice; the second model is kept.
     model = _models.get(threads)
     if model is None:
         model = _models[threads] = _Model(threads)
@@ -107,7 +112,7 @@ def _opened(threads: int) -> "_Model":
 
 
 class _Model:
-    """The tokenizer and the graph, in memory."""
+    """The tokenizer and the graph in memory."""
 
     def __init__(self, threads: int) -> None:
         import askonce_models
@@ -128,12 +133,12 @@ class _Model:
         except self._errors as error:
             kind = type(error).__name__
             raise EmbedderError(f"the local embedding model does not load: {kind}") from error
-        # A text that says "[SEP]" means these five characters, not the end of a text.
+        # "[SEP]" in a text is five characters, not the end of a text.
         self._tokenizer.encode_special_tokens = True
         self._unknown = self._tokenizer.token_to_id(_UNKNOWN)
 
     def tokens(self, text: str) -> list[int]:
-        """The tokens of a text; none where it cannot be read whole."""
+        """Return the tokens of a text; none if it cannot be read whole."""
         if len(text) > CHARACTERS or not _is_text(text):
             return []
         # One by one: in a batch the library starts threads, which a fork does not survive.
@@ -151,7 +156,7 @@ class _Model:
         return [text[start:end] for token, (start, end) in pairs if token == self._unknown]
 
     def vectors(self, tokens: Sequence[list[int]]) -> list[bytes]:
-        """The vectors of texts that run through the model together."""
+        """Return the vectors of texts that run through the model together."""
         import numpy as np
 
         longest = max(map(len, tokens))
@@ -169,10 +174,10 @@ class _Model:
 
 
 def _batches(lengths: dict[int, int]) -> Iterator[list[int]]:
-    """Rows in batches of about the same length, so that little is padded."""
+    """Yield rows in batches of about the same length, so that little is padded."""
     rows: list[int] = []
     for row in sorted(lengths, key=lengths.__getitem__):
-        if rows and (len(rows) + 1) * lengths[row] > _TOGETHER:
+        if rows and (len(rows) + 1) * lengths[row] > _BATCH_TOKENS:
             yield rows
             rows = []
         rows.append(row)
@@ -189,7 +194,7 @@ def _is_text(text: str) -> bool:
 
 
 def _errors_of(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    """Everything that ONNX Runtime raises; its errors have no common name."""
+    """Return the errors of ONNX Runtime, which have no common base class."""
     kinds = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
     own = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception)]
     return (*own, RuntimeError)

@@ -21,11 +21,16 @@ _OPTIONS = {"model": str, "dimensions": int, "longest": int, "encoding": str}
 
 
 def open_embedder(address: str, context: StoreContext, *, key: str | None = None) -> Embedder:
-    """Open the embedder that an address names; nothing is loaded or connected yet.
+    """Open the embedder that an address names, without loading or connecting anything.
 
-    `key` is what an endpoint wants to see. An embedder that lives in this process blocks in either
-    flavor (see `is_local`). Raises `ConfigError` for an address that names no embedder, and where
-    the library behind it is not installed.
+    An embedder in this process blocks, for async callers too (see `is_local`).
+
+    Parameters:
+        address: one of the forms in `ADDRESSES`.
+        context: locks, clocks and the deadline; async callers only for an endpoint.
+        key: the API key of an endpoint. Default: none is sent.
+
+    Raises `ConfigError` if the address names no embedder or its library is not installed.
     """
     scheme, _, rest = address.partition(":")
     if address == "local":
@@ -44,16 +49,16 @@ def open_embedder(address: str, context: StoreContext, *, key: str | None = None
         return kind(rest, lock=context.lock())
     if scheme in ("http", "https"):
         return _endpoint(address, context, key)
-    raise ConfigError(f"no embedder has this address; what works is {', '.join(ADDRESSES)}")
+    raise ConfigError(f"no embedder has this address; write one of {', '.join(ADDRESSES)}")
 
 
 def is_local(address: str) -> bool:
-    """Does the embedder live in this process, so that it blocks and one serves everybody?"""
+    """Is the embedder in this process, so that it blocks and all callers share it?"""
     return not address.startswith(("http://", "https://"))
 
 
 def is_installed(address: str) -> bool:
-    """Is there what an embedder of this process and an index in it need?"""
+    """Are the libraries installed that an embedder and an index in this process need?"""
     needs = _LOCAL if address == "local" else _INDEX
     return all(importlib.util.find_spec(library) is not None for library in needs)
 

@@ -1,7 +1,8 @@
-"""How well a matcher tells the same question from another one: shares with intervals, no I/O.
+"""The evaluation of semantic matching on labeled questions: shares with intervals, no single score.
 
-`pair_reports` and `stream_reports` measure what serves, beside what it is compared with, and
-`plain` tells it as JSON does. `pairs` judges pairs of questions, `streams` replays questions in the
-order they came against one of `policies`, `effects` tells what each guard does. They read JSON
-lines by `reading`, say shares by `intervals`, and draw by `draws`.
+`measurement` measures one set: `pair_reports` judges pairs, `stream_reports` replays a stream
+against one of `policies`, and `json_reports` turns both into JSON. Sets come from `question_files`
+or `shipped_sets`; `text_vectors` embeds each text once. Pure arithmetic lies in `intervals`,
+`draws`, `logistic` and `guard_effects`. Only `cli` and the benchmarks import this package. Start in
+`measurement`.
 """

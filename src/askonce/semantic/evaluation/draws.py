@@ -1,7 +1,7 @@
-"""Draws that a seed decides: the same on every machine, in every version of Python.
+"""Random numbers from a seed: the same on every machine and in every version of Python.
 
 The generator is SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom
-number generators", OOPSLA 2014). It is good enough to draw a stream, and for no secret.
+number generators", OOPSLA 2014). It is good enough for a stream of questions, not for secrets.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def _mixed(state: int) -> int:
 
 
 class Draws:
-    """One row of draws; two rows with the same seed are the same."""
+    """A sequence of draws; the same seed gives the same sequence."""
 
     __slots__ = ("_state",)
 
@@ -28,20 +28,20 @@ class Draws:
         self._state = seed & _MASK
 
     def bits(self) -> int:
-        """64 bits."""
+        """Draw 64 bits."""
         self._state = (self._state + _STEP) & _MASK
         return _mixed(self._state)
 
     def share(self) -> float:
-        """A number of [0, 1), each as likely as another."""
+        """Draw a number of [0, 1) uniformly."""
         return (self.bits() >> 11) * 2.0**-53
 
     def below(self, limit: int) -> int:
-        """A whole number of [0, limit); uneven by less than `limit` in 2^64."""
+        """Draw an integer of [0, limit), uniform up to an error below `limit` / 2^64."""
         return self.bits() * limit >> 64
 
     def shuffled(self, things: Sequence[T]) -> list[T]:
-        """The things in an order of which each is as likely as another (Fisher and Yates)."""
+        """Return the things in a uniformly random order (Fisher and Yates)."""
         order = list(things)
         for last in range(len(order) - 1, 0, -1):
             other = self.below(last + 1)
@@ -50,5 +50,5 @@ class Draws:
 
 
 def share_of(seed: int, index: int) -> float:
-    """The draw of one index, of [0, 1). It does not depend on what was drawn before."""
+    """Draw a number of [0, 1) for one index, independent of all earlier draws."""
     return Draws(_mixed((seed + _STEP) & _MASK) + index * _STEP).share()

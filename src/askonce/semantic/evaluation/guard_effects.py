@@ -1,7 +1,7 @@
-"""What each guard does to what similarity proposes: the right hits lost, the wrong ones prevented.
+"""The effect of each guard: right hits that it loses, and wrong ones that it prevents.
 
-Every guard is asked alone, and all of them together, about the same pairs: those that lie at or
-above the threshold, which a threshold without guards would serve.
+Every guard is asked alone, and all of them together, about the pairs at or above the threshold,
+which a threshold without guards would serve.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ ALL = "all"
 
 
 class Proposed(NamedTuple):
-    """Two questions that lie near each other; `same` says that one answer serves both."""
+    """Two questions above the threshold; `same` is true if one answer serves both."""
 
     question: Text
     other: Text
@@ -25,10 +25,10 @@ class Proposed(NamedTuple):
 
 
 class GuardEffect(msgspec.Struct, frozen=True):
-    """What one guard alone does.
+    """The effect of one guard alone.
 
-    recall_lost      vetoed pairs of those proposed that are the same
-    wrong_prevented  vetoed pairs of those proposed that are different
+    recall_lost      vetoed pairs among the proposed pairs that are the same
+    wrong_prevented  vetoed pairs among the proposed pairs that are different
     """
 
     guard: str
@@ -37,7 +37,7 @@ class GuardEffect(msgspec.Struct, frozen=True):
 
 
 def effects_of(proposed: Iterable[Proposed]) -> list[GuardEffect]:
-    """The effect of each guard, in their order, and last that of all together."""
+    """Return the effect of each guard, in their order, and at the end of all together."""
     pairs = list(proposed)
     # The same words are the same question: no guard is asked about them.
     asked = [one for one in pairs if one.question.digest != one.other.digest]

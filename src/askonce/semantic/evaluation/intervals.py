@@ -4,8 +4,8 @@ The interval is Wilson's score interval without a continuity correction (E. B. W
 1927). Its coverage is near 95 % on average for every size, also where nothing or everything was
 counted; Newcombe (Statistics in Medicine 17, 1998) and Brown, Cai and DasGupta (Statistical
 Science 16, 2001) recommend it. Clopper and Pearson's interval covers at least 95 % for every
-share, and is wider than it says it is. Shares of one run are compared here, so the honest width
-is worth more than the guarantee. Things are counted as if they were independent of each other.
+share, and is wider than necessary. Shares of one run are compared here, so the true width matters
+more than the guarantee. Things are counted as if they were independent of each other.
 """
 
 import math
@@ -17,9 +17,9 @@ Z_95 = 1.959963984540054
 
 
 class Share(msgspec.Struct, frozen=True):
-    """`count` of `total` things; `rate`, `low` and `high` are parts of one, not percents.
+    """`count` of `total` things; `rate`, `low` and `high` are fractions, not percents.
 
-    Of nothing there is no rate, and the interval is all of [0, 1].
+    With a total of zero there is no rate, and the interval is all of [0, 1].
     """
 
     count: int
@@ -30,7 +30,7 @@ class Share(msgspec.Struct, frozen=True):
 
 
 def share(count: int, total: int) -> Share:
-    """A share with its 95 % interval. `ValueError` if more were counted than there are."""
+    """Return a share with its 95 % interval. `ValueError` unless 0 <= count <= total."""
     if not 0 <= count <= total:
         raise ValueError(f"{count} of {total} is no share")
     if not total:
@@ -40,7 +40,7 @@ def share(count: int, total: int) -> Share:
 
 
 def wilson(count: int, total: int, *, z: float = Z_95) -> tuple[float, float]:
-    """Both ends of Wilson's interval; of [0, 1], and around `count / total`."""
+    """Return both ends of Wilson's interval, within [0, 1] and around `count / total`."""
     rate, square = count / total, z * z
     center = (rate + square / (2 * total)) / (1 + square / total)
     spread = rate * (1 - rate) / total + square / (4 * total * total)

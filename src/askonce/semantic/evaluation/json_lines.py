@@ -1,4 +1,4 @@
-"""JSON lines, one object a line. What is wrong with a line is told with its number, never fatal."""
+"""JSON lines, one object on each line. A fault is reported with its line number, never fatal."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -8,7 +8,7 @@ import msgspec
 T = TypeVar("T")
 
 LONGEST = 1 << 20
-"""How long a line may be, in bytes or characters. No question is as long."""
+"""Bytes or characters of the longest line; no question is as long."""
 
 
 class LineFault(msgspec.Struct, frozen=True):
@@ -18,16 +18,16 @@ class LineFault(msgspec.Struct, frozen=True):
     why: str
 
 
-class Wrong(ValueError):
-    """What is wrong with one object."""
+class InvalidObject(ValueError):
+    """An object does not have the members that it needs."""
 
 
 def read_objects(
     lines: Iterable[str | bytes], make: Callable[[dict[str, Any]], T]
 ) -> tuple[list[T], list[LineFault]]:
-    """What `make` makes of each line's object, in order, and the lines it could not read.
+    """Convert the object on each line with `make`; return the results and the faulty lines.
 
-    Empty lines are no faults. `make` raises `Wrong` where an object is not what it needs.
+    Empty lines are no faults. `make` raises `InvalidObject` for an object that it cannot use.
     """
     made: list[T] = []
     faults: list[LineFault] = []
@@ -36,12 +36,12 @@ def read_objects(
             continue
         try:
             if len(line) > LONGEST:
-                raise Wrong(f"longer than {LONGEST:,} bytes")
+                raise InvalidObject(f"longer than {LONGEST:,} bytes")
             found = msgspec.json.decode(line)
             if not isinstance(found, dict):
-                raise Wrong("not a JSON object")
+                raise InvalidObject("not a JSON object")
             made.append(make(found))
-        except Wrong as error:
+        except InvalidObject as error:
             faults.append(LineFault(number, str(error)))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             faults.append(LineFault(number, "not JSON"))
@@ -49,8 +49,8 @@ def read_objects(
 
 
 def text_of(found: dict[str, Any], name: str) -> str:
-    """A text that is there and says something."""
+    """Return the text under `name`. Raises `InvalidObject` if it is missing or blank."""
     text = found.get(name)
     if not isinstance(text, str) or not text.strip():
-        raise Wrong(f"`{name}` is not a text" if name in found else f"`{name}` is missing")
+        raise InvalidObject(f"`{name}` is not a text" if name in found else f"`{name}` is missing")
     return text

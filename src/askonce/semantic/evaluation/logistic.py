@@ -12,22 +12,22 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 STEPS = 100
-"""How many Newton steps are made at most; ten are usual."""
+"""The most Newton steps; ten are usual."""
 
 LONGEST = 8.0
-"""How far one step may move the curve at s = 0 or s = 1, in logits."""
+"""The most that one step may move the curve at s = 0 or s = 1, in logits."""
 
 SHORTEST = 1e-9
-"""The part of a step below which halving it is given up."""
+"""The smallest part of a step that is tried."""
 
 NUDGE = 1e-6
-"""How far apart two scores are taken to see how the likelihood bends, in logits."""
+"""The distance of two scores for the curvature of the likelihood, in logits."""
 
 ENOUGH = 0.25
 """The part of its promised gain that a step must keep (L. Armijo, 1966)."""
 
 FLAT = 1e-10
-"""A step from which the likelihood's logarithm can gain less than this is the last one."""
+"""The iteration ends when the log-likelihood can gain less than this."""
 
 
 class Observations(NamedTuple):
@@ -64,7 +64,7 @@ class _Sums(NamedTuple):
 
 
 def sigma(x: float) -> float:
-    """The logistic function; exact to rounding for any finite number."""
+    """Return the logistic function, exact up to rounding for any finite number."""
     if x >= 0:
         return 1 / (1 + math.exp(-min(x, 700.0)))
     grown = math.exp(max(x, -700.0))
@@ -79,26 +79,26 @@ def are_apart(seen: Sequence[Observations]) -> bool:
 
 
 def fit(seen: Sequence[Observations], *, start: Curve | None = None) -> Curve:
-    """The curve of the highest likelihood, or with Jeffreys' prior where that is not finite.
+    """Return the curve of maximum likelihood, or with Jeffreys' prior if that is not finite.
 
-    A `start` that lies near it only saves time. The penalized likelihood may have two summits;
-    its climb always begins at the flat curve, so the same observations make the same curve. Two
-    different similarities at least are needed; `ValueError` where there are fewer.
+    A `start` near it only saves time. The penalized likelihood may have two maxima; its iteration
+    always starts at the flat curve, so the same observations give the same curve. `ValueError`
+    for observations at fewer than two similarities.
     """
     if len({one.similarity for one in seen if one.right + one.wrong}) < 2:
         raise ValueError("a curve needs observations at two similarities")
     near = start is not None and _sums_at(seen, *start[:2], penalized=False).determinant > 0
     a, b = start[:2] if start and near else (0.0, 0.0)
-    curve = None if are_apart(seen) else _climbed(seen, a, b, penalized=False)
-    curve = curve or _climbed(seen, 0.0, 0.0, penalized=True)
+    curve = None if are_apart(seen) else _maximum(seen, a, b, penalized=False)
+    curve = curve or _maximum(seen, 0.0, 0.0, penalized=True)
     assert curve is not None, "the penalized likelihood is finite only where there is a curve"
     return curve
 
 
-def _climbed(seen: Sequence[Observations], a: float, b: float, *, penalized: bool) -> Curve | None:
-    """Newton's method with steps that are halved until they gain enough, or doubled.
+def _maximum(seen: Sequence[Observations], a: float, b: float, *, penalized: bool) -> Curve | None:
+    """Run Newton's method with steps that are halved until they gain enough, or doubled.
 
-    None if it runs away, as the plain likelihood may where the classes hardly overlap.
+    Returns None if it diverges, as the plain likelihood may if the classes hardly overlap.
     """
     height = _likelihood(seen, a, b, penalized=penalized)
     for _ in range(STEPS):
@@ -132,10 +132,10 @@ def _climbed(seen: Sequence[Observations], a: float, b: float, *, penalized: boo
 def _step(
     seen: Sequence[Observations], a: float, b: float, sums: _Sums, *, penalized: bool
 ) -> tuple[float, float]:
-    """Where Newton's method goes next.
+    """Return the next Newton step.
 
-    The information is how the plain likelihood bends. With Jeffreys' prior it bends otherwise,
-    which two differences of the score tell; where they tell of no summit, the information serves.
+    The information is the curvature of the plain likelihood. With Jeffreys' prior the curvature is
+    estimated by two differences of the score; if that is not a maximum, the information is used.
     """
     aa, ab, bb = sums.aa, sums.ab, sums.bb
     if penalized:
@@ -153,7 +153,7 @@ def _step(
 
 
 def _likelihood(seen: Sequence[Observations], a: float, b: float, *, penalized: bool) -> float:
-    """The logarithm of the likelihood; with half the logarithm of the information if penalized."""
+    """Return the log-likelihood, plus half the logarithm of the information if penalized."""
     total = 0.0
     for one in seen:
         logit = a + b * one.similarity

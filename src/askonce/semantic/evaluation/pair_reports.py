@@ -1,4 +1,4 @@
-"""What a set of pairs says about the matcher that serves, beside thresholds without guards."""
+"""The report on a set of pairs: threshold with guards, beside thresholds without guards."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,16 +17,16 @@ from askonce.semantic.evaluation.pairs import (
 from askonce.semantic.guards import Text, judge
 
 FIXED = (0.80, 0.85, 0.90, 0.95, 0.97, 0.99)
-"""The thresholds without guards that everything is compared with."""
+"""The thresholds without guards, for comparison."""
 
 _ANY = -1.0
-"""A threshold at which similarity speaks against no pair, so that only the guards do."""
+"""A threshold below every cosine, so that only the guards decide."""
 
 
 class PairReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One set of pairs, measured.
+    """The report on one set of pairs.
 
-    `point` is what would be served: the threshold and the guards. `curve` moves the threshold and
+    `point` is the result in service: the threshold and the guards. `curve` moves the threshold and
     keeps the guards; `bare_curve`, `bare_recall_at_precision_95` and `fixed` have no guards. Pairs
     `without_vector` are counted, and never served.
     """
@@ -53,13 +53,13 @@ def report_pairs(
     *,
     threshold: float,
 ) -> PairReport:
-    """Judge every pair as serving would. A similarity that is not a number is no vector."""
+    """Judge every pair as in service. A similarity of NaN means that there is no vector."""
     served: list[Scored] = []
     guarded: list[Scored] = []
     proposed: list[Proposed] = []
     for pair, similarity in zip(pairs, similarities, strict=True):
         a, b = read(pair.a), read(pair.b)
-        # The operating point is what `judge` says at the threshold, whatever it comes to weigh.
+        # The operating point is the decision of `judge`, whatever it will weigh in the future.
         yes = judge(a, b, similarity, threshold).yes
         served.append(Scored(1.0 if yes else 0.0, pair.same))
         vetoed = not judge(a, b, similarity, _ANY).yes

@@ -1,10 +1,10 @@
-"""Pairs of questions with a similarity each: what a threshold finds, and what it gets wrong.
+"""Pairs of questions with their similarities: the recall and the errors of a threshold.
 
 A pair is served if its similarity is at least the threshold and no guard vetoes it.
 
-recall      served pairs of those that are the same
-wrong_rate  served pairs of those that are different
-precision   pairs that are the same of those that are served
+recall      served pairs among the pairs that are the same
+wrong_rate  served pairs among the pairs that are different
+precision   pairs that are the same among the served pairs
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from askonce.semantic.evaluation.intervals import Share, share
-from askonce.semantic.evaluation.json_lines import LineFault, Wrong, read_objects, text_of
+from askonce.semantic.evaluation.json_lines import InvalidObject, LineFault, read_objects, text_of
 
 CURVE_POINTS = 200
-"""How many thresholds a curve shows at most."""
+"""The most thresholds of a curve."""
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """Two questions; `same` says that one answer serves both."""
+    """Two questions; `same` is true if one answer serves both."""
 
     a: str
     b: str
@@ -28,10 +28,10 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Scored(NamedTuple):
-    """What a matcher says about a pair, and what is true of it.
+    """The score of a pair, and its label.
 
-    `similarity` is a cosine or any other score that grows; one that is not a number is never
-    served. `vetoed` says that a guard spoke against the pair.
+    `similarity` is a cosine or any other score that grows; NaN is never served. `vetoed` is true
+    if a guard vetoes the pair.
     """
 
     similarity: float
@@ -40,7 +40,7 @@ class Scored(NamedTuple):
 
 
 class Point(msgspec.Struct, frozen=True):
-    """What happens at one threshold."""
+    """The result at one threshold."""
 
     threshold: float
     recall: Share
@@ -49,7 +49,7 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def read_pairs(lines: Iterable[str | bytes]) -> tuple[list[Pair], list[LineFault]]:
-    """Pairs out of JSON lines with `a`, `b` and `same` (true, false, 1 or 0)."""
+    """Read pairs from JSON lines with `a`, `b` and `same` (true, false, 1 or 0)."""
     return read_objects(lines, _pair)
 
 
@@ -58,12 +58,12 @@ def _pair(found: dict[str, Any]) -> Pair:
     same = found.get("same")
     if not isinstance(same, int) or same not in (0, 1):
         wrong = "is neither true nor false" if "same" in found else "is missing"
-        raise Wrong(f"`same` {wrong}")
+        raise InvalidObject(f"`same` {wrong}")
     return Pair(a, b, bool(same))
 
 
 def judge_at(scored: Sequence[Scored], threshold: float) -> Point:
-    """One operating point."""
+    """Return the result at one threshold."""
     served = [one.same for one in scored if one.similarity >= threshold and not one.vetoed]
     right = sum(served)
     same = sum(one.same for one in scored)
@@ -71,10 +71,10 @@ def judge_at(scored: Sequence[Scored], threshold: float) -> Point:
 
 
 def curve_of(scored: Sequence[Scored], *, points: int = CURVE_POINTS) -> list[Point]:
-    """The points at the distinct scores, from the highest threshold to the lowest.
+    """Return the points at the distinct scores, from the highest threshold to the lowest.
 
-    Where there are more scores than `points`, some are left out, evenly by their rank; the first
-    and the last one stay. `ValueError` if fewer than two points are asked for.
+    If there are more scores than `points`, some are left out, evenly by their rank; the first and
+    the last one stay. `ValueError` for fewer than two points.
     """
     if points < 2:
         raise ValueError("a curve has two points at least")
@@ -87,7 +87,7 @@ def curve_of(scored: Sequence[Scored], *, points: int = CURVE_POINTS) -> list[Po
 
 
 def recall_at_precision(scored: Sequence[Scored], precision: float = 0.95) -> Share | None:
-    """The highest recall at which so much of what is served is right; None if there is none.
+    """Return the highest recall with at least this precision; None if there is none.
 
     Every score is tried as a threshold. At 0.95 this is `recall_at_precision_95`. It is the best
     threshold in hindsight: on other pairs the same threshold does worse.
@@ -103,7 +103,7 @@ def recall_at_precision(scored: Sequence[Scored], precision: float = 0.95) -> Sh
 
 
 def _steps(scored: Sequence[Scored]) -> list[tuple[float, int, int]]:
-    """Each distinct score as a threshold, falling, with the right and the wrong pairs served."""
+    """Return each distinct score, falling, with the right and the wrong pairs served at it."""
     # A NaN is not equal to itself; a vetoed pair makes a threshold too, but is not served.
     known = sorted(
         (one for one in scored if one.similarity == one.similarity),

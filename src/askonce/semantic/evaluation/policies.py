@@ -1,7 +1,7 @@
-"""What decides about hits: a fixed threshold, and the rule of vCache.
+"""Two policies: a fixed threshold, and the rule of vCache.
 
-The usual tutorial fetches every entry and compares all of them. Its decision is a fixed
-threshold's; only the cost of its search is another one.
+The usual tutorial fetches and compares every entry. It decides by a fixed threshold too; only its
+search has another cost.
 """
 
 import math
@@ -13,21 +13,21 @@ from askonce.semantic.evaluation.logistic import Curve, Observations, fit, sigma
 from askonce.semantic.evaluation.streams import Candidate, Right
 
 FEWEST = 6
-"""How many observations an entry needs before it serves, its two seeds included."""
+"""The observations that an entry needs before it serves, its two seeds included."""
 
 _EPSILONS = [1e-6 + (1 - 2e-6) * number / 49 for number in range(50)]
 _BOUNDS = [(1 - epsilon, NormalDist().inv_cdf(1 - epsilon)) for epsilon in _EPSILONS]
-"""For each chance of error: how sure one is, and by how many deviations one has to be careful."""
+"""For each probability of error, the confidence and its quantile in standard deviations."""
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The nearest candidate against which no guard speaks; its similarity is a number."""
+    """Return the nearest candidate without a veto whose similarity is a number."""
     fit_to_serve = (one for one in candidates if not one.vetoed and not math.isnan(one.similarity))
     return next(fit_to_serve, None)
 
 
 class FixedThreshold:
-    """Serve the nearest candidate if it is near enough; keep every answer that was asked for."""
+    """Serves the nearest candidate if it is near enough, and keeps every answer of the provider."""
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
@@ -36,14 +36,14 @@ class FixedThreshold:
         best = best_of(candidates)
         return best if best is not None and best.similarity >= self.threshold else None
 
-    def learn(self, question: int, candidates: Sequence[Candidate], right: Right) -> bool:
+    def observe(self, question: int, candidates: Sequence[Candidate], right: Right) -> bool:
         return True
 
 
 class Observed:
-    """What is known about one entry: where its answer was right, and where it was wrong.
+    """The observations of one entry: where its answer was right, and where it was wrong.
 
-    Similarities are rounded to 3 digits. It begins with a wrong one at 0 and a right one at 1.
+    Similarities are rounded to 3 digits. The seeds are a wrong answer at 0 and a right one at 1.
     """
 
     __slots__ = ("_changed", "_counts", "_curve", "_highest_wrong", "_lowest_right", "count")
@@ -76,7 +76,7 @@ class Observed:
         return self._curve
 
     def only_wrong_at(self, similarity: float) -> bool:
-        """Was the answer wrong at this similarity or above, and right at none up to it?"""
+        """Was the answer wrong at this similarity or above, and never right up to it?"""
         place = round(similarity, 3)
         return self._highest_wrong >= place and self._lowest_right > place
 
@@ -88,13 +88,13 @@ class VCache:
     It promises that at most `delta` of all questions (not of the hits) are answered wrongly, if
     they come independently of each other and each entry's chance to be right is a logistic curve
     of the similarity. The provider is asked with at least the chance tau, otherwise the
-    nearest entry serves; asking is never wrong. The provider's answer tells whether the entry
+    nearest entry serves; asking is never wrong. The provider's answer shows whether the entry
     would have been right, and becomes an entry only if it would not.
 
     Where right and wrong similarities do not overlap, the likelihood has no finite maximum and
-    the variance of the delta method does not exist. The paper's experiments look it up there, in a
-    table by the number of observations. A table made on some data says nothing about other data,
-    so here Jeffreys' prior makes curve and variance finite, and the same formula serves. And an
+    the variance of the delta method does not exist. The paper's experiments then take it from a
+    table by the number of observations. A table from some data says nothing about other data, so
+    here Jeffreys' prior makes curve and variance finite, and the same formula applies. And an
     entry that was wrong at some similarity or above, and right nowhere up to it, never serves
     there: the rule alone would spend `delta` on it.
 
@@ -115,7 +115,7 @@ class VCache:
             return None
         return best
 
-    def learn(self, question: int, candidates: Sequence[Candidate], right: Right) -> bool:
+    def observe(self, question: int, candidates: Sequence[Candidate], right: Right) -> bool:
         best = best_of(candidates)
         if best is None:
             return True
@@ -124,7 +124,7 @@ class VCache:
         return not was_right
 
     def chance_to_ask(self, candidate: Candidate) -> float:
-        """tau: 1 asks always, 0 serves always."""
+        """Return tau: 1 always asks, 0 always serves."""
         observed = self._observed.get(candidate.entry)
         if observed is None or observed.count < FEWEST:
             return 1.0
@@ -134,16 +134,16 @@ class VCache:
 
 
 def tau(alpha: float, delta: float) -> float:
-    """How often to ask so that an answer is right with 1 - `delta`: asked, or right by `alpha`."""
+    """Return how often to ask, so that an answer is right with probability 1 - `delta`."""
     return max(0.0, 1 - delta / (1 - alpha)) if alpha < 1 else 0.0
 
 
 def surely_right(curve: Curve, similarity: float) -> float:
-    """alpha: a careful chance that the answer is right, the best one over all levels of care.
+    """Return alpha, a lower bound on the probability that the answer is right.
 
-    The curve crosses one half at t; its variance by the delta method moves t upward, by as many
-    deviations as a level of care needs. The slope is taken as fitted. The paper's proof moves it
-    too, so the bound holds here as nearly as the slope is known.
+    The curve crosses one half at t. For each confidence level, the variance of t by the delta
+    method moves t upward; the best level counts. The slope is taken as fitted. The paper's proof
+    moves it too, so the bound is only as exact as the slope.
     """
     slope = max(curve.slope, 1e-6)
     middle = min(max(-curve.intercept / slope, 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""Sets of questions out of files: JSON lines, plain or gzip, a complaint for each wrong line."""
+"""Sets of questions from files: JSON lines, plain or gzip, with a complaint for each bad line."""
 
 import gzip
 import sys
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from askonce.core.errors import ConfigError
-from askonce.semantic.evaluation.evaluate import PairSet, StreamSet
 from askonce.semantic.evaluation.json_lines import LONGEST, LineFault
 from askonce.semantic.evaluation.pairs import read_pairs
+from askonce.semantic.evaluation.question_sets import PairSet, StreamSet
 from askonce.semantic.evaluation.streams import read_stream
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ _MARK = b"\xef\xbb\xbf"  # Windows begins a file with it
 
 
 class Complaint(NamedTuple):
-    """What is wrong with a file; `line` is counted from 1, and None for the file as a whole."""
+    """A fault of a file; `line` counts from 1, None means the file as a whole."""
 
     file: str
     line: int | None
@@ -35,19 +35,19 @@ Read = Callable[[Iterable[bytes]], tuple[list[T], list[LineFault]]]
 
 
 def read_pair_set(name: str) -> tuple[PairSet, list[Complaint]]:
-    """The pairs of a file; `-` is standard input. What cannot be read is told, never raised."""
+    """Read pairs from a file, `-` for standard input; faults are returned, never raised."""
     pairs, complaints = _read(name, read_pairs)
     return PairSet(title_of(name), pairs), complaints
 
 
 def read_stream_set(name: str) -> tuple[StreamSet, list[Complaint]]:
-    """The questions of a file, in its order."""
+    """Read the questions of a file in its order; faults are returned, never raised."""
     questions, complaints = _read(name, read_stream)
     return StreamSet(title_of(name), questions), complaints
 
 
 def title_of(name: str) -> str:
-    """What a file's set is called: the file's name without folder and endings."""
+    """Return the name of a set: the name of its file without folder and endings."""
     if name == "-":
         return "stdin"
     title = Path(name).name
@@ -57,7 +57,7 @@ def title_of(name: str) -> str:
 
 
 def lines_of(name: str) -> Iterator[bytes]:
-    """The lines of a file. Raises `ConfigError` where it cannot be read to its end."""
+    """Yield the lines of a file. Raises `ConfigError` if it cannot be read to its end."""
     broken: list[Complaint] = []
     yield from _lines(name, broken)
     if broken:
@@ -74,7 +74,7 @@ def _read(name: str, read: Read[T]) -> tuple[list[T], list[Complaint]]:
 
 
 def _lines(name: str, broken: list[Complaint]) -> Iterator[bytes]:
-    """The lines up to where the file cannot be read any more; what is too long comes cut."""
+    """Yield the lines up to a read error; a line that is too long is cut."""
     try:
         with _opened(name) as file:
             first = True
@@ -95,7 +95,7 @@ def _opened(name: str) -> BinaryIO:
         return sys.stdin.buffer
     with open(name, "rb") as file:
         packed = file.read(len(_GZIP)) == _GZIP
-    # A file that is called .gz and is not gzip is a mistake that shall be told.
+    # A file named .gz that is not gzip is a fault to report.
     if packed or name.endswith(".gz"):
         return gzip.open(name, "rb")  # type: ignore[return-value]  # it reads as one
     return open(name, "rb")

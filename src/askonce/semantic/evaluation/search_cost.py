@@ -1,4 +1,4 @@
-"""What it costs to find the nearest entry: AskOnce's index, and the loop of tutorials."""
+"""The cost of finding the nearest entry, with AskOnce's index and with the loop of tutorials."""
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -6,7 +6,7 @@ from statistics import median
 
 from askonce.core.models import Key
 from askonce.core.runtime.threads import SyncRuntime, run_sync
-from askonce.semantic.evaluation.plain import SearchCost
+from askonce.semantic.evaluation.json_reports import SearchCost
 from askonce.semantic.evaluation.text_vectors import TextVectors
 from askonce.semantic.index.open_index import open_process_index
 
@@ -17,30 +17,30 @@ _NEVER = 1e11  # seconds since the epoch
 
 
 def search_cost(
-    meanings: TextVectors, entries: Sequence[int], questions: Sequence[int]
+    vectors: TextVectors, entries: Sequence[int], questions: Sequence[int]
 ) -> SearchCost | None:
-    """Both searches on the same entries and questions, given by their rows; medians.
+    """Return the medians of both searches for the same entries and questions, given by rows.
 
-    None where no entry or no question has a vector.
+    None if no entry or no question has a vector.
     """
-    known = [row for row in dict.fromkeys(entries) if meanings.vector(row) is not None]
+    known = [row for row in dict.fromkeys(entries) if vectors.vector(row) is not None]
     known = known[:MOST_ENTRIES]
-    asked = [row for row in dict.fromkeys(questions) if meanings.vector(row) is not None]
+    asked = [row for row in dict.fromkeys(questions) if vectors.vector(row) is not None]
     asked = asked[:: max(1, len(asked) // ASKED)][:ASKED]
     if not known or not asked:
         return None
     runtime = SyncRuntime()
-    embedder = meanings.embedder
+    embedder = vectors.embedder
     index = open_process_index(
         embedder.name, embedder.dimensions, lock=runtime.lock(), clock=runtime.now
     )
     for row in known:
         key = Key(namespace="eval", format="text", digest=sha256(row.to_bytes(8)).digest())
-        run_sync(index.add(_SCOPE, key, meanings.vector(row) or b"", _NEVER))
+        run_sync(index.add(_SCOPE, key, vectors.vector(row) or b"", _NEVER))
     ours = _median_us(
-        lambda row: run_sync(index.nearest(_SCOPE, meanings.vector(row) or b"", 1)), asked, runtime
+        lambda row: run_sync(index.nearest(_SCOPE, vectors.vector(row) or b"", 1)), asked, runtime
     )
-    scan = _median_us(lambda row: meanings.matrix.scan(row, known), asked, runtime)
+    scan = _median_us(lambda row: vectors.matrix.scan(row, known), asked, runtime)
     return SearchCost(len(known), ours, scan)
 
 

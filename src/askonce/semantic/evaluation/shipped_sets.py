@@ -1,10 +1,10 @@
-"""The small sets that ship with AskOnce; `data/README.md` says where they come from."""
+"""The small sets that ship with AskOnce; `data/README.md` has their sources."""
 
 import gzip
 import importlib.resources
 
-from askonce.semantic.evaluation.evaluate import PairSet, Set, StreamSet
 from askonce.semantic.evaluation.pairs import read_pairs
+from askonce.semantic.evaluation.question_sets import PairSet, QuestionSet, StreamSet
 from askonce.semantic.evaluation.streams import StreamQuestion, mixed_in, read_stream, zipf_arrivals
 
 ARRIVALS = 2_400
@@ -13,8 +13,8 @@ OUT_OF_SCOPE = 0.05
 SEED = 1
 
 
-def shipped_sets() -> list[Set]:
-    """Hand-written pairs, pairs of two public sets of intents, and a stream of bank customers."""
+def shipped_sets() -> list[QuestionSet]:
+    """Return hand-written pairs, pairs of two public sets, and a stream of bank customers."""
     return [
         PairSet("handwritten", read_pairs(_lines("handwritten.jsonl"))[0]),
         PairSet("intents", read_pairs(_lines("intents.jsonl.gz"))[0]),
@@ -23,8 +23,8 @@ def shipped_sets() -> list[Set]:
 
 
 def customers() -> list[StreamQuestion]:
-    """Customers' questions as often as Zipf's law says, with some that no answer serves."""
-    # The practice provider's customers ask the same questions.
+    """Return customers' questions by Zipf's law, with some out of scope."""
+    # The demo's customers ask the same questions.
     asked, _ = read_stream(_lines("banking77.jsonl.gz"))
     strange, _ = read_stream(_lines("out_of_scope.jsonl.gz"))
     arrived = zipf_arrivals(asked, count=ARRIVALS, exponent=EXPONENT, seed=SEED)

@@ -1,4 +1,4 @@
-"""What a stream says about the matcher that serves, beside bare thresholds and vCache."""
+"""The report on a stream: threshold with guards, beside bare thresholds and vCache."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,20 +20,20 @@ from askonce.semantic.guards import Text, Veto, judge
 from askonce.semantic.operating_point import CANDIDATES
 
 DELTAS = (0.01, 0.02, 0.05)
-"""The bounds that vCache is asked to keep."""
+"""The error bounds of vCache."""
 
 Search = Callable[[int, Sequence[int]], Sequence[tuple[int, float]]]
-"""A question's number and the entries so far -> the nearest entries and how near they lie.
+"""From the number of a question and the entries so far to the nearest entries and their cosines.
 
-One search serves one replay, and finds at most so many entries as it was made for.
+One search serves one replay, with a fixed limit of results.
 """
 
 MakeSearch = Callable[[Sequence[StreamQuestion], int], Search]
-"""The questions of a stream, and how many of the nearest are wanted."""
+"""Make a search from the questions of a stream and the limit of results."""
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A policy by its one number, what it made of the stream, and of that without repeats."""
+    """The one number of a policy, its result on the stream, and its result without repeats."""
 
     number: float
     replayed: Replayed
@@ -41,12 +41,12 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream, measured.
+    """The report on one stream.
 
-    `served` is what would be served: the nearest few, the threshold and the guards. `curve` moves
-    the threshold and keeps the guards. `fixed` has no guards, and neither has `vcache`; both look
-    at the nearest one only, as they are published. `repeats` is the share of questions whose very
-    words came before: an exact cache has those, so each policy also replays the others alone.
+    `served` is the result in service: the nearest few, the threshold and the guards. `curve` moves
+    the threshold and keeps the guards. `fixed` and `vcache` have no guards and use only the nearest
+    entry, as published. `repeats` is the share of questions whose exact words came before: an exact
+    cache serves those, so each policy also replays the stream without them.
     """
 
     name: str
@@ -71,7 +71,7 @@ def report_stream(
     threshold: float,
     without_vector: int = 0,
 ) -> StreamReport:
-    """Replay a stream against everything it is compared with, each with an empty cache."""
+    """Replay a stream against every policy, each with an empty cache at the start."""
 
     def guarded(asked: Sequence[StreamQuestion], at: float, notes: list[Proposed]) -> Replayed:
         nearest = _guarded(asked, search(asked, CANDIDATES), read, at, notes)
@@ -110,7 +110,7 @@ def report_stream(
 
 
 def without_repeats(questions: Sequence[StreamQuestion]) -> list[StreamQuestion]:
-    """The questions whose very words did not come before, in their order."""
+    """Return the questions whose exact words did not come before, in their order."""
     first: dict[str, StreamQuestion] = {}
     for question in questions:
         first.setdefault(question.text, question)
@@ -131,7 +131,7 @@ def _guarded(
     threshold: float,
     notes: list[Proposed],
 ) -> Nearest:
-    """The nearest few, each judged as serving would; notes what the nearest one proposed."""
+    """Find the nearest few, judge them as in service, and note the pair of the nearest one."""
 
     def nearest(number: int, entries: Sequence[int]) -> list[Candidate]:
         found = search(number, entries)

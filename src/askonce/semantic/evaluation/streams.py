@@ -1,7 +1,7 @@
-"""A stream of questions, replayed in the order they came, against a policy that serves or asks.
+"""A stream of questions, replayed in the order of time against a policy that serves or asks.
 
-No exact layer stands in front: a question whose very words came before is asked of the policy as
-any other. Who wants to know what matching by meaning adds takes repeats out first.
+There is no exact cache in front of the policy. Remove repeats first to measure what semantic
+matching adds to an exact cache.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,24 +13,24 @@ import msgspec
 from askonce.core.errors import ConfigError
 from askonce.semantic.evaluation.draws import Draws
 from askonce.semantic.evaluation.intervals import Share, share
-from askonce.semantic.evaluation.json_lines import LineFault, Wrong, read_objects, text_of
+from askonce.semantic.evaluation.json_lines import InvalidObject, LineFault, read_objects, text_of
 
 BUCKETS = 50
-"""How many stretches of a stream are told apart at most."""
+"""The most buckets that a stream is divided into."""
 
 NO_INTENT = frozenset({"oos", "out_of_scope"})
-"""How data sets name the intent of what is out of scope (CLINC150 says `oos`)."""
+"""The intents that mean "out of scope" in data sets (CLINC150 has `oos`)."""
 
 
 class StreamQuestion(msgspec.Struct, frozen=True):
-    """A question and what it is after; None is out of scope, where every hit is wrong."""
+    """A question and its need; None means out of scope, where every hit is wrong."""
 
     text: str
     need: str | None
 
 
 class Candidate(NamedTuple):
-    """An entry that may answer: which question made it, how near it lies, and a guard's veto."""
+    """An entry that may answer: the question that made it, its cosine, and a veto."""
 
     entry: int
     similarity: float
@@ -38,28 +38,28 @@ class Candidate(NamedTuple):
 
 
 Nearest = Callable[[int, Sequence[int]], Sequence[Candidate]]
-"""The search: a question's number and the entries so far -> candidates, the nearest first.
+"""From the number of a question and the entries so far to the candidates, the nearest first.
 
-Entries are the numbers of the questions that made them, in the order they came; between two calls
-of one replay they only grow at the end, so an index can be kept up behind the call.
+Entries are the numbers of the questions that made them, in the order of time. Within one replay the
+list only grows at its end, so an index can follow it.
 """
 
 Right = Callable[[Candidate], bool]
-"""Would this entry's answer have been right? It is known once the question has been asked."""
+"""Would the answer of this entry have been right? The answer of the provider decides."""
 
 
 class ServingPolicy(Protocol):
-    """What decides about hits. One policy serves one replay: it may learn."""
+    """A policy decides about hits. It serves one replay, because it may keep what it observes."""
 
     def decide(self, question: int, candidates: Sequence[Candidate]) -> Candidate | None:
-        """The candidate whose answer is served, or None to ask the provider."""
+        """Return the candidate whose answer is served, or None to ask the provider."""
 
-    def learn(self, question: int, candidates: Sequence[Candidate], right: Right) -> bool:
-        """The provider was asked. Does its answer become an entry?"""
+    def observe(self, question: int, candidates: Sequence[Candidate], right: Right) -> bool:
+        """Observe an answer of the provider; return whether it becomes an entry."""
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """A stretch of the stream: the questions from `first` (the stream's first is 0) to `last`."""
+    """A part of the stream: the questions from `first` (the stream's first is 0) to `last`."""
 
     first: int
     last: int
@@ -69,13 +69,13 @@ class Bucket(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """What a policy made of a stream.
+    """The result of a policy on a stream.
 
-    hit_rate               served questions of all
-    wrong_share_of_hits    hits that were wrong, of the hits
-    wrong_share_of_all     the same, of all questions: what vCache's bound is about
-    out_of_scope_served    questions without a right answer that were served all the same
-    entries                how many entries the cache had at the end
+    hit_rate               served questions among all
+    wrong_share_of_hits    wrong hits among the hits
+    wrong_share_of_all     wrong hits among all questions, which vCache bounds
+    out_of_scope_served    served questions among those without a right answer
+    entries                the entries of the cache at the end
     """
 
     hit_rate: Share
@@ -87,7 +87,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 def read_stream(lines: Iterable[str | bytes]) -> tuple[list[StreamQuestion], list[LineFault]]:
-    """Questions out of JSON lines with `text`, and `intent` or `need` as the right answer.
+    """Read questions from JSON lines with `text`, and `intent` or `need` as the right answer.
 
     The order of the lines is the order of time. A question is out of scope if it has neither, or
     null, or an intent of `NO_INTENT`.
@@ -102,7 +102,7 @@ def _question(found: dict[str, Any]) -> StreamQuestion:
     if need is None or (name == "intent" and need in NO_INTENT):
         return StreamQuestion(text, None)
     if isinstance(need, bool) or not isinstance(need, str | int):
-        raise Wrong(f"`{name}` is neither a text nor a whole number")
+        raise InvalidObject(f"`{name}` is neither a text nor a whole number")
     return StreamQuestion(text, str(need))
 
 
@@ -113,7 +113,7 @@ def replay(
     *,
     buckets: int = BUCKETS,
 ) -> Replayed:
-    """Ask a policy every question in turn, beginning with an empty cache."""
+    """Ask a policy every question in turn, starting with an empty cache."""
     entries: list[int] = []
     served: list[bool] = []
     wrong: list[bool] = []
@@ -122,7 +122,7 @@ def replay(
         right = _right(questions, question)
         candidates = nearest(number, entries) if entries else []
         hit = policy.decide(number, candidates)
-        if hit is None and policy.learn(number, candidates, right):
+        if hit is None and policy.observe(number, candidates, right):
             entries.append(number)
         served.append(hit is not None)
         wrong.append(hit is not None and not right(hit))
@@ -148,7 +148,7 @@ def _right(questions: Sequence[StreamQuestion], asked: StreamQuestion) -> Right:
 def _over_time(
     served: list[bool], wrong: list[bool], filled: list[int], buckets: int
 ) -> list[Bucket]:
-    """Stretches of equal length but for one question; fewer where there are fewer questions."""
+    """Return buckets of equal length, up to one question; fewer if there are fewer questions."""
     count = min(buckets, len(served))
     edges = [number * len(served) // count for number in range(count + 1)] if count else []
     return [
@@ -166,11 +166,11 @@ def _over_time(
 def zipf_arrivals(
     questions: Sequence[StreamQuestion], *, count: int, exponent: float, seed: int
 ) -> list[StreamQuestion]:
-    """`count` questions whose needs come as often as Zipf's law says.
+    """Draw `count` questions whose needs follow Zipf's law.
 
-    The need of rank r comes with a weight of r to the power of -`exponent`; 0 makes all alike.
-    A seed decides which need has which rank. A need's wordings come in a drawn order, and none
-    comes again before all of them came. A question out of scope is a need of its own.
+    The need of rank r has a weight of r to the power of -`exponent`; 0 makes all equal. The seed
+    decides the ranks. The wordings of a need come in a random order, and none is repeated before
+    all of them came. A question out of scope is a need of its own.
     """
     wordings: dict[object, list[StreamQuestion]] = {}
     for number, question in enumerate(questions):
@@ -192,7 +192,7 @@ def zipf_arrivals(
 
 
 def _rank_at(upto: list[float], place: float) -> int:
-    """The first rank whose running sum lies above a place."""
+    """Return the first rank whose running sum is above a place."""
     low, high = 0, len(upto) - 1
     while low < high:
         middle = (low + high) // 2
@@ -206,9 +206,10 @@ def _rank_at(upto: list[float], place: float) -> int:
 def mixed_in(
     questions: Sequence[StreamQuestion], strangers: Iterable[str], *, part: float, seed: int
 ) -> list[StreamQuestion]:
-    """The questions with out-of-scope ones among them, which are then this part of the whole.
+    """Mix out-of-scope questions into a stream, so that they are this part of the whole.
 
-    Both keep their order of time, and no stranger comes twice. `ConfigError` if there are too few.
+    Both keep their order, and no out-of-scope question comes twice. `ConfigError` if there are too
+    few of them.
     """
     if not 0 <= part < 1:
         raise ConfigError(f"out-of-scope questions are a part from 0 to below 1, not {part}")

@@ -1,4 +1,4 @@
-"""What texts mean, each computed once: a vector of the embedder, and what the guards read."""
+"""The vectors and prepared texts of many questions, each computed once."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -13,12 +13,12 @@ from askonce.semantic.guards import Text, prepare
 from askonce.semantic.index.matrix import Matrix
 from askonce.stores.context import StoreContext
 
-_TOGETHER = 256  # texts of one call
-_PATIENCE_S = 60.0  # for one call of an endpoint: nobody waits for an answer here
+_BATCH_TEXTS = 256
+_DEADLINE = 60.0  # seconds for one call of an endpoint: no caller waits here
 
 
 class TextVectors:
-    """Texts with their rows in a matrix of vectors; a text that comes again has the same row."""
+    """Texts with their rows in a matrix of vectors; a repeated text has one row."""
 
     def __init__(self, embedder: Embedder, *, workers: int = 1) -> None:
         self.embedder = embedder
@@ -29,42 +29,42 @@ class TextVectors:
 
     @classmethod
     def of(cls, address: str) -> "TextVectors":
-        """With the embedder of an address. Raises `ConfigError` where that is none."""
+        """Open the embedder of an address. Raises `ConfigError` if the address names none."""
         runtime = SyncRuntime()
         context = StoreContext(
             runtime.lock,
             runtime.now,
             runtime.loop_or_process,
-            deadline=_PATIENCE_S,
+            deadline=_DEADLINE,
             monotonic=runtime.monotonic,
         )
         embedder = open_embedder(address, context, key=os.environ.get("OPENAI_API_KEY"))
-        # In this process a call computes in its own thread, one on each core.
+        # A local embedder computes in the thread of its caller: one on each core.
         return cls(embedder, workers=(os.cpu_count() or 1) if is_local(address) else 1)
 
     def missing(self, texts: Iterable[str]) -> list[str]:
-        """The texts that have no row yet, each once."""
+        """Return the texts without a row, each once."""
         return [text for text in dict.fromkeys(texts) if text not in self._rows]
 
-    def take(self, texts: Iterable[str], vectors: Iterable[bytes | None]) -> None:
-        """Give texts their rows. Their vectors are of this embedder."""
+    def add(self, texts: Iterable[str], vectors: Iterable[bytes | None]) -> None:
+        """Add texts with their vectors, which this embedder has computed."""
         for text, vector in zip(texts, vectors, strict=True):
             self._rows[text] = len(self._vectors)
             self._vectors.append(vector)
         self.__dict__.pop("matrix", None)
 
-    def embed(self, texts: Iterable[str], tell: Callable[[int], None]) -> None:
-        """Embed what is missing, and tell how many are done. Raises `EmbedderError`."""
+    def embed(self, texts: Iterable[str], progress: Callable[[int], None]) -> None:
+        """Embed the missing texts and report progress. Raises `EmbedderError`."""
         # Texts of about the same length go together, so that little is padded.
         wanted = sorted(self.missing(texts), key=len)
-        parts = [wanted[at : at + _TOGETHER] for at in range(0, len(wanted), _TOGETHER)]
+        parts = [wanted[at : at + _BATCH_TEXTS] for at in range(0, len(wanted), _BATCH_TEXTS)]
         done = 0
         with ThreadPoolExecutor(self._workers) as pool:
             try:
                 for part, vectors in zip(parts, pool.map(self._vectors_of, parts), strict=True):
-                    self.take(part, vectors)
+                    self.add(part, vectors)
                     done += len(part)
-                    tell(done)
+                    progress(done)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -76,14 +76,14 @@ class TextVectors:
         return vectors
 
     def row(self, text: str) -> int:
-        """The row of a text that was embedded."""
+        """Return the row of a text that was embedded."""
         return self._rows[text]
 
     def vector(self, row: int) -> bytes | None:
         return self._vectors[row]
 
     def read(self, text: str) -> Text:
-        """What the guards read of a text."""
+        """Return a text as the guards compare it."""
         found = self._read.get(text)
         if found is None:
             found = self._read[text] = prepare(text)

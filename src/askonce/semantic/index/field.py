@@ -1,11 +1,11 @@
-"""A field holds the vectors of one scope: all compared while they are few, a graph when many.
+"""A field: the vectors of one scope, compared one by one while they are few, by a graph when many.
 
 Vectors are kept as int8, each scaled by its own largest component: a quarter of the memory, and a
 cosine that is off by less than 0.001. The graph (HNSW, arXiv:1603.09320, by `usearch`) compares
 int8 with int8; the nearest few are compared again with the question's own float32.
 
-A field of many grows its graph a few rows with each new one, so that no caller waits for all of
-it, and compares all until the graph is whole.
+A large field adds a few rows to its graph with each new entry, so that no caller waits for the
+whole graph. It compares all rows until the graph is complete.
 """
 
 import math
@@ -32,17 +32,17 @@ _SWEPT_PER_ADD = 2
 
 
 class Field:
-    """The entries of one scope. Not safe among threads: its index has the lock."""
+    """The entries of one scope. It is not thread-safe; its index has the lock."""
 
     def __init__(self, dimensions: int, libraries: tuple[Any, Any]) -> None:
         self.dimensions = dimensions
         self._numpy, self._usearch = libraries
         self.rows = Rows()
-        self._matrix: bytearray | None = bytearray()  # None once the graph is whole
+        self._matrix: bytearray | None = bytearray()  # None once the graph is complete
         self._lengths = array("f")  # of the matrix's rows
         self._graph: Any = None
         self._linked = 0  # rows below this are in the graph
-        self._hand = 0  # where to look next for what has expired
+        self._hand = 0  # the next row that may have expired
 
     def add(self, key: Key, vector: bytes, expires: float) -> None:
         small = self._scaled(vector)
@@ -52,7 +52,7 @@ class Field:
         row = self.rows.put(key, expires)
         if self._matrix is not None:
             self._matrix[row * self.dimensions : (row + 1) * self.dimensions] = small.tobytes()
-            self._lengths[row : row + 1] = array("f", self._long(small[None]))
+            self._lengths[row : row + 1] = array("f", self._lengths_of(small[None]))
         if row < self._linked or self._matrix is None:
             self._graph.add(row, small, threads=1)
             self._linked = max(self._linked, row + 1)
@@ -60,7 +60,7 @@ class Field:
             self._link()
 
     def __iter__(self) -> Iterator[tuple[Key, bytes, float]]:
-        """The entries, each with its vector as it is kept and its end."""
+        """Yield the key, the stored vector and the expiry of each entry."""
         for key in list(self.rows):
             row = self.rows.find(key)
             assert row is not None
@@ -98,7 +98,7 @@ class Field:
     def drop(self, row: int) -> None:
         self.rows.drop(row)
         if self._matrix is not None:
-            # Some of a text can be guessed from its vector: it is gone, not only free.
+            # A vector reveals part of its text, so it is overwritten, not only freed.
             self._matrix[row * self.dimensions : (row + 1) * self.dimensions] = bytes(
                 self.dimensions
             )
@@ -106,7 +106,7 @@ class Field:
             self._graph.remove(row, threads=1)
 
     def sweep(self, now: float) -> None:
-        """Look at a few rows, and free those that have expired."""
+        """Free the expired ones of a few rows."""
         for _ in range(min(_SWEPT_PER_ADD, len(self.rows))):
             self._hand = (self._hand + 1) % len(self.rows)
             if not self.rows.is_free(self._hand) and self.rows.expires[self._hand] <= now:
@@ -133,18 +133,18 @@ class Field:
         found = self._found(self._small(question), limit, now)
         if not len(found):
             return [], []
-        # The search has emptied the processor's caches: each call of numpy costs twice what it does
-        # alone, so they are few.
+        # The search has emptied the processor's caches, and each call of numpy takes twice as long
+        # now. So there are few of them.
         numpy = self._numpy
         vectors = numpy.concatenate(self._graph.get(found)).astype(numpy.float32)
         vectors = vectors.reshape(-1, self.dimensions)
-        scores = (vectors @ question) / self._long(vectors)
+        scores = (vectors @ question) / self._lengths_of(vectors)
         return self._best(found, scores, limit)
 
     def _found(self, small: Any, limit: int, now: float) -> Any:
-        """The rows that the graph finds near, a few more than wanted, none of them expired."""
+        """Return the nearest rows of the graph, a few more than `limit`, none of them expired."""
         while wanted := min(limit + _SPARE, self.rows.count):
-            # A breadth below what is wanted would find fewer.
+            # A smaller breadth would find fewer rows than wanted.
             self._graph.expansion_search = max(_breadth(self.rows.count), 2 * wanted)
             found = self._graph.search(small, wanted, threads=1).keys
             expired = [row for row in found.tolist() if self.rows.expires[row] <= now]
@@ -154,8 +154,8 @@ class Field:
                 self.drop(row)
         return ()
 
-    def _long(self, vectors: Any) -> Any:
-        """How long each of some vectors is."""
+    def _lengths_of(self, vectors: Any) -> Any:
+        """Return the length of each vector."""
         floats = vectors.astype(self._numpy.float32, copy=False)
         return self._numpy.sqrt(self._numpy.einsum("ij,ij->i", floats, floats))
 
@@ -170,7 +170,7 @@ class Field:
     # Growing
 
     def _link(self) -> None:
-        """Take a few more rows into the graph; when all are there, it is all that is needed."""
+        """Add a few more rows to the graph; once all are there, drop the matrix."""
         if self._graph is None:
             self._graph = self._new_graph()
             self.rows.spread(_TABLES)
@@ -195,7 +195,7 @@ class Field:
         )
 
     def _floats(self, vector: bytes) -> Any:
-        """A vector of unit length out of its bytes. Raises `StoreError` for what is none."""
+        """Read a vector and scale it to unit length. Raises `StoreError` if it is not one."""
         if len(vector) != 4 * self.dimensions:
             raise StoreError(f"the vector does not have {self.dimensions} dimensions")
         floats = self._numpy.frombuffer(vector, "<f4")
@@ -211,10 +211,10 @@ class Field:
         numpy = self._numpy
         return numpy.rint(floats * (127 / numpy.abs(floats).max())).astype(numpy.int8)
 
-    # At rest
+    # Saving
 
     def parts(self) -> tuple[dict[str, Any], list[bytes]]:
-        """All of it as plain values and bytes; the opposite of `from_parts`."""
+        """Return the field as plain values and bytes; `from_parts` reads them."""
         about, columns = self.rows.columns()
         about |= {"linked": self._linked, "whole": self._matrix is None}
         graph = b"" if self._graph is None else bytes(self._graph.save())
@@ -228,7 +228,10 @@ class Field:
         dimensions: int,
         libraries: tuple[Any, Any],
     ) -> "Field":
-        """Raises ValueError, TypeError, KeyError or RuntimeError where parts do not fit."""
+        """Build a field from `parts`.
+
+        Raises ValueError, TypeError, KeyError or RuntimeError if they do not fit together.
+        """
         field = cls(dimensions, libraries)
         field.rows = Rows.from_columns(about, parts)
         matrix, graph = next(parts), next(parts)
@@ -242,13 +245,13 @@ class Field:
             raise ValueError("the vectors do not fit their rows")
         if matrix:
             small = field._numpy.frombuffer(matrix, field._numpy.int8).reshape(-1, dimensions)
-            lengths = field._long(small)
-            lengths[lengths == 0] = 1  # of rows that are free
+            lengths = field._lengths_of(small)
+            lengths[lengths == 0] = 1  # free rows
             field._lengths.frombytes(lengths.tobytes())
         return field
 
 
 def _breadth(count: int) -> int:
-    """How many candidates a search in the graph keeps; the more entries, the more it takes."""
+    """Return how many candidates a search in the graph keeps; more entries need more."""
     doublings = math.log2(max(1.0, count / 100_000))
     return _BREADTH_OF_SEARCH + round(_BREADTH_PER_DOUBLING * doublings)

@@ -1,13 +1,13 @@
-"""The file of an index: sections, each of plain values and bytes, under one checksum.
+"""The file of an index: sections of plain values and bytes, under one checksum.
 
     magic   4 bytes   "AskV"
     version 1 byte    1
-    parts             each its length (8 bytes, little-endian) and its bytes: the header, then of
-                      each section what it says of itself and its columns
-    check   16 bytes  BLAKE2b over all that stands before
+    parts             each is a length (8 bytes, little-endian) and so many bytes: the header, then
+                      for each section its description and its columns
+    check   16 bytes  BLAKE2b over everything before it
 
-The whole file is checked before any of it is believed: what reads a graph is native code. The
-check finds accidents. It is no signature: whoever may write the file may forge an index.
+The checksum is verified before anything else is read, because native code reads the graph. It finds
+accidents. It is no signature: anyone who may write the file can forge an index.
 """
 
 import contextlib
@@ -31,16 +31,16 @@ _CHUNK = 1 << 20
 Section = tuple[dict[str, Any], list[bytes]]
 
 
-class Unusable(Exception):
-    """A file that cannot be used, and why."""
+class UnusableIndexFile(Exception):
+    """The file cannot be used; the message says why."""
 
 
-class Missing(Unusable):
+class MissingIndexFile(UnusableIndexFile):
     """There is no file."""
 
 
 def save(path: Path, header: dict[str, Any], sections: Iterable[Section]) -> None:
-    """Write the file anew; until that is done the old one stays. Raises `StoreError`."""
+    """Write the file and then replace the old one. Raises `StoreError`."""
     try:
         handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".new", dir=path.parent)
     except OSError as error:
@@ -68,7 +68,8 @@ def save(path: Path, header: dict[str, Any], sections: Iterable[Section]) -> Non
 
 
 def load(path: Path, expected: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Iterator[bytes]]]:
-    """The sections of a whole file whose header has the values expected. Raises `Unusable`."""
+    """Yield the sections of a whole file whose header has the expected values. Raises
+    `UnusableIndexFile`."""
     try:
         with open(path, "rb") as file:
             end = _checked(file)
@@ -76,14 +77,14 @@ def load(path: Path, expected: dict[str, Any]) -> Iterator[tuple[dict[str, Any],
             header = _plain(_part(file, end))
             for name, value in {**expected, "order": sys.byteorder}.items():
                 if header.get(name) != value:
-                    raise Unusable(f"its {name} is another one")
-            while file.tell() < end:
+                    raise UnusableIndexFile(f"its {name} is different")
+            while file.seek(0, os.SEEK_CUR) < end:
                 about = _plain(_part(file, end))
                 yield about, iter([_part(file, end) for _ in range(about["columns"])])
     except FileNotFoundError:
-        raise Missing("there is none") from None
+        raise MissingIndexFile("there is no file") from None
     except (OSError, MemoryError, LookupError, TypeError) as error:
-        raise Unusable(f"it cannot be read ({type(error).__name__})") from None
+        raise UnusableIndexFile(f"it cannot be read ({type(error).__name__})") from None
 
 
 def _parts(header: dict[str, Any], sections: Iterable[Section]) -> Iterator[bytes]:
@@ -94,30 +95,30 @@ def _parts(header: dict[str, Any], sections: Iterable[Section]) -> Iterator[byte
 
 
 def _checked(file: IO[bytes]) -> int:
-    """Where the parts of a file end that is whole."""
+    """Verify the checksum and return where the parts end."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(len(MAGIC) + 1)
     if size < len(MAGIC) + 1 + _CHECK_BYTES or not start.startswith(MAGIC):
-        raise Unusable("it is not an index")
+        raise UnusableIndexFile("it is not an index")
     if start[-1] != VERSION:
-        raise Unusable(f"it has format {start[-1]}; this AskOnce reads {VERSION}")
+        raise UnusableIndexFile(f"it has format {start[-1]}; this AskOnce reads {VERSION}")
     check = hashlib.blake2b(start, digest_size=_CHECK_BYTES)
     left = size - _CHECK_BYTES - len(start)
     while left > 0:
         data = file.read(min(_CHUNK, left))
         if not data:
-            raise Unusable("it is cut short")
+            raise UnusableIndexFile("it is cut short")
         check.update(data)
         left -= len(data)
     if file.read() != check.digest():
-        raise Unusable("its checksum does not match")
+        raise UnusableIndexFile("its checksum does not match")
     return size - _CHECK_BYTES
 
 
 def _part(file: IO[bytes], end: int) -> bytes:
     length = int.from_bytes(file.read(8), "little")
-    if file.tell() + length > end:
-        raise Unusable("a part of it goes beyond its end")
+    if file.seek(0, os.SEEK_CUR) + length > end:
+        raise UnusableIndexFile("a part of it goes beyond its end")
     return file.read(length)
 
 
@@ -125,4 +126,4 @@ def _plain(part: bytes) -> dict[str, Any]:
     try:
         return msgspec.msgpack.decode(part, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError):
-        raise Unusable("a part of it cannot be read") from None
+        raise UnusableIndexFile("a part of it cannot be read") from None

@@ -1,7 +1,7 @@
-"""A matrix of vectors, compared exactly: for measuring, where every question is known beforehand.
+"""A matrix of vectors, compared exactly, for measurements that know every question beforehand.
 
-An index answers one question among the entries there are. Here all questions come at once, so the
-cosines of many are one product of matrices, which is how a whole stream is replayed in seconds.
+An index answers one question. Here all questions are known, so the cosines of many questions are
+one product of matrices, and a whole stream is replayed in seconds.
 """
 
 import importlib
@@ -16,7 +16,7 @@ _BLOCK = 256  # questions whose cosines are computed at once
 class Matrix:
     """Vectors of unit length by row. A row without a vector is near nothing.
 
-    Raises `ConfigError` where numpy is not installed.
+    Raises `ConfigError` if numpy is not installed.
     """
 
     def __init__(self, vectors: Sequence[bytes | None], dimensions: int) -> None:
@@ -28,7 +28,7 @@ class Matrix:
                 self._rows[row] = numpy.frombuffer(vector, "<f4")
 
     def cosines(self, pairs: Sequence[tuple[int, int]]) -> list[float]:
-        """How near each two rows lie; not a number where one of them has no vector."""
+        """Return the cosine of each pair of rows; NaN if one of them has no vector."""
         numpy = self._numpy
         found: list[float] = []
         for start in range(0, len(pairs), 4_096):
@@ -39,13 +39,13 @@ class Matrix:
             found += cosines.tolist()
         return found
 
-    def search(self, rows: Sequence[int], limit: int) -> "Search":
-        """The search of one replay, whose questions have these rows, in the order they come."""
+    def search(self, rows: Sequence[int], limit: int) -> "MatrixSearch":
+        """Return the search for one replay of the questions in these rows, in this order."""
         chosen = self._numpy.array(rows, self._numpy.int64)
-        return Search(self._rows[chosen], self.known[chosen], limit, self._numpy)
+        return MatrixSearch(self._rows[chosen], self.known[chosen], limit, self._numpy)
 
     def scan(self, question: int, rows: Sequence[int]) -> int:
-        """The row nearest to a question, found as tutorials do: one after the other."""
+        """Return the row nearest to a question, by comparing one row after another."""
         numpy = self._numpy
         asked = self._rows[question]
         best, nearest = -2.0, question
@@ -57,14 +57,14 @@ class Matrix:
         return nearest
 
 
-class Search:
-    """The nearest of the entries so far, which only grow at the end; the older first if equal."""
+class MatrixSearch:
+    """Finds the nearest entries of a list that only grows at its end; of equal ones the oldest."""
 
     def __init__(self, vectors: Any, known: Any, limit: int, numpy: Any) -> None:
         self._vectors, self._known, self._numpy = vectors, known, numpy
         self._limit = limit
         self._entries = numpy.zeros(len(vectors), numpy.int64)
-        self._seen = self._count = 0  # how many entries were looked at, and have a vector
+        self._seen = self._count = 0  # entries seen, and those with a vector
         self._start = 0
         self._cosines: Any = None
 
@@ -88,7 +88,7 @@ class Search:
         return list(zip(there[near].tolist(), cosines[near].tolist(), strict=True))
 
     def _of(self, number: int) -> Any:
-        """The cosines of a question with all that come up to the end of its block."""
+        """Return the cosines of a question with all questions up to the end of its block."""
         if self._cosines is None or not self._start <= number < self._start + _BLOCK:
             self._start = number - number % _BLOCK
             end = self._start + _BLOCK

@@ -1,4 +1,4 @@
-"""Open the index of vectors in this process; shared indexes are in `stores`.
+"""Open the index of vectors in this process.
 
 Importing this module imports no library of vectors; opening an index does.
 """
@@ -23,11 +23,19 @@ def open_process_index(
     path: Path | None = None,
     load: bool = True,
 ) -> ProcessIndex:
-    """The index of one embedder's vectors, with what its file keeps if there is one.
+    """Open the index for the vectors of one embedder.
 
-    `lock` is a lock, `clock` tells seconds since the Unix epoch, `max_entries` bounds each scope
-    and `max_bytes` all of it. Without `load` the file is only read when `load` is called. Raises
-    `ConfigError` where the libraries are not installed.
+    Parameters:
+        embedder: the name of the embedder; a file of another one is not used.
+        dimensions: the numbers of a vector.
+        lock: guards every operation.
+        clock: seconds since the Unix epoch.
+        max_entries: the entries of one scope. Default: no limit.
+        max_bytes: the size of the whole index in memory. Default: no limit.
+        path: the file to load and save. Default: memory only.
+        load: read the file now; otherwise when `load` of the index is called.
+
+    Raises `ConfigError` if the libraries are not installed.
     """
     try:
         import numpy

@@ -1,7 +1,7 @@
 """The index in this process: a field of vectors for each scope, all under one lock.
 
-It blocks in either flavor, for less than a millisecond. It is derived data: where its file is
-missing, damaged, of a later version or of another embedder, it starts empty and says so.
+It blocks sync and async callers alike, for less than a millisecond. It is derived data: if its file
+is missing, damaged, of a later version or of another embedder, it starts empty and logs a warning.
 """
 
 import logging
@@ -21,8 +21,9 @@ _log = logging.getLogger("askonce.vectors")
 class ProcessIndex:
     """A `VectorIndex` in this process's memory, for the vectors of one embedder.
 
-    `rebuilt_needed` is true when its file brought nothing, so that it has to be made anew from
-    the entries.
+    `rebuilt_needed` is true if its file could not be read, so that the index must be rebuilt from
+    the entries. `open_process_index` documents the parameters; `libraries` are numpy and
+    `usearch.index`.
     """
 
     def __init__(
@@ -46,16 +47,16 @@ class ProcessIndex:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._path = path
-        self._fields: OrderedDict[bytes, Field] = OrderedDict()  # the last swept last
+        self._fields: OrderedDict[bytes, Field] = OrderedDict()  # the last swept one comes last
         self._changes = 0
         self._saved = 0
         self._rows = 0  # of all scopes
         self._seen: set[bytes] | None = None  # in a pass
-        self._young: list[bytes] = []  # what came in lately, in two generations
+        self._young: list[bytes] = []  # entries added lately, in two generations
         self._old: list[bytes] = []
         self._turned = 0.0
         self._gone: set[bytes] | None = None if path is None else set()
-        """What was removed before the file was read, and is not to come back out of it."""
+        """Entries removed before the file was read: the file must not bring them back."""
 
     async def add(self, scope: bytes, key: Key, vector: bytes, expires: float) -> None:
         now = self._clock()
@@ -65,7 +66,7 @@ class ProcessIndex:
             field.add(key, vector, expires)
             self._fields[scope] = field
             self._changes += 1
-            self._note(_mark(scope, key), now)
+            self._note(_fingerprint(scope, key), now)
             while self._max_entries is not None and field.rows.count > self._max_entries:
                 field.drop_oldest()
             self._rows += field.rows.count - before
@@ -88,7 +89,7 @@ class ProcessIndex:
         with self._lock:
             if self._gone is not None:
                 keys = list(keys)
-                self._gone |= {_mark(scope, key) for key in keys}
+                self._gone |= {_fingerprint(scope, key) for key in keys}
             field = self._fields.get(scope)
             if field is None:
                 return
@@ -109,65 +110,69 @@ class ProcessIndex:
             self._changes += 1
 
     async def close(self) -> None:
-        """Save, if there is a file and anything to save."""
+        """Save, if there is a file and the index has changed."""
         await self.save()
 
     def has(self, scope: bytes, key: Key, expires: float) -> bool:
-        """Is an entry there, with this end? In a pass it is noted as seen."""
+        """Is an entry in the index, with this expiry? In a pass it counts as seen."""
         with self._lock:
             field = self._fields.get(scope)
             row = None if field is None else field.rows.find(key)
-            if field is None or row is None or abs(field.rows.expires[row] - expires) > _SAME_END:
+            if (
+                field is None
+                or row is None
+                or abs(field.rows.expires[row] - expires) > _SAME_EXPIRY
+            ):
                 return False
             if self._seen is not None:
-                self._seen.add(_mark(scope, key))
+                self._seen.add(_fingerprint(scope, key))
             return True
 
     def begin_pass(self) -> None:
-        """From now on note what is added, and what is asked for and there."""
+        """Start a pass: note every entry that is added or seen from now on."""
         with self._lock:
-            # What came in a moment ago may still be on its way into the store.
+            # An entry added a moment ago may not have reached the store yet.
             self._seen = {*self._young, *self._old}
 
-    def _note(self, mark: bytes, now: float) -> None:
-        if now > self._turned + _ON_ITS_WAY or len(self._young) >= _AT_MOST_ON_ITS_WAY:
+    def _note(self, fingerprint: bytes, now: float) -> None:
+        if now > self._turned + _STORE_DELAY or len(self._young) >= _MOST_YOUNG:
             self._old, self._young, self._turned = self._young, [], now
-        self._young.append(mark)
+        self._young.append(fingerprint)
         if self._seen is not None:
-            self._seen.add(mark)
+            self._seen.add(fingerprint)
 
     def end_pass(self) -> int:
-        """Forget what was neither added nor seen since the pass began; how many."""
+        """Remove the entries neither added nor seen since the pass began; return their number."""
         forgotten = 0
         with self._lock:
             seen, scopes = self._seen or set(), list(self._fields)
         for scope in scopes:
             start = 0
             while True:
-                with self._lock:  # not for long: callers search
+                with self._lock:  # for a short time only: callers search
                     field = self._fields.get(scope)
                     if field is None or start >= len(field.rows):
                         break
-                    some = field.rows.between(start, start + _AT_ONCE)
-                    gone = [key for key in some if _mark(scope, key) not in seen]
+                    some = field.rows.between(start, start + _ROWS_PER_LOCK)
+                    gone = [key for key in some if _fingerprint(scope, key) not in seen]
                     forgotten += len(gone)
                     if gone:
                         self._remove(scope, field, gone)
-                start += _AT_ONCE
+                start += _ROWS_PER_LOCK
         with self._lock:
             self._seen = None
         return forgotten
 
     @property
     def used_bytes(self) -> int:
-        """What all of it takes, roughly; the links of a graph are part of its entries."""
-        entry = _OF_AN_ENTRY + self.dimensions
-        return len(self._fields) * _OF_A_SCOPE + self._rows * entry
+        """The approximate size of the index; an entry includes its links in a graph."""
+        entry = _ENTRY_BYTES + self.dimensions
+        return len(self._fields) * _SCOPE_BYTES + self._rows * entry
 
     async def save(self) -> bool:
-        """Write the file, all of it, in place of the old one, if there is one and anything to save.
+        """Replace the file, if there is one and the index has changed; True if it was written.
 
-        Raises `StoreError` where that is not possible; the index goes on in memory.
+        Raises `StoreError` if the file cannot be written; the index goes on in memory.
         """
         if self._path is None or self._changes == self._saved:
             return False
@@ -185,7 +190,7 @@ class ProcessIndex:
         return True
 
     def load(self) -> None:
-        """Take over what the file keeps, or start empty; once."""
+        """Read the file, or start empty; a second call does nothing."""
         if self._path is None or self._gone is None:
             return
         fields: OrderedDict[bytes, Field] = OrderedDict()
@@ -193,12 +198,12 @@ class ProcessIndex:
             for about, parts in file.load(self._path, self._header()):
                 field = Field.from_parts(about, parts, self.dimensions, self._libraries)
                 fields[about["scope"]] = field
-        except file.Missing:
+        except file.MissingIndexFile:
             self.rebuilt_needed = True
-        except file.Unusable as why:
+        except file.UnusableIndexFile as why:
             self._start_empty(str(why))
         except (ValueError, TypeError, LookupError, RuntimeError, StopIteration) as error:
-            # From a writer whose columns or graphs are not ours; the checksum was right.
+            # The checksum is right, but another program wrote columns or graphs that do not fit.
             self._start_empty(f"it cannot be read ({type(error).__name__})")
         else:
             self._merge(fields)
@@ -207,11 +212,11 @@ class ProcessIndex:
             self._gone = None
 
     def _merge(self, kept: OrderedDict[bytes, Field]) -> None:
-        """Put what a file kept below what came in before it was read, which is newer."""
+        """Merge the entries of the file below those added since the start, which are newer."""
         with self._lock:
             gone = self._gone or set()
             for scope, field in list(kept.items()) if gone else []:
-                field.remove([key for key in field.rows if _mark(scope, key) in gone])
+                field.remove([key for key in field.rows if _fingerprint(scope, key) in gone])
             for scope, newer in self._fields.items():
                 field = kept.setdefault(scope, newer)
                 if field is not newer:
@@ -222,7 +227,7 @@ class ProcessIndex:
             self._changes += bool(gone)
 
     def _sweep(self, now: float) -> None:
-        """Free a little of what has expired, in a scope that nobody may ask for any more."""
+        """Free some expired rows of one scope, even if no caller asks for that scope any more."""
         scope, field = next(iter(self._fields.items()))
         before = field.rows.count
         field.sweep(now)
@@ -233,7 +238,7 @@ class ProcessIndex:
             del self._fields[scope]
 
     def _make_room(self) -> None:
-        """Give up the oldest entry of the scope that was swept longest ago."""
+        """Drop the oldest entry of the scope that was swept longest ago."""
         scope, field = next(iter(self._fields.items()))
         field.drop_oldest()
         self._rows -= 1
@@ -263,13 +268,13 @@ class ProcessIndex:
         return {**about, "scope": scope}, columns
 
 
-_AT_ONCE = 512  # rows
-_ON_ITS_WAY = 30.0  # seconds that a new entry may take into the store
-_AT_MOST_ON_ITS_WAY = 4_096
-_SAME_END = 0.001  # seconds: an index on another engine may round
-_OF_A_SCOPE = 1_800
-_OF_AN_ENTRY = 312  # beside its vector
+_ROWS_PER_LOCK = 512
+_STORE_DELAY = 30.0  # seconds that a new entry may take to reach the store
+_MOST_YOUNG = 4_096
+_SAME_EXPIRY = 0.001  # seconds: another engine may round
+_SCOPE_BYTES = 1_800
+_ENTRY_BYTES = 312  # beside its vector
 
 
-def _mark(scope: bytes, key: Key) -> bytes:
+def _fingerprint(scope: bytes, key: Key) -> bytes:
     return scope[:8] + key.digest[:16]

@@ -1,7 +1,7 @@
-"""Rows: which entry stands in which row of a scope's vectors, and until when.
+"""The rows of a scope: which entry has which row among the vectors, and when it expires.
 
-A million rows are columns of bytes and numbers, not objects: a row takes some sixty bytes. Rows
-that became free are taken again first. The rows are linked in the order in which they were put.
+Rows are columns of bytes and numbers, not objects, so a row takes about sixty bytes. Free rows are
+used again first. The rows are linked in the order in which they were added.
 """
 
 from array import array
@@ -29,27 +29,28 @@ class Rows:
         self._oldest = self._newest = _NONE
         self._names: list[tuple[str, str]] = []
         self._kind_of: dict[tuple[str, str], int] = {}
-        self._places = _Places(1)
+        self._tables = _HashTables(1)
         self.count = 0
 
     def __len__(self) -> int:
-        """How many rows there are, free ones included."""
+        """Count the rows, free ones included."""
         return len(self.expires)
 
     def __iter__(self) -> Iterator[Key]:
-        """The keys, in no order."""
+        """Iterate over the keys, in no order."""
         return (self.key(row) for row in range(len(self)) if not self.is_free(row))
 
     def between(self, start: int, stop: int) -> list[Key]:
-        """The keys of some rows."""
+        """Return the keys of the rows from `start` to before `stop`."""
         rows = range(start, min(stop, len(self)))
         return [self.key(row) for row in rows if not self.is_free(row)]
 
     def find(self, key: Key) -> int | None:
+        """Return the row of a key; None if it has none."""
         kind = self._kind_of.get(key[:2])
         if kind is None:
             return None
-        for row in self._places.candidates(key.digest):
+        for row in self._tables.candidates(key.digest):
             start = row * _DIGEST
             if self._kinds[row] == kind and (self._digests[start : start + _DIGEST] == key.digest):
                 return row
@@ -67,7 +68,7 @@ class Rows:
         return None if self._oldest == _NONE else self._oldest
 
     def put(self, key: Key, expires: float) -> int:
-        """Give a key that has none a row, the newest."""
+        """Give a new key a row, the newest one."""
         kind = self._kind_of.get(key[:2])
         if kind is None:
             kind = self._kind_of[key[:2]] = len(self._names)
@@ -89,12 +90,12 @@ class Rows:
         else:
             self._newer[self._newest] = row
         self._newest = row
-        self._places.add(key.digest, row, self._digest)
+        self._tables.add(key.digest, row, self._digest)
         self.count += 1
         return row
 
     def drop(self, row: int) -> None:
-        """Make a row free."""
+        """Free a row."""
         older, newer = self._older[row], self._newer[row]
         if older == _NONE:
             self._oldest = newer
@@ -104,33 +105,36 @@ class Rows:
             self._newest = older
         else:
             self._older[newer] = older
-        self._places.remove(self._digest(row), row)
+        self._tables.remove(self._digest(row), row)
         self._digests[row * _DIGEST : (row + 1) * _DIGEST] = bytes(_DIGEST)
         self.expires[row] = _DEAD
         self._free.append(row)
         self.count -= 1
 
     def spread(self, tables: int) -> None:
-        """Find rows by that many small tables: each grows alone, in a fraction of a millisecond."""
-        self._places = _Places(tables)
+        """Use that many small hash tables: each one grows alone, in a fraction of a millisecond."""
+        self._tables = _HashTables(tables)
         for row in range(len(self)):
             if not self.is_free(row):
-                self._places.add(self._digest(row), row, self._digest)
+                self._tables.add(self._digest(row), row, self._digest)
 
     def columns(self) -> tuple[dict[str, Any], list[bytes]]:
-        """All of it as plain values and bytes; the opposite of `from_columns`."""
+        """Return the rows as plain values and bytes; `from_columns` reads them."""
         about = {
             "names": self._names,
             "ends": [self._oldest, self._newest],
             "count": self.count,
-            "tables": self._places.tables,
+            "tables": self._tables.tables,
         }
         numbers = (self.expires, self._kinds, self._older, self._newer, self._free)
         return about, [bytes(self._digests), *(column.tobytes() for column in numbers)]
 
     @classmethod
     def from_columns(cls, about: Mapping[str, Any], columns: Iterator[bytes]) -> "Rows":
-        """Raises ValueError, TypeError or KeyError where the columns do not fit together."""
+        """Build rows from `columns`.
+
+        Raises ValueError, TypeError or KeyError if they do not fit together.
+        """
         rows = cls()
         rows._digests += next(columns)
         for column in (rows.expires, rows._kinds, rows._older, rows._newer, rows._free):
@@ -149,8 +153,8 @@ class Rows:
         return bytes(self._digests[row * _DIGEST : (row + 1) * _DIGEST])
 
 
-class _Places:
-    """Open addressing: from a digest to the rows that may be its own.
+class _HashTables:
+    """Hash tables with open addressing, from a digest to the rows that may have it.
 
     A dict of digests would take 200 bytes an entry; this takes eight.
     """
@@ -186,7 +190,7 @@ class _Places:
         slots[at] = _GONE
 
     def _grown(self, which: int, digest_of: Any) -> Any:
-        """A table with room again: without what is gone, larger if that is not enough."""
+        """Rebuild a table without removed rows, and larger if that is not enough."""
         rows = [row for row in self._slots[which] if row >= 0]
         size = 8
         while size < 2 * (len(rows) + 1):

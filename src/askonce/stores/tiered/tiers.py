@@ -318,9 +318,9 @@ class Tiers:
         Memory has it when this returns; the lower tiers follow in the background. The lease is
         released after the authority has the answer, so a caller that waits for it finds the answer.
         """
-        late = self.sweeps.late(entry)
+        late = self._is_late(entry)
         kept = not late and self._keep(entry)
-        if late or self.sweeps.late(entry):
+        if late or self._is_late(entry):
             if kept:
                 self.memory.drop(entry.key)
             return self._rejected(lease, Reason.INVALIDATED)
@@ -336,6 +336,11 @@ class Tiers:
             # The tiers between follow once the authority has taken it.
             self._write_queues[-1].put(entry, lease, self._write_queues[:-1])
         return Verdict(True, Reason.OK)
+
+    def _is_late(self, entry: Entry) -> bool:
+        """Decide whether a sweep after the entry's question names it; mostly there was none."""
+        number = self.sweeps.number
+        return number is not None and entry.swept < number and self.sweeps.late(entry)
 
     def _rejected(self, lease: Lease | None, reason: Reason) -> Verdict:
         if lease is not None:
@@ -357,12 +362,12 @@ class Tiers:
         store = self.authority.store
         return await self.authority.ask("tallies", lambda: store.counters(add, prefix))
 
-    def look_after(self) -> None:
+    def probe_if_due(self) -> None:
         """Probe the stores whose breakers are open, also when no request does."""
         for tier in self.lower:
             tier.probe_if_due()
         for queue in self._write_queues:
-            queue.look_after()
+            queue.probe_if_due()
 
     async def settle(self) -> None:
         """Wait for all work in the background, writing included."""

@@ -102,7 +102,7 @@ class WriteBehindQueue:
             if write.lease is not None:
                 self.release(write.lease)
 
-    def look_after(self) -> None:
+    def probe_if_due(self) -> None:
         """Probe the store if its breaker is open."""
         self._tier.probe_if_due()
 

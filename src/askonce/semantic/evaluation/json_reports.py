@@ -1,4 +1,4 @@
-"""Reports as plain numbers, for JSON: a share is its rate, and its interval stands beside it."""
+"""Reports as JSON: a share is its rate, with its interval beside it."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,10 +18,10 @@ NOT_FOR_PAIRS = "vCache learns from answers over time, and pairs have no time; s
 
 
 class SearchCost(msgspec.Struct, frozen=True):
-    """What finding the nearest entry takes, in microseconds a question, among so many entries.
+    """The time to find the nearest of so many entries, in microseconds for each question.
 
-    `ours` is AskOnce's index; `scan` compares the question with one entry after another, as
-    tutorials do, and is given all entries in memory, which tutorials still have to fetch.
+    `ours_us` is for AskOnce's index; `scan_us` for comparing one entry after another, as tutorials
+    do, but with all entries in memory, which tutorials still have to fetch.
     """
 
     entries: int
@@ -30,28 +30,28 @@ class SearchCost(msgspec.Struct, frozen=True):
 
     @property
     def ratio(self) -> float:
-        """How many times as long the scan takes."""
+        """The time of the scan, as a multiple of ours."""
         return self.scan_us / self.ours_us
 
 
-def plain_share(one: Share | None) -> tuple[float | None, list[float] | None]:
-    """The rate, and both ends of its interval; None where there is none."""
+def share_values(one: Share | None) -> tuple[float | None, list[float] | None]:
+    """Return the rate and both ends of its interval; None if there is no share."""
     if one is None or one.rate is None:
         return None, None
     return _rounded(one.rate), [_rounded(one.low), _rounded(one.high)]
 
 
-def plain_shares(shares: Mapping[str, Share | None]) -> dict[str, Any]:
-    """Rates by name, and under `intervals` both ends of each."""
-    told = {name: plain_share(one) for name, one in shares.items()}
+def shares_as_dict(shares: Mapping[str, Share | None]) -> dict[str, Any]:
+    """Return the rates by name, and under `intervals` both ends of each."""
+    values = {name: share_values(one) for name, one in shares.items()}
     return {
-        **{name: rate for name, (rate, _) in told.items()},
-        "intervals": {name: ends for name, (_, ends) in told.items()},
+        **{name: rate for name, (rate, _) in values.items()},
+        "intervals": {name: ends for name, (_, ends) in values.items()},
     }
 
 
-def plain_pairs(report: PairReport, search: SearchCost | None) -> dict[str, Any]:
-    """A set of pairs; `compared` has no guards."""
+def pairs_as_dict(report: PairReport, search: SearchCost | None) -> dict[str, Any]:
+    """Return the report of a set of pairs; `compared` has no guards."""
     return {
         "kind": "pairs",
         "name": report.name,
@@ -60,29 +60,29 @@ def plain_pairs(report: PairReport, search: SearchCost | None) -> dict[str, Any]
         "different": report.pairs - report.same,
         "without_vector": report.without_vector,
         "threshold": report.threshold,
-        **plain_shares(
+        **shares_as_dict(
             {
                 **_point_shares(report.point),
                 "recall_at_precision_95": report.recall_at_precision_95,
             }
         ),
         "served": report.point.precision.total,
-        "curve": [_plain_point(point) for point in report.curve],
+        "curve": [_point_as_dict(point) for point in report.curve],
         "compared": {
-            "fixed": [_plain_point(point, intervals=True) for point in report.fixed],
-            "recall_at_precision_95": plain_shares(
+            "fixed": [_point_as_dict(point, intervals=True) for point in report.fixed],
+            "recall_at_precision_95": shares_as_dict(
                 {"recall_at_precision_95": report.bare_recall_at_precision_95}
             )["recall_at_precision_95"],
-            "curve": [_plain_point(point) for point in report.bare_curve],
-            "scan": _plain_search(search),
+            "curve": [_point_as_dict(point) for point in report.bare_curve],
+            "scan": _search_as_dict(search),
             "vcache": {"applicable": False, "why": NOT_FOR_PAIRS},
         },
-        "guards": [_plain_effect(effect) for effect in report.guards],
+        "guards": [_effect_as_dict(effect) for effect in report.guards],
     }
 
 
-def plain_stream(report: StreamReport, search: SearchCost | None) -> dict[str, Any]:
-    """A stream; `compared` has no guards."""
+def stream_as_dict(report: StreamReport, search: SearchCost | None) -> dict[str, Any]:
+    """Return the report of a stream; `compared` has no guards."""
     return {
         "kind": "stream",
         "name": report.name,
@@ -90,15 +90,15 @@ def plain_stream(report: StreamReport, search: SearchCost | None) -> dict[str, A
         "needs": report.needs,
         "out_of_scope": report.served.replayed.out_of_scope_served.total,
         "without_vector": report.without_vector,
-        **_plain_run("threshold", report.served),
+        **_run_as_dict("threshold", report.served),
         "exact_repeats": _rounded(report.repeats.rate or 0.0),
-        "curve": [_plain_run("threshold", run, over_time=False) for run in report.curve],
+        "curve": [_run_as_dict("threshold", run, over_time=False) for run in report.curve],
         "compared": {
-            "fixed": [_plain_run("threshold", run) for run in report.fixed],
-            "scan": _plain_search(search),
-            "vcache": [_plain_run("delta", run) for run in report.vcache],
+            "fixed": [_run_as_dict("threshold", run) for run in report.fixed],
+            "scan": _search_as_dict(search),
+            "vcache": [_run_as_dict("delta", run) for run in report.vcache],
         },
-        "guards": [_plain_effect(effect) for effect in report.guards],
+        "guards": [_effect_as_dict(effect) for effect in report.guards],
     }
 
 
@@ -114,15 +114,15 @@ def _point_shares(point: Point) -> dict[str, Share | None]:
     }
 
 
-def _plain_point(point: Point, *, intervals: bool = False) -> dict[str, Any]:
-    shares = plain_shares(_point_shares(point))
+def _point_as_dict(point: Point, *, intervals: bool = False) -> dict[str, Any]:
+    shares = shares_as_dict(_point_shares(point))
     if not intervals:
         del shares["intervals"]
     return {"threshold": _rounded(point.threshold), **shares}
 
 
-def _plain_replayed(replayed: Replayed, *, over_time: bool = True) -> dict[str, Any]:
-    told = plain_shares(
+def _replayed_as_dict(replayed: Replayed, *, over_time: bool = True) -> dict[str, Any]:
+    values = shares_as_dict(
         {
             "hit_rate": replayed.hit_rate,
             "wrong_share_of_hits": replayed.wrong_share_of_hits,
@@ -130,16 +130,16 @@ def _plain_replayed(replayed: Replayed, *, over_time: bool = True) -> dict[str, 
             "out_of_scope_served": replayed.out_of_scope_served,
         }
     )
-    told["entries"] = replayed.entries
+    values["entries"] = replayed.entries
     if over_time:
-        told["over_time"] = [
+        values["over_time"] = [
             {
                 "first": bucket.first,
                 "last": bucket.last,
                 "entries": bucket.entries,
                 "hits": bucket.wrong_share_of_hits.total,
                 "wrong": bucket.wrong_share_of_hits.count,
-                **plain_shares(
+                **shares_as_dict(
                     {
                         "hit_rate": bucket.hit_rate,
                         "wrong_share_of_hits": bucket.wrong_share_of_hits,
@@ -148,21 +148,21 @@ def _plain_replayed(replayed: Replayed, *, over_time: bool = True) -> dict[str, 
             }
             for bucket in replayed.over_time
         ]
-    return told
+    return values
 
 
-def _plain_run(number: str, run: Run, *, over_time: bool = True) -> dict[str, Any]:
+def _run_as_dict(number: str, run: Run, *, over_time: bool = True) -> dict[str, Any]:
     return {
         number: run.number,
-        **_plain_replayed(run.replayed, over_time=over_time),
+        **_replayed_as_dict(run.replayed, over_time=over_time),
         "without_repeats": {
             "questions": run.fresh.hit_rate.total,
-            **_plain_replayed(run.fresh, over_time=False),
+            **_replayed_as_dict(run.fresh, over_time=False),
         },
     }
 
 
-def _plain_search(search: SearchCost | None) -> dict[str, Any]:
+def _search_as_dict(search: SearchCost | None) -> dict[str, Any]:
     same = {"decides_as": "fixed"}
     if search is None:
         return same
@@ -175,10 +175,10 @@ def _plain_search(search: SearchCost | None) -> dict[str, Any]:
     }
 
 
-def _plain_effect(effect: GuardEffect) -> dict[str, Any]:
+def _effect_as_dict(effect: GuardEffect) -> dict[str, Any]:
     return {
         "guard": effect.guard,
-        **plain_shares(
+        **shares_as_dict(
             {"recall_lost": effect.recall_lost, "wrong_prevented": effect.wrong_prevented}
         ),
         "same_vetoed": effect.recall_lost.count,
@@ -188,8 +188,8 @@ def _plain_effect(effect: GuardEffect) -> dict[str, Any]:
     }
 
 
-def joined(over_time: Sequence[Mapping[str, Any]], count: int) -> list[Bucket]:
-    """The stretches of a plain stream, neighbors put together so that there are `count` at most."""
+def merge_buckets(over_time: Sequence[Mapping[str, Any]], count: int) -> list[Bucket]:
+    """Merge neighboring buckets of a stream's report, so that at most `count` remain."""
     count = min(count, len(over_time))
     edges = [number * len(over_time) // count for number in range(count + 1)] if count else []
     found = []
