@@ -33,7 +33,7 @@ from bench import figures
 from bench.figures import Figure
 from bench.library import Once
 from bench.questions import HEADERS, PATH, chat, completion
-from bench.turns import Turns
+from bench.turns import RoundTripCounter
 
 _TIMES = 30
 _BATCH = 200
@@ -112,7 +112,7 @@ def _filled_file(path: Path, entries: int) -> str:
 
 def _round_trips(name: str, url: str) -> Figure:
     parts = urlsplit(url)
-    with Turns(parts.hostname or "", parts.port or 0) as turns:
+    with RoundTripCounter(parts.hostname or "", parts.port or 0) as turns:
         credentials, at, _ = parts.netloc.rpartition("@")
         netloc = f"{credentials}{at}127.0.0.1:{turns.port}"
         store = _opened(urlunsplit(parts._replace(netloc=netloc)))

@@ -1,4 +1,4 @@
-"""Logs of prompts: how fast the trie takes text in, and how long a large log takes as a whole.
+"""Logs of prompts: how fast the trie takes in text, and how long a large log takes.
 
 python -m bench.prompt_logs [--requests 100000] [--here]
 """
@@ -25,26 +25,26 @@ _TRIE_BYTES = 200_000_000
 
 
 def measure(requests: int = 100_000) -> list[Figure]:
-    """The trie here; the whole log in a process of its own, whose memory is counted."""
+    """Measure the trie here, and a log in a process of its own, whose memory is counted."""
     command = [sys.executable, "-m", "bench.prompt_logs", "--here", "--requests", str(requests)]
-    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    run = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return [
         _trie(_TRIE_BYTES * min(requests, 100_000) // 100_000),
         Figure(
             name="prompt logs: 100,000 requests of 10 KB, analyzed",
-            value=told["seconds"] * 100_000 / requests,
+            value=run["seconds"] * 100_000 / requests,
             unit="s",
             at_most=120,
             detail={
                 "requests": requests,
-                "MB": told["bytes"] / 1e6,
-                "MB a second": told["bytes"] / 1e6 / told["seconds"],
-                "findings": told["findings"],
+                "MB": run["bytes"] / 1e6,
+                "MB a second": run["bytes"] / 1e6 / run["seconds"],
+                "findings": run["findings"],
             },
         ),
         Figure(
             name="prompt logs: memory for 100,000 requests of 10 KB",
-            value=told["memory"] / 2**30,
+            value=run["memory"] / 2**30,
             unit="GiB",
             at_most=2 if requests >= 100_000 else None,
             detail={"requests": requests},
@@ -53,7 +53,7 @@ def measure(requests: int = 100_000) -> list[Figure]:
 
 
 def _trie(size: int) -> Figure:
-    """Prompts that share their first 8 KB, and go on each in their own way."""
+    """Measure with prompts that share only their first 8 KB."""
     chance = random.Random(1)
     heads = [chance.randbytes(8_000) for _ in range(_HEADS)]
     texts = [chance.choice(heads) + chance.randbytes(32_000) for _ in range(size // 40_000)]
@@ -72,12 +72,12 @@ def _trie(size: int) -> Figure:
 
 
 def here(requests: int) -> dict[str, float]:
-    """Analyze such a log in this process; it is made while it is read, outside of the time."""
+    """Analyze such a log in this process; making it is not timed."""
     analysis, seconds, size = Analysis(load_rules()), 0.0, 0
     for line in _lines(requests):
         size += len(line)
         began = time.perf_counter()
-        analysis.take(line)
+        analysis.add_line(line)
         seconds += time.perf_counter() - began
     began = time.perf_counter()
     analysis.finish()
@@ -90,24 +90,24 @@ def here(requests: int) -> dict[str, float]:
     }
 
 
-def _lines(requests: int) -> Iterator[bytes]:
-    """Conversations that interleave, of some applications; a third has a date at its beginning."""
+def _lines(count: int) -> Iterator[bytes]:
+    """Yield interleaved conversations of 20 applications; a third begin with a date."""
     chance = random.Random(1)
-    said = _Talk(chance)
-    heads = [said.text(5_000) for _ in range(_HEADS)]
-    talks: list[tuple[int, int, list[dict[str, str]]]] = []
-    for number in range(requests):
-        if len(talks) < 50:
-            talks.append((number, chance.randrange(_HEADS), []))
-        place = chance.randrange(len(talks))
-        session, head, turns = talks[place]
-        turns.append({"role": "user", "content": said.text(1_000)})
+    words = _Words(chance)
+    heads = [words.text(5_000) for _ in range(_HEADS)]
+    conversations: list[tuple[int, int, list[dict[str, str]]]] = []
+    for number in range(count):
+        if len(conversations) < 50:
+            conversations.append((number, chance.randrange(_HEADS), []))
+        place = chance.randrange(len(conversations))
+        session, head, turns = conversations[place]
+        turns.append({"role": "user", "content": words.text(1_000)})
         ts = 1_790_000_000 + number * 0.7
         system = heads[head]
         if head % 3 == 0:
             system = f"Now: {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(ts))}. {system}"
         api = "messages" if head % 2 else "chat"
-        shapes: dict[str, dict[str, Any]] = {
+        requests: dict[str, dict[str, Any]] = {
             "chat": {"model": "gpt-5.4", "messages": [{"role": "system", "content": system}]},
             "messages": {
                 "model": "claude-sonnet-4-5",
@@ -117,7 +117,7 @@ def _lines(requests: int) -> Iterator[bytes]:
                 "messages": [],
             },
         }
-        request = shapes[api]
+        request = requests[api]
         request["messages"] = [*request["messages"], *turns]
         line = {
             "ts": ts,
@@ -127,13 +127,13 @@ def _lines(requests: int) -> Iterator[bytes]:
             "request": request,
         }
         yield json.dumps(line).encode()
-        turns.append({"role": "assistant", "content": said.text(1_500)})
+        turns.append({"role": "assistant", "content": words.text(1_500)})
         if len(turns) >= 2 * _TURNS:
-            del talks[place]
+            del conversations[place]
 
 
-class _Talk:
-    """Text of made-up words that is quickly made."""
+class _Words:
+    """Makes text of made-up words quickly."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance

@@ -1,11 +1,11 @@
-"""What does the optimizer of prompts add to a request of 20,000 tokens?
+"""The time that the optimizer of prompts adds to a request of 20,000 tokens.
 
     python -m bench.prompts
 
-Every request has bytes of its own: conversations that grow, with the same tools and system prompt,
-and questions behind one long prompt. What is timed is everything that happens to the body: it is
-taken apart, its prefixes are looked up, markers are chosen and set, and it is put together again.
-Parsing the same body with msgspec, in the same run, is the bare floor.
+All requests have different bytes: conversations that grow, with the same tools and system prompt,
+and questions after one long prompt. The time covers everything that happens to the body: it is
+taken apart, its prefixes are looked up, markers are chosen and set, and it is encoded again.
+Parsing the same body with msgspec in the same run is the lower bound.
 """
 
 import gc
@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from askonce.prompts.assembly import shipped_rules
-from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing
-from askonce.prompts.requests.request_parts import Dialect
+from askonce.prompts.optimizer.optimizer import Optimizer, OutgoingRequest
+from askonce.prompts.requests.dialects import Dialect
 from bench import figures
 from bench.figures import Figure, percentile
 
@@ -33,13 +33,15 @@ _TOOLS = [
 
 def measure(calls: int = 1_000) -> list[Figure]:
     return [
-        _figure("a conversation at Anthropic", _talks("messages", "claude-sonnet-5-5", calls)),
-        _figure("a conversation at OpenAI", _talks("chat", "gpt-5.6-sol", calls)),
+        _figure(
+            "a conversation at Anthropic", _conversations("messages", "claude-sonnet-5-5", calls)
+        ),
+        _figure("a conversation at OpenAI", _conversations("chat", "gpt-5.6-sol", calls)),
         _figure("one long prompt at Anthropic", _questions("claude-sonnet-5-5", calls)),
     ]
 
 
-def _figure(name: str, calls: Sequence[Outgoing]) -> Figure:
+def _figure(name: str, calls: Sequence[OutgoingRequest]) -> Figure:
     made = Optimizer(shipped_rules(), "mark")
     took, busy, marked = [], [], 0
     gc.collect()
@@ -67,27 +69,27 @@ def _figure(name: str, calls: Sequence[Outgoing]) -> Figure:
     )
 
 
-def _talks(dialect: Dialect, model: str, calls: int) -> list[Outgoing]:
-    """The last ten calls of as many conversations as it takes."""
+def _conversations(dialect: Dialect, model: str, calls: int) -> list[OutgoingRequest]:
+    """Return the last ten calls of as many conversations as needed."""
     made = []
-    for talk in range(-(-calls // 10)):
+    for number in range(-(-calls // 10)):
         turns: list[Any] = []
         while len(turns) * (len(_TURN) * 6 + 35) < _BYTES - 6_000:
             role = ("user", "assistant")[len(turns) % 2]
-            turns.append({"role": role, "content": f"{talk} {len(turns)} {_TURN * 6}"})
+            turns.append({"role": role, "content": f"{number} {len(turns)} {_TURN * 6}"})
         turns = turns[: len(turns) - (len(turns) + 1) % 2]
         ends = range(len(turns) - 18, len(turns) + 1, 2)
         made += [_outgoing(dialect, model, _TURN * 10, turns[:end]) for end in ends]
     return made[:calls]
 
 
-def _questions(model: str, calls: int) -> list[Outgoing]:
+def _questions(model: str, calls: int) -> list[OutgoingRequest]:
     system = _TURN * (_BYTES // len(_TURN))
-    asked = ([{"role": "user", "content": f"{at} {_TURN}"}] for at in range(calls))
-    return [_outgoing("messages", model, system, turns) for turns in asked]
+    turns = ([{"role": "user", "content": f"{at} {_TURN}"}] for at in range(calls))
+    return [_outgoing("messages", model, system, turn) for turn in turns]
 
 
-def _outgoing(dialect: Dialect, model: str, system: str, turns: list[Any]) -> Outgoing:
+def _outgoing(dialect: Dialect, model: str, system: str, turns: list[Any]) -> OutgoingRequest:
     body: dict[str, Any] = {"model": model, "max_tokens": 900, "tools": _TOOLS}
     if dialect == "messages":
         body |= {"system": system, "messages": turns}
@@ -95,7 +97,7 @@ def _outgoing(dialect: Dialect, model: str, system: str, turns: list[Any]) -> Ou
         body["tools"] = [{"type": "function", "function": tool} for tool in _TOOLS]
         body["messages"] = [{"role": "system", "content": system}, *turns]
     raw = json.dumps(body, separators=(",", ":")).encode()
-    return Outgoing(dialect, "", "/v1/x", "bench", raw)
+    return OutgoingRequest(dialect, "", "/v1/x", "bench", raw)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How many round trips does it take? A relay in front of a server that counts them."""
+"""A relay in front of a server that counts round trips."""
 
 import contextlib
 import selectors
@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 
-class Turns:
-    """Relays connections to a server; `count` is how often a client spoke and was then answered."""
+class RoundTripCounter:
+    """Relays connections to a server; `count` is how often a client sent and got an answer."""
 
     def __init__(self, host: str, port: int) -> None:
         self.count = 0
@@ -47,14 +47,14 @@ class Turns:
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 ready.register(end, selectors.EVENT_READ)
-            asked = False
+            is_waiting = False
             while True:
                 for chosen, _ in ready.select():
                     piece = chosen.fileobj.recv(1 << 16)  # type: ignore[union-attr]
                     if not piece:
                         return
-                    spoke = chosen.fileobj is client
-                    if asked and not spoke:
+                    from_client = chosen.fileobj is client
+                    if is_waiting and not from_client:
                         self.count += 1
-                    asked = spoke
-                    (server if spoke else client).sendall(piece)
+                    is_waiting = from_client
+                    (server if from_client else client).sendall(piece)

@@ -255,7 +255,7 @@ def test_an_entry_that_says_nothing_of_the_version_goes_alone(sqlite: Cache, run
         ('{"documents": {"7": null}}', "m.json: the version of '7' is not a text"),
         ('{"documents": {"7": ""}}', "m.json: the version of '7' is not a text"),
         ('{"documents": {"": "v1"}}', "m.json: an id is not a text"),
-        ('{"documents": {"7": "a", "7": "b"}}', "m.json: '7' stands there twice"),
+        ('{"documents": {"7": "a", "7": "b"}}', "m.json: '7' appears twice"),
         ('{"documents": ["7"]}', "m.json: document 1 is not an object"),
         ('{"documents": [{"version": "v1"}]}', "m.json: the id of document 1 is not a text"),
         ('{"documents": [{"id": "7"}]}', "m.json: the document '7' needs either"),
@@ -351,4 +351,4 @@ def test_a_name_that_stands_twice_among_very_many_is_found_at_once(run: Run, sql
     names = ",".join(f'"{number}":"1"' for number in range(200_000))
     Path("manifest.json").write_text(f'{{"documents": {{{names},"199999":"1"}}}}')
     status, _, err = run("manifest.json")
-    assert (status, "'199999' stands there twice" in err) == (2, True)
+    assert (status, "'199999' appears twice" in err) == (2, True)

@@ -25,7 +25,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+def analyzed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     assert main(["prompts", "analyze", *arguments, "--json"]) == 0
     report: dict[str, Any] = json.loads(capsys.readouterr().out)
     return report
@@ -35,7 +35,7 @@ class TestAnalyze:
     def test_json_has_routes_and_findings(
         self, log: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        report = told(capsys, str(log))
+        report = analyzed(capsys, str(log))
 
         (finding,) = report["findings"]
         assert finding["cause"] == "date"
@@ -61,13 +61,13 @@ class TestAnalyze:
     def test_gzip_and_standard_input_are_read_too(
         self, log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        expected = told(capsys, str(log))
+        expected = analyzed(capsys, str(log))
         packed = log.with_suffix(".jsonl.gz")
         packed.write_bytes(gzip.compress(DATED.text))
-        assert told(capsys, str(packed)) == expected
+        assert analyzed(capsys, str(packed)) == expected
         for data in (DATED.text, gzip.compress(DATED.text), b"\xef\xbb\xbf" + DATED.text):
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
-            assert told(capsys, "-") == expected
+            assert analyzed(capsys, "-") == expected
 
     def test_people_get_a_table_and_the_findings(
         self, log: Path, capsys: pytest.CaptureFixture[str]
@@ -170,7 +170,7 @@ BAD: list[tuple[bytes, str, bool]] = [
 
 class TestBadInput:
     @pytest.mark.parametrize(("bad", "why", "used"), BAD, ids=[why for _, why, _ in BAD])
-    def test_a_bad_line_is_told_by_its_number_and_ends_nothing(
+    def test_a_bad_line_is_reported_by_its_number_and_ends_nothing(
         self,
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
@@ -181,7 +181,7 @@ class TestBadInput:
         path = tmp_path / "log.jsonl"
         good = DATED.text.splitlines(keepends=True)
         path.write_bytes(good[0] + b"\n" + bad + good[1])
-        report = told(capsys, str(path))
+        report = analyzed(capsys, str(path))
 
         (found,) = report["bad_lines"]
         assert (found["line"], found["used"]) == (3, used)
@@ -195,7 +195,7 @@ class TestBadInput:
     ) -> None:
         path = tmp_path / "log.jsonl"
         path.write_bytes(b"".join(bad for bad, _, used in BAD if not used))
-        report = told(capsys, str(path))
+        report = analyzed(capsys, str(path))
 
         assert (report["requests"], report["routes"], report["findings"]) == (0, [], [])
         assert report["score"] == 1.0
@@ -205,7 +205,7 @@ class TestBadInput:
     ) -> None:
         path = tmp_path / "log.jsonl.gz"
         path.write_bytes(gzip.compress(DATED.text)[:-20])
-        report = told(capsys, str(path))
+        report = analyzed(capsys, str(path))
 
         assert "cut short" in report["bad_lines"][-1]["why"]
 
@@ -237,8 +237,8 @@ class TestBadInput:
     ) -> None:
         path = tmp_path / "log.jsonl"
         usage = {"usage": {"input_tokens": 10, "cache_read_input_tokens": 90}}
-        path.write_bytes(line(provider="nobody", response=usage) * 2)
-        (route,) = told(capsys, str(path))["routes"]
+        path.write_bytes(line(provider="unknown", response=usage) * 2)
+        (route,) = analyzed(capsys, str(path))["routes"]
 
         assert route["simulated"] is None
         assert route["reported"]["read_tokens"] == 180
@@ -257,7 +257,7 @@ class TestCheck:
         return ["a.json", "b.json"]
 
     @pytest.mark.parametrize("dialect", ["chat", "responses", "messages", "gemini"])
-    def test_a_change_is_told_with_its_place(
+    def test_a_change_is_reported_with_its_place(
         self, capsys: pytest.CaptureFixture[str], dialect: str
     ) -> None:
         seed = SEEDS["iso date", dialect]
@@ -270,7 +270,7 @@ class TestCheck:
 
         assert main(check) == 1
         out = capsys.readouterr().out
-        assert out.startswith("a.json: parts from what it was at ")
+        assert out.startswith("a.json: differs from its snapshot at ")
         assert seed.pointer in out
         assert main([*check, "--json"]) == 1
         (change,) = json.loads(capsys.readouterr().out)["changes"]

@@ -18,7 +18,7 @@ import pytest
 
 from askonce.cli import main
 from askonce.core.runtime.threads import SyncRuntime, run_sync
-from askonce.ledger.savings import plain_savings, read_savings
+from askonce.ledger.savings import plain_savings, savings_of_counters
 from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
@@ -91,7 +91,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         def do_GET(self) -> None:
             shown = self.headers.get("authorization", "")
             asked.append(f"{self.path} {shown}".strip())
-            found = read_savings(counts(), date.fromisoformat(today()), 30)
+            found = savings_of_counters(counts(), date.fromisoformat(today()), 30)
             if not shown:
                 found = found.nameless()
             self.send_response(200)

@@ -1,4 +1,4 @@
-"""A practice provider, a puppet of a provider, and a gateway in front of each."""
+"""A demo provider, a scripted provider, and a gateway in front of each."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def provider_url(provider: DemoProvider) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def gateway_url(provider_url: str) -> Iterator[str]:
-    """A gateway in front of the practice provider; every test asks questions of its own."""
+    """A gateway in front of the demo provider; every test asks its own questions."""
     with gateway(provider_url) as url:
         yield url
 
@@ -48,9 +48,9 @@ def _puppet() -> Iterator[Puppet]:
 
 @pytest.fixture
 def puppet(_puppet: Puppet) -> Puppet:
-    """A provider that echoes, until a test tells it otherwise."""
+    """A provider that echoes unless a test sets another act."""
     url = _puppet.url
-    _puppet.__init__()  # type: ignore[misc]  # every test has it as good as new
+    _puppet.__init__()  # type: ignore[misc]  # every test starts with a fresh one
     _puppet.url = url
     return _puppet
 

@@ -1,4 +1,4 @@
-"""The stage of the gateway's tests: a real gateway, and providers on real ports behind it."""
+"""A real gateway for tests, and providers on real ports behind it."""
 
 import contextlib
 import http.client
@@ -65,7 +65,7 @@ def gateway(
         thread = threading.Thread(target=serving.run, args=([listening],), daemon=True)
         thread.start()
         try:
-            # Whoever connects before it has started waits in the listening socket's queue.
+            # A caller that connects too early waits in the listening socket's queue.
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             serving.should_exit = True
@@ -73,7 +73,7 @@ def gateway(
 
 
 class Caller:
-    """Somebody who asks through the gateway, with a key of their own."""
+    """A caller of the gateway, with its own key."""
 
     def __init__(self, http: httpx2.Client, url: str, key: str = "sk-test") -> None:
         self.http = http

@@ -1,4 +1,4 @@
-"""The admin's doors over HTTP: who may, what is answered, and what it does to answers."""
+"""The admin endpoints over HTTP: authentication, responses, and invalidated answers."""
 
 import base64
 import json
@@ -135,7 +135,7 @@ def test_a_group_is_named_in_the_header(caller: Caller) -> None:
         (b"[" * 60_000, "not JSON"),
         (b"[]", "not a JSON object"),
         (b"{}", "names nothing"),
-        (b'{"tags": 7}', "tags is not"),
+        (b'{"tags": 7}', "tags is neither"),
         (b'{"older_than": "soon"}', "older_than is"),
         (b'{"match": "("}', "not a pattern"),
         (b'{"keys": ["x"]}', "not a key"),
@@ -169,7 +169,7 @@ def test_who_may_not(caller: Caller, audit: Path, door: str) -> None:
     assert TOKEN not in audit.read_text()
 
 
-def test_the_token_is_passed_on_to_nobody(caller: Caller, puppet: Puppet) -> None:
+def test_the_token_is_never_forwarded(caller: Caller, puppet: Puppet) -> None:
     before = len(puppet.seen)
     shown = caller.with_key(TOKEN)
     assert shown.chat("with the token?").status_code == 401
@@ -180,7 +180,7 @@ def test_the_token_is_passed_on_to_nobody(caller: Caller, puppet: Puppet) -> Non
     assert len(puppet.seen) == before
 
 
-def test_without_a_token_there_are_no_doors(http: httpx2.Client, provider_url: str) -> None:
+def test_without_a_token_there_are_no_endpoints(http: httpx2.Client, provider_url: str) -> None:
     with gateway(provider_url) as url:
         for door in ("invalidate", "events"):
             gone = http.post(f"{url}/askonce/{door}", json={"tag": "x"}, headers=ADMIN)
@@ -204,22 +204,22 @@ def signed(body: bytes, *, id_: str = "msg_1", at: float | None = None) -> dict[
 
 def test_an_event_counts_once(caller: Caller) -> None:
     assert [tagged(caller, "event?", "product:1") for _ in range(2)] == ["miss", "hit"]
-    told = {"event": "product_updated", "data": {"product_id": "1"}, "id": "e-1"}
+    message = {"event": "product_updated", "data": {"product_id": "1"}, "id": "e-1"}
 
-    done = event(caller, told)
+    done = event(caller, message)
 
     assert done.status_code == 200
     assert done.json()["tags"] == ["product:1", "group:api.example.com:prices"]
     assert done.headers["cache-group-invalidation"] == '"prices"'
     assert tagged(caller, "event?", "product:1") == "miss"
-    assert event(caller, told).json()["repeated"] is True
+    assert event(caller, message).json()["repeated"] is True
     assert tagged(caller, "event?", "product:1") == "hit"
 
 
 def test_bad_events(caller: Caller) -> None:
     for body, said in (
         ({}, "event is not a text"),
-        ({"event": "unheard_of"}, "nothing is known"),
+        ({"event": "unheard_of"}, "is unknown"),
         ({"event": "product_updated", "data": []}, "not an object"),
         ({"event": "product_updated"}, "product_id"),
         ({"event": "product_updated", "data": {"product_id": "1"}, "id": 7}, "id"),
@@ -292,7 +292,7 @@ def test_an_answer_that_streams_meanwhile_is_not_kept(
     go_on.set()
     asking.join(PATIENCE_S)
 
-    # Its caller gets it whole, and nobody after them.
+    # Its caller gets it whole, and no later caller does.
     assert got[0].endswith(b"data: [DONE]\n\n")
     puppet.act = answer
     body = chat_body("how slow?")

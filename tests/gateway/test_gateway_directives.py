@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def caller(http: httpx2.Client, provider_url: str, clock: Clock) -> Iterator[Caller]:
-    """Somebody at a gateway whose clock stands still until the test moves it."""
+    """A caller of a gateway whose clock only the test moves."""
     with gateway(provider_url, clock=clock) as url:
         yield Caller(http, url)
 
@@ -42,7 +42,7 @@ class TestCacheStatus:
         clock.forward(100.7)
         older = caller.chat(question, stream=stream)
 
-        # A stream's head is sent before anybody can know whether it will be stored.
+        # A stream's head is sent before it is known whether the answer will be stored.
         stored = "" if stream else "; stored"
         assert status_of(miss) == f"askonce; fwd=miss{stored}; detail=not-found"
         assert "age" not in miss.headers
@@ -80,7 +80,7 @@ class TestCacheStatus:
 
 
 class TestCacheControl:
-    def test_no_cache_asks_anew_and_stores(
+    def test_no_cache_asks_again_and_stores(
         self, caller: Caller, clock: Clock, provider: DemoProvider
     ) -> None:
         question = "Really?"

@@ -1,4 +1,4 @@
-"""Documents named in a request's body: what changed is asked again, and synced for everybody."""
+"""Documents named in the body of a request: new versions miss, and a sync reaches all tenants."""
 
 import json
 from collections.abc import Iterator
@@ -74,5 +74,5 @@ def test_a_sync_reaches_a_running_gateway(caller: Caller, tmp_path: Path) -> Non
     sync("v1")
     assert "; hit; " in asking(caller, None)
     sync("v2")
-    # Whoever does not say which documents they found gets nothing old either.
+    # A request without documents gets no old answer either.
     assert asking(caller, None) == MISS

@@ -1,4 +1,4 @@
-"""What goes wrong at a provider: told clearly, never stored, and covered by a stale answer."""
+"""Faults of a provider: reported clearly, never stored, and covered by a stale answer."""
 
 import asyncio
 import json
@@ -20,13 +20,13 @@ from tests.gateway.stage import (
     status_of,
 )
 
-NOWHERE = "http://127.0.0.1:9"  # nobody listens on the discard port
+NOWHERE = "http://127.0.0.1:9"  # no program listens on the discard port
 BRISK = {"ASKONCE_GATEWAY__READ_TIMEOUT": "300ms"}
 
 
 @pytest.fixture(scope="module")
 def brisk(http: httpx2.Client, provider_url: str) -> Iterator[Caller]:
-    """Somebody at a gateway that waits 300 ms for a provider."""
+    """A caller of a gateway that waits 300 ms for a provider."""
     with gateway(provider_url, BRISK) as url:
         yield Caller(http, url)
 
@@ -292,7 +292,7 @@ class TestStale:
 
         assert (failed.status_code, failed.headers["retry-after"]) == (429, "3")
 
-    def test_a_stale_answer_is_refreshed_behind_once(
+    def test_a_stale_answer_is_refreshed_once_in_the_background(
         self, puppet: Puppet, stage: Callable[..., Caller], clock: Clock
     ) -> None:
         caller = stage(ttl="60s", stale_while_revalidate="1h")
@@ -310,7 +310,7 @@ class TestStale:
         stale = [caller.chat("Refresh?") for _ in range(5)]
         assert asked_again.wait(PATIENCE_S)
         answer_now.set()
-        # Whoever accepts nothing stale joins what is under way, or finds what it brought.
+        # A call that accepts nothing stale joins the refresh, or finds its answer.
         new = caller.chat("Refresh?", headers={"cache-control": "max-age=30"})
 
         assert {status_of(a) for a in stale} == {"askonce; hit; ttl=-30; detail=stale"}

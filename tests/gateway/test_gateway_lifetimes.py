@@ -118,7 +118,7 @@ def test_groups_are_shown_and_end_with_their_invalidation(
 
 
 def test_a_popular_answer_never_ends(caller: Caller, puppet: Puppet, clock: Clock) -> None:
-    """With refresh ahead, whoever asks again and again meets a miss only the first time."""
+    """With refresh ahead, only the first of many calls is a miss."""
     puppet.act = grouped
     more = '[cache]\nttl = "10s"\nrefresh_ahead = 100'
     with gateway(puppet.url, more=more, clock=clock) as url:

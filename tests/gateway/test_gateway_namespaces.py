@@ -1,4 +1,4 @@
-"""Whose answers these are: nobody is ever shown another caller's."""
+"""Namespaces: no caller ever gets another caller's answer."""
 
 from collections.abc import Iterator
 
@@ -99,7 +99,7 @@ class TestTenants:
 
     def test_the_keys_of_one_tenant_share_and_no_other_key_does(self, caller: Caller) -> None:
         question = "Whose tenant?"
-        keys = ["sk-acme-1", "sk-acme-2", "sk-globex-1", "sk-nobody", "acme", "SK-ACME-1"]
+        keys = ["sk-acme-1", "sk-acme-2", "sk-globex-1", "sk-unknown", "acme", "SK-ACME-1"]
         answers = [caller.with_key(key).chat(question) for key in keys]
 
         outcomes = [outcome_of(answer) for answer in answers]

@@ -47,7 +47,7 @@ def read_exposition(text: str) -> Samples:
 
 @pytest.fixture
 def caller(http: httpx2.Client, provider_url: str) -> Iterator[Caller]:
-    """Somebody who has a gateway, and its counts, for himself alone."""
+    """A caller with a gateway, and its counters, of its own."""
     with gateway(provider_url) as url:
         yield Caller(http, url)
 
@@ -55,9 +55,9 @@ def caller(http: httpx2.Client, provider_url: str) -> Iterator[Caller]:
 def test_healthz(caller: Caller) -> None:
     answer = caller.http.get(f"{caller.url}/healthz?from=probe")
 
-    told = answer.json()
-    assert set(told.pop("semantic")) == {"embedder", "index"}
-    assert told == {
+    health = answer.json()
+    assert set(health.pop("semantic")) == {"embedder", "index"}
+    assert health == {
         "status": "ok",
         "version": askonce.__version__,
         "layers": {},

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import io
 import itertools
 import json
 import os
@@ -15,11 +16,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
+from askonce.cli import main
 from askonce.cli.demo.provider.answers import answer_to
 from tests.gateway.stage import (
     CHAT,
@@ -28,6 +31,7 @@ from tests.gateway.stage import (
     Exchange,
     Puppet,
     asked,
+    gateway,
     is_answer,
     outcome_of,
     text_of_stream,
@@ -79,13 +83,16 @@ class Gateway:
                 process.kill()
 
     def check(self) -> list[object]:
-        """What `askonce check` finds."""
-        command = [sys.executable, "-m", "askonce.cli", "check", "--json"]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environ, capture_output=True, check=False
-        )
-        found: list[object] = json.loads(done.stdout)["damage"]
-        assert (done.returncode == 0) == (not found)
+        """Return what `askonce check` finds."""
+        output = io.StringIO()
+        with (
+            contextlib.chdir(self.folder),
+            mock.patch.dict(os.environ, self.environ, clear=True),
+            contextlib.redirect_stdout(output),
+        ):
+            status = main(["check", "--json"])
+        found: list[object] = json.loads(output.getvalue())["damage"]
+        assert (status == 0) == (not found)
         return found
 
 
@@ -100,7 +107,7 @@ def ask(connection: http.client.HTTPConnection, question: str, *, stream: bool) 
 
 
 class Askers:
-    """Many callers at once, each with questions that nobody asked before."""
+    """Many callers at once, each with new questions."""
 
     def __init__(self) -> None:
         self.numbers = itertools.count()
@@ -195,14 +202,14 @@ def test_sigterm_finishes_a_stream_in_flight_and_exits_0(puppet: Puppet, tmp_pat
 
     assert text_of_stream((first + rest).decode()) == "one two"
     assert status == 0
-    # And what was answered at the last moment was kept.
+    # The answers of the last moment are stored.
     assert gateway.check() == []
     with gateway.running(), httpx2.Client(trust_env=False) as client:
         assert outcome_of(Caller(client, gateway.url).chat("To the end?")) == "hit"
 
 
 def until_it_listens_no_more(url: str) -> None:
-    """Come back as soon as nobody new is let in: then the signal has been heard."""
+    """Return as soon as new connections are refused: the signal has arrived."""
     address = urlsplit(url)
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
@@ -228,40 +235,34 @@ def test_a_full_disk_fails_no_call(http: httpx2.Client, provider_url: str, tmp_p
     assert stats["errors"] > 0
     assert stats["calls"] == 80
 
-    roomy = Gateway(tmp_path, provider_url)
-    assert roomy.check() == []
-    with roomy.running():
-        caller = Caller(http, roomy.url)
+    assert full.check() == []
+    with gateway(provider_url, {"ASKONCE_STORE__URL": f"sqlite:{tmp_path / 'answers.db'}"}) as url:
+        caller = Caller(http, url)
         third = [caller.chat(question) for question in questions]
     assert all(map(is_answer, third, questions))
     assert {outcome_of(answer) for answer in third} <= {"hit", "miss"}
 
 
 class TestNotStarted:
-    def serve(self, folder: Path, *arguments: str, **environ: str) -> tuple[int, str]:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "askonce.cli", "serve", *arguments],
-            cwd=folder,
-            env={**clean, **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.returncode, done.stderr
-
     def test_a_taken_port(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            status, said = self.serve(tmp_path, f"--port={port}")
+            done = subprocess.run(
+                [sys.executable, "-m", "askonce.cli", "serve", f"--port={port}"],
+                cwd=tmp_path,
+                env={k: v for k, v in os.environ.items() if not k.startswith("ASKONCE_")},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
 
-        assert status == 2
-        assert said.startswith(f"askonce: cannot listen on 127.0.0.1:{port}")
-        assert said.count("\n") == 1
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"askonce: cannot listen on 127.0.0.1:{port}")
+        assert done.stderr.count("\n") == 1
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "complaint"),
         [
             ("[gateway]\nprot = 1", 'did you mean "port"'),
             ("[cache]\nttl = 'soon'", "cache.ttl is not a duration"),
@@ -270,11 +271,20 @@ class TestNotStarted:
             ("gateway", "is not TOML"),
         ],
     )
-    def test_a_wrong_setting(self, tmp_path: Path, text: str, told: str) -> None:
+    def test_a_wrong_setting(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        text: str,
+        complaint: str,
+    ) -> None:
         Path(tmp_path, "askonce.toml").write_text(text, encoding="utf-8")
-        status, said = self.serve(tmp_path, "--port=0")
+        monkeypatch.chdir(tmp_path)
+        status = main(["serve", "--port=0"])
+        written = capsys.readouterr().err
 
         assert status == 2
-        assert told in said
-        assert said.startswith("askonce: ")
-        assert said.count("\n") == 1
+        assert complaint in written
+        assert written.startswith("askonce: ")
+        assert written.count("\n") == 1

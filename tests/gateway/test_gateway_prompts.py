@@ -100,7 +100,7 @@ def test_a_shared_prompt_is_marked_and_the_response_says_so(
     assert 'askonce_prompts_total{what="marked"} 2' in metrics
 
 
-def test_a_chat_gets_a_key_that_names_nobody(marking: Caller, puppet: Puppet) -> None:
+def test_a_chat_gets_a_key_that_names_no_caller(marking: Caller, puppet: Puppet) -> None:
     messages = [{"role": "system", "content": LONG}, {"role": "user", "content": "keyed"}]
     keys = []
     for key in ("sk-1", "sk-2", "sk-1"):
@@ -181,7 +181,7 @@ def test_concurrent_calls_wait_for_the_first_byte_of_the_first(
 
         answers = [pool.submit(one, at) for at in range(6)]
         assert begun.wait(PATIENCE_S)
-        quick = caller.chat("short prompts wait for nobody", model="gpt-4o")
+        quick = caller.chat("short prompts do not wait", model="gpt-4o")
         assert quick.status_code == 200
         assert len(puppet.seen) == 2
         may_begin.set()
@@ -190,10 +190,10 @@ def test_concurrent_calls_wait_for_the_first_byte_of_the_first(
 
 
 def test_wrong_settings_are_one_clear_line(puppet: Puppet) -> None:
-    for more, told in (
+    for more, complaint in (
         ('[prompts]\nlevel = "marks"', "prompts.level cannot be 'marks'"),
         ('[prompts]\nhold = "2m"', "prompts.hold is not from"),
         ('[prompts]\nlevel = "split"\nvolatile = ["("]', "not a pattern"),
     ):
-        with pytest.raises(ConfigError, match=told), gateway(puppet.url, more=more):
+        with pytest.raises(ConfigError, match=complaint), gateway(puppet.url, more=more):
             pass

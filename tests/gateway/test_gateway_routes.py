@@ -76,8 +76,8 @@ class TestProviders:
         path = target.removeprefix("/openai").removeprefix("/anthropic")
         assert (asked[whose].last.method, asked[whose].last.target) == (method, path)
 
-    @pytest.mark.parametrize("target", ["/", "/v1", "/v2/models", "/openai", "/nobody/v1/x", "*"])
-    def test_what_nobody_serves_is_one_clear_line(self, gateway_url: str, target: str) -> None:
+    @pytest.mark.parametrize("target", ["/", "/v1", "/v2/models", "/openai", "/unknown/v1/x", "*"])
+    def test_an_unknown_path_is_one_clear_line(self, gateway_url: str, target: str) -> None:
         method = "OPTIONS" if target == "*" else "GET"
         answer = plain_request(gateway_url, method, target)
 

@@ -1,4 +1,4 @@
-"""`GET /askonce/savings`: sums for everybody, names for the admin, one ledger for all gateways."""
+"""`GET /askonce/savings`: sums without a token, names with it, one ledger for all gateways."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from askonce.ledger.savings import savings_of
+from askonce.ledger.savings import savings_of_json
 from tests.gateway.stage import Caller, Clock, gateway
 from tests.gateway.test_gateway_numbers import read_exposition
 
@@ -52,7 +52,7 @@ def test_the_admin_hears_of_every_tenant(guarded: Caller) -> None:
     answer = savings(guarded, "?days=2", **ADMIN)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-    found = savings_of(answer.content)
+    found = savings_of_json(answer.content)
     assert found is not None
     by = found.by("tenant")
     assert {name: sums.exact.calls for name, sums in by.items()} == {"acme": 2, "globex": 1}
@@ -69,7 +69,7 @@ def test_the_admin_hears_of_every_tenant(guarded: Caller) -> None:
 @pytest.mark.parametrize(
     "headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Bearer sk-acme"}]
 )
-def test_nobody_else_hears_anything(guarded: Caller, headers: dict[str, str]) -> None:
+def test_no_one_else_gets_an_answer(guarded: Caller, headers: dict[str, str]) -> None:
     guarded.chat("What is it?")
     answer = savings(guarded, **headers)
     assert answer.status_code == 401
@@ -81,9 +81,9 @@ def test_without_a_token_there_are_sums_and_no_names(open_: Caller) -> None:
     for _ in range(3):
         open_.chat("What is it?")
     answer = savings(open_)
-    told: dict[str, Any] = answer.json()
-    assert told["total"]["exact"]["calls"] == 2
-    (line,) = told["lines"]
+    found: dict[str, Any] = answer.json()
+    assert found["total"]["exact"]["calls"] == 2
+    (line,) = found["lines"]
     assert (line["tenant"], line["model"], line["route"]) == ("", "", "")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", line["day"])
     assert "gpt" not in answer.text
@@ -113,11 +113,11 @@ def test_the_day_is_the_clock_s(http: httpx2.Client, provider_url: str) -> None:
         caller.chat("What is it?")
         clock.forward(10)
         caller.chat("What is it?")
-        found = savings_of(savings(caller, **ADMIN).content)
+        found = savings_of_json(savings(caller, **ADMIN).content)
         assert found is not None
         days = {day: sums.exact.calls for day, sums in found.by("day").items()}
         assert days == {"2024-10-03": 1, "2024-10-04": 1}
-        today = savings_of(savings(caller, "?days=1", **ADMIN).content)
+        today = savings_of_json(savings(caller, "?days=1", **ADMIN).content)
         assert today is not None
         assert today.total.exact.calls == 1
 
@@ -134,7 +134,7 @@ def test_two_gateways_and_a_restart(http: httpx2.Client, provider_url: str, tmp_
         second.chat("What is it?")
         second.chat("What is it?")
     with gateway(provider_url, shared, more=TENANTS) as again:
-        found = savings_of(savings(Caller(http, again), **ADMIN).content)
+        found = savings_of_json(savings(Caller(http, again), **ADMIN).content)
         assert found is not None
         assert found.total.exact.calls + found.total.upstream.calls == 4
         assert found.total.upstream.calls in (1, 2)  # the second may have been too early

@@ -85,7 +85,7 @@ def test_a_caller_refuses_with_a_header_through_the_sdk(serving_url: str) -> Non
         assert "detail=semantic" in ask("How could I change my PIN?")
 
 
-def test_nobody_is_served_by_default_and_all_is_measured(
+def test_semantic_answers_are_measured_and_not_served_by_default(
     http: httpx2.Client, provider_url: str
 ) -> None:
     with gateway(provider_url) as url:

@@ -106,7 +106,7 @@ class TestBroken:
             stats = caller.stats()
 
         assert all(is_answer(answer, "Is it garbage?") for answer in answers)
-        # The store's secret cannot be read; this process's own tells its callers apart.
+        # The store's secret cannot be read; this process's own separates its callers.
         assert [outcome_of(answer) for answer in answers] == ["miss", "hit", "hit"]
         assert stats["errors"] >= 3
         assert stats["calls"] == 3
@@ -151,7 +151,7 @@ class TestBroken:
 
 
 class TestLocked:
-    def test_a_locked_database_delays_nobody_for_long(self, caller: Caller, file: Path) -> None:
+    def test_a_locked_database_delays_no_call_for_long(self, caller: Caller, file: Path) -> None:
         caller.chat("Before the lock?")
         caller.stats()
         lock = sqlite3.connect(file, isolation_level=None)

@@ -1,4 +1,4 @@
-"""Streams as they happen: relayed live, shared while they grow, let go of when nobody reads."""
+"""Live streams: relayed at once, shared while they grow, dropped without a reader."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def chunk(text: str = "", finish: str | None = None) -> bytes:
 
 
 class Slowly:
-    """A stream that goes on only when the test lets it, and tells if its caller went away."""
+    """A stream that the test advances, and that notes when its caller goes away."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -117,7 +117,7 @@ def test_a_joined_caller_gets_none_of_the_leaders_private_headers(
     assert not private.keys() & joined.headers.keys()
 
 
-def test_when_the_only_caller_goes_the_provider_is_told(
+def test_the_provider_is_disconnected_when_the_only_caller_goes(
     puppet_caller: Caller, slowly: Slowly
 ) -> None:
     with puppet_caller.chat_stream("Gone?") as response:

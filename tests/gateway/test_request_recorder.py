@@ -1,4 +1,4 @@
-"""The log of requests: what the provider was asked, never a credential, and nobody waits for it."""
+"""The request log: the requests to the provider, without credentials, written in the background."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The wire: what is written in one turn of the event loop leaves as one, and nothing is lost."""
+"""Writes of one turn of the event loop leave together, and nothing is lost."""
 
 from collections.abc import Callable
 

@@ -43,12 +43,12 @@ class Sender:
         self.source = EventSource(url, "shop", stream=self.name, channel=self.name)
 
     def send(self, event: str = "product_updated", id_: str | None = None, **data: str) -> None:
-        told = json.dumps(data)
+        text = json.dumps(data)
         if self._kind == "postgres":
             with psycopg.connect(self._url) as db:
-                db.execute(f"SELECT {self.name}_emit(%s, %s, %s)", (event, told, id_))
+                db.execute(f"SELECT {self.name}_emit(%s, %s, %s)", (event, text, id_))
             return
-        fields = {"event": event, "data": told} | ({} if id_ is None else {"id": id_})
+        fields = {"event": event, "data": text} | ({} if id_ is None else {"id": id_})
         plain = self._url.replace("redis+cluster", "redis").partition(",")[0]
         cluster = plain != self._url
         make: Any = redis.RedisCluster if cluster else redis.Redis
@@ -61,7 +61,7 @@ def sender(request: pytest.FixtureRequest) -> Sender:
     fixture = request.param.replace("-", "_") + "_url"
     made = Sender(request.param, str(request.getfixturevalue(fixture)))
     if request.param == "postgres":
-        # As `askonce migrate` would: somebody may send before anybody follows.
+        # As `askonce migrate` would: a sender may come before the first consumer.
         with Cache(sources=[made.source]) as cache:
             (following,) = cache.assembly.invalidation.consumers
             run_sync(following.reader.migrate())
@@ -99,11 +99,9 @@ def test_an_event_that_was_sent_invalidates(kind: Any, sender: Sender, engines: 
         run_sync(cache.assembly.close(cache.assembly.services.sync))
 
 
-def test_an_event_counts_that_was_sent_while_nobody_listened(
-    sender: Sender, engines: Engines
-) -> None:
+def test_an_event_sent_while_no_process_ran_counts(sender: Sender, engines: Engines) -> None:
     url = engines.plain("sqlite")
-    sender.send(product_id="0")  # before anybody ever followed
+    sender.send(product_id="0")  # before the first consumer
     with opened(url, sender) as cache:
         put(cache, "warm-up")
         sender.send(product_id="warm-up")
@@ -115,10 +113,10 @@ def test_an_event_counts_that_was_sent_while_nobody_listened(
         assert not gone(cache, "1")
     with opened(url, sender) as cache:
         until(lambda: gone(cache, "1"), "what was sent meanwhile counts")
-        assert not gone(cache, "0")  # what was handled before does not come again
+        assert not gone(cache, "0")  # handled events do not come again
 
 
-def test_what_nobody_can_take_is_counted_and_passed_over(
+def test_an_event_that_cannot_be_handled_is_counted_and_skipped(
     sender: Sender, engines: Engines, caplog: pytest.LogCaptureFixture
 ) -> None:
     with opened(engines.plain("sqlite"), sender) as cache:
@@ -129,9 +127,9 @@ def test_what_nobody_can_take_is_counted_and_passed_over(
         sender.send(product_id="1")
         until(lambda: gone(cache, "1"), "the good one arrives")
         assert cache.assembly.ledger.counters()["fault:event"] == 3
-    told = [r.getMessage() for r in caplog.records if r.name == "askonce.events"]
-    assert len(told) == 2
-    assert "product_updated" in told[0]
+    text = [r.getMessage() for r in caplog.records if r.name == "askonce.events"]
+    assert len(text) == 2
+    assert "product_updated" in text[0]
 
 
 def test_a_function_that_always_fails_does_not_block_the_others(
@@ -167,23 +165,23 @@ def test_the_same_id_twice_is_one_event(sender: Sender, engines: Engines) -> Non
         assert not gone(cache, "1")
 
 
-def _killed_before_the_mark(url: str, source: EventSource) -> None:
-    """A process that ends between the effect of an event and its mark."""
+def _killed_before_the_cursor_moves(url: str, source: EventSource) -> None:
+    """A process that ends between the effect of an event and the move of its cursor."""
     import os
 
     from askonce.invalidation.consumer import EventConsumer
 
     async def die(self: EventConsumer) -> None:
-        if self._mark is not None:
+        if self._cursor is not None:
             os._exit(9)
 
-    EventConsumer._keep_mark = die  # type: ignore[method-assign]
+    EventConsumer._store_cursor = die  # type: ignore[method-assign]
     cache = Cache(url, rules=RULES, sources=[source])
     cache.assembly.services.sync  # noqa: B018
     threading.Event().wait(PATIENCE_S)
 
 
-def test_a_process_killed_between_effect_and_mark_harms_nobody(
+def test_an_event_survives_a_process_killed_before_its_cursor_moved(
     sender: Sender, engines: Engines
 ) -> None:
     url = engines.plain("sqlite")
@@ -191,7 +189,7 @@ def test_a_process_killed_between_effect_and_mark_harms_nobody(
         put(cache, "1")
     sender.send(product_id="1")
     context = multiprocessing.get_context("spawn")
-    child = context.Process(target=_killed_before_the_mark, args=(url, sender.source))
+    child = context.Process(target=_killed_before_the_cursor_moves, args=(url, sender.source))
     child.start()
     child.join(PATIENCE_S + 10)
     assert child.exitcode == 9
@@ -201,10 +199,10 @@ def test_a_process_killed_between_effect_and_mark_harms_nobody(
         put(cache, "2")
         sender.send(product_id="2")
         until(lambda: gone(cache, "2"), "it goes on")
-        assert not gone(cache, "1")  # and was not done twice: its place is its id
+        assert not gone(cache, "1")  # and did not happen twice: the place is its id
 
 
-def test_a_source_that_is_down_harms_no_call_and_comes_back(engines: Engines) -> None:
+def test_a_source_that_is_down_fails_no_call_and_comes_back(engines: Engines) -> None:
     server = RedisServer(8)
     server.start()
     sender = Sender("redis8", server.url)
@@ -269,12 +267,12 @@ def test_the_caches_own_store_may_be_down_meanwhile(redis8_url: str) -> None:
         [EventSource("postgresql://h/d", channel='x"; DROP')],
     ],
 )
-def test_sources_that_cannot_be_are_refused(wrong: Any) -> None:
+def test_invalid_sources_are_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError):
         sources_of(wrong)
 
 
-def test_a_mark_is_of_a_place_and_not_of_a_password() -> None:
+def test_a_cursor_depends_on_the_place_and_not_on_the_password() -> None:
     one = EventSource("redis://u:p@h:1/0", "a")
     assert one.key == EventSource("redis://u:q@h:1/0", "a").key
     assert one.key != EventSource("redis://u:p@h:1/1", "a").key

@@ -1,4 +1,4 @@
-"""Events as the library takes them: what they invalidate, once for each id, in both flavors."""
+"""Events as the library takes them: what they invalidate, once for each id, in both pair."""
 
 import json
 import logging
@@ -26,9 +26,9 @@ RULES = (
 
 async def emit(under_test: CacheUnderTest, event: str, *data: Any, **members: Any) -> EventResult:
     cache: Any = under_test.cache
-    happened = cache.emit(event, *data, **members)
-    result: EventResult = happened if under_test.name == "blocking" else await happened
-    return result
+    result: Any = cache.emit(event, *data, **members)
+    found: EventResult = result if under_test.name == "blocking" else await result
+    return found
 
 
 async def ask(under_test: CacheUnderTest, upstream: Scripted, question: str, tags: str = "") -> str:
@@ -42,7 +42,7 @@ def test_an_event_invalidates_its_tags_and_what_matches(under_test: CacheUnderTe
     under_test.open(rules=RULES)
     upstream = Scripted(lambda: Script(said()))
 
-    async def story() -> None:
+    async def scenario() -> None:
         for _ in range(2):
             await ask(under_test, upstream, "What does the lamp cost?", "product:12")
             await ask(under_test, upstream, "Which headphones are good?")
@@ -57,14 +57,14 @@ def test_an_event_invalidates_its_tags_and_what_matches(under_test: CacheUnderTe
         assert await ask(under_test, upstream, "Which headphones are good?") == "miss"
         assert await ask(under_test, upstream, "Are you open?", "product:7") == "hit"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_an_id_counts_once(under_test: CacheUnderTest, clock: Clock) -> None:
     under_test.open(rules=RULES)
     upstream = Scripted(lambda: Script(said()))
 
-    async def story() -> None:
+    async def scenario() -> None:
         first = await emit(under_test, "order_shipped", {"id": "9"}, event_id="evt-1")
         assert (first.tags, first.repeated, first.id) == (("order:9",), False, "evt-1")
         await ask(under_test, upstream, "Where is it?", "order:9")
@@ -78,7 +78,7 @@ def test_an_id_counts_once(under_test: CacheUnderTest, clock: Clock) -> None:
         late = await emit(under_test, "order_shipped", id="9", event_id="evt-2")
         assert not late.repeated
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.mark.parametrize("name", ["blocking", "suspending"])
@@ -96,7 +96,7 @@ def test_functions_say_what_an_event_invalidates(name: str, clock: Clock) -> Non
     def nothing(data: dict[str, Any]) -> None:
         data.clear()
 
-    async def story() -> None:
+    async def scenario() -> None:
         await ask(under_test, upstream, "Where are you?", "city:bern")
         await ask(under_test, upstream, "What are the opening hours?")
         happened = await emit(under_test, "moved", city="bern")
@@ -105,7 +105,7 @@ def test_functions_say_what_an_event_invalidates(name: str, clock: Clock) -> Non
         assert await ask(under_test, upstream, "Where are you?", "city:bern") == "miss"
         assert await ask(under_test, upstream, "What are the opening hours?") == "miss"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.fixture
@@ -140,20 +140,20 @@ def test_missing_data_are_named(cache: Cache) -> None:
         ("order_shipped", [1], None),
     ],
 )
-def test_what_cannot_be_an_event_is_refused(
+def test_an_invalid_event_is_refused(
     cache: Cache, event: str, data: Any, event_id: str | None
 ) -> None:
     with pytest.raises((ConfigError, TypeError)):
         cache.emit(event, data, event_id=event_id)
 
 
-def test_functions_that_cannot_be_are_refused(cache: Cache) -> None:
+def test_unfit_functions_are_refused(cache: Cache) -> None:
     async def later(data: dict[str, Any]) -> None: ...
 
     with pytest.raises(ConfigError, match="async"):
         cache.on_event("a")(later)  # type: ignore[type-var]
     cache.on_event("a")(lambda data: "a tag, or two")
-    with pytest.raises(ConfigError, match="no tag"):
+    with pytest.raises(ConfigError, match="not a tag"):
         cache.emit("a")
     cache.on_event("b")(lambda data: Invalidation())
     with pytest.raises(ConfigError, match="nothing"):
@@ -190,12 +190,12 @@ def test_every_event_leaves_an_audit_line(tmp_path: Path, caplog: pytest.LogCapt
         cache.emit("product_updated", product_id="7\n8", event_id="e\n1")
         cache.emit("product_updated", product_id="7", event_id="e\n1")
     (line,) = file.read_text().splitlines()
-    told = json.loads(line)
-    assert told == {
+    written = json.loads(line)
+    assert written == {
         "at": 12.5,
         "who": "library",
         "what": {"event": "product_updated", "id": "e\n1"},
-        "tags": told["tags"],
+        "tags": written["tags"],
         "entries": 0,
     }
     assert [record.message for record in caplog.records] == [line]
@@ -208,7 +208,7 @@ def test_an_audit_file_that_cannot_be_written_fails_nothing(tmp_path: Path) -> N
         assert cache.stats().errors == 1
 
 
-def test_an_audit_pipe_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
+def test_an_audit_pipe_without_a_reader_holds_nothing_up(tmp_path: Path) -> None:
     pipe = tmp_path / "audit"
     os.mkfifo(pipe)
     with Cache(rules=RULES, audit=str(pipe)) as cache:
@@ -222,10 +222,10 @@ def test_data_that_are_no_object_are_refused(data: Any) -> None:
         cache.emit("order_shipped", data, id="7")
 
 
-def test_a_function_that_returns_no_tag_is_told_so() -> None:
+def test_a_function_that_returns_no_tag_is_an_error() -> None:
     with Cache() as cache:
         cache.on_event("x")(lambda data: True)  # type: ignore[type-var]
-        with pytest.raises(ConfigError, match="gave True, which is no tag"):
+        with pytest.raises(ConfigError, match="returned True, which is not a tag"):
             cache.emit("x")
 
 
@@ -234,7 +234,7 @@ def test_an_event_that_names_a_group_refuses_answers_under_way(under_test: Cache
     under_test.open(rules=Rules().on("moved", tags=["group:api.openai.com:g"]))
     headers = [("content-type", "application/json"), ("cache-groups", '"g"')]
 
-    async def story() -> None:
+    async def scenario() -> None:
         async def meanwhile() -> None:
             await emit(under_test, "moved")
 
@@ -245,19 +245,19 @@ def test_an_event_that_names_a_group_refuses_answers_under_way(under_test: Cache
         assert await ask(under_test, upstream, "Where?") == "miss"
         assert under_test.cache.stats().not_stored == {"invalidated": 1}
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_events_that_arrive_together_share_a_sweep() -> None:
     with Cache(rules=RULES) as cache:
         cache.put("Which headphones are good?", "These")
-        swept: set[Invalidation] = set()
+        done: set[Invalidation] = set()
 
         def take(number: int) -> EventResult:
             events = cache.assembly.invalidation.events
             data = {"product_id": number}
-            return run_sync(events.take("product_updated", data, who="me", swept=swept))
+            return run_sync(events.process("product_updated", data, who="me", done=done))
 
         assert (take(1).entries, take(2).entries) == (1, None)
         assert take(2).tags == ("product:2",)
-        assert swept == {Invalidation(match="headphones")}
+        assert done == {Invalidation(match="headphones")}

@@ -27,7 +27,7 @@ from tests.stores.test_tiers import entries, whole
 
 
 class Watched(CommonStore):
-    """A common store with something happening in the middle of what is done with it."""
+    """A shared store that runs a hook in the middle of an operation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def test_who_is_started_in_the_middle_of_a_sweep_keeps_nothing_of_it(
     common = Watched()
     mine, newborn = two("blocking", clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await mine.ask(call(PRICES), whole("from before"))
         await mine.settle()
 
@@ -78,14 +78,14 @@ def test_who_is_started_in_the_middle_of_a_sweep_keeps_nothing_of_it(
         assert await outcome(newborn, question=PRICES) == "not-found"
         await close(newborn)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
-def test_what_is_taken_back_is_told_to_who_may_have_read_it(mode: str, clock: Clock) -> None:
+def test_a_withdrawn_answer_is_announced_to_its_possible_readers(mode: str, clock: Clock) -> None:
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await heard(mine)
         await heard(other)
         common.mute = True
@@ -102,7 +102,7 @@ def test_what_is_taken_back_is_told_to_who_may_have_read_it(mode: str, clock: Cl
         assert any(isinstance(c, Selection) and c.keys == (late.key,) for c in common.log)
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_who_is_cut_off_from_the_news_writes_nothing_that_may_be_swept(
@@ -111,7 +111,7 @@ def test_who_is_cut_off_from_the_news_writes_nothing_that_may_be_swept(
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await heard(mine)
         await heard(other)
 
@@ -134,7 +134,7 @@ def test_who_is_cut_off_from_the_news_writes_nothing_that_may_be_swept(
         assert "And this?" in {entry.question for entry in entries(common)}
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_what_was_swept_before_the_news_began_is_not_kept(mode: str, clock: Clock) -> None:
@@ -142,7 +142,7 @@ def test_what_was_swept_before_the_news_began_is_not_kept(mode: str, clock: Cloc
     mine, other = two(mode, clock, CommonStore(), common)
     held = common.news_held = threading.Event()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async def sweep() -> None:
             await common.epochs(["~swept", Invalidation(match="cost").announcement], bump=True)
 
@@ -154,7 +154,7 @@ def test_what_was_swept_before_the_news_began_is_not_kept(mode: str, clock: Cloc
         assert await outcome(other, question=PRICES) == "not-found"
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_two_sweeps_have_a_second_look_each_in_its_own_time(
@@ -163,18 +163,17 @@ def test_two_sweeps_have_a_second_look_each_in_its_own_time(
     under_test = CacheUnderTest("blocking", "memory:", clock)
     under_test.open(layers=[Layer(CommonStore(), "store")])
 
-    async def story() -> None:
+    async def scenario() -> None:
         sweeping = under_test.cache.assembly.invalidation.sweeps
         runtime = sweeping._runtime
         looked: list[tuple[float, list[Invalidation]]] = []
 
-        async def look(due: list[Invalidation]) -> int:
+        async def look(due: list[Invalidation]) -> None:
             looked.append((runtime.monotonic(), due))
             if len(looked) == 1:
                 raise StoreError("not now")
-            return 0
 
-        monkeypatch.setattr(sweeping, "_look_again", look)
+        monkeypatch.setattr(sweeping, "_scan_again", look)
         await invalidate(under_test, Invalidation(match="cost"))
         tick = runtime.monotonic
         monkeypatch.setattr(runtime, "monotonic", lambda: tick() + 1.0)
@@ -184,7 +183,7 @@ def test_two_sweeps_have_a_second_look_each_in_its_own_time(
         assert [len(due) for _, due in looked] == [1, 1]  # also after the first one failed
         assert looked[1][0] - second >= 1.5
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_everything_is_also_what_is_still_being_answered(
@@ -192,7 +191,7 @@ def test_everything_is_also_what_is_still_being_answered(
 ) -> None:
     under_test.open(lease_wait="0s")
 
-    async def story() -> None:
+    async def scenario() -> None:
         async def sweep_and_ask() -> None:
             await invalidate(under_test, read({"older_than": "0s"}, clock()))
             clock.forward(1)
@@ -203,7 +202,7 @@ def test_everything_is_also_what_is_still_being_answered(
         status, body = await under_test.ask(call(PRICES), whole("never"))
         assert ("detail=memory" in status, text_of(body)) == (True, "from after")
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -213,13 +212,13 @@ def test_everything_is_also_what_is_still_being_answered(
         Invalidation(tags=("group:api.openai.com:prices",)),
     ],
 )
-def test_nobody_joins_what_may_be_swept_once_it_is_there(
+def test_no_call_joins_an_answer_that_a_sweep_may_name(
     under_test: CacheUnderTest, wanted: Invalidation
 ) -> None:
-    """Which model answers, and in which groups, nobody knows before it does."""
+    """The model and the groups of an answer are known only once it arrives."""
     under_test.open(lease_wait="0s")
 
-    async def story() -> None:
+    async def scenario() -> None:
         async def sweep_and_ask() -> None:
             await invalidate(under_test, wanted)
             _, body = await under_test.ask(call(PRICES), whole("from after"))
@@ -227,7 +226,7 @@ def test_nobody_joins_what_may_be_swept_once_it_is_there(
 
         await under_way(under_test, PRICES, sweep_and_ask)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_an_announcement_that_failed_after_it_was_made_empties_memory(
@@ -236,7 +235,7 @@ def test_an_announcement_that_failed_after_it_was_made_empties_memory(
     common = Watched()
     mine, other = two(mode, clock, common, CommonStore())
 
-    async def story() -> None:
+    async def scenario() -> None:
         await mine.ask(call(PRICES), whole())
         await mine.settle()
         await heard(mine)
@@ -256,7 +255,7 @@ def test_an_announcement_that_failed_after_it_was_made_empties_memory(
         assert mine.cache.assembly.memory.find(stored.key) is None
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 @pytest.mark.parametrize("namespace", ["eu", "e u"])
@@ -265,7 +264,7 @@ def test_only_if_cached_serves_nothing_stale_to_a_doubtful_caller(
 ) -> None:
     under_test.open(ttl="60s", stale_while_revalidate="1h")
 
-    async def story() -> None:
+    async def scenario() -> None:
         await under_test.ask(call(POLICY), Scripted(lambda: Script(said("of all"))))
         clock.forward(90)
         headers = {"cache-control": "only-if-cached", "askonce-namespace": namespace}
@@ -273,14 +272,14 @@ def test_only_if_cached_serves_nothing_stale_to_a_doubtful_caller(
         assert reply.status == 504
         await under_test.read(reply)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
-def test_many_keys_are_told_and_nothing_else_goes(mode: str, clock: Clock) -> None:
+def test_many_keys_are_announced_and_only_they_go(mode: str, clock: Clock) -> None:
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         for number in range(40):
             await mine.ask(call(f"What is number {number}?"), whole())
         await mine.ask(call(POLICY), whole())
@@ -298,7 +297,7 @@ def test_many_keys_are_told_and_nothing_else_goes(mode: str, clock: Clock) -> No
         assert [entry.question for entry in entries(common)] == [POLICY]
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_an_answer_of_a_group_is_not_written_by_who_has_not_heard_yet(
@@ -308,7 +307,7 @@ def test_an_answer_of_a_group_is_not_written_by_who_has_not_heard_yet(
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await heard(mine)
         await heard(other)
         held = Held(other, "from before")
@@ -330,7 +329,7 @@ def test_an_answer_of_a_group_is_not_written_by_who_has_not_heard_yet(
         common.mute = False
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_what_outlived_an_earlier_sweep_is_kept_by_nearer_layers(mode: str, clock: Clock) -> None:
@@ -339,7 +338,7 @@ def test_what_outlived_an_earlier_sweep_is_kept_by_nearer_layers(mode: str, cloc
     first, second = CacheUnderTest(mode, "memory:", clock), CacheUnderTest(mode, "memory:", clock)
     first.open(layers=[Layer(far, "far")])
 
-    async def story() -> None:
+    async def scenario() -> None:
         await first.ask(call(POLICY), whole())
         await first.settle()
         await invalidate(first, Invalidation(match="cost"))
@@ -354,4 +353,4 @@ def test_what_outlived_an_earlier_sweep_is_kept_by_nearer_layers(mode: str, cloc
         assert status.endswith("layer=near")
         await close(second)
 
-    first.run(story)
+    first.run(scenario)

@@ -24,7 +24,7 @@ def test_tables_are_sources_in_the_order_of_the_file() -> None:
     assert db == EventSource("postgresql://h/d", "db", STREAM, CHANNEL)
 
 
-def test_what_is_shown_means_the_same_without_the_password() -> None:
+def test_shown_settings_mean_the_same_without_the_password() -> None:
     shown = show(load(FILE, {}))
     assert "hunter2" not in shown
     again = load(shown, {}).sources
@@ -40,13 +40,13 @@ def test_the_environment_may_hold_the_address() -> None:
     ("table", "said"),
     [
         ('stream = "s"', "sources.x has no url"),
-        ('url = "kafka://hunter2"', "no source of events"),
+        ('url = "kafka://hunter2"', "unknown scheme"),
         ('url = "redis://h"\ntopic = "t"', "'topic' is not a key of sources"),
         ('url = "redis://h"\nstream = ""', "sources.x.stream"),
-        ('url = "postgresql://h/d"\nchannel = "A B"', "is not a name"),
+        ('url = "postgresql://h/d"\nchannel = "A B"', "is invalid; use up to 48"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(table: str, said: str) -> None:
+def test_an_error_is_one_line_without_the_password(table: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(f"[sources.x]\n{table}", {})
     assert said in str(caught.value)
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_said_in_one_line(table: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["redis://[::1", "postgresql://[x/y", 5, EventSource(5)])  # type: ignore[arg-type]
-def test_what_is_no_address_is_refused(wrong: Any) -> None:
+def test_an_invalid_address_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError):
         sources_of([wrong])
 

@@ -78,7 +78,7 @@ def test_a_selection_names_what_all_its_fields_name(
     url = "memory:" if engine == "memory" else engines.plain(engine)
     under_test = CacheUnderTest(mode, url, clock)
 
-    async def story() -> None:
+    async def scenario() -> None:
         for asked in ASKED.values():
             assert await outcome(under_test, **asked) == "not-found"
         await under_test.settle()
@@ -95,7 +95,7 @@ def test_a_selection_names_what_all_its_fields_name(
         }
         assert gone == named
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -104,7 +104,7 @@ def test_every_store_is_swept_and_says_how_much(
 ) -> None:
     under_test = CacheUnderTest(mode, engines.plain(engine), clock)
 
-    async def story() -> None:
+    async def scenario() -> None:
         for number in range(12):
             await under_test.ask(call(f"What does number {number} cost?"), whole())
             await under_test.ask(call(f"Who made number {number}?"), whole())
@@ -119,17 +119,17 @@ def test_every_store_is_swept_and_says_how_much(
         status, _ = await under_test.ask(call("What does number 3 cost?"), whole())
         assert "fwd=miss" in status
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_bad_pattern_is_one_clear_line_and_changes_nothing(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await under_test.ask(call(PRICES), whole())
         with pytest.raises(ConfigError, match=r"'\(a' is not a pattern"):
             await invalidate(under_test, Invalidation(match="(a"))
         assert await outcome(under_test, question=PRICES) == "memory"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 class Held:
@@ -168,7 +168,7 @@ async def under_way(under_test: CacheUnderTest, question: str, meanwhile: Callab
 
 
 def test_an_answer_under_way_is_not_kept_if_it_is_named(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async def sweep() -> None:
             await invalidate(under_test, Invalidation(match="cost"))
 
@@ -183,7 +183,7 @@ def test_an_answer_under_way_is_not_kept_if_it_is_named(under_test: CacheUnderTe
         await under_way(under_test, POLICY, sweep)
         assert await outcome(under_test, question=POLICY) == "memory"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_who_asks_after_a_sweep_joins_no_question_from_before_it(
@@ -191,7 +191,7 @@ def test_who_asks_after_a_sweep_joins_no_question_from_before_it(
 ) -> None:
     under_test.open(lease_wait="0s")  # nor does it wait for that one's lease to end
 
-    async def story() -> None:
+    async def scenario() -> None:
         async def sweep_and_ask() -> None:
             await invalidate(under_test, Invalidation(match="cost"))
             _, body = await under_test.ask(call(PRICES), whole("from after"))
@@ -201,7 +201,7 @@ def test_who_asks_after_a_sweep_joins_no_question_from_before_it(
         status, body = await under_test.ask(call(PRICES), whole("never"))
         assert ("detail=memory" in status, text_of(body)) == (True, "from after")
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 # Other processes
@@ -209,10 +209,10 @@ def test_who_asks_after_a_sweep_joins_no_question_from_before_it(
 
 def two(mode: str, clock: Clock, one: Any, other: Any) -> tuple[CacheUnderTest, CacheUnderTest]:
     """Two processes, as far as their stores are concerned."""
-    flavors = CacheUnderTest(mode, "memory:", clock), CacheUnderTest(mode, "memory:", clock)
-    for under_test, store in zip(flavors, (one, other), strict=True):
+    pair = CacheUnderTest(mode, "memory:", clock), CacheUnderTest(mode, "memory:", clock)
+    for under_test, store in zip(pair, (one, other), strict=True):
         under_test.open(layers=[Layer(store, "store")])
-    return flavors
+    return pair
 
 
 async def heard(under_test: CacheUnderTest) -> None:
@@ -240,7 +240,7 @@ def test_other_processes_sweep_what_is_theirs(
     url = engines.plain(engine)
     mine, other = two(mode, clock, url, url)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await other.ask(call(PRICES), whole())
         await other.ask(call(POLICY), whole())
         await other.settle()
@@ -257,7 +257,7 @@ def test_other_processes_sweep_what_is_theirs(
         await other.settle()
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_what_is_written_behind_a_sweep_is_found_out(mode: str, clock: Clock) -> None:
@@ -265,10 +265,10 @@ def test_what_is_written_behind_a_sweep_is_found_out(mode: str, clock: Clock) ->
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await heard(mine)
         await heard(other)
-        common.mute = True  # nobody hears anything
+        common.mute = True  # no process receives anything
 
         async def sweep() -> None:
             await invalidate(mine, Invalidation(match="cost"))
@@ -284,14 +284,14 @@ def test_what_is_written_behind_a_sweep_is_found_out(mode: str, clock: Clock) ->
         assert (await other.ask(call(PRICES), whole("new")))[0].count("detail=memory") == 0
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_the_second_look_takes_what_came_after_the_first(mode: str, clock: Clock) -> None:
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await heard(mine)
         await heard(other)
         common.mute = True
@@ -308,7 +308,7 @@ def test_the_second_look_takes_what_came_after_the_first(mode: str, clock: Clock
         common.mute = False
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_an_answer_read_before_a_sweep_is_not_kept_after_it(mode: str, clock: Clock) -> None:
@@ -316,7 +316,7 @@ def test_an_answer_read_before_a_sweep_is_not_kept_after_it(mode: str, clock: Cl
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await other.ask(call(PRICES), whole())
         await other.settle()
         await heard(mine)
@@ -329,7 +329,7 @@ def test_an_answer_read_before_a_sweep_is_not_kept_after_it(mode: str, clock: Cl
         assert tiers.memory.find(stored.key) is None
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_a_layer_between_hears_of_sweeps_it_slept_through(mode: str, clock: Clock) -> None:
@@ -343,7 +343,7 @@ def test_a_layer_between_hears_of_sweeps_it_slept_through(mode: str, clock: Cloc
     first, other = process(), CacheUnderTest(mode, "memory:", clock)
     other.open(layers=[Layer(far, "far")])
 
-    async def story() -> None:
+    async def scenario() -> None:
         await first.ask(call(PRICES), whole())
         await first.ask(call(POLICY), whole())
         await first.settle()
@@ -356,7 +356,7 @@ def test_a_layer_between_hears_of_sweeps_it_slept_through(mode: str, clock: Cloc
         assert {entry.question for entry in entries(near)} == {POLICY}
         await close(second)
 
-    other.run(story)
+    other.run(scenario)
 
 
 def test_lost_news_are_no_reason_to_keep_what_was_under_way(
@@ -365,7 +365,7 @@ def test_lost_news_are_no_reason_to_keep_what_was_under_way(
     common = CommonStore()
     mine, other = two(mode, clock, common, common)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await heard(other)
 
         async def lose() -> None:
@@ -383,15 +383,15 @@ def test_lost_news_are_no_reason_to_keep_what_was_under_way(
             monkeypatch.setattr(CommonStore, "changes", lost)
 
         await under_way(other, POLICY, lose)
-        # Nobody can tell what was swept meanwhile.
+        # The sweeps meanwhile are unknown.
         assert other.cache.stats().not_stored == {"invalidated": 1}
         await close(other)
 
-    mine.run(story)
+    mine.run(scenario)
 
 
 def test_texts_and_functions_are_swept_too(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         texts = under_test.parts.texts
         cost = TextQuestion("What does it cost?", "", "local")
         made = TextQuestion("Who made it?", "", "local")
@@ -402,4 +402,4 @@ def test_texts_and_functions_are_swept_too(under_test: CacheUnderTest) -> None:
         assert await texts.get(cost, max_age=None) is None
         assert (await texts.get(made, max_age=None)).text == "We."
 
-    under_test.run(story)
+    under_test.run(scenario)

@@ -1,4 +1,4 @@
-"""What the provider's own prompt cache saves and costs, by the price tables."""
+"""What reads from and writes to the provider's prompt cache save and cost, by the price tables."""
 
 from decimal import Decimal
 
@@ -6,7 +6,7 @@ import pytest
 
 from askonce.core.models import Usage
 from askonce.ledger.charges import Charge, charge
-from askonce.ledger.prices import GenaiPrices
+from askonce.ledger.prices import GenaiPrices, input_token_price
 
 OPENAI, ANTHROPIC = "https://api.openai.com", "https://api.anthropic.com"
 
@@ -20,14 +20,14 @@ def charged(prices: GenaiPrices, model: str, origin: str, usage: Usage) -> Charg
     return charge(prices, model, origin, usage, prices.cost(model, origin, usage))
 
 
-def test_what_is_read_saves_the_difference_to_the_input(prices: GenaiPrices) -> None:
+def test_a_read_saves_the_difference_to_the_input(prices: GenaiPrices) -> None:
     usage = Usage(10_000, 10, cache_read_tokens=5_000)  # gpt-4o: 2.50 in, 1.25 read, 10 out
     assert charged(prices, "gpt-4o", OPENAI, usage) == Charge(
         Decimal("0.01885"), Decimal("0.00625"), Decimal(0)
     )
 
 
-def test_what_is_written_costs_the_difference_and_longer_costs_more(prices: GenaiPrices) -> None:
+def test_a_write_costs_the_difference_and_a_longer_one_costs_more(prices: GenaiPrices) -> None:
     # claude-sonnet-4-5: 3 in, 0.30 read, 3.75 written for 5 minutes, 6 for an hour.
     usage = Usage(100_000, 0, 20_000, 50_000, cache_write_1h_tokens=10_000)
     found = charged(prices, "claude-sonnet-4-5", ANTHROPIC, usage)
@@ -78,3 +78,9 @@ def test_an_unknown_model_is_unpriced(prices: GenaiPrices) -> None:
     usage = Usage(100, 10, 50, 20)
     assert charged(prices, "no-such-model", "https://example.com", usage) == Charge()
     assert charge(None, "gpt-4o", OPENAI, usage, Decimal(1)) == Charge(Decimal(1))
+
+
+def test_the_price_of_an_input_token_is_that_of_the_tables(prices: GenaiPrices) -> None:
+    assert input_token_price(prices, "gpt-4o", OPENAI) == Decimal("2.50") / 10**6
+    assert input_token_price(prices, "no-such-model", OPENAI) is None
+    assert input_token_price(prices, "", OPENAI) is None

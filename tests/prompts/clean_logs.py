@@ -61,7 +61,7 @@ def _agents(dialect: str) -> list[dict[str, Any]]:
             if step:
                 said = Turn("assistant", words(("step", n, step), 20))
                 said.call = ("search", f'{{"q": "{words((n, step), 3)}"}}')
-                said.result = file if step == 2 + n % 2 else words(("told", n, step), 150)
+                said.result = file if step == 2 + n % 2 else words(("result", n, step), 150)
                 made.turns.append(said)
             lines.append(line(made, 30 * step + 5 * n, session=f"a{n}"))
     return lines

@@ -134,8 +134,8 @@ def _chat(prompt: Prompt) -> dict[str, Any]:
             ]
         messages.append(message)
         if turn.call:
-            told = {"role": "tool", "tool_call_id": f"call_{number}", "content": turn.result}
-            messages.append(told)
+            result = {"role": "tool", "tool_call_id": f"call_{number}", "content": turn.result}
+            messages.append(result)
     functions = [
         {"name": t["name"], "description": t["description"], "parameters": t["schema"]}
         for t in prompt.tools
@@ -161,8 +161,8 @@ def _responses(prompt: Prompt) -> dict[str, Any]:
             name, arguments = turn.call
             call = {"type": "function_call", "call_id": f"call_{number}", "name": name}
             items.append({**call, "arguments": arguments})
-            told = {"type": "function_call_output", "call_id": f"call_{number}"}
-            items.append({**told, "output": turn.result})
+            result = {"type": "function_call_output", "call_id": f"call_{number}"}
+            items.append({**result, "output": turn.result})
     tools = [
         {
             "type": "function",
@@ -193,8 +193,8 @@ def _messages(prompt: Prompt) -> dict[str, Any]:
             blocks.append({**call, "input": json.loads(arguments)})
         messages.append({"role": turn.role, "content": blocks})
         if turn.call:
-            told = {"type": "tool_result", "tool_use_id": f"toolu_{number}"}
-            messages.append({"role": "user", "content": [{**told, "content": turn.result}]})
+            result = {"type": "tool_result", "tool_use_id": f"toolu_{number}"}
+            messages.append({"role": "user", "content": [{**result, "content": turn.result}]})
     mark = {"cache_control": {"type": "ephemeral"}}
     system: dict[str, Any] = {"type": "text", "text": prompt.system}
     if prompt.marked in ("automatic", "system"):

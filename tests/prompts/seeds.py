@@ -35,13 +35,13 @@ class Seed(NamedTuple):
 def line(
     made: Prompt, ts: float, *, session: str | None = None, provider: str = ""
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    made_line: dict[str, Any] = {
         "ts": START + ts,
         "provider": provider or PROVIDERS[made.dialect],
         "api": made.dialect,
         "request": made.body(),
     }
-    return told if session is None else {**told, "session": session}
+    return made_line if session is None else {**made_line, "session": session}
 
 
 def pair(
@@ -269,7 +269,7 @@ def _pictures(base: Prompt, later: Prompt, where: _Pointers) -> Iterator[Seed]:
     first, second = base.copy(), later.copy()
     first.turns[2].image = base64.b64encode(b"\x89PNG\r\n" + pixels).decode()
     second.turns[2].image = base64.b64encode(b"\x89PNG\r\n" + pixels[::-1]).decode()
-    yield pair("image encoded anew", first, second, Cause.IMAGE_REENCODED, where(base, 2, 0))
+    yield pair("image encoded again", first, second, Cause.IMAGE_REENCODED, where(base, 2, 0))
     first, second = base.copy(), later.copy()
     first.turns[2].image_url = "https://example.com/a.png?sig=11111111"
     second.turns[2].image_url = "https://example.com/a.png?sig=22222222"
@@ -284,7 +284,7 @@ def _orders(dialect: str, where: _Pointers) -> Iterator[Seed]:
     pointer = where(first, 0)
     yield Seed("stamp before a frame", dialect, lines, Cause.DATE, pointer, len("It is 2026-11-0"))
     asked = [
-        [Turn("user", words(("shot", n), 50)), Turn("assistant", words(("told", n), 50))]
+        [Turn("user", words(("shot", n), 50)), Turn("assistant", words(("answer", n), 50))]
         for n in range(5)
     ]
     first, second = prompt(dialect, "shots"), prompt(dialect, "shots again")
@@ -307,7 +307,7 @@ def rules() -> Iterator[Seed]:
     for dialect in DIALECTS:
         first, second = prompt(dialect, "gap", turns=3), prompt(dialect, "gap", turns=4)
         lines = [line(first, 0, session="s"), line(second, 90_000, session="s")]
-        if dialect != "gemini":  # nobody says how long entries live there
+        if dialect != "gemini":  # the lifetime of its entries is not documented
             yield Seed("gap", dialect, lines, Cause.TTL_GAP)
         made = [prompt(dialect, ("cold", n)) for n in range(3)]
         for one in made:
@@ -319,10 +319,10 @@ def rules() -> Iterator[Seed]:
             one.tools = one.tools[:1]
         lines = [line(one, 30 * n, session=f"s{n}") for n, one in enumerate(small)]
         yield Seed("below the minimum", dialect, lines, Cause.BELOW_MINIMUM)
-    told = [prompt("responses", "turns", turns=n) for n in (1, 2, 3)]
-    for one in told:
+    turns = [prompt("responses", "turns", turns=n) for n in (1, 2, 3)]
+    for one in turns:
         one.model = "gpt-6.2"
-    lines = [line(one, 30 * n, session="s") for n, one in enumerate(told)]
+    lines = [line(one, 30 * n, session="s") for n, one in enumerate(turns)]
     yield Seed("instructions", "responses", lines, Cause.INSTRUCTIONS, "/instructions")
 
 

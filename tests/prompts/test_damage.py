@@ -1,4 +1,4 @@
-"""Whatever stands in a log, the analyzer tells it and goes on."""
+"""Damaged lines of a log are reported and do not end the analysis."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from askonce.prompts.analyzer.analyzer import Analysis
-from askonce.prompts.analyzer.report import Words, plain_report
+from askonce.prompts.analyzer.report import Redactor, build_report
 from askonce.prompts.provider.rule_files import load_rules
 from tests.prompts.seeds import seeds
 
@@ -52,12 +52,12 @@ def test_damaged_lines_never_end_the_analysis(seed: int) -> None:
     for one in chance.sample(SEEDS, 8):
         for line in one.lines:
             usage = {"prompt_tokens": chance.choice([100, 5000, "x", -1])}
-            told = {**line, "response": {"usage": usage}}
-            for data in (damaged(told, chance), json.dumps(told).encode()):
-                analysis.take(data)
+            whole = {**line, "response": {"usage": usage}}
+            for data in (damaged(whole, chance), json.dumps(whole).encode()):
+                analysis.add_line(data)
                 taken += 1
     analysis.finish()
-    report = plain_report(analysis, lambda provider, model: Decimal("0.000002"), Words())
+    report = build_report(analysis, lambda provider, model: Decimal("0.000002"), Redactor())
 
     assert analysis.lines == taken
     assert analysis.requests >= taken // 2

@@ -155,7 +155,7 @@ def test_what_was_given_may_be_changed_afterwards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "message"),
     [
         (lambda: PromptLayout(), "nothing is static"),
         (lambda: PromptLayout("a", stable=["b"]), "put the text into stable"),
@@ -164,7 +164,7 @@ def test_what_was_given_may_be_changed_afterwards() -> None:
         (lambda: PromptLayout("a", dialect="messages", ttl="2h"), "there are 5m, 1h"),
         (lambda: PromptLayout("a", dialect="messages", slow_ttl="1h"), "has to come first"),
         (lambda: PromptLayout("a", dialect="messages", key="k"), "prompt_cache_key"),
-        (lambda: PromptLayout("a", provider="nobody"), "there are"),
+        (lambda: PromptLayout("a", provider="unknown"), "there are"),
         (lambda: PromptLayout("a", tools={"name": "t"}), "list of tools"),  # type: ignore[arg-type]
         (lambda: PromptLayout("a", tools=[{"name": object()}]), "written as JSON"),
         (lambda: PromptLayout(stable="a"), "list of texts"),
@@ -177,6 +177,6 @@ def test_what_was_given_may_be_changed_afterwards() -> None:
         ),
     ],
 )
-def test_misuse_is_one_clear_error(made: Any, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_misuse_is_one_clear_error(made: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         made()

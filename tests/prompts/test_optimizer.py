@@ -10,13 +10,14 @@ from askonce.core.errors import ConfigError
 from askonce.core.models import Usage
 from askonce.core.rules.re2 import compiled
 from askonce.prompts.assembly import shipped_rules
-from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing, PromptPlan
+from askonce.prompts.optimizer.optimizer import Optimizer, OutgoingRequest, PromptPlan
 from askonce.prompts.optimizer.reuse_stats import ReuseStats
-from askonce.prompts.optimizer.stable_tools import FrozenTools
-from askonce.prompts.optimizer.volatile_text import Cut
-from askonce.prompts.requests.members import NotUnderstood, members
-from askonce.prompts.requests.request_parts import DIALECTS, RequestParts
-from askonce.prompts.settings import Level, Prompts, prompts_of
+from askonce.prompts.optimizer.stable_tools import StableTools
+from askonce.prompts.optimizer.volatile_spans import VolatileSpans
+from askonce.prompts.requests.dialects import DIALECTS
+from askonce.prompts.requests.raw_json import NotUnderstood, parse_object
+from askonce.prompts.requests.request_parts import RequestParts
+from askonce.prompts.settings import Level, Prompts, read_prompts
 
 LONG = "You answer for a bank. Never promise what the terms do not say. " * 300
 SONNET, LUNA, FOUR_O = "claude-sonnet-4-5", "gpt-5.6-luna", "gpt-4o"
@@ -32,24 +33,24 @@ def optimizer(level: Level = "mark", *patterns: str) -> Optimizer:
     return Optimizer(shipped_rules(), level, [compiled(pattern) for pattern in patterns])
 
 
-def outgoing(dialect: Any, body: Any, *, path: str = "/v1/x", origin: str = "") -> Outgoing:
+def outgoing(dialect: Any, body: Any, *, path: str = "/v1/x", origin: str = "") -> OutgoingRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
-    return Outgoing(dialect, origin or ORIGINS[dialect], path, "team-a", raw)
+    return OutgoingRequest(dialect, origin or ORIGINS[dialect], path, "team-a", raw)
 
 
-def claude(*turns: str, system: Any = LONG, **more: Any) -> Outgoing:
+def claude(*turns: str, system: Any = LONG, **more: Any) -> OutgoingRequest:
     roles = ("user", "assistant")
     messages = [{"role": roles[at % 2], "content": turn} for at, turn in enumerate(turns)]
     body = {"model": SONNET, "max_tokens": 9, "system": system, "messages": messages, **more}
     return outgoing("messages", body)
 
 
-def chat(question: str, *, system: str = LONG, model: str = LUNA, **more: Any) -> Outgoing:
+def chat(question: str, *, system: str = LONG, model: str = LUNA, **more: Any) -> OutgoingRequest:
     messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
     return outgoing("chat", {"model": model, "messages": messages, **more})
 
 
-def seen_before(made: Optimizer, *calls: Outgoing, times: int = 3) -> list[PromptPlan]:
+def seen_before(made: Optimizer, *calls: OutgoingRequest, times: int = 3) -> list[PromptPlan]:
     """The plans of these calls, ten seconds apart, again and again."""
     return [
         made.plan(call, 1_000.0 + 10 * (turn * len(calls) + at))
@@ -141,7 +142,7 @@ def test_a_short_prompt_is_not_marked_and_gets_no_key() -> None:
     assert {plan.body for plan in plans} == {chat("a", system="Be brief.").body}
 
 
-def test_gpt_5_6_gets_a_breakpoint_a_key_and_no_fee_for_ends_that_nobody_reads() -> None:
+def test_gpt_5_6_gets_a_breakpoint_a_key_and_no_fee_for_ends_that_no_call_reads() -> None:
     plans = seen_before(optimizer(), *(chat(f"q{at}") for at in range(4)), times=1)
 
     body = parsed(plans[-1])
@@ -197,7 +198,7 @@ def test_a_callers_own_key_stays() -> None:
         chat("q", prompt_cache_options={"mode": "implicit"}),
     ],
 )
-def test_the_callers_own_markers_always_win(own: Outgoing) -> None:
+def test_the_callers_own_markers_always_win(own: OutgoingRequest) -> None:
     made = optimizer("split", "bank")
     neighbor = claude("q") if own.dialect == "messages" else chat("q")
     seen_before(made, neighbor)
@@ -320,22 +321,22 @@ def test_the_same_tool_twice_is_left_alone() -> None:
 
 
 def test_frozen_tools_are_bounded() -> None:
-    frozen = FrozenTools(size_bytes=20_000)
+    tools = StableTools(size_bytes=20_000)
 
     for at in range(500):
-        frozen.frozen("here", json.dumps([{"name": f"t{at}", "x": "y" * 100}]).encode())
+        tools.stabilize("here", json.dumps([{"name": f"t{at}", "x": "y" * 100}]).encode())
 
-    assert frozen.used_bytes <= 20_000
+    assert tools.used_bytes <= 20_000
 
 
 def test_sightings_are_bounded() -> None:
     made = optimizer()
-    made._sightings = ReuseStats(prefixes=100, routes=10)
+    made._reuse = ReuseStats(prefixes=100, routes=10)
 
     for at in range(1_000):
         made.plan(claude(f"q{at}", system=f"{at} {LONG}"), float(at))
 
-    assert len(made._sightings) == 100
+    assert len(made._reuse) == 100
 
 
 # Split.
@@ -395,9 +396,9 @@ def test_responses_and_gemini_are_split_too() -> None:
     asked = {"model": LUNA, "instructions": DATED, "input": "q"}
     responses = parsed(optimizer("split").plan(outgoing("responses", asked), 1.0))
     contents = [{"parts": [{"text": "q"}]}]
-    told = {"systemInstruction": {"parts": [{"text": DATED}]}, "contents": contents}
+    body = {"systemInstruction": {"parts": [{"text": DATED}]}, "contents": contents}
     path = "/v1beta/models/gemini-3-pro:generateContent"
-    gemini = parsed(optimizer("split").plan(outgoing("gemini", told, path=path), 1.0))
+    gemini = parsed(optimizer("split").plan(outgoing("gemini", body, path=path), 1.0))
 
     assert responses["instructions"] == f"{LONG}Today is . Be kind."
     assert responses["input"] == [
@@ -440,9 +441,9 @@ def test_users_cannot_declare_anything() -> None:
 
 
 def test_spans_of_several_patterns_do_not_overlap() -> None:
-    cut = Cut([compiled("b+"), compiled("c|a*c")])
+    cut = VolatileSpans([compiled("b+"), compiled("c|a*c")])
 
-    assert cut.out_of("aabbcc.") == "."
+    assert cut.remove_from("aabbcc.") == "."
     assert cut.spans == ["bb", "aac", "c"]
 
 
@@ -457,7 +458,7 @@ def test_a_route_that_loses_money_is_left_alone_for_a_day() -> None:
     made = optimizer()
     for at in range(60):
         plan = made.plan(claude("q"), 1_000.0 + at)
-        made.heard(plan, usage_of(written=4_000), 1_000.0 + at)
+        made.record_usage(plan, usage_of(written=4_000), 1_000.0 + at)
 
     resting = made.plan(claude("q"), 1_100.0)
     later = made.plan(claude("q"), 1_100.0 + 25 * 3600)
@@ -471,7 +472,7 @@ def test_a_route_that_wins_goes_on() -> None:
     for at in range(200):
         plan = made.plan(claude("q"), 1_000.0 + at)
         took = usage_of(written=4_000) if at % 4 == 0 else usage_of(read=4_000)
-        made.heard(plan, took, 1_000.0 + at)
+        made.record_usage(plan, took, 1_000.0 + at)
 
     assert made.plan(claude("q"), 1_300.0).report.did == ("marked",)
 
@@ -480,7 +481,7 @@ def test_what_a_provider_refused_is_not_tried_again() -> None:
     made = optimizer()
     plan = seen_before(made, claude("q"))[-1]
 
-    made.refused(plan, 1_100.0)
+    made.record_refusal(plan, 1_100.0)
 
     assert made.plan(claude("q"), 1_101.0).body == claude("q").body
 
@@ -488,7 +489,7 @@ def test_what_a_provider_refused_is_not_tried_again() -> None:
 def test_tokens_are_estimated_until_the_provider_has_counted_some() -> None:
     made = optimizer("observe")
     first = made.plan(claude("q"), 1.0)
-    made.heard(first, Usage(input_tokens=3_000), 2.0)
+    made.record_usage(first, Usage(input_tokens=3_000), 2.0)
 
     second = made.plan(claude("q"), 3.0)
 
@@ -501,7 +502,7 @@ def test_dollars_are_said_once_a_price_is_known() -> None:
     plans = seen_before(made, claude("q"))
     assert plans[-1].report.expected_usd is None
 
-    made.priced(ORIGINS["messages"], SONNET, Decimal("0.000003"))
+    made.set_price(ORIGINS["messages"], SONNET, Decimal("0.000003"))
 
     report = made.plan(claude("q"), 1_100.0).report
     assert report.expected_usd is not None
@@ -512,12 +513,12 @@ def test_dollars_are_said_once_a_price_is_known() -> None:
 
 
 def test_the_argument_is_a_level_or_a_struct() -> None:
-    assert prompts_of("mark") == Prompts(level="mark")
-    assert prompts_of({"hold": "1.5s"}).hold.total_seconds() == 1.5
+    assert read_prompts("mark") == Prompts(level="mark")
+    assert read_prompts({"hold": "1.5s"}).hold.total_seconds() == 1.5
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ("marks", "level cannot be 'marks'"),
         (7, "not an askonce.Prompts"),
@@ -526,9 +527,9 @@ def test_the_argument_is_a_level_or_a_struct() -> None:
         ({"volatile": [7]}, "not a list of patterns"),
     ],
 )
-def test_a_wrong_argument_is_one_clear_error(given: Any, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
-        prompts_of(given)
+def test_a_wrong_argument_is_one_clear_error(given: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_prompts(given)
 
 
 def test_every_dialect_is_taken_apart_and_put_together_again() -> None:
@@ -539,7 +540,7 @@ def test_every_dialect_is_taken_apart_and_put_together_again() -> None:
 
 
 def test_members_of_odd_objects() -> None:
-    assert members(b"{}") == {}
-    assert list(members(b' { "a" : 1 , "b" : [ 1 ] } ')) == ["a", "b"]
+    assert parse_object(b"{}") == {}
+    assert list(parse_object(b' { "a" : 1 , "b" : [ 1 ] } ')) == ["a", "b"]
     with pytest.raises(NotUnderstood):
-        members(b'{ "a" : 1 , "a" : 2 }')
+        parse_object(b'{ "a" : 1 , "a" : 2 }')

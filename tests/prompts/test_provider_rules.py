@@ -3,12 +3,13 @@
 import re
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from askonce.core.errors import ConfigError
 from askonce.prompts.provider.rule_files import load_rules
-from askonce.prompts.provider.rules import TIERS, ProviderRule, RuleBook
+from askonce.prompts.provider.rules import ProviderRule, RuleBook, Section
 
 BOOK = load_rules()
 RULES = list(BOOK.rules())
@@ -36,9 +37,10 @@ def test_every_rule_is_consistent(rule: ProviderRule) -> None:
     assert rule.quantum >= 1
     assert 0 <= rule.read < 1
     assert all(life.seconds > 0 and life.write >= 1 for life in rule.ttls.values())
-    assert set(rule.invalidators.values()) <= set(TIERS)
+    assert set(rule.invalidators.values()) <= set(get_args(Section))
     assert rule.invalidators["model"] == "tools"
-    assert (rule.matching == "breakpoint") == rule.charges_for_writes == (rule.max_writes > 0)
+    charges_for_writes = any(life.write > 1 for life in rule.ttls.values())
+    assert (rule.matching == "breakpoint") == charges_for_writes == (rule.max_writes > 0)
 
 
 def test_all_providers_of_the_reference_are_there() -> None:
@@ -103,7 +105,7 @@ def test_prices_of_reading() -> None:
         ("openai", "gpt-6.1-luna"),
         ("anthropic", "claude-opus-6"),
         ("anthropic", "claude-fable-5-9"),
-        ("nobody", "gpt-5.6"),
+        ("unknown", "gpt-5.6"),
         ("mistral", ""),
     ],
 )
@@ -119,13 +121,13 @@ def test_a_provider_goes_by_its_names_and_its_hosts() -> None:
     assert BOOK.provider("") is None
 
 
-def test_openai_falls_back_to_a_shorter_prefix_only_before_5_6() -> None:
-    assert rule_of("openai", "gpt-5.4").fallback_to_unmarked_prefix
-    assert not rule_of("openai", "gpt-5.6-sol").fallback_to_unmarked_prefix
-    assert not rule_of("anthropic", "claude-opus-5").fallback_to_unmarked_prefix
+def test_openai_reads_a_shorter_prefix_only_before_5_6() -> None:
+    assert rule_of("openai", "gpt-5.4").matching == "prefix"
+    assert rule_of("openai", "gpt-5.6-sol").matching == "breakpoint"
+    assert rule_of("anthropic", "claude-opus-5").matching == "breakpoint"
 
 
-def test_a_users_file_is_laid_over_ours() -> None:
+def test_a_users_file_overrides_the_shipped_ones() -> None:
     text = """
         provider = "anthropic"
         hosts = ["claude.example"]
@@ -193,7 +195,7 @@ def test_a_user_may_add_a_model_and_a_provider() -> None:
         ('provider = "openai"\n[[rules]]\nmodels = ["a"]\ninvalidators.x = "roof"', "roof"),
     ],
 )
-def test_a_wrong_file_is_told_with_its_place(text: str, says: str) -> None:
+def test_a_wrong_file_is_reported_with_its_place(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=rf"mine\.toml.*{says}"):
         RuleBook.read(_shipped(), {"mine.toml": text})
 

@@ -17,7 +17,7 @@ CLEAN = clean()
 def analyzed(seed: Seed) -> Analysis:
     analysis = Analysis(BOOK)
     for line in seed.text.splitlines(keepends=True):
-        analysis.take(line)
+        analysis.add_line(line)
     analysis.finish()
     return analysis
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.prompts.analyzer.log_order import LogOrder
+from askonce.prompts.analyzer.reorder_buffer import ReorderBuffer
 from askonce.prompts.analyzer.text_diff import first_difference, shared_end
-from askonce.prompts.analyzer.trie import BLOCK, PrefixTrie, TrieTexts
+from askonce.prompts.analyzer.trie import BLOCK, DeltaTexts, PrefixTrie
 
 
 def test_a_prompt_finds_whom_it_shares_most_with() -> None:
@@ -36,7 +36,7 @@ def test_where_texts_part(same: bytes, a: bytes, b: bytes) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3000), st.binary(max_size=2500))))
 def test_texts_come_back_whole(steps: list[tuple[int, int, bytes]]) -> None:
-    texts, plain = TrieTexts(), [b""]
+    texts, plain = DeltaTexts(), [b""]
     texts.add(b"")
     for parent, shared, tail in steps:
         parent %= len(plain)
@@ -54,18 +54,18 @@ class Item:
 
 
 def test_lines_come_in_the_order_of_time() -> None:
-    order: LogOrder[Item] = LogOrder(most=3)
+    order: ReorderBuffer[Item] = ReorderBuffer(most=3)
     given_ts = [5, 3, 4, 1, 2, 9, 8, 7]
     came = [
         one.ts for number, ts in enumerate(given_ts) for one in order.push(Item(number, ts), 10)
     ]
-    came += [one.ts for one in order.rest()]
+    came += [one.ts for one in order.drain()]
     assert sorted(came) == sorted(given_ts)
     assert came == [1, 2, 3, 4, 5, 7, 8, 9]
 
 
 def test_what_waits_is_bounded_in_bytes() -> None:
-    order: LogOrder[Item] = LogOrder(most=1000, most_bytes=100)
+    order: ReorderBuffer[Item] = ReorderBuffer(most=1000, most_bytes=100)
     assert [one.ts for n in range(5) for one in order.push(Item(n, n), 40)] == [0, 1, 2]
 
 
@@ -79,5 +79,5 @@ def test_what_waits_is_bounded_in_bytes() -> None:
     ],
 )
 def test_a_clock_that_goes_back_is_noticed(items: list[Item], back: float) -> None:
-    order: LogOrder[Item] = LogOrder()
-    assert [order.went_back(item) for item in items][-1] == back
+    order: ReorderBuffer[Item] = ReorderBuffer()
+    assert [order.seconds_behind(item) for item in items][-1] == back

@@ -106,12 +106,12 @@ def test_a_call_that_bypasses_the_cache_is_prepared_too(under_test: CacheUnderTe
     under_test.run(story)
 
 
-@pytest.mark.parametrize("what", ["nobody", "malformed"])
+@pytest.mark.parametrize("what", ["no caller", "malformed"])
 def test_what_the_cache_does_not_understand_goes_out_untouched(
     under_test: CacheUnderTest, what: str
 ) -> None:
     under_test.open(prompts="mark")
-    sent = asked("q", namespace=None) if what == "nobody" else asked("q", tools="none")
+    sent = asked("q", namespace=None) if what == "no caller" else asked("q", tools="none")
 
     async def story() -> None:
         upstream = provider()
@@ -265,7 +265,7 @@ FOUR_O = "gpt-4o"  # reads any prefix: nothing has to be known of it
 
 async def among_waiters(under_test: CacheUnderTest, gate: Gate, count: int) -> None:
     """Open the gate once so many calls wait for the first one."""
-    writing = under_test.cache.assembly.prompts._warming._writing
+    writing = under_test.cache.assembly.prompts.prefix_lock._writing
 
     def everybody() -> bool:
         bells = [event for bells in list(writing.values()) for event in bells]
@@ -291,8 +291,8 @@ def test_calls_that_share_a_cold_prefix_wait_for_the_first_byte(under_test: Cach
         assert all("stored" in status for status, _ in answers)
         assert len(gate.asked) == 20
         assert under_test.cache.stats().prompts["held"] == 19
-        assert len(under_test.cache.assembly.prompts._warming) == 0
-        # Warm now: nobody waits any more.
+        assert len(under_test.cache.assembly.prompts.prefix_lock) == 0
+        # The prefix is written: later calls do not wait.
         await under_test.ask(asked("later", model=FOUR_O), gate)
         assert under_test.cache.stats().prompts["held"] == 19
 
@@ -315,12 +315,12 @@ def test_where_the_first_fails_another_one_writes(under_test: CacheUnderTest, ho
         failed = [one for one in answers if isinstance(one, ConnectionError)]
         assert len(failed) == (1 if how == "raises" else 0)
         assert len(gate.asked) == 5
-        assert len(under_test.cache.assembly.prompts._warming) == 0
+        assert len(under_test.cache.assembly.prompts.prefix_lock) == 0
 
     under_test.run(story)
 
 
-def test_nobody_waits_longer_than_the_bound(under_test: CacheUnderTest) -> None:
+def test_no_call_waits_longer_than_the_bound(under_test: CacheUnderTest) -> None:
     held(under_test, "50ms")
 
     async def story() -> None:
@@ -368,7 +368,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_behind(clock: Clo
         first = asyncio.ensure_future(under_test.ask(asked("a", model=FOUR_O), gate))
         await under_test.until(lambda: len(gate.asked) == 1)
         waiting = asyncio.ensure_future(under_test.ask(asked("b", model=FOUR_O), gate))
-        writing = under_test.cache.assembly.prompts._warming._writing
+        writing = under_test.cache.assembly.prompts.prefix_lock._writing
         await under_test.until(lambda: any(writing.values()))
         waiting.cancel()
         first.cancel()
@@ -376,7 +376,7 @@ def test_a_caller_that_goes_away_while_it_waits_leaves_nothing_behind(clock: Clo
         await under_test.until(lambda: not writing)
         status, _ = await under_test.ask(asked("c", model=FOUR_O), gate)
         assert "stored" in status
-        assert len(under_test.cache.assembly.prompts._warming) == 0
+        assert len(under_test.cache.assembly.prompts.prefix_lock) == 0
 
     under_test.run(story)
 
@@ -385,16 +385,16 @@ def test_what_was_written_is_warm_for_its_lifetime(under_test: CacheUnderTest) -
     async def story() -> None:
         runtime = under_test.parts.context.runtime
         warming = PrefixLock(runtime.lock())
-        first = await warming.enter([b"a", b"b"], runtime, lifetime=3600, hold=20)
-        other = await warming.enter([b"c"], runtime, lifetime=3600, hold=20)
+        first = await warming.acquire([b"a", b"b"], runtime, lifetime=3600, hold=20)
+        other = await warming.acquire([b"c"], runtime, lifetime=3600, hold=20)
         assert len(warming) == 3
-        first.leave(warm=True)
-        first.leave(warm=False)
-        again = await warming.enter([b"a", b"c"], runtime, lifetime=3600, hold=0)
+        first.release(written=True)
+        first.release(written=False)
+        again = await warming.acquire([b"a", b"c"], runtime, lifetime=3600, hold=0)
         assert not again.waited
-        other.leave(warm=True)
-        over = await warming.enter([b"a"], runtime, lifetime=0, hold=20)
+        other.release(written=True)
+        over = await warming.acquire([b"a"], runtime, lifetime=0, hold=20)
         assert len(warming) == 1
-        over.leave(warm=False)
+        over.release(written=False)
 
     under_test.run(story)

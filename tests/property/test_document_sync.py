@@ -1,4 +1,4 @@
-"""After a sync exactly the answers are gone that depend on what is no longer true."""
+"""A sync removes exactly the answers that depend on outdated documents."""
 
 import contextlib
 
@@ -70,13 +70,13 @@ def test_exactly_the_dependent_answers_are_gone(
         if all(is_true(*document, prefix, was, now) for document in documents.items())
     }
 
-    told = sync(store, now, prefix, dry_run=True)
+    preview = sync(store, now, prefix, dry_run=True)
     assert run_sync(numbers(store)) == set(range(len(answers)))
     done = sync(store, now, prefix)
 
     assert run_sync(numbers(store)) == wanted
-    assert done.entries == told.entries == len(answers) - len(wanted)
-    assert done.tags == told.tags
+    assert done.entries == preview.entries == len(answers) - len(wanted)
+    assert done.tags == preview.tags
     # An answer that was being made from what a manifest said before is refused.
     for name, version in was.items():
         if name.startswith(prefix) and now.get(name) != version:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from askonce import PromptLayout
 from askonce.core.rules.re2 import compiled
 from askonce.prompts.assembly import shipped_rules
-from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing
-from askonce.prompts.optimizer.volatile_text import Cut
-from askonce.prompts.requests.ordering import KINDS
+from askonce.prompts.optimizer.optimizer import Optimizer, OutgoingRequest
+from askonce.prompts.optimizer.volatile_spans import VolatileSpans
+from askonce.prompts.requests.prompt_builder import KINDS
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30
@@ -75,18 +75,18 @@ def test_marking_changes_nothing_that_is_asked(
 ) -> None:
     made = Optimizer(shipped_rules(), "mark")
     messages: list[Any] = []
-    told = [system] if isinstance(system, str) else system
-    told = [f"{text} {'long ' * longer}" for text in told]
+    texts = [system] if isinstance(system, str) else system
+    texts = [f"{text} {'long ' * longer}" for text in texts]
     for at, turn in enumerate(turns):
         messages.append({"role": ("user", "assistant")[at % 2], "content": turn})
     body: dict[str, Any] = {"model": MODELS[dialect], "messages": messages}
     if dialect == "messages":
-        body["system"] = [{"type": "text", "text": text} for text in told]
+        body["system"] = [{"type": "text", "text": text} for text in texts]
     else:
-        body["messages"] = [{"role": "system", "content": text} for text in told] + messages
+        body["messages"] = [{"role": "system", "content": text} for text in texts] + messages
     raw = json.dumps(body).encode()
     for at in range(3):
-        sent = Outgoing(dialect, "", "/v1/x", "n", raw)
+        sent = OutgoingRequest(dialect, "", "/v1/x", "n", raw)
         plan = made.plan(sent, 10.0 * at)
         found = json.loads(plan.body)
         for own in ("prompt_cache_key", "prompt_cache_options"):
@@ -104,8 +104,8 @@ def test_what_is_cut_out_is_what_was_declared(parts: list[str], pattern: str) ->
         for at, part in enumerate([one for pair in zip(kept, spans, strict=False) for one in pair])
     )
 
-    cut = Cut([])
-    left = cut.out_of(text)
+    cut = VolatileSpans([])
+    left = cut.remove_from(text)
 
     assert cut.spans == spans[: len(kept)]
     assert left == "".join(kept[: len(spans)])
@@ -115,4 +115,4 @@ def test_what_is_cut_out_is_what_was_declared(parts: list[str], pattern: str) ->
 def test_no_body_makes_it_fall_over(body: bytes, dialect: Any) -> None:
     made = Optimizer(shipped_rules(), "split", [compiled("a+")])
 
-    assert made.plan(Outgoing(dialect, "", "/v1/x", "n", body), 1.0).body == body
+    assert made.plan(OutgoingRequest(dialect, "", "/v1/x", "n", body), 1.0).body == body

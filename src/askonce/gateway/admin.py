@@ -1,7 +1,7 @@
-"""The admin's doors: telling a running gateway over HTTP what to forget, and what happened.
+"""The admin endpoints: invalidate entries and send events to a running gateway over HTTP.
 
-Both exist only where `[admin]` names who may use them. Whatever is asked here leaves an audit line,
-also what is refused, and no line has a secret in it.
+Both exist only if `[admin]` sets a token. Every request leaves an audit line, refused ones too, and
+no line contains a secret.
 """
 
 import contextlib
@@ -32,17 +32,17 @@ from askonce.library.assembly import Assembly
 LARGEST_BYTES = 64 << 10
 _BODY_SECONDS = 10.0
 
-_STRANGERS = {401, 405, 408, 413}
-"""What is said to somebody who has not shown yet who it is."""
+_UNAUTHENTICATED = {401, 405, 408, 413}
+"""The statuses of requests that were refused before they were authenticated."""
 
 _EVENT_MEMBERS = {"event", "data", "id"}
 _CREDENTIALS = {name.encode() for name in CREDENTIALS}
 
-Door = Callable[[Scope, Receive, Sender], Awaitable[None]]
+Endpoint = Callable[[Scope, Receive, Sender], Awaitable[None]]
 
 
 class _Refused(Exception):
-    """Why a request is not carried out, and what its sender hears."""
+    """A request is refused, with this response."""
 
     def __init__(self, status: int, code: str, message: str, headers: RawHeaders | None = None):
         super().__init__(message)
@@ -51,20 +51,20 @@ class _Refused(Exception):
         self.headers = headers or []
 
 
-class _Asked(NamedTuple):
-    """Who asks, and what; `id` is what a webhook calls its message."""
+class _AdminRequest(NamedTuple):
+    """An authenticated request: its sender, the members of its body, and a webhook's message id."""
 
     who: str
     members: dict[str, Any]
     id: str | None = None
 
 
-Answered = tuple[Any, tuple[str, ...]]
-"""What to answer, and the tags that were invalidated."""
+Answer = tuple[Any, tuple[str, ...]]
+"""The body of the response, and the tags that were invalidated."""
 
 
 class AdminEndpoints:
-    """`POST /askonce/invalidate` and `POST /askonce/events`, as far as they exist."""
+    """`POST /askonce/invalidate` and `POST /askonce/events`; none without an admin token."""
 
     def __init__(self, settings: Settings, assembly: Assembly) -> None:
         admin = settings.admin
@@ -73,10 +73,10 @@ class AdminEndpoints:
         secret = admin.webhook_secret
         self._secret = None if secret is None else webhooks.secret_bytes(secret)
         self._in_time = functools.partial(assembly.runtimes.async_.with_timeout, _BODY_SECONDS)
-        self._strangers = 0
-        self.doors: dict[bytes, Door] = {}
+        self._unauthenticated = 0
+        self.endpoints: dict[bytes, Endpoint] = {}
         if self._token is not None:
-            self.doors = {
+            self.endpoints = {
                 b"/askonce/invalidate": functools.partial(
                     self._take, "invalidate", self._invalidate
                 ),
@@ -85,11 +85,11 @@ class AdminEndpoints:
 
     @property
     def exists(self) -> bool:
-        """Is there a token that somebody could show?"""
+        """Is an admin token set?"""
         return self._token is not None
 
-    def is_shown(self, headers: RawHeaders) -> bool:
-        """Does a request show the admin's token? It must reach no provider."""
+    def carries_token(self, headers: RawHeaders) -> bool:
+        """Does a request carry the admin token, which must reach no provider?"""
         return self._token is not None and any(
             hmac.compare_digest(self._token, bare(value.decode("latin-1")).encode("latin-1"))
             for name, value in headers
@@ -97,74 +97,75 @@ class AdminEndpoints:
         )
 
     async def refuse_token(self, send: Sender) -> None:
-        """Answer a call to a provider that was made with the admin's token."""
-        why = "this is the gateway's admin token and no provider's key; it is passed on to nobody"
+        """Refuse a call to a provider that carries the admin token."""
+        why = "this is the gateway's admin token, not a provider's key; it is never forwarded"
         self._assembly.invalidation.audit("admin", {"refused": why})
         await send.refuse(401, "admin-token", why)
 
     async def _take(
         self,
-        door: str,
-        work: Callable[[_Asked], Awaitable[Answered]],
+        name: str,
+        work: Callable[[_AdminRequest], Awaitable[Answer]],
         scope: Scope,
         receive: Receive,
         send: Sender,
     ) -> None:
         headers = headers_of(scope)
-        signed = self._is_signed(door, headers)
+        signed = self._is_signed(name, headers)
         who = "webhook" if signed else "admin"
         try:
-            answer, tags = await work(await self._asked(who, scope, headers, receive))
+            answer, tags = await work(await self._read(who, scope, headers, receive))
         except CallerGone:
             return
         except _Refused as refused:
-            self._note(who, door, refused)
+            self._audit_refusal(who, name, refused)
             await send.refuse(refused.status, refused.code, str(refused), refused.headers)
             return
-        names = [name for name in map(cache_groups.name_of, tags) if name is not None]
+        groups = [group for group in map(cache_groups.name_of, tags) if group is not None]
         more = (
-            [(cache_groups.INVALIDATION.encode(), cache_groups.serialize(names).encode())]
-            if names
+            [(cache_groups.INVALIDATION.encode(), cache_groups.serialize(groups).encode())]
+            if groups
             else []
         )
         await send.json(200, answer, more)
 
-    def _note(self, who: str, door: str, refused: _Refused) -> None:
-        what: dict[str, Any] = {"refused": str(refused), "door": door}
-        if refused.status in _STRANGERS:
-            # Anybody can be refused, as often as they like: of these every 1st, 2nd, 4th … is told.
-            self._strangers += 1
-            if self._strangers & (self._strangers - 1):
+    def _audit_refusal(self, who: str, name: str, refused: _Refused) -> None:
+        what: dict[str, Any] = {"refused": str(refused), "door": name}
+        if refused.status in _UNAUTHENTICATED:
+            # Anyone can cause these at any rate: write only the 1st, 2nd, 4th … of them.
+            self._unauthenticated += 1
+            if self._unauthenticated & (self._unauthenticated - 1):
                 return
-            what["times"] = self._strangers
+            what["times"] = self._unauthenticated
         self._assembly.invalidation.audit(who, what)
 
-    # Who asks
+    # Authentication
 
-    def _is_signed(self, door: str, headers: Mapping[bytes, bytes]) -> bool:
-        if door != "events" or self._secret is None or self.is_admin(headers):
+    def _is_signed(self, name: str, headers: Mapping[bytes, bytes]) -> bool:
+        if name != "events" or self._secret is None or self.is_admin(headers):
             return False
-        return any(name in headers for name in webhooks.HEADERS)
+        return any(header in headers for header in webhooks.HEADERS)
 
     def is_admin(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Does a request carry the admin token as its bearer token?"""
         if self._token is None:
             return False
-        scheme, _, shown = headers.get(b"authorization", b"").strip().partition(b" ")
-        fits = hmac.compare_digest(self._token, shown.strip())
+        scheme, _, token = headers.get(b"authorization", b"").strip().partition(b" ")
+        fits = hmac.compare_digest(self._token, token.strip())
         return fits and scheme.lower() == b"bearer"
 
-    async def _asked(
+    async def _read(
         self, who: str, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
-    ) -> _Asked:
+    ) -> _AdminRequest:
         if scope["method"] != "POST":
-            raise _Refused(405, "method", "this is asked with POST", [(b"allow", b"POST")])
+            raise _Refused(405, "method", "use POST here", [(b"allow", b"POST")])
         signed = who == "webhook"
         if not signed and not self.is_admin(headers):
-            shown = "is not the admin token" if b"authorization" in headers else "is missing"
-            raise _unknown(f"Authorization: Bearer … {shown}")
+            what = "is not the admin token" if b"authorization" in headers else "is missing"
+            raise _unknown(f"Authorization: Bearer … {what}")
         try:
             declared = headers.get(b"content-length", b"")
-            # Also the first piece has to come in time: who asks here may be nobody.
+            # The first piece has a deadline, too: the sender of a webhook is not known yet.
             body = await self._in_time(whole_body(receive, declared, LARGEST_BYTES, self._in_time))
         except TooLarge:
             raise _Refused(
@@ -173,75 +174,77 @@ class AdminEndpoints:
         except TimeoutError:
             raise _Refused(408, "slow-body", "the body did not arrive in time") from None
         if not signed:
-            return _Asked(who, _object(body))
+            return _AdminRequest(who, _object(body))
         assert self._secret is not None
         now = self._assembly.runtimes.async_.now()
         if (fault := webhooks.fault(self._secret, headers, body, now)) is not None:
             raise _unknown(fault)
-        return _Asked(who, _object(body), headers[b"webhook-id"].decode("latin-1"))
+        return _AdminRequest(who, _object(body), headers[b"webhook-id"].decode("latin-1"))
 
-    # What is asked
+    # Actions
 
-    async def _invalidate(self, asked: _Asked) -> Answered:
-        fields = dict(asked.members)
+    async def _invalidate(self, request: _AdminRequest) -> Answer:
+        fields = dict(request.members)
         dry_run = fields.pop("dry_run", False)
         if not isinstance(dry_run, bool):
             raise _Refused(400, "bad-fields", "dry_run is not true or false")
-        with _as_answers():
+        with _as_refusals():
             invalidation = read(fields, self._assembly.runtimes.async_.now())
-            swept = await self._assembly.invalidation.invalidate_in_thread(
-                invalidation, who=asked.who, dry_run=dry_run
+            result = await self._assembly.invalidation.invalidate_in_thread(
+                invalidation, who=request.who, dry_run=dry_run
             )
         if dry_run:
             self._assembly.invalidation.audit(
-                asked.who, {"dry_run": invalidation.told}, swept.entries
+                request.who, {"dry_run": invalidation.as_dict}, result.entries
             )
         answer: dict[str, Any] = {
-            "entries": swept.entries,
-            "layers": swept.layers,
+            "entries": result.entries,
+            "layers": result.layers,
             "tags": list(invalidation.tags),
             "dry_run": dry_run,
         }
         if dry_run:
-            answer["samples"] = swept.samples
+            answer["samples"] = result.samples
         return answer, () if dry_run else invalidation.tags
 
-    async def _event(self, asked: _Asked) -> Answered:
-        members = asked.members
-        if asked.who == "webhook":
-            # Standard Webhooks says `type`, and its senders add members of their own.
+    async def _event(self, request: _AdminRequest) -> Answer:
+        members = request.members
+        if request.who == "webhook":
+            # Standard Webhooks calls it `type`, and senders add members of their own.
             members = {"event": members.get("type"), **members}
             members = {name: members[name] for name in _EVENT_MEMBERS if name in members}
         elif unknown := members.keys() - _EVENT_MEMBERS:
             raise _Refused(
-                400, "bad-fields", f"{min(unknown)!r} is not a member; there are event, data, id"
+                400,
+                "bad-fields",
+                f"{min(unknown)!r} is not a member; use event, data, id",
             )
         if not isinstance(members.get("event"), str):
             raise _Refused(400, "bad-fields", "event is not a text; write the event's name")
         data = members.get("data")
-        # Of a webhook its message's own: what its body calls `id` may be a thing's.
-        id_ = members.get("id") if asked.id is None else asked.id
+        # The id of a webhook is in a header; an `id` in its body may mean something else.
+        id_ = members.get("id") if request.id is None else request.id
         if id_ is not None and not isinstance(id_, str):
             raise _Refused(400, "bad-fields", "id is not a text; write it in quotes")
-        with _as_answers():
-            happened = await self._assembly.invalidation.take_event_in_thread(
+        with _as_refusals():
+            result = await self._assembly.invalidation.take_event_in_thread(
                 members["event"],
                 {} if data is None else data,
                 event_id=id_,
-                who=asked.who,
+                who=request.who,
             )
-        return happened, happened.tags
+        return result, result.tags
 
 
 @contextlib.contextmanager
-def _as_answers() -> Iterator[None]:
-    """What the cache raises, as what the sender hears."""
+def _as_refusals() -> Iterator[None]:
+    """Turn errors of the cache into refusals."""
     try:
         yield
     except ConfigError as error:
         raise _Refused(400, "bad-fields", _line(error)) from None
     except AskOnceError as error:
-        raise _Refused(503, "store", f"not everything was told: {_line(error)}") from None
+        raise _Refused(503, "store", f"not everything was invalidated: {_line(error)}") from None
 
 
 def _line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The gateway's application: pure ASGI, a route table in front of two doors."""
+"""The gateway's ASGI application: finds the endpoint of each request."""
 
 from askonce.config.settings import Settings
 from askonce.core.runtime.event_loop import run_every
@@ -9,7 +9,7 @@ from askonce.gateway.endpoints import Endpoints
 from askonce.gateway.messages import Receive, Scope, Send, Sender, headers_of
 from askonce.gateway.metrics import Latencies, metrics, plain_stats
 from askonce.gateway.request_recorder import RequestLog
-from askonce.gateway.route_cache import RouteCache
+from askonce.gateway.route_cache import RouteCache, RouteSignature
 from askonce.gateway.routes import Routes, has_dot_segments
 from askonce.gateway.savings import SavingsEndpoint
 from askonce.gateway.upstreams import UpstreamConnections
@@ -21,7 +21,14 @@ _NO_WEBSOCKETS = "AskOnce does not carry websockets; connect to the provider dir
 
 
 class GatewayApp:
-    """The ASGI application; the cache and the connections are its own and closed with it."""
+    """The ASGI application.
+
+    Parameters:
+        settings: The settings of the gateway.
+        cache: The cache; the application closes it.
+        connections: The connections to providers; the application closes them.
+        version: The version that `/healthz` shows.
+    """
 
     def __init__(
         self, settings: Settings, cache: AsyncCache, connections: UpstreamConnections, version: str
@@ -31,12 +38,12 @@ class GatewayApp:
         self._connections = connections
         self._version = version
         self._routes = Routes(settings)
-        self._addresses = RouteCache(cache.assembly)
+        self._route_cache = RouteCache(cache.assembly)
         self._admin = AdminEndpoints(settings, cache.assembly)
         self._savings = SavingsEndpoint(cache.assembly, self._admin)
         self._latencies = Latencies()
         self._log = RequestLog(settings.log, cache.assembly.ledger, cache.assembly.runtimes.async_)
-        self._doors = Endpoints(settings, cache, connections, self._latencies, self._log)
+        self._endpoints = Endpoints(settings, cache, connections, self._latencies, self._log)
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
         self._flushing: Task | None = None
         self._own = {
@@ -78,23 +85,35 @@ class GatewayApp:
         if own is not None and scope["method"] in ("GET", "HEAD"):
             await own(send)
             return
-        door = self._savings if path == b"/askonce/savings" else self._admin.doors.get(path)
-        if door is not None:
-            await door(scope, receive, send)
+        endpoint = self._savings if path == b"/askonce/savings" else self._admin.endpoints.get(path)
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
             return
         headers = headers_of(scope)
-        seen, address = self._addresses.known(path, scope, headers)
-        if address is not None and scope["method"] == "POST":
-            await self._doors.through(scope, receive, send, address, headers)
+        signature, route = self._route_cache.find(path, scope, headers)
+        if route is not None and scope["method"] == "POST":
+            await self._endpoints.cached(scope, receive, send, route, headers)
             return
-        if self._admin.is_shown(scope["headers"]):
+        await self._route(scope, receive, send, headers, path, signature)
+
+    async def _route(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Sender,
+        headers: dict[bytes, bytes],
+        path: bytes,
+        signature: RouteSignature,
+    ) -> None:
+        """Find the route of a request that is not in the route cache."""
+        if self._admin.carries_token(scope["headers"]):
             await self._admin.refuse_token(send)
             return
         if headers.get(b"upgrade", b"").lower() == b"websocket":
             await send.refuse(501, "websocket", _NO_WEBSOCKETS)
             return
         if has_dot_segments(path):
-            # Whoever resolves them could leave the provider's path prefix.
+            # A server that resolves them could leave the provider's path prefix.
             await send.refuse(
                 400, "dot-segments", "the path has a `.` or `..` segment; write it out"
             )
@@ -104,13 +123,13 @@ class GatewayApp:
             where = f"nothing is served here; providers answer on /v1/… and {self._names}"
             await send.refuse(404, "no-route", where)
         elif scope["method"] == "POST" and recognize(route.path.decode("latin-1")) is not None:
-            address = await self._addresses.work_out(seen, route, headers)
-            await self._doors.through(scope, receive, send, address, headers)
+            cached = await self._route_cache.add(signature, route, headers)
+            await self._endpoints.cached(scope, receive, send, cached, headers)
         else:
-            await self._doors.past(scope, receive, send, route)
+            await self._endpoints.passthrough(scope, receive, send, route)
 
     async def _healthz(self, send: Sender) -> None:
-        """200 also where a layer is down: calls are answered without it."""
+        """Answer 200 even if a layer is down: the cache answers calls without it."""
         states = self._assembly.stack.states()
         sources = self._assembly.invalidation.sources()
         well = self._assembly.stack.is_coherent and all(
@@ -132,11 +151,11 @@ class GatewayApp:
         gauges = {
             "memory_bytes": ("Bytes that memory holds.", assembly.memory.used_bytes),
             "coherent": (
-                "Whether this process hears of others' invalidations in time.",
+                "Whether this process receives the invalidations of others in time.",
                 int(assembly.stack.is_coherent),
             ),
             "flights": (
-                "Questions being asked now.",
+                "Questions that are being asked upstream now.",
                 len(assembly.services.async_.context.flights),
             ),
         }

@@ -1,4 +1,4 @@
-"""The gateway's two doors to a provider: through the cache, and past it."""
+"""The endpoints of a provider's API: cached, or passed through unchanged."""
 
 import functools
 from collections.abc import Coroutine, Mapping
@@ -27,10 +27,16 @@ from askonce.gateway.messages import (
     whole_body,
 )
 from askonce.gateway.metrics import Latencies
-from askonce.gateway.request_recorder import RequestLog, RequestRecorder, api_of, taped
+from askonce.gateway.request_recorder import RequestLog, RequestRecorder, api_of, recorded
 from askonce.gateway.route_cache import CachedRoute
 from askonce.gateway.routes import ProviderRoute, origin_of
-from askonce.gateway.upstreams import Asker, UpstreamConnections, arrived, onward, with_credential
+from askonce.gateway.upstreams import (
+    CallerUpstream,
+    UpstreamConnections,
+    forwarded_headers,
+    received_headers,
+    with_credential,
+)
 from askonce.library.cache import AsyncCache
 from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.present import Reply, cache_status, relayed_headers
@@ -39,7 +45,7 @@ _FORMATS = {"openai": BY_NAME["openai_chat"], "anthropic": BY_NAME["anthropic_me
 
 
 class Endpoints:
-    """Answers one request each, for the provider that a route named."""
+    """Answers requests to the provider of a route."""
 
     def __init__(
         self,
@@ -66,99 +72,106 @@ class Endpoints:
             if tenant.upstream_key is not None
         }
 
-    async def through(
+    async def cached(
         self,
         scope: Scope,
         receive: Receive,
         send: Sender,
-        address: CachedRoute,
-        shown: Mapping[bytes, bytes],
+        cached: CachedRoute,
+        request_headers: Mapping[bytes, bytes],
     ) -> None:
-        """An endpoint of a known format: the one request path."""
+        """Answer a request in a known wire format with the request pipeline."""
         runtime = self._assembly.runtimes.async_
         began = runtime.monotonic()
-        try:
-            declared = shown.get(b"content-length", b"")
-            body = await whole_body(receive, declared, self._max_body, self._in_time)
-        except TooLarge:
-            limit = f"the body is longer than {self._max_body} bytes ([gateway] max_body)"
-            await send.refuse(413, Reason.TOO_LARGE, limit)
-            return
-        except TimeoutError:
-            await send.refuse(408, "slow-body", "the body did not arrive in time")
-            return
-        except CallerGone:
+        body = await self._body(receive, send, request_headers)
+        if body is None:
             return
         mode = self._assembly.services.async_
-        route, path, path_text, headers, namespace = address
+        route, path, path_text, headers, namespace = cached
         call = Call("POST", route.provider.base_url, path_text, headers, body, namespace)
         found = mode.pipeline.at_once(call)
         if isinstance(found, Reply):
             self._latencies.add(found.outcome, runtime.monotonic() - began)
             await send.whole(found.status, encoded(found.headers), found.body or b"")
             return
-        asker = Asker(
+        upstream = CallerUpstream(
             self._connections,
             self._origins[route.provider.name],
             path,
             self._credited(scope["headers"]),
-            lambda: self._log.tape(path_text, route.provider, namespace, shown),
+            lambda: self._log.recorder(path_text, route.provider, namespace, request_headers),
         )
 
         async def answer() -> None:
-            reply = await mode.pipeline.go_on(call, found, asker)
+            reply = await mode.pipeline.go_on(call, found, upstream)
             self._latencies.add(reply.outcome, runtime.monotonic() - began)
             await send.relay(reply)
 
         await self._unless_gone(send, route, answer(), receive)
 
-    async def past(
+    async def _body(
+        self, receive: Receive, send: Sender, headers: Mapping[bytes, bytes]
+    ) -> bytes | None:
+        """Return the body of a request; None if it was refused or the caller is gone."""
+        try:
+            declared = headers.get(b"content-length", b"")
+            return await whole_body(receive, declared, self._max_body, self._in_time)
+        except TooLarge:
+            limit = f"the body is longer than {self._max_body} bytes ([gateway] max_body)"
+            await send.refuse(413, Reason.TOO_LARGE, limit)
+        except TimeoutError:
+            await send.refuse(408, "slow-body", "the body did not arrive in time")
+        except CallerGone:
+            pass
+        return None
+
+    async def passthrough(
         self, scope: Scope, receive: Receive, send: Sender, route: ProviderRoute
     ) -> None:
-        """Everything else: the bytes as they are, both ways."""
-        shown: RawHeaders = scope["headers"]
-        sized = [(name, value) for name, value in shown if name == b"content-length"]
-        has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in shown)
+        """Pass any other request and its response through, byte for byte."""
+        request_headers: RawHeaders = scope["headers"]
+        sized = [(name, value) for name, value in request_headers if name == b"content-length"]
+        has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in request_headers)
         ended = self._assembly.runtimes.async_.event() if has_body else None
-        headers = onward(self._credited(shown), keep_encoding=True) + sized
+        headers = forwarded_headers(self._credited(request_headers), keep_encoding=True) + sized
         origin = self._origins[route.provider.name]
         path = _with_query(route.path, scope)
-        tape = await self._tape(scope, route)
+        recorder = await self._recorder(scope, route)
 
         async def pass_on() -> None:
             self._assembly.ledger.answered(Outcome.BYPASS, Reason.UNKNOWN_ROUTE)
             self._assembly.ledger.asked_upstream()
-            body = None if ended is None else taped(body_pieces(receive, ended), tape)
+            body = None if ended is None else recorded(body_pieces(receive, ended), recorder)
             response = await self._connections.send(scope["method"], origin, path, headers, body)
             try:
-                answered = arrived(response)
-                if tape is not None:
-                    tape.begin(response.status_code, dict(answered))
+                answered = received_headers(response)
+                if recorder is not None:
+                    recorder.begin(response.status_code, dict(answered))
                 context, base_url = self._assembly.services.async_.context, route.provider.base_url
                 apply_cache_groups(context, base_url, scope["method"], answered)
                 status = cache_status(Outcome.BYPASS, Reason.UNKNOWN_ROUTE)
                 kept = relayed_headers(answered, status, raw=True)
                 kept += [(n, v) for n, v in answered if n == "content-length"]
                 await send.head(response.status_code, encoded(kept))
-                async for piece in taped(response.aiter_raw(), tape, asked=False):
+                async for piece in recorded(response.aiter_raw(), recorder, request=False):
                     await send.piece(piece)
                 await send.end()
             finally:
-                if tape is not None:
-                    tape.end()
+                if recorder is not None:
+                    recorder.end()
                 await response.aclose()
 
         await self._unless_gone(send, route, pass_on(), receive, ended)
 
-    async def _tape(self, scope: Scope, route: ProviderRoute) -> RequestRecorder | None:
-        """What logs a request of a dialect that is passed on; None where there is no log."""
+    async def _recorder(self, scope: Scope, route: ProviderRoute) -> RequestRecorder | None:
+        """Return what logs a request that is passed through; None without a log of it."""
         path = route.path.decode("latin-1")
         if not self._log.is_on or scope["method"] != "POST" or api_of(path) is None:
             return None
-        shown = headers_of(scope)
-        named = {n.decode("latin-1"): value.decode("latin-1") for n, value in shown.items()}
+        headers = headers_of(scope)
+        named = {n.decode("latin-1"): value.decode("latin-1") for n, value in headers.items()}
         tenant = await self._assembly.identify(self._assembly.services.async_.tiers, named)
-        return self._log.tape(path, route.provider, tenant, shown)
+        return self._log.recorder(path, route.provider, tenant, headers)
 
     async def _unless_gone(
         self,
@@ -168,7 +181,7 @@ class Endpoints:
         receive: Receive,
         after: Event | None = None,
     ) -> None:
-        """Do the work unless the caller goes away; a provider out of reach is one clear error."""
+        """Do the work unless the caller goes away; turn a broken connection into one error."""
         try:
             await run_unless(functools.partial(gone, receive, after), work)
         except CallerGone:
@@ -177,7 +190,7 @@ class Endpoints:
             status, code, what = 504, "upstream-timeout", "did not answer in time"
         except httpx2.LocalProtocolError:
             status, code = 400, "not-http"
-            what = "cannot be asked like that: the path or a header is not valid HTTP"
+            what = "cannot receive this request: the path or a header is not valid HTTP"
         except (httpx2.HTTPError, AnswerCut):
             status, code = 502, "upstream-unreachable"
             what = "cannot be reached, or broke off its answer"
@@ -191,7 +204,7 @@ class Endpoints:
         await send.whole(status, [(b"content-type", b"application/json")], error)
 
     def _credited(self, headers: RawHeaders) -> RawHeaders:
-        """The headers with the tenant's own upstream key, where it has one."""
+        """Return the headers with the tenant's upstream key, if it has one."""
         if self._upstream_keys:
             for name, value in headers:
                 if name.decode("latin-1") in CREDENTIALS:

@@ -1,4 +1,4 @@
-"""ASGI's messages: reading a request's body, sending a response."""
+"""ASGI messages: read the body of a request, send a response."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
@@ -20,15 +20,15 @@ _JSON = [(b"content-type", b"application/json")]
 
 
 class TooLarge(Exception):
-    """A request body is longer than the gateway takes."""
+    """A request body is longer than the gateway accepts."""
 
 
 class CallerGone(Exception):
-    """The caller went away before its request was whole."""
+    """The caller went away."""
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
-    """A request's headers by name; lines of the same name are one list (RFC 9110 section 5.3)."""
+    """Return headers by name; lines of one name form a list (RFC 9110 section 5.3)."""
     headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         headers[name] = headers[name] + b", " + value if name in headers else value
@@ -43,34 +43,39 @@ class Sender:
         self.started = False
 
     async def head(self, status: int, headers: RawHeaders) -> None:
+        """Send status and headers."""
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def piece(self, body: bytes) -> None:
+        """Send a piece of the body."""
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self, body: bytes = b"") -> None:
+        """Send the last piece of the body."""
         await self._send({"type": "http.response.body", "body": body})
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        # Every hit comes through here, so not by way of `head` and `end`.
+        """Send a whole response."""
+        # Every hit comes through here: inlined instead of `head` and `end`.
         self.started = True
         sized = [*headers, (b"content-length", b"%d" % len(body))]
         await self._send({"type": "http.response.start", "status": status, "headers": sized})
         await self._send({"type": "http.response.body", "body": body})
 
     async def json(self, status: int, body: Any, more: RawHeaders | None = None) -> None:
+        """Send a JSON response, with more headers."""
         await self.whole(status, [*_JSON, *(more or [])], msgspec.json.encode(body))
 
     async def refuse(
         self, status: int, code: Reason | str, message: str, more: RawHeaders | None = None
     ) -> None:
-        """An error of the gateway itself, in the shape that every SDK can show."""
+        """Send an error of the gateway itself, in a form that every SDK can show."""
         error = {"message": message, "type": "askonce_error", "param": None, "code": str(code)}
         await self.json(status, {"type": "error", "error": error}, more)
 
     async def relay(self, reply: Reply) -> None:
-        """Send a reply as it arrives, and let go of it whatever happens."""
+        """Send a reply as it arrives, and close it in any case."""
         try:
             headers = encoded(reply.headers)
             if reply.body is not None:
@@ -85,13 +90,14 @@ class Sender:
 
 
 def encoded(headers: list[tuple[str, str]]) -> RawHeaders:
+    """Return headers as bytes."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 async def whole_body(receive: Receive, declared: bytes, limit: int, in_time: InTime) -> bytes:
-    """The request's body. A declared excess is not even read.
+    """Return the body of a request; refuse one whose declared length exceeds the limit unread.
 
-    Raises TooLarge, CallerGone, or what `in_time` raises if a body that has begun does not end.
+    Raises TooLarge, CallerGone, or what `in_time` raises if the body does not end in time.
     """
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge
@@ -117,7 +123,7 @@ async def _with_the_rest(receive: Receive, body: bytes, limit: int) -> bytes:
 
 
 async def _piece(receive: Receive) -> tuple[bytes, bool]:
-    """The next piece of a body, and whether there is more."""
+    """Return the next piece of a body, and whether there is more."""
     message = await receive()
     if message["type"] == "http.disconnect":
         raise CallerGone
@@ -125,7 +131,7 @@ async def _piece(receive: Receive) -> tuple[bytes, bool]:
 
 
 async def body_pieces(receive: Receive, ended: Event) -> AsyncIterator[bytes]:
-    """The request's body as it arrives; rings `ended` after the last piece."""
+    """Yield the body of a request as it arrives; set `ended` after the last piece."""
     more = True
     while more:
         piece, more = await _piece(receive)
@@ -134,7 +140,7 @@ async def body_pieces(receive: Receive, ended: Event) -> AsyncIterator[bytes]:
 
 
 async def gone(receive: Receive, after: Event | None = None) -> None:
-    """Comes true when the caller goes away; with `after`, once its request was read."""
+    """Return when the caller goes away; with `after`, look only after that event."""
     if after is not None:
         await after.wait(None)
     while (await receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""What `GET /metrics` and `GET /askonce/stats` show."""
+"""The bodies of `GET /metrics` and `GET /askonce/stats`."""
 
 import bisect
 from collections.abc import Iterable, Mapping
@@ -22,10 +22,12 @@ class Latencies:
         self._sums = dict.fromkeys(Outcome, 0.0)
 
     def add(self, outcome: Outcome, seconds: float) -> None:
+        """Count one answer."""
         self._counts[outcome][bisect.bisect_left(_BOUNDS, seconds)] += 1
         self._sums[outcome] += seconds
 
     def lines(self) -> Iterable[str]:
+        """Yield the histogram in Prometheus' text format."""
         name = "askonce_first_byte_seconds"
         yield f"# HELP {name} Seconds until the first byte of an answer was sent."
         yield f"# TYPE {name} histogram"
@@ -50,14 +52,14 @@ def metrics(
     sources: Mapping[str, str],
     money: Mapping[str, Decimal] | None = None,
 ) -> bytes:
-    """Prometheus' text format; labels are the words of the design and nothing else."""
+    """Return the metrics in Prometheus' text format."""
     families = [*_counters(stats), *_money(money or {})]
     lines = [line for family in families for line in family.lines()]
     lines.append("# HELP askonce_layer_up Whether a layer's circuit breaker is closed.")
     lines.append("# TYPE askonce_layer_up gauge")
     for name, layer in stats.layers.items():
         lines.append(f'askonce_layer_up{{layer="{name}"}} {int(layer.state == "closed")}')
-    lines.append("# HELP askonce_source_up Whether a source of events is being followed.")
+    lines.append("# HELP askonce_source_up Whether the gateway reads a source of events.")
     lines.append("# TYPE askonce_source_up gauge")
     for name, state in sources.items():
         lines.append(f'askonce_source_up{{source="{name}"}} {int(state == "following")}')
@@ -69,7 +71,7 @@ def metrics(
 
 
 class _Counter(NamedTuple):
-    """A family of counters: one number for each value of its label, or one alone."""
+    """A family of counters: one for each value of its label, or a single one."""
 
     name: str
     text: str
@@ -87,44 +89,44 @@ class _Counter(NamedTuple):
 def _counters(stats: Stats) -> Iterable[_Counter]:
     outcomes = {o.value: stats.outcomes.get(o.value, 0) for o in Outcome}
     yield _Counter("calls_total", "Calls answered, by outcome.", outcomes, "outcome")
-    text = "Why calls were missed or bypassed."
+    text = "Missed and bypassed calls, by reason."
     yield _Counter("reasons_total", text, stats.reasons, "because")
-    text = "Whole answers not stored, and why."
+    text = "Whole answers that were not stored, by reason."
     yield _Counter("not_stored_total", text, stats.not_stored, "because")
     yield _Counter("stored_total", "Answers stored.", {"": stats.stored})
-    text = "Faults of the cache that a call went on without."
+    text = "Faults of the cache that calls continued without."
     yield _Counter("errors_total", text, {"": stats.errors})
     yield _Counter("upstream_calls_total", "Calls sent to a provider.", {"": stats.upstream})
     yield _Counter("saved_tokens_total", "Tokens not paid for again.", {"": stats.saved_tokens})
     yield _Counter("saved_usd_total", "US dollars not paid again.", {"": stats.saved_usd})
-    text = "Saved answers whose price is not known."
+    text = "Saved answers whose price is unknown."
     yield _Counter("unpriced_total", text, {"": stats.unpriced})
-    text = "What matching by meaning did, see docs/guides/semantic.md."
+    text = "Steps of the semantic lookup, see docs/guides/semantic.md."
     yield _Counter("semantic_total", text, stats.semantic, "what")
-    text = "What was done to prompts on their way to a provider, see docs/guides/prompts.md."
+    text = "Changes to prompts on their way to a provider, see docs/guides/prompts.md."
     yield _Counter("prompts_total", text, stats.prompts, "what")
     layers = stats.layers.items()
-    text = "Answers that a layer below memory had."
+    text = "Answers found in a layer below memory."
     yield _Counter("layer_hits_total", text, {n: one.hits for n, one in layers}, "layer")
-    text = "Calls of a layer that failed or took too long."
+    text = "Operations of a layer that failed or took too long."
     yield _Counter("layer_errors_total", text, {n: one.errors for n, one in layers}, "layer")
-    text = "Answers that were not written to a layer: its queue was full, or it was down."
+    text = "Answers not written to a layer because its queue was full or it was down."
     yield _Counter("layer_dropped_total", text, {n: one.dropped for n, one in layers}, "layer")
 
 
 def _money(money: Mapping[str, Decimal]) -> Iterable[_Counter]:
-    text = "US dollars of the ledger that were saved, by what saved them."
+    text = "US dollars saved, by kind of saving."
     saved = {word: money.get(word, 0) for word in SAVED}
     yield _Counter("ledger_saved_usd_total", text, saved, "what")
-    text = "US dollars of the ledger that saving cost, without storage."
+    text = "US dollars that saving cost, by kind of cost, without storage."
     costs = {word: money.get(word, 0) for word in COSTS}
     yield _Counter("ledger_cost_usd_total", text, costs, "what")
-    text = "US dollars that providers were paid for answers whose price is known."
+    text = "US dollars paid to providers for answers with a known price."
     yield _Counter("ledger_upstream_usd_total", text, {"": money.get("upstream", 0)})
 
 
 def plain_stats(stats: Stats) -> dict[str, Any]:
-    """The stats for JSON; dollars as a number."""
+    """Return the stats for JSON, with dollars as a float."""
     plain: dict[str, Any] = msgspec.to_builtins(stats)
     plain["saved_usd"] = float(stats.saved_usd)
     plain["hit_rate"] = round(stats.hit_rate, 4)

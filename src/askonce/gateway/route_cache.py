@@ -1,12 +1,13 @@
-"""Addresses: where a cached call goes and who makes it, which is all of a call but its body.
+"""The route cache: remembers the route, the namespace and the cache headers of recent requests.
 
-A program sends the same path and the same headers with every question. So what they mean is
-worked out for the first one and remembered for the others.
+A program sends the same path and headers with every question, so the gateway works out their
+meaning once: everything of a call except its body.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from askonce.core.bounded import BoundedMap
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.identity import CREDENTIALS, Identity
 from askonce.core.keys import HEADERS_THAT_MATTER
@@ -21,17 +22,25 @@ _READ = (
     *sorted(OWN_HEADERS),
 )
 _READ_BYTES = tuple([name.encode() for name in _READ])
-# What may change the route, or refuse one.
-_SEEN_BYTES = (*_READ_BYTES, b"upgrade")
-_REMEMBERED = 4_096
-_LONGEST = 8_192  # bytes of path and headers; a longer address is worked out each time
+# The headers that can change a route or refuse it.
+_SIGNED = (*_READ_BYTES, b"upgrade")
+_MOST = 4_096
+_LONGEST = 8_192  # bytes of path and headers; longer requests are not cached
 
-Seen = tuple[bytes, bytes, tuple[bytes | None, ...]]
+RouteSignature = tuple[bytes, bytes, tuple[bytes | None, ...]]
+"""Path, query and headers of a request: all that its route depends on."""
 
 
 class CachedRoute(NamedTuple):
-    """A route, the path (with its query) asked for there, the headers that say something to the
-    cache, and the caller's namespace."""
+    """Everything of a call except its body.
+
+    Parameters:
+        route: The provider and the path.
+        path: The path with its query.
+        path_text: The same as text.
+        headers: The headers that the cache reads.
+        namespace: The caller's namespace; None without a credential.
+    """
 
     route: ProviderRoute
     path: bytes
@@ -41,40 +50,38 @@ class CachedRoute(NamedTuple):
 
 
 class RouteCache:
-    """Works addresses out, and remembers them."""
+    """Maps the signatures of requests to their routes."""
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
-        self._known: dict[Seen, CachedRoute] = {}
-        self._known_to: Identity | None = None
+        self._routes: BoundedMap[RouteSignature, CachedRoute] = BoundedMap(_MOST)
+        self._identity: Identity | None = None
 
-    def known(
+    def find(
         self, path: bytes, scope: Scope, headers: Mapping[bytes, bytes]
-    ) -> tuple[Seen, CachedRoute | None]:
-        """What is seen of the request, and its address if that was seen before."""
-        seen = (path, scope.get("query_string", b""), tuple(map(headers.get, _SEEN_BYTES)))
-        if self._known_to is not self._assembly.namespaces.identity:
-            self._known.clear()
-            self._known_to = self._assembly.namespaces.identity
-        return seen, self._known.get(seen)
+    ) -> tuple[RouteSignature, CachedRoute | None]:
+        """Return the signature of a request, and its route if that is cached."""
+        signature = (path, scope.get("query_string", b""), tuple(map(headers.get, _SIGNED)))
+        if self._identity is not self._assembly.namespaces.identity:
+            self._routes.clear()
+            self._identity = self._assembly.namespaces.identity
+        return signature, self._routes.get(signature)
 
-    async def work_out(
-        self, seen: Seen, route: ProviderRoute, shown: Mapping[bytes, bytes]
+    async def add(
+        self, signature: RouteSignature, route: ProviderRoute, request: Mapping[bytes, bytes]
     ) -> CachedRoute:
-        """The address of a request that goes this route."""
+        """Work out and cache the route of a request with these headers."""
         assembly = self._assembly
         headers = {
-            name: shown[raw].decode("latin-1")
+            name: request[raw].decode("latin-1")
             for raw, name in zip(_READ_BYTES, _READ, strict=True)
-            if raw in shown
+            if raw in request
         }
         namespace = await assembly.identify(assembly.services.async_.tiers, headers)
-        path = route.path + b"?" + seen[1] if seen[1] else route.path
-        address = CachedRoute(route, path, path.decode("latin-1"), headers, namespace)
+        path = route.path + b"?" + signature[1] if signature[1] else route.path
+        cached = CachedRoute(route, path, path.decode("latin-1"), headers, namespace)
         size = len(path) + sum([len(value) for value in headers.values()])
         # Without an identity yet, the next call may have one.
         if assembly.namespaces.identity is not None and size <= _LONGEST:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[seen] = address
-        return address
+            self._routes[signature] = cached
+        return cached

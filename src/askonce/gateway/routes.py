@@ -1,4 +1,4 @@
-"""Routes: which provider a path means. Upstream addresses come from the configuration alone."""
+"""Routes: the provider of a path. Upstream addresses come only from the configuration."""
 
 import re
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from askonce.config.settings import Provider, Settings
 
 
 class ProviderRoute(NamedTuple):
-    """A provider, and the path (without query) that it is asked for."""
+    """A provider, and the path of the request to it, without the query."""
 
     provider: Provider
     path: bytes
 
 
 class Origin(NamedTuple):
-    """A provider's address in parts, so that no path can change the host it goes to."""
+    """A provider's address in parts, so that no path can change its host."""
 
     scheme: str
     host: str
@@ -25,6 +25,7 @@ class Origin(NamedTuple):
 
 
 def origin_of(provider: Provider) -> Origin:
+    """Return the address of a provider in parts."""
     parts = urlsplit(provider.base_url)
     return Origin(parts.scheme, parts.hostname or "", parts.port, parts.path.rstrip("/").encode())
 
@@ -34,12 +35,12 @@ _DOT_SEGMENT = re.compile(rb"(?:^|/|%2f)(?:\.|%2e){1,2}(?:/|%2f|$)", re.IGNORECA
 
 def has_dot_segments(path: bytes) -> bool:
     """Has the path a `.` or `..` segment, written plainly or percent-encoded?"""
-    # Without these two characters there can be none, and every call comes through here.
+    # A fast check first: every call comes through here.
     return (b"." in path or b"%" in path) and _DOT_SEGMENT.search(path) is not None
 
 
 class Routes:
-    """`/{provider}/…` for each provider; `/v1/…` for OpenAI's, or Anthropic's own calls."""
+    """The route table: `/{provider}/…` for each provider, `/v1/…` for OpenAI and Anthropic."""
 
     def __init__(self, settings: Settings) -> None:
         self._providers = {name.encode(): p for name, p in settings.providers.items()}
@@ -47,9 +48,9 @@ class Routes:
         self._anthropic = settings.provider_for("anthropic")
 
     def route(self, path: bytes, headers: Mapping[bytes, bytes]) -> ProviderRoute | None:
-        """Where a request goes, or None where nothing is configured for it."""
+        """Return the route of a request; None if no provider is configured for it."""
         if path.startswith(b"/v1/"):
-            # Both providers have `/v1/models` and `/v1/files`; Anthropic's SDKs always send this.
+            # Both have `/v1/models` and `/v1/files`; Anthropic's SDKs always send this header.
             theirs = path.startswith(b"/v1/messages") or b"anthropic-version" in headers
             provider = self._anthropic if theirs else self._openai
             return None if provider is None else ProviderRoute(provider, path)

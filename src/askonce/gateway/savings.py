@@ -1,7 +1,7 @@
-"""The door `GET /askonce/savings`: what was saved, for whoever may hear of it.
+"""The endpoint `GET /askonce/savings`: the savings of all gateways that share the store.
 
-Where `[admin]` has a token, only who shows it hears anything, and then everything. Where there is
-none, everybody hears the sums of each day, and nobody the name of a tenant.
+If `[admin]` has a token, only requests with it are answered, in full. Without a token, every
+request is answered with the sums of each day, and never with the name of a tenant.
 """
 
 from urllib.parse import parse_qs
@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class SavingsEndpoint:
-    """Shows the savings of all gateways that share the store."""
+    """Answers with the savings of the last 30 days, or of `?days=N`."""
 
     def __init__(self, assembly: Assembly, admin: AdminEndpoints) -> None:
         self._assembly = assembly
@@ -28,11 +28,11 @@ class SavingsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
         if scope["method"] not in ("GET", "HEAD"):
-            await send.refuse(405, "method", "this is asked with GET")
+            await send.refuse(405, "method", "use GET here")
             return
         named = self._admin.is_admin(headers_of(scope))
         if self._admin.exists and not named:
-            why = "this names tenants; show the admin token: Authorization: Bearer …"
+            why = "the answer names tenants; send the admin token: Authorization: Bearer …"
             await send.refuse(401, "unauthorized", why, [(b"www-authenticate", b"Bearer")])
             return
         try:
@@ -42,13 +42,13 @@ class SavingsEndpoint:
             await send.refuse(400, "bad-days", str(error))
             return
         except StoreError:
-            await send.refuse(503, "store", "the store cannot say what was saved now")
+            await send.refuse(503, "store", "the store is down; try again later")
             return
         body = _encode(plain_savings(savings if named else savings.nameless()))
         await send.whole(200, [(b"content-type", b"application/json")], body)
 
 
 def _days(query: bytes) -> int:
-    """How many days are asked for. Raises ConfigError."""
+    """Return the number of days in a query. Raises ConfigError."""
     given = parse_qs(query.decode("latin-1")).get("days", [str(_DAYS)])[-1]
     return read_days(int(given) if given.isascii() and given.isdigit() and len(given) < 9 else 0)

@@ -1,7 +1,4 @@
-"""The gateway: the cache behind an HTTP address that any language can call.
-
-A composition root: it builds the application out of the settings and runs it.
-"""
+"""The server of the gateway: builds the application from the settings, and runs it."""
 
 import contextlib
 import gc
@@ -28,10 +25,13 @@ _log = logging.getLogger("askonce.gateway")
 
 
 def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> GatewayApp:
-    """The ASGI application that these settings describe; `clock` gives seconds since the epoch."""
+    """Build the ASGI application that these settings describe.
+
+    `clock` returns seconds since the Unix epoch; the system's clock by default.
+    """
     tenants = {key: tenant.name for tenant in settings.tenants.values() for key in tenant.keys}
     prices = GenaiPrices()
-    prices.load()  # a quarter of a second that no caller should wait for
+    prices.load()  # takes 250 ms, which no caller should wait for
     cache = AsyncCache(
         layers=settings.layers,
         limits=settings.limits,
@@ -57,10 +57,9 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
 
 
 def _semantic(settings: Settings) -> Semantic:
-    """How questions are matched by meaning: as the settings say.
+    """Return the semantic settings; off if they are defaults and the libraries are missing.
 
-    Where they say nothing, only what is installed is measured: a gateway without the libraries
-    starts all the same, and says so once.
+    A gateway without the libraries starts all the same, and logs that once.
     """
     given = settings.semantic
     if "semantic.mode" not in settings.origins and not is_installed(given.embedder):
@@ -70,7 +69,7 @@ def _semantic(settings: Settings) -> Semantic:
 
 
 def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> "GatewayServer":
-    """The HTTP server around the application, not yet running."""
+    """Build the HTTP server around the application, not yet running."""
     config = uvicorn.Config(
         build(settings, clock=clock),
         http=Protocol,
@@ -79,14 +78,14 @@ def server(settings: Settings, *, clock: Callable[[], float] | None = None) -> "
         access_log=False,
         log_level=logging.WARNING,
         server_header=False,
-        proxy_headers=False,  # nothing here asks for the caller's address
+        proxy_headers=False,  # the gateway does not use the caller's address
         timeout_graceful_shutdown=max(1, round(settings.gateway.drain.total_seconds())),
     )
     return GatewayServer(config)
 
 
 class GatewayServer(uvicorn.Server):
-    """A server that says when it answers, which is after it has taken over the signals."""
+    """A server that calls `ready` once it answers, after it has installed its signal handlers."""
 
     ready: Callable[[], None] = staticmethod(lambda: None)
 
@@ -97,7 +96,7 @@ class GatewayServer(uvicorn.Server):
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The socket that the settings name. Raises `ConfigError` if it cannot be had."""
+    """Open the socket that the settings name. Raises `ConfigError` if that fails."""
     host, port = settings.gateway.host, settings.gateway.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -105,17 +104,17 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host}:{port} ({error.strerror or error}); choose another "
-            "[gateway] port, or stop what uses it"
+            "[gateway] port, or stop the program that uses it"
         ) from None
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Run the gateway until it is told to stop; streams in flight are finished first.
+    """Run the gateway until a signal stops it; it finishes streams in flight first.
 
-    `ready` hears the gateway's address as soon as it answers. Raises `ConfigError`.
+    `ready` receives the gateway's URL as soon as it answers. Raises `ConfigError`.
     """
     running = server(settings)
-    # Modules and price lists stay for good: the collector need not look through them again.
+    # Modules and price lists are permanent: exclude them from garbage collection.
     gc.collect()
     gc.freeze()
     with listen(settings) as listening:
@@ -128,7 +127,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda url: None
 
 @contextlib.contextmanager
 def _sigterm_is_no_failure() -> Iterator[None]:
-    """uvicorn sends itself the signal that stopped it once more; after a clean stop, exit 0."""
+    """Ignore the signal that uvicorn raises again after it stopped: exit 0 after a clean stop."""
     before = signal.signal(signal.SIGTERM, lambda signum, frame: None)
     try:
         yield

@@ -1,7 +1,7 @@
-"""Upstreams: how the gateway asks a provider, with the caller's own headers.
+"""Upstreams: the gateway's requests to providers, with the caller's own headers.
 
-It works one level below an HTTP client: no redirects are followed, no cookies are kept, and bytes
-come through as they are.
+This uses an HTTP transport, one level below a client: it follows no redirects, keeps no cookies and
+does not change bytes.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -17,7 +17,7 @@ from askonce.gateway.routes import Origin
 Headers = list[tuple[bytes, bytes]]
 
 _OWN = frozenset(name.encode() for name in OWN_HEADERS)
-# RFC 9110 section 7.6.1, and what is worked out anew for the next hop.
+# RFC 9110 section 7.6.1, and headers that the transport sets for the next hop.
 _HOP_BY_HOP = frozenset(
     {
         b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
@@ -27,8 +27,8 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 
 
-def onward(headers: Headers, *, keep_encoding: bool) -> Headers:
-    """A caller's headers as they go on; without `keep_encoding`, no content encoding is asked."""
+def forwarded_headers(headers: Headers, *, keep_encoding: bool) -> Headers:
+    """Return the caller's headers to forward; without `keep_encoding`, ask for no encoding."""
     named = {
         part.strip().lower()
         for name, value in headers
@@ -42,13 +42,13 @@ def onward(headers: Headers, *, keep_encoding: bool) -> Headers:
     if not keep_encoding:
         kept.append((b"accept-encoding", b"identity"))
     elif not any(name == b"accept-encoding" for name, _ in kept):
-        # The client library would add its own, and the caller could not read the answer.
+        # The transport would add its own, and the caller could not decode the answer.
         kept.append((b"accept-encoding", b"identity"))
     return kept
 
 
 def with_credential(headers: Headers, key: str) -> Headers:
-    """The headers with the tenant's upstream key in place of the caller's own."""
+    """Return the headers with the tenant's upstream key in place of the caller's own."""
     secret = key.encode()
     shown = {name for name, _ in headers}
     replaced = [
@@ -63,17 +63,22 @@ def with_credential(headers: Headers, key: str) -> Headers:
     return replaced
 
 
-def arrived(response: httpx2.Response) -> list[tuple[str, str]]:
-    """A provider's headers: lower-case names, values one character for each byte.
+def received_headers(response: httpx2.Response) -> list[tuple[str, str]]:
+    """Return a provider's headers: names in lower case, one character for each byte of a value.
 
-    Without `Date`: the server says when this response was made, and two would be one too many.
+    `Date` is left out, because the gateway's server sets its own.
     """
     pairs = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.headers.raw]
     return [(name, value) for name, value in pairs if name != "date"]
 
 
 class UpstreamConnections:
-    """The gateway's connections to its providers."""
+    """The gateway's connections to its providers.
+
+    Parameters:
+        connect_timeout: Seconds to connect, including the wait for a free connection.
+        read_timeout: Seconds to wait for each piece that is read or written.
+    """
 
     def __init__(self, connect_timeout: float, read_timeout: float) -> None:
         self._transport = httpx2.AsyncHTTPTransport(
@@ -94,14 +99,14 @@ class UpstreamConnections:
         headers: Headers,
         body: bytes | AsyncIterable[bytes] | None,
     ) -> httpx2.Response:
-        """Send a request; the response's body has not been read. Raises `httpx2` errors."""
+        """Send a request and return the response, its body unread. Raises `httpx2` errors."""
         url = httpx2.URL(scheme=origin.scheme, host=origin.host, port=origin.port)
         request = httpx2.Request(
             method,
             url,
             headers=headers,
             content=body,
-            # A target of its own: the URL would write the path in another way.
+            # An explicit target: the URL would rewrite the path.
             extensions={"timeout": self._timeouts, "target": origin.prefix + path},
         )
         return await self._transport.handle_async_request(request)
@@ -110,8 +115,16 @@ class UpstreamConnections:
         await self._transport.aclose()
 
 
-class Asker:
-    """An `Upstream` for one request."""
+class CallerUpstream:
+    """An `Upstream` for one request, with the caller's headers.
+
+    Parameters:
+        connections: The connections to providers.
+        origin: The provider's address.
+        path: The path with its query.
+        headers: The caller's headers, with the tenant's upstream key.
+        recorder: Makes the recorder of a request to the provider; None if it is not logged.
+    """
 
     def __init__(
         self,
@@ -119,34 +132,35 @@ class Asker:
         origin: Origin,
         path: bytes,
         headers: Headers,
-        tape: Callable[[], RequestRecorder | None] = lambda: None,
+        recorder: Callable[[], RequestRecorder | None] = lambda: None,
     ) -> None:
         self._connections = connections
-        self._tape = tape
+        self._recorder = recorder
         self._origin = origin
         self._path = path
         self._headers = headers
 
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
-        headers = onward(self._headers, keep_encoding=raw)
-        tape = self._tape()
+        """Send a request body; `raw` keeps the content encoding of the answer."""
+        headers = forwarded_headers(self._headers, keep_encoding=raw)
+        recorder = self._recorder()
         response = await self._connections.send(
             call.method, self._origin, self._path, headers, body
         )
-        arrival = UpstreamResponse(response, raw=raw)
-        if tape is not None:
-            tape.ask(body)
-            tape.begin(arrival.status, dict(arrival.headers) if raw else {})
-            return RecordedUpstream(arrival, tape)
-        return arrival
+        answer = UpstreamResponse(response, raw=raw)
+        if recorder is not None:
+            recorder.add_request(body)
+            recorder.begin(answer.status, dict(answer.headers) if raw else {})
+            return RecordedUpstream(answer, recorder)
+        return answer
 
 
 class UpstreamResponse:
-    """A provider's answer on its way through the gateway."""
+    """A provider's answer, read piece by piece."""
 
     def __init__(self, response: httpx2.Response, *, raw: bool) -> None:
         self.status: int = response.status_code
-        self.headers = arrived(response)
+        self.headers = received_headers(response)
         self._response = response
         self._pieces: AsyncIterator[bytes] = (
             response.aiter_raw() if raw else response.aiter_bytes()
@@ -160,22 +174,24 @@ class UpstreamResponse:
 
 
 class RecordedUpstream:
-    """A provider's answer that is also logged."""
+    """A provider's answer that is recorded for the request log."""
 
-    def __init__(self, arrival: UpstreamResponse, tape: RequestRecorder) -> None:
-        self.status = arrival.status
-        self.headers = arrival.headers
-        self._arrival = arrival
-        self._tape = tape
+    def __init__(self, response: UpstreamResponse, recorder: RequestRecorder) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._recorder = recorder
 
     async def next(self) -> bytes | None:
-        piece = await self._arrival.next()
+        """Return the next piece; None at the end."""
+        piece = await self._response.next()
         if piece is None:
-            self._tape.end()
+            self._recorder.end()
         else:
-            self._tape.answer(piece)
+            self._recorder.add_answer(piece)
         return piece
 
     async def close(self) -> None:
-        self._tape.end()
-        await self._arrival.close()
+        """Close the connection and log what arrived."""
+        self._recorder.end()
+        await self._response.close()

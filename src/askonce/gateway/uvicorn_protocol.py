@@ -1,8 +1,8 @@
-"""The wire: uvicorn's HTTP protocol, with what it writes at one moment sent as one.
+"""uvicorn's HTTP protocol, with the writes of one turn of the event loop joined.
 
-uvicorn writes the head and the body of a response one after the other. Each write is a system
-call and a packet of its own, and for an answer out of memory the second one costs a fifth of the
-processor time. Nothing waits for it: what was written leaves before the loop looks for new events.
+uvicorn writes the head and the body of a response separately. Each write is a system call and a
+packet, and for a memory hit the second one costs a fifth of the processor time. Joining them delays
+nothing: they leave before the loop looks for new events.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_AT_ONCE = 65_536  # bytes; more than that does not wait, so that back-pressure is felt
+_AT_ONCE = 65_536  # bytes; more is sent at once, so that back-pressure works
 
 
 class JoinedWrites:
-    """A transport whose writes of one turn of the event loop leave together at its end."""
+    """A transport that sends the writes of one turn of the event loop together at its end."""
 
     __slots__ = ("_bytes", "_pieces", "_soon", "_transport", "is_closing")
 
     def __init__(self, transport: Any, soon: Callable[[Callable[[], None]], object]) -> None:
         self._transport = transport
-        self.is_closing = transport.is_closing  # asked for every response
+        self.is_closing = transport.is_closing  # read for every response
         self._soon = soon
         self._pieces: list[bytes] = []
         self._bytes = 0
@@ -40,7 +40,7 @@ class JoinedWrites:
     def _flush(self) -> None:
         pieces, self._pieces = self._pieces, []
         self._bytes = 0
-        # A caller may have gone away since; its transport takes no more.
+        # The caller may be gone, and its transport closed.
         if pieces and not self.is_closing():
             self._transport.write(b"".join(pieces))
 
@@ -49,7 +49,7 @@ class JoinedWrites:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol over joined writes."""
+    """uvicorn's protocol with joined writes."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(JoinedWrites(transport, self.loop.call_soon))  # type: ignore[arg-type]

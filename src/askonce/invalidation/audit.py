@@ -1,25 +1,27 @@
-"""Auditing: one line for whatever was invalidated, with who did it and how much it was.
+"""The audit log: one line for each invalidation, with who did it and how many entries it removed.
 
-The line goes to the logger `askonce.audit` and, where the settings name one, to a file that is only
-ever appended to. It is JSON on one line, in ASCII, so nothing that a caller sent can look like a
-line of its own.
+The line goes to the logger `askonce.audit` and, if the settings name a file, to that file. A line
+is JSON in ASCII without line breaks, so text that a caller sent can never look like a line.
 """
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from askonce.core.fail_open import FailOpen
+from askonce.invalidation.append_file import AppendFile
 
 _log = logging.getLogger("askonce.audit")
 
 
 class Audit:
-    """Writes audit lines. A file that cannot be written to is counted and fails no call.
+    """Writes audit lines.
 
-    The file is opened for every line, so it may be moved away at any time.
+    Parameters:
+        boundary: Counts a file that cannot be written; the call continues.
+        now: The wall clock, in seconds since the Unix epoch.
+        path: The path of the file; None only logs the lines.
     """
 
     def __init__(
@@ -27,7 +29,7 @@ class Audit:
     ) -> None:
         self._boundary = boundary
         self._now = now
-        self._path = path
+        self._file = None if path is None else AppendFile(path)
 
     def __call__(
         self,
@@ -37,8 +39,11 @@ class Audit:
         *,
         tags: Iterable[str] = (),
     ) -> None:
-        """Say that `who` invalidated `what`: these tags, and so many entries where they were
-        counted (a bump of tags does not count them)."""
+        """Write that `who` invalidated `what` and these tags.
+
+        `entries` is how many entries that removed, None if they were not counted: an invalidation
+        by tags does not look at entries.
+        """
         line = json.dumps(
             {
                 "at": round(self._now(), 3),
@@ -50,18 +55,6 @@ class Audit:
             default=str,
         )
         _log.info("%s", line)
-        if self._path is not None:
+        if self._file is not None:
             with self._boundary.around("audit"):
-                _append(self._path, f"{line}\n".encode())
-
-
-def _append(path: str, line: bytes) -> None:
-    # Not blocking: a pipe that nobody reads is no file to wait for.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-    file = os.open(path, flags, 0o600)
-    try:
-        # One write, so that lines of several processes never mix.
-        if os.write(file, line) != len(line):
-            raise OSError("the disk took a part of the line")
-    finally:
-        os.close(file)
+                self._file.append(f"{line}\n".encode())

@@ -1,9 +1,9 @@
-"""Cache groups: which answers a provider says belong together (RFC 9875).
+"""Cache groups: answers that a provider groups by response headers (RFC 9875).
 
-`Cache-Groups` on an answer names its groups; `Cache-Group-Invalidation` on the answer to an unsafe
-request names groups of the same origin whose answers are worthless now. Both are lists of strings
-in the sense of Structured Fields (RFC 9651), which are read strictly: a field that is not one says
-nothing at all. A group is a tag, `group:HOST:NAME`, so everything that holds for tags holds for it.
+`Cache-Groups` names the groups of an answer. `Cache-Group-Invalidation`, on the response to an
+unsafe request, names groups of the same origin whose answers are no longer valid. Both are lists of
+strings as in Structured Fields (RFC 9651) and are parsed strictly: a malformed field is ignored. A
+group is a tag, `group:HOST:NAME`, and behaves like any other tag.
 """
 
 import re
@@ -38,7 +38,7 @@ Headers = Iterable[tuple[str, str]]
 
 
 def parse(field: str) -> tuple[str, ...] | None:
-    """The strings of a list, each once, without their parameters; None if it is no such list."""
+    """Parse a list of strings: each string once, without parameters; None if it is malformed."""
     rest = field.strip(" ")
     names: dict[str, None] = {}
     at = 0
@@ -59,42 +59,44 @@ def parse(field: str) -> tuple[str, ...] | None:
 
 
 def serialize(names: Sequence[str]) -> str:
-    """The names as a list of strings."""
+    """Format names as a list of strings, the reverse of `parse`."""
     return ", ".join('"' + re.sub(r'(["\\])', r"\\\1", name) + '"' for name in names)
 
 
 def named(headers: Headers, field: str) -> tuple[str, ...]:
-    """The groups that a response names in this field, of however many lines."""
+    """Return the groups that a response names in this field, on one or several lines."""
     lines = [value for name, value in headers if name.lower() == field]
     return (parse(", ".join(lines)) or ()) if lines else ()
 
 
 def tags(origin: str, names: Sequence[str]) -> tuple[str, ...] | None:
-    """The tags of groups of an origin. None if there are too many, or one is too long: an answer
-    that lacked one of its groups could outlive an invalidation."""
+    """Return the tags of groups of an origin; None if there are too many or one is too long.
+
+    An answer must carry all of its groups: without one of them it could outlive an invalidation.
+    """
     found = tuple(_tag(origin, name) for name in names)
     fits = len(found) <= MAX_GROUPS and all(len(tag) <= _LONGEST_TAG for tag in found)
     return found if fits else None
 
 
 def name_of(tag: str) -> str | None:
-    """The name of the group whose tag this is; None for other tags."""
+    """Return the name of the group that a tag stands for; None for other tags."""
     found = _GROUP_TAG.fullmatch(tag)
     return None if found is None else unquote(found[1])
 
 
 def invalidated(origin: str, method: str, headers: Headers) -> Invalidation | None:
-    """What the response to such a request makes worthless, if anything."""
+    """Return the invalidation that the response to a request asks for, if any."""
     if method in SAFE_METHODS:
         return None
     found = tuple(_tag(origin, name) for name in named(headers, INVALIDATION))
-    # No answer is kept with a longer tag.
+    # No stored answer has a longer tag.
     found = tuple(tag for tag in found if len(tag) <= _LONGEST_TAG)
     return Invalidation(tags=found) if found else None
 
 
 def host_of(origin: str) -> str:
-    """The host of an origin, with its port where it has one of its own."""
+    """Return the host of an origin, with its port unless that is the default."""
     return urlsplit(origin).netloc.rpartition("@")[2].lower()
 
 
@@ -104,7 +106,7 @@ def is_of(tag: str, origin: str) -> bool:
 
 
 def _tag(origin: str, name: str) -> str:
-    # What no tag can have: a comma and a space.
+    # A tag has no comma and no space.
     return f"{PREFIX}{host_of(origin)}:{quote(name, safe=_IN_TAGS)}"
 
 

@@ -1,10 +1,9 @@
-"""Syncing documents: a manifest says which documents there are and in which version, and answers
-that were made from other ones are invalidated.
+"""Document sync: invalidates the answers that depend on documents missing from a manifest.
 
-The store remembers the last manifest of every prefix. So the tags of versions that are no longer
-true are known without looking, and an answer that is being made from them now is refused too. One
-look through the entries finds versions that no manifest has ever named. The new manifest is
-remembered last: a sync that was interrupted does it all again the next time.
+A manifest lists documents and their versions. The store keeps the last manifest of each prefix, so
+the tags of outdated versions are known without a scan, and an answer in flight that depends on them
+is rejected, too. One scan of the entries finds versions that no manifest has listed. The new
+manifest is stored last: an interrupted sync starts over the next time.
 """
 
 import hashlib
@@ -19,17 +18,17 @@ from askonce.core import document_tags
 from askonce.core.errors import ConfigError, StoreError
 from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Store
-from askonce.invalidation.target import OWN_NAMESPACE
+from askonce.invalidation.target import FOR_GOOD, OWN_NAMESPACE
 
-Tell = Callable[[int], None]
+Progress = Callable[[int], None]
+"""Receives the number of entries scanned so far."""
 
 SAMPLES = 5
 _AT_ONCE = 500  # tags in one bump
-_FOR_GOOD = 1e11  # seconds since the Unix epoch
 
 
 class DocumentSample(msgspec.Struct, frozen=True):
-    """One of the answers that were found; `documents` are its tags that are no longer true."""
+    """One of the outdated answers; `documents` holds its outdated document tags."""
 
     key: str
     question: str
@@ -37,10 +36,17 @@ class DocumentSample(msgspec.Struct, frozen=True):
 
 
 class DocumentSyncResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sync did, or with `dry_run` would do.
+    """What a sync did, or would do with `dry_run`; documents are given by id.
 
-    Documents are named by their ids. `entries` is how many answers were found that depend on
-    what is no longer true.
+    Parameters:
+        changed: Documents with a new version.
+        removed: Documents that the manifest no longer lists.
+        added: Documents that the last manifest did not list.
+        unchanged: The number of documents with the same version.
+        tags: The tags that were invalidated.
+        entries: The number of outdated answers.
+        samples: Some of these answers.
+        dry_run: Nothing was changed.
     """
 
     changed: tuple[str, ...]
@@ -56,13 +62,17 @@ class DocumentSyncResult(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest:
     """The documents whose ids begin with a prefix, with their versions.
 
-    Raises `ConfigError` where an id does not begin with it.
+    Raises `ConfigError` if the prefix is too long or an id does not begin with it.
+
+    Parameters:
+        versions: The version of each document, by id.
+        prefix: The prefix of all ids.
     """
 
     def __init__(self, versions: Mapping[str, str], prefix: str = "") -> None:
         if len(document_tags.encoded_id(prefix)) > document_tags.LONGEST_PREFIX:
             raise ConfigError(
-                f"the prefix is too long; {document_tags.LONGEST_PREFIX} characters of it may be"
+                f"the prefix is longer than {document_tags.LONGEST_PREFIX} characters"
             )
         for name in versions:
             if not name.startswith(prefix):
@@ -82,37 +92,39 @@ class DocumentSync:
         digest = hashlib.sha256(manifest.prefix.encode("utf-8", "surrogatepass")).digest()
         self._key = Key(OWN_NAMESPACE, "manifest", digest)
 
-    async def run(self, *, dry_run: bool = False, tell: Tell | None = None) -> DocumentSyncResult:
-        """Invalidate what depends on documents that changed or went. Raises `StoreError`."""
-        known = await self._remembered()
+    async def run(
+        self, *, dry_run: bool = False, progress: Progress | None = None
+    ) -> DocumentSyncResult:
+        """Invalidate the answers that depend on outdated documents. Raises `StoreError`."""
+        known = await self._last_manifest()
         now, was = self._manifest.versions, known or {}
         changed = [name for name, version in now.items() if was.get(name, version) != version]
         removed = [name for name in was if name not in now]
         added = [name for name in now if name not in was]
-        untrue = set(map(document_tags.tag_of, removed))
-        untrue |= {document_tags.version_tag(name, was[name]) for name in changed}
-        # The first manifest adds everything: of that, only what is found in entries.
-        unsaid = changed if known is None else changed + added
-        untrue |= {document_tags.version_tag(name, "") for name in unsaid}
-        look = _Look(self._manifest, was)
-        seen = 0
+        outdated = set(map(document_tags.tag_of, removed))
+        outdated |= {document_tags.version_tag(name, was[name]) for name in changed}
+        # The first manifest adds every document: rely on the scan for these.
+        unversioned = changed if known is None else changed + added
+        outdated |= {document_tags.version_tag(name, "") for name in unversioned}
+        scan = _OutdatedScan(self._manifest, was)
+        scanned = 0
         async for entry in self._store.scan(Selection()):
-            look.at(entry)
-            seen += 1
-            if tell is not None:
-                tell(seen)
-        tags = tuple(sorted(untrue | look.tags))
+            scan.check(entry)
+            scanned += 1
+            if progress is not None:
+                progress(scanned)
+        tags = tuple(sorted(outdated | scan.tags))
         if not dry_run:
-            await self._invalidate(tags, tuple(look.keys))
-            await self._remember()
+            await self._invalidate(tags, tuple(scan.keys))
+            await self._store_manifest()
         return DocumentSyncResult(
             changed=tuple(changed),
             removed=tuple(removed),
             added=tuple(added),
             unchanged=len(now) - len(changed) - len(added),
             tags=tags,
-            entries=look.entries,
-            samples=tuple(look.samples),
+            entries=scan.entries,
+            samples=tuple(scan.samples),
             dry_run=dry_run,
         )
 
@@ -122,26 +134,25 @@ class DocumentSync:
         for start in range(0, len(keys), _AT_ONCE):
             await self._store.remove(Selection(keys=keys[start : start + _AT_ONCE]))
 
-    async def _remembered(self) -> dict[str, str] | None:
+    async def _last_manifest(self) -> dict[str, str] | None:
         entry = await self._store.read(self._key)
         if entry is None:
             return None
         try:
-            # As it was written: an id with half a character is one that msgspec does not read.
+            # Not msgspec: it rejects ids with unpaired surrogates, which `json` has written.
             return msgspec.convert(json.loads(entry.body), type=dict[str, str])
         except (msgspec.MsgspecError, ValueError):
-            return None  # of a release that wrote it in another way
+            return None  # another release wrote it in another form
 
-    async def _remember(self) -> None:
+    async def _store_manifest(self) -> None:
         body = json.dumps(self._manifest.versions).encode()
-        # Created at the end of time: the last to leave where the oldest go first.
-        entry = Entry(self._key, body, 200, (), _FOR_GOOD, _FOR_GOOD, _FOR_GOOD)
+        entry = Entry(self._key, body, 200, (), FOR_GOOD, FOR_GOOD, FOR_GOOD)
         if not await self._store.write(entry):
-            raise StoreError("the answers are invalidated, but the manifest could not be kept")
+            raise StoreError("the answers are invalidated, but the manifest could not be stored")
 
 
-class _Look:
-    """Looks at entries for documents in versions that are not the manifest's."""
+class _OutdatedScan:
+    """Finds entries that carry document tags other than the manifest's."""
 
     def __init__(self, manifest: Manifest, known: Mapping[str, str]) -> None:
         self.tags: set[str] = set()
@@ -149,64 +160,66 @@ class _Look:
         self.entries = 0
         self.samples: list[DocumentSample] = []
         self._prefix = document_tags.encoded_id(manifest.prefix)
-        # Which versions a tag may name: the present one, and none at all of what did not change.
-        self._true: dict[str, set[str]] = {}
+        # The tags that may name each document: with its version, and without one if unchanged.
+        self._current: dict[str, set[str]] = {}
         for name, version in manifest.versions.items():
-            true = {document_tags.version_tag(name, version)}
+            current = {document_tags.version_tag(name, version)}
             if known.get(name) == version:
-                true.add(document_tags.version_tag(name, ""))
-            self._true[document_tags.encoded_id(name)] = true
+                current.add(document_tags.version_tag(name, ""))
+            self._current[document_tags.encoded_id(name)] = current
 
-    def at(self, entry: Entry) -> None:
+    def check(self, entry: Entry) -> None:
+        """Note the entry if it is outdated."""
         if not entry.tags or entry.key.namespace == OWN_NAMESPACE:
             return
         carried = {tag for tag, _ in entry.tags}
-        untrue = {wrong for tag in carried if (wrong := self._untrue(tag, carried)) is not None}
-        if not untrue:
+        found = (self._outdated(tag, carried) for tag in carried)
+        outdated = {tag for tag in found if tag is not None}
+        if not outdated:
             return
         self.entries += 1
-        bare = {tag for tag in untrue if self._names_a_true_document(tag)}
+        bare = {tag for tag in outdated if self._names_a_listed_document(tag)}
         if bare:
-            self.keys.append(entry.key)  # the tag of a document that is there stays valid
-        self.tags |= untrue - bare
+            self.keys.append(entry.key)  # the tag of a listed document stays valid
+        self.tags |= outdated - bare
         if len(self.samples) < SAMPLES:
             self.samples.append(
-                DocumentSample(str(entry.key), entry.question, tuple(sorted(untrue)))
+                DocumentSample(str(entry.key), entry.question, tuple(sorted(outdated)))
             )
 
-    def _untrue(self, tag: str, carried: set[str]) -> str | None:
-        """The tag by which to name an entry that carries this one; None if this one is true."""
+    def _outdated(self, tag: str, carried: set[str]) -> str | None:
+        """Return the tag to invalidate for an entry that carries `tag`; None if it is current."""
         parts = document_tags.split(tag)
         if parts is None or not parts[0].startswith(self._prefix):
             return None
         name, version = parts
         whole = f"{document_tags.PREFIX}{name}"
-        true = self._true.get(name)
-        if true is None:
+        current = self._current.get(name)
+        if current is None:
             return whole if whole in carried else tag
         if version is not None:
-            return None if tag in true else tag
-        # Stored by somebody who did not say that the version is unknown.
+            return None if tag in current else tag
+        # The caller gave neither a version nor the mark for an unknown one.
         versioned = any(other.startswith(f"{whole}@") for other in carried)
-        return None if versioned or f"{whole}@" in true else whole
+        return None if versioned or f"{whole}@" in current else whole
 
-    def _names_a_true_document(self, tag: str) -> bool:
+    def _names_a_listed_document(self, tag: str) -> bool:
         parts = document_tags.split(tag)
-        return parts is not None and parts[1] is None and parts[0] in self._true
+        return parts is not None and parts[1] is None and parts[0] in self._current
 
 
 # The manifest's file
 
 
 def read_manifest(raw: bytes, where: str, file_version: Callable[[str], str]) -> dict[str, str]:
-    """The versions that a manifest gives, by id; `file_version` reads that of a file it names.
+    """Return the versions in a manifest, by id; `file_version` reads the version of a file.
 
-    Raises `ConfigError`, one line that says what is wrong with which document.
+    `where` names the manifest in errors. Raises `ConfigError`, one line that names the document.
     """
     try:
-        tree = json.loads(raw, object_pairs_hook=_unique, parse_constant=_refused)
-    except _Twice as error:
-        raise ConfigError(f"{where}: {error.args[0]!r} stands there twice") from None
+        tree = json.loads(raw, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except _DuplicateName as error:
+        raise ConfigError(f"{where}: {error.args[0]!r} appears twice") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: is not JSON: {error}") from None
     listed = tree.get("documents") if isinstance(tree, dict) else None
@@ -249,16 +262,16 @@ def _text(value: Any, what: str) -> str:
     return value
 
 
-def _refused(word: str) -> None:
-    raise ValueError(f"{word} is no value")
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not a JSON value")
 
 
-class _Twice(Exception):
-    """A name that stands twice in one object."""
+class _DuplicateName(Exception):
+    """A name that appears twice in one JSON object."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _Twice(Counter(name for name, _ in pairs).most_common(1)[0][0])
+        raise _DuplicateName(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return found

@@ -1,8 +1,8 @@
-"""Events: what happened outside, and what that invalidates.
+"""Events: reports of changes outside the cache, and the invalidations that they cause.
 
-An event has a name, data and, if its sender gave it one, an id. Rules and functions say what it
-invalidates. An id is remembered after the effect, never before: whoever is killed in between does
-the same again, which harms nobody, and no event is lost.
+An event has a name, data and an optional id. Rules and functions decide what it invalidates. The
+store remembers an id after the event took effect, never before: a process that is killed in between
+repeats the invalidation, which is harmless, and no event is lost.
 """
 
 import hashlib
@@ -24,21 +24,27 @@ from askonce.invalidation.target import GROUP, OWN_NAMESPACE, Invalidation
 
 LARGEST_BYTES = 64 << 10
 REMEMBERED_SECONDS = 7 * 86_400.0
-"""How long an id is remembered."""
+"""How long the store remembers an id."""
 
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_ID = 512
 
-Said = str | Invalidation | Iterable[str | Invalidation] | None
-"""What a function says of an event: a tag, an invalidation, several of them, or nothing."""
-Says = Callable[[dict[str, Any]], Said]
+Effects = str | Invalidation | Iterable[str | Invalidation] | None
+"""What an event invalidates: a tag, an invalidation, several of these, or nothing."""
+Says = Callable[[dict[str, Any]], Effects]
+"""A function that maps the data of an event to its effects."""
 
 
 class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     """What an event invalidated.
 
-    `entries` counts what patterns and other sweeps found; None where there were only tags. With
-    `repeated`, an event of this id was handled before and nothing was done now.
+    Parameters:
+        event: The name of the event.
+        id: Its id, if it has one.
+        tags: The tags that were invalidated.
+        patterns: The patterns whose matching entries were removed.
+        entries: How many entries patterns and other sweeps removed; None if there were only tags.
+        repeated: An event with this id was handled before, and nothing was done.
     """
 
     event: str
@@ -49,11 +55,16 @@ class EventResult(msgspec.Struct, frozen=True, kw_only=True):
     repeated: bool = False
 
 
-class EventHandler:
-    """Takes events, in the blocking flavor.
+class EventProcessor:
+    """Carries out events; every method blocks.
 
-    `bump` invalidates tags and `sweep` everything else; `store` is where ids are remembered, the
-    most shared one there is.
+    Parameters:
+        ruleset: The compiled rules, if there are any.
+        bump: Invalidates tags.
+        sweep: Carries out every other invalidation.
+        store: Remembers ids: the most shared store.
+        now: The wall clock, in seconds since the Unix epoch.
+        audit: Writes an audit line for each event.
     """
 
     def __init__(
@@ -76,104 +87,106 @@ class EventHandler:
         self._functions: dict[str, list[Says]] = {}
 
     def on(self, event: str, says: Says) -> None:
-        """Ask this function about every event of this name. Raises `ConfigError`."""
+        """Call `says` for every event of this name. Raises `ConfigError`."""
         _check_name(event)
         if inspect.iscoroutinefunction(says):
             raise ConfigError(
-                f"the function for the event {event!r} is async; write it with `def`, it runs in a"
-                " thread"
+                f"the function for the event {event!r} is async; write it with `def`,"
+                " because it runs in a thread"
             )
         self._functions.setdefault(event, []).append(says)
 
-    async def take(
+    async def process(
         self,
         event: str,
         data: Mapping[str, Any],
         *,
-        id: str | None = None,  # noqa: A002 - what its sender calls it
+        id: str | None = None,  # noqa: A002 - the name in the message
         who: str,
-        swept: set[Invalidation] | None = None,
+        done: set[Invalidation] | None = None,
     ) -> EventResult:
-        """Carry out what an event invalidates.
+        """Carry out the invalidations of an event.
 
-        `swept` are the sweeps that were begun since it is known that this event happened: what
-        they did is not done again. Those of this event are added.
+        `done` holds sweeps that began after this event is known to have happened: they are not
+        repeated, and the sweeps of this event are added.
 
-        Raises ConfigError (the event is not known, or something of it is missing or wrong),
-        StoreError (not everything was done; taking it again is right), and what functions raise.
+        Raises ConfigError (the event is unknown, or a part of it is missing or wrong), StoreError
+        (the event is not completely processed; process it again), and errors of functions.
         """
-        plain = checked(event, data, id)
+        plain = validated(event, data, id)
         key = None if id is None else _key(event, id)
-        if key is not None and await self._was_taken(key):
+        if key is not None and await self._was_processed(key):
             return EventResult(event=event, id=id, repeated=True)
-        tags, sweeps = self._effect(event, plain)
+        tags, sweeps = self._effects(event, plain)
         if tags:
             await self._bump(list(tags))
-        done = set() if swept is None else swept
+        done = set() if done is None else done
         counts = []
-        for one in sweeps:
-            if one not in done:
-                counts.append((await self._sweep(one)).entries)
-                done.add(one)
+        for sweep in sweeps:
+            if sweep not in done:
+                counts.append((await self._sweep(sweep)).entries)
+                done.add(sweep)
         entries = sum(count or 0 for count in counts) if counts else None
         self._audit(who, {"event": event, "id": id}, entries, tags=tags)
         if key is not None:
             until = self._now() + REMEMBERED_SECONDS
             body = event.encode()
             await self._store.write(Entry(key, body, 200, (), self._now(), until, until))
-        patterns = tuple(one.match for one in sweeps if one.match is not None)
+        patterns = tuple(sweep.match for sweep in sweeps if sweep.match is not None)
         return EventResult(event=event, id=id, tags=tuple(tags), patterns=patterns, entries=entries)
 
-    async def _was_taken(self, key: Key) -> bool:
+    async def _was_processed(self, key: Key) -> bool:
         found = await self._store.read(key)
         return found is not None and found.is_fresh(self._now())
 
-    def _effect(
+    def _effects(
         self, event: str, data: dict[str, Any]
     ) -> tuple[dict[str, None], list[Invalidation]]:
         tags: dict[str, None] = {}
         sweeps: dict[Invalidation, None] = {}
         functions = self._functions.get(event, [])
         if self._ruleset is not None and event in self._ruled:
-            effect = self._ruleset.effect(event, data)
-            tags |= dict.fromkeys(effect.tags)
-            sweeps |= dict.fromkeys(Invalidation(match=pattern) for pattern in effect.patterns)
+            ruled = self._ruleset.effect(event, data)
+            tags |= dict.fromkeys(ruled.tags)
+            sweeps |= dict.fromkeys(Invalidation(match=pattern) for pattern in ruled.patterns)
         elif not functions:
             names = sorted(self._ruled | self._functions.keys())
-            there = f"there are {', '.join(names)}" if names else "no rule or function names any"
-            raise ConfigError(f"nothing is known of the event {event!r}; {there}")
+            known = f"known are {', '.join(names)}" if names else "no rule or function names any"
+            raise ConfigError(f"the event {event!r} is unknown; {known}")
         for says in functions:
-            for said in _each(says(dict(data))):
-                _sort(event, said, tags, sweeps)
+            for effect in _each(says(dict(data))):
+                _add(event, effect, tags, sweeps)
         if grouped := tuple(tag for tag in tags if tag.startswith(GROUP)):
-            # Which groups an answer has is known when it arrives: a bump does not reach those
-            # that are under way.
+            # The groups of an answer are known when it arrives: a bump does not reach answers in
+            # flight.
             sweeps[Invalidation(tags=grouped)] = None
         return tags, list(sweeps)
 
 
-def checked(event: str, data: Mapping[str, Any], id_: str | None) -> dict[str, Any]:
-    """The data as plain JSON values. Raises `ConfigError` where an event cannot be one."""
+def validated(event: str, data: Mapping[str, Any], id_: str | None) -> dict[str, Any]:
+    """Return the data as plain JSON values. Raises `ConfigError` for an invalid event."""
     _check_name(event)
     if id_ is not None and (not isinstance(id_, str) or not 0 < len(id_) <= _LONGEST_ID):
-        raise ConfigError(f"the id of the event {event!r} is not a text of up to {_LONGEST_ID}")
+        raise ConfigError(
+            f"the id of the event {event!r} is not a text of up to {_LONGEST_ID} characters"
+        )
     if not isinstance(data, Mapping):
         raise ConfigError(f"the data of the event {event!r} are not an object; write {{}} for none")
     try:
-        told = msgspec.json.encode(dict(data))
-        plain: dict[str, Any] = msgspec.json.decode(told, type=dict[str, Any])
+        encoded = msgspec.json.encode(dict(data))
+        plain: dict[str, Any] = msgspec.json.decode(encoded, type=dict[str, Any])
     except (TypeError, ValueError, RecursionError):
         # From None: the message may quote the data.
-        raise ConfigError(f"the data of the event {event!r} are not what JSON can say") from None
-    if len(told) > LARGEST_BYTES:
+        raise ConfigError(f"the data of the event {event!r} cannot be written as JSON") from None
+    if len(encoded) > LARGEST_BYTES:
         raise ConfigError(
-            f"the data of the event {event!r} have {len(told)} bytes; {LARGEST_BYTES} may be"
+            f"the data of the event {event!r} have {len(encoded)} bytes, more than {LARGEST_BYTES}"
         )
     return plain
 
 
 def merged(data: Mapping[str, Any] | None, members: Mapping[str, Any]) -> dict[str, Any]:
-    """The data of an event that is given as one object, as members, or both."""
+    """Return the data of an event given as one object, as members, or both."""
     if data is not None and not isinstance(data, Mapping):
         raise ConfigError(
             f"the data of an event are not an object but {type(data).__name__}; write {{}} for none"
@@ -187,34 +200,34 @@ def _check_name(event: str) -> None:
 
 
 def _key(event: str, id_: str) -> Key:
-    """Another event of the same id is another event: senders number each kind for itself."""
-    told = f"{event}\0{id_}".encode("utf-8", "surrogatepass")
-    digest = hashlib.sha256(told).digest()
+    """Return where an id is remembered: by event name, as senders number each kind separately."""
+    digest = hashlib.sha256(f"{event}\0{id_}".encode("utf-8", "surrogatepass")).digest()
     return Key(OWN_NAMESPACE, "event", digest)
 
 
-def _each(said: Said) -> Iterable[str | Invalidation]:
-    if said is None:
+def _each(effects: Effects) -> Iterable[str | Invalidation]:
+    if effects is None:
         return ()
-    if not isinstance(said, str | Invalidation) and isinstance(said, Iterable):
-        return said
-    return (said,)
+    if not isinstance(effects, str | Invalidation) and isinstance(effects, Iterable):
+        return effects
+    return (effects,)
 
 
-def _sort(
-    event: str, said: object, tags: dict[str, None], sweeps: dict[Invalidation, None]
+def _add(
+    event: str, effect: object, tags: dict[str, None], sweeps: dict[Invalidation, None]
 ) -> None:
-    """Put one thing that a function said where it belongs. Raises `ConfigError`."""
-    if isinstance(said, Invalidation):
-        if said.empty:
-            raise ConfigError(f"a function for the event {event!r} gave an invalidation of nothing")
-        if wrong := [tag for tag in said.tags if not is_tag(tag)]:
-            raise ConfigError(f"a function for the event {event!r} gave {wrong[0]!r} as a tag")
-        if said.by_tags_alone:
-            tags |= dict.fromkeys(said.tags)
+    """Add an effect to the tags or the sweeps. Raises `ConfigError`."""
+    where = f"a function for the event {event!r} returned"
+    if isinstance(effect, Invalidation):
+        if effect.empty:
+            raise ConfigError(f"{where} an invalidation that names nothing")
+        if wrong := [tag for tag in effect.tags if not is_tag(tag)]:
+            raise ConfigError(f"{where} the invalid tag {wrong[0]!r}")
+        if effect.by_tags_alone:
+            tags |= dict.fromkeys(effect.tags)
         else:
-            sweeps[said] = None
-    elif isinstance(said, str) and is_tag(said):
-        tags[said] = None
+            sweeps[effect] = None
+    elif isinstance(effect, str) and is_tag(effect):
+        tags[effect] = None
     else:
-        raise ConfigError(f"a function for the event {event!r} gave {said!r}, which is no tag")
+        raise ConfigError(f"{where} {effect!r}, which is not a tag")

@@ -1,8 +1,8 @@
-"""Sweeping: entries that an invalidation names are looked for one by one, and removed.
+"""Sweeps: find the entries that an invalidation names one by one, and remove them.
 
-First the sweep is announced: from then on no answer whose question was asked before is kept, and
-every process sweeps its own memory and its own layers between. Then the shared store is looked
-through, and a little later once more, for what was being written the first time.
+First the sweep is announced: from then on no process stores an answer whose request was made
+before, and every process sweeps its own memory and its private layers. Then the shared store is
+scanned, and a little later once more, for entries that were being written during the first scan.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,23 +16,33 @@ from askonce.core.models import Entry, Key, Selection
 from askonce.core.protocols import Memory, Store
 from askonce.core.runtime.interface import Runtime, Work
 from askonce.invalidation.recent_sweeps import RecentSweeps
-from askonce.invalidation.target import SWEPT, Compile, Invalidation, Names
+from askonce.invalidation.target import SWEPT, Compile, Invalidation, Matcher
 
-Tell = Callable[[int], None]
+Progress = Callable[[int], None]
+"""Receives the number of entries scanned so far."""
 Scoped = tuple[bytes, Key]
 Unindex = Callable[[list[Scoped]], Awaitable[None]]
+"""Removes keys, each with its scope, from the vector index."""
 
 SAMPLES = 5
 UNDER_WAY = 1.5
-"""Seconds after which whoever had not heard of a sweep has, and what it wrote has arrived."""
+"""Seconds after which every process knows of a sweep, and its earlier writes have arrived."""
 _AT_ONCE = 500
-_COUNTING = 0.25  # seconds, at most, for counting first; it delays the announcement
-_REMIND = 0.5  # seconds between reminders of a sweep that goes on
-_STEP = 0.02  # seconds between looks whether the cache is being closed
+_COUNTING = 0.25  # seconds at most; counting delays the announcement
+_REMIND = 0.5  # seconds between reminders of a sweep in progress
+_STEP = 0.02  # seconds between checks whether the cache is closing
 
 
 class EntrySample(msgspec.Struct, frozen=True):
-    """One of the entries that were found; `age` is in seconds."""
+    """One of the entries that an invalidation names.
+
+    Parameters:
+        key: The key, as text.
+        question: The text of the question.
+        model: The model that answered.
+        age: Seconds since the entry was created.
+        tags: Its tags.
+    """
 
     key: str
     question: str
@@ -42,10 +52,15 @@ class EntrySample(msgspec.Struct, frozen=True):
 
 
 class InvalidationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an invalidation did, or with `dry_run` would do.
+    """What an invalidation did, or would do with `dry_run`.
 
-    `entries` were found in the layer that has most of them; None where nobody counted, because
-    an invalidation by tags does not look at entries. `layers` counts each layer for itself.
+    Parameters:
+        entries: How many entries it named in the layer with the most of them; None if they were
+            not counted, because an invalidation by tags does not look at entries.
+        layers: How many entries it named in each layer, `memory` included.
+        samples: Some of these entries.
+        tags: The tags that were invalidated.
+        dry_run: Nothing was changed.
     """
 
     entries: int | None = None
@@ -55,18 +70,26 @@ class InvalidationResult(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
-class Looked(NamedTuple):
+class _Scan(NamedTuple):
+    """The result of one scan of a store."""
+
     found: int
     samples: tuple[EntrySample, ...]
 
 
 class SweepRunner:
-    """Carries out invalidations, over the blocking stores of one cache, the nearest first.
+    """Carries out invalidations over the stores of one cache; every method blocks.
 
-    `runtime` is blocking and its own: what it does behind is waited for by `end` alone. `reach`
-    asks the shared store for next to nothing: one that is down says so at once, and not after the
-    patience that a long look needs. `unindex` is told what was removed, with the scope
-    within which each was compared.
+    Parameters:
+        memory: The memory of this process.
+        stores: Opens the stores below memory by name, nearest first.
+        reach: Makes a cheap request to the shared store, so that one that is down fails at once and
+            not after the long timeout of a scan.
+        sweeps: The sweeps that this process knows.
+        runtime: A blocking runtime of its own: only `end` waits for its background work.
+        compile_: Compiles RE2 patterns.
+        boundary: Counts faults in the background.
+        unindex: Removes entries from the vector index, if there is one.
     """
 
     def __init__(
@@ -91,29 +114,32 @@ class SweepRunner:
         self._boundary = boundary
         self._lock = runtime.lock()
         self._due: dict[Invalidation, float] = {}
-        self._looking: object = None
+        self._scanning: object = None
         self._ending = False
 
-    async def look(
-        self, invalidation: Invalidation, tell: Tell | None = None
+    async def preview(
+        self, invalidation: Invalidation, progress: Progress | None = None
     ) -> InvalidationResult:
-        """What would be invalidated. Raises ConfigError, StoreError."""
+        """Return what an invalidation would do. Raises ConfigError, StoreError."""
         names = invalidation.matcher(self._compile)
         await self._reach()
         layers: dict[str, int] = {}
         samples: tuple[EntrySample, ...] = ()
         for name, store in {"memory": self._memory, **self._stores()}.items():
-            found = await self._through(store, invalidation, names, tell)
+            found = await self._scan(store, invalidation, names, progress)
             layers[name] = found.found
             samples = found.samples or samples
         most = max(layers.values())
         return InvalidationResult(entries=most, layers=layers, samples=samples, dry_run=True)
 
     async def announce(self, invalidation: Invalidation, *tags: str) -> dict[str, int]:
-        """Bump the tags and tell of the sweep, at once; the tags' epochs. Raises StoreError."""
+        """Raise the tags' epochs and announce the sweep in one step. Raises StoreError.
+
+        Returns the new epochs of the tags.
+        """
         announcements = [part.announcement for part in invalidation.parts]
         hidden = (SWEPT, *announcements)
-        names = invalidation.matcher(self._compile)  # a bad pattern is told to nobody
+        names = invalidation.matcher(self._compile)  # before a bad pattern is announced
         authority = next(reversed([*self._stores().values()]), None)
         try:
             with self._sweeps.announcing(announcements):
@@ -122,15 +148,15 @@ class SweepRunner:
                     raised = {**await self._memory.epochs(tags, bump=True), **number}
                 else:
                     raised = await authority.epochs([*tags, *hidden], bump=True)
-                self._sweeps.hear(raised)
+                self._sweeps.merge(raised)
             epochs = {tag: raised[tag] for tag in tags}
             self._memory.apply_epochs(epochs)
         finally:
-            # Also where it failed: the store may have done it, and the news of it were none here.
+            # Also after a failure: the store may have done it, and `merge` does not report it here.
             await self._sweep_memory(names)
         return epochs
 
-    async def _sweep_memory(self, names: Names) -> None:
+    async def _sweep_memory(self, names: Matcher) -> None:
         compared: list[Scoped] = []
 
         def named(entry: Entry) -> bool:
@@ -141,34 +167,34 @@ class SweepRunner:
             return True
 
         self._memory.sweep(named)
-        await self._tell_index(compared)
+        await self._remove_from_index(compared)
 
     async def sweep(
-        self, invalidation: Invalidation, tell: Tell | None = None
+        self, invalidation: Invalidation, progress: Progress | None = None
     ) -> InvalidationResult:
-        """Announce it and remove what it names. Raises ConfigError, StoreError."""
-        names = invalidation.matcher(self._compile)  # a bad pattern announces nothing
+        """Announce an invalidation and remove the entries. Raises ConfigError, StoreError."""
+        names = invalidation.matcher(self._compile)  # before a bad pattern is announced
         await self._reach()
-        # Counted before: whoever hears of it removes by itself what it has just written.
+        # Count first: once announced, every process removes what it has just written.
         until = self._runtime.monotonic() + _COUNTING
         layers = {
-            name: (await self._through(store, invalidation, names, None, until=until)).found
+            name: (await self._scan(store, invalidation, names, None, until=until)).found
             for name, store in {"memory": self._memory, **self._stores()}.items()
         }
         await self.announce(invalidation)
         samples: tuple[EntrySample, ...] = ()
         for name, store in self._stores().items():
-            found = await self._through(
-                store, invalidation, names, tell, remove=True, remind=(invalidation,)
+            found = await self._scan(
+                store, invalidation, names, progress, remove=True, remind=(invalidation,)
             )
             layers[name] = max(layers[name], found.found)
             samples = found.samples or samples
         if self._stores():
-            self._look_later(invalidation)
+            self._scan_again_later(invalidation)
         return InvalidationResult(entries=max(layers.values()), layers=layers, samples=samples)
 
     def run_in_background(self, work: Work) -> None:
-        """Do the work after the caller was answered; what goes wrong is counted."""
+        """Do the work in the background; count its faults."""
 
         async def attempt() -> None:
             with self._boundary.around("sweep"):
@@ -177,79 +203,73 @@ class SweepRunner:
         self._runtime.run_in_background(attempt)
 
     async def end(self) -> None:
-        """Finish what is under way, without waiting for others."""
+        """Finish the work in progress; start second scans at once."""
         self._ending = True
         await self._runtime.settle()
 
-    def _look_later(self, invalidation: Invalidation) -> None:
+    def _scan_again_later(self, invalidation: Invalidation) -> None:
         here = self._runtime.loop_or_process()
         with self._lock:
             self._due[invalidation] = self._runtime.monotonic() + UNDER_WAY
-            if self._looking == here:
+            if self._scanning == here:
                 return
-            self._looking = here  # in another process than the last one after a fork
-        self._runtime.run_in_background(self._second_looks)
+            self._scanning = here  # after a fork, the thread exists only in the other process
+        self._runtime.run_in_background(self._second_scans)
 
-    async def _second_looks(self) -> None:
+    async def _second_scans(self) -> None:
         while True:
             with self._lock:
                 if not self._due:
-                    self._looking = None
+                    self._scanning = None
                     return
                 due, self._due = self._due, {}
-            # What is swept meanwhile has its own time to wait.
+            # Sweeps that begin meanwhile have their own time to wait.
             while self._runtime.monotonic() < max(due.values()) and not self._ending:
                 await self._runtime.sleep(_STEP)
             with self._boundary.around("sweep"):
-                await self._look_again([*due])
+                await self._scan_again([*due])
 
     async def _remind(self, *invalidations: Invalidation) -> None:
-        """Tell of sweeps that go on: to processes that began after they were announced, and may
-        have read what was not removed yet."""
+        """Repeat the announcement of sweeps in progress.
+
+        Processes that started later may have read entries that were not removed yet.
+        """
         authority = next(reversed([*self._stores().values()]), None)
         if authority is not None:
             parts = [part for one in invalidations for part in one.parts]
             await authority.epochs([part.reminder for part in parts], bump=True)
 
-    async def _look_again(self, invalidations: list[Invalidation]) -> int:
-        """Remove what was kept although it was swept; how many entries that were."""
+    async def _scan_again(self, invalidations: list[Invalidation]) -> None:
+        """Remove entries that were stored although a sweep names them."""
         matchers = [invalidation.matcher(self._compile) for invalidation in invalidations]
 
         def names(entry: Entry) -> bool:
             return any(one(entry) for one in matchers) and self._sweeps.late(entry)
 
         only = invalidations[0] if len(invalidations) == 1 else Invalidation()
-        removed = 0
         for store in self._stores().values():
-            looked = await self._through(
-                store, only, names, None, remove=True, remind=tuple(invalidations)
-            )
-            removed += looked.found
+            await self._scan(store, only, names, None, remove=True, remind=tuple(invalidations))
         await self._remind(*invalidations)
-        return removed
 
-    async def _through(
+    async def _scan(
         self,
         store: Store,
         invalidation: Invalidation,
-        names: Names,
-        tell: Tell | None,
+        names: Matcher,
+        progress: Progress | None,
         *,
         remove: bool = False,
         remind: tuple[Invalidation, ...] = (),
         until: float = inf,
-    ) -> Looked:
-        """Look at every entry of a store that may be named; remove those that are.
-
-        After `until`, in seconds of the runtime's tick, it stops and says what it has found so far.
-        """
-        found = looked = 0
+    ) -> _Scan:
+        """Find the named entries of a store, until this monotonic time; `remove` removes them."""
+        found = scanned = 0
         samples: list[EntrySample] = []
         chosen: list[Scoped] = []
         now = self._runtime.now()
         reminded = self._runtime.monotonic()
         async for entry in store.scan(invalidation.selection):
-            looked += 1
+            scanned += 1
             if names(entry):
                 found += 1
                 if len(samples) < SAMPLES:
@@ -258,38 +278,38 @@ class SweepRunner:
                     chosen.append((entry.scope, entry.key))
             if len(chosen) == _AT_ONCE:
                 await self._remove(store, chosen)
-                chosen = []
-            if looked % _AT_ONCE == 0:
+            if scanned % _AT_ONCE == 0:
                 if self._runtime.monotonic() > until:
                     break
-                if tell is not None:
-                    tell(looked)
+                if progress is not None:
+                    progress(scanned)
                 if remind and self._runtime.monotonic() - reminded > _REMIND:
                     await self._remind(*remind)
                     reminded = self._runtime.monotonic()
         if chosen:
             await self._remove(store, chosen)
-        if tell is not None:
-            tell(looked)
-        return Looked(found, tuple(samples))
+        if progress is not None:
+            progress(scanned)
+        return _Scan(found, tuple(samples))
 
     async def _remove(self, store: Store, chosen: list[Scoped]) -> None:
         await remove_quietly(store, [key for _, key in chosen])
-        await self._tell_index([one for one in chosen if one[0]])
+        await self._remove_from_index([one for one in chosen if one[0]])
+        chosen.clear()
 
-    async def _tell_index(self, compared: list[Scoped]) -> None:
+    async def _remove_from_index(self, compared: list[Scoped]) -> None:
         if self._unindex is not None and compared:
             with self._boundary.around("semantic"):
                 await self._unindex(compared)
 
 
 async def remove_quietly(store: Store, keys: list[Key]) -> None:
-    """Remove entries without news of it: who has to hear of the sweep hears its announcement."""
+    """Remove entries without a change event: the announcement of the sweep replaces it."""
     await store.remove(Selection(keys=tuple(keys)), quiet=True)
 
 
-async def sweep_store(store: Store, names: Names) -> None:
-    """Remove what is named from a store that no other process sweeps for us."""
+async def sweep_store(store: Store, names: Matcher) -> None:
+    """Remove the named entries from a store that only this process sweeps."""
     chosen: list[Key] = []
     async for entry in store.scan(Selection()):
         if names(entry):

@@ -1,9 +1,9 @@
-"""An invalidation: which entries must not be served any more, in the user's terms.
+"""The target of an invalidation: the entries that must no longer be served, in the user's terms.
 
-Every field that is given must hold for an entry to be named; of several tags or keys, one is
-enough. An invalidation by tags alone is a bump of their epochs and costs the same for any number of
-entries. Every other one is a sweep: entries are looked at one by one, and it is announced by a
-hidden tag that says what is swept, so that other processes sweep what is theirs (`sweeps.py`).
+An invalidation names an entry if every given field matches; of several tags or keys, one match is
+enough. An invalidation by tags only raises their epochs and costs the same for any number of
+entries. Every other one is a sweep: it looks at entries one by one. A hidden tag announces it, so
+that other processes sweep their own memory (`recent_sweeps.py`).
 """
 
 import fnmatch
@@ -18,38 +18,51 @@ from askonce.core.models import SUBDIVIDES, Entry, Key, Selection
 from askonce.core.units import parse_duration
 
 OWN_NAMESPACE = "~askonce"
-"""What a store keeps of its own among the entries; never swept."""
+"""The namespace of a store's internal entries; no invalidation names them."""
 GROUP = "group:"
-"""How the tags of cache groups begin; an answer gets them when it arrives (`groups.py`)."""
+"""The prefix of the tags of cache groups; an answer gets them on arrival (`cache_groups.py`)."""
+FOR_GOOD = 1e11
+"""An expiry that no clock reaches, in seconds since the Unix epoch.
+
+Entries created then are the last to go where a store evicts the oldest."""
 HIDDEN = "~sw"
-"""How the tags begin that no entry may carry: they tell of sweeps."""
+"""The prefix of the tags that announce sweeps; no entry may carry one."""
 SWEPT = f"{HIDDEN}ept"
 """The hidden tag whose epoch is the number of the last sweep."""
 _ANNOUNCES = f"{HIDDEN}eep:"
 _REMINDS = f"{HIDDEN}eep-on:"
-_EVERYTHING = 1e11
-"""Seconds since the Unix epoch: nothing was created later, whatever clocks say."""
-_LONGEST_ANNOUNCEMENT = 1_500  # bytes: what a database can still index
+_LONGEST_ANNOUNCEMENT = 1_500  # bytes; a database cannot index more
 
 
 class PatternText(Protocol):
-    def search(self, text: str) -> object | None: ...
+    """A compiled pattern."""
+
+    def search(self, text: str) -> object | None:
+        """Return a match anywhere in the text, or None."""
 
 
 Compile = Callable[[str], PatternText]
-Names = Callable[[Entry], bool]
+Matcher = Callable[[Entry], bool]
+"""Says whether an invalidation names an entry."""
 
 
 class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which entries an invalidation names.
+    """The entries to invalidate: those that match every given field.
 
-    `model` and `route` are shell patterns such as `gpt-4o*`; a model is the one that answered or
-    the one that was asked for, a route is the path asked, or the name of a format. `namespace` is
-    one namespace exactly, `tenant` is one with all that its callers made of it. `created_before`
-    is in seconds since the Unix epoch. `match` is an RE2 pattern over the question's text.
-    `subject` is a person: the entries tagged with it, and those whose namespace it is or ends in.
-    `asked_model` names entries asked for under this name that `answered_by` did not answer, and
-    `origin` those of one upstream.
+    Parameters:
+        tags: Tags; an entry matches if it carries one of them.
+        keys: Keys; an entry matches if it has one of them.
+        namespace: One namespace, exactly.
+        tenant: A namespace, including all namespaces that callers derived from it.
+        model: A shell pattern such as `gpt-4o*` for the model that answered or was requested.
+        route: A shell pattern for the path of the request, or the name of a wire format.
+        created_before: Seconds since the Unix epoch.
+        match: An RE2 pattern to find in the text of the question.
+        subject: A person: matches entries tagged with it and those whose namespace is it or ends
+            in it.
+        asked_model: The requested model of entries that `answered_by` did not answer.
+        answered_by: The model that answers for `asked_model` now.
+        origin: The origin of one upstream.
     """
 
     tags: tuple[str, ...] = ()
@@ -67,25 +80,29 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def by_tags_alone(self) -> bool:
+        """Are tags the only given field?"""
         return bool(self.tags) and self == Invalidation(tags=self.tags)
 
     @property
     def of_groups(self) -> bool:
-        """Is it by tags alone that an answer may get only when it arrives?"""
+        """Is it by tags only, and is one of them a cache group, which an answer gets on arrival?"""
         return self.by_tags_alone and any(tag.startswith(GROUP) for tag in self.tags)
 
     @property
     def empty(self) -> bool:
-        """Does it say nothing, which would name everything?"""
+        """Is no field given, which would name every entry?"""
         return self == Invalidation()
 
     @property
     def selection(self) -> Selection:
-        """What a store can tell beforehand: all entries named here are among these."""
+        """A selection for the store to scan, which contains every named entry."""
         return Selection(keys=self.keys or None, namespace=self.namespace)
 
-    def matcher(self, compile_: Compile) -> Names:
-        """A function that says whether an entry is named. Raises `ConfigError` (the pattern)."""
+    def matcher(self, compile_: Compile) -> Matcher:
+        """Return a function that says whether an entry is named.
+
+        `compile_` compiles an RE2 pattern. Raises `ConfigError` if the pattern is invalid.
+        """
         pattern = None if self.match is None else compile_(self.match)
         wanted = self
 
@@ -93,11 +110,11 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return (
                 entry.key.namespace != OWN_NAMESPACE
                 and (not wanted.keys or entry.key in wanted.keys)
-                and wanted._in_place(entry.key.namespace)
-                and wanted._of_model(entry)
+                and wanted._has_namespace(entry.key.namespace)
+                and wanted._has_model(entry)
                 and (not wanted.tags or any(tag in wanted.tags for tag, _ in entry.tags))
                 and wanted.origin in (None, entry.origin)
-                and (wanted.route is None or _goes(entry, wanted.route))
+                and (wanted.route is None or _has_route(entry, wanted.route))
                 and (wanted.subject is None or _is_about(entry, wanted.subject))
                 and (wanted.created_before is None or entry.created < wanted.created_before)
                 and (pattern is None or pattern.search(entry.question) is not None)
@@ -105,13 +122,13 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
         return names
 
-    def _in_place(self, namespace: str) -> bool:
+    def _has_namespace(self, namespace: str) -> bool:
         if self.namespace is not None and namespace != self.namespace:
             return False
         tenant = self.tenant
         return tenant is None or namespace.partition(SUBDIVIDES)[0] == tenant
 
-    def _of_model(self, entry: Entry) -> bool:
+    def _has_model(self, entry: Entry) -> bool:
         if self.asked_model is not None and (
             entry.asked_model != self.asked_model or entry.model == self.answered_by
         ):
@@ -120,16 +137,18 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return self.model is None or any(fnmatch.fnmatchcase(m, self.model) for m in models if m)
 
     @property
-    def told(self) -> dict[str, Any]:
-        """The fields that are given, for people."""
+    def as_dict(self) -> dict[str, Any]:
+        """The given fields, with keys as text."""
         found: dict[str, Any] = msgspec.structs.asdict(self)
         given = {name: value for name, value in found.items() if value not in (None, ())}
         return {**given, "keys": [str(key) for key in self.keys]} if self.keys else given
 
     @property
     def of_questions(self) -> "Invalidation":
-        """The same without what only an answer tells: it names the questions of answers that may
-        be named."""
+        """The same without the fields that depend on the answer.
+
+        It matches every question whose answer may be named.
+        """
         return msgspec.structs.replace(
             self, tags=(), model=None, created_before=None, subject=None, answered_by=None
         )
@@ -138,7 +157,7 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def parts(self) -> "tuple[Invalidation, ...]":
-        """Invalidations that name the same together; each is short enough to be told, if it can."""
+        """Invalidations that together name the same, each short enough to announce if possible."""
         longest = max(self.keys, self.tags, key=len)
         if len(longest) < 2 or self.announcement != _ANNOUNCES:
             return (self,)
@@ -152,29 +171,33 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def announcement(self) -> str:
-        """The hidden tag that tells other processes of it.
+        """The hidden tag that announces it to other processes.
 
-        One that is too long to be told, or cannot be, says that anything may be swept.
+        If it is too long or cannot be encoded, the tag announces a sweep of everything.
         """
         try:
-            told = msgspec.json.encode(self)
+            encoded = msgspec.json.encode(self)
         except UnicodeEncodeError:
             return _ANNOUNCES
-        return _ANNOUNCES + told.decode() if len(told) <= _LONGEST_ANNOUNCEMENT else _ANNOUNCES
+        fits = len(encoded) <= _LONGEST_ANNOUNCEMENT
+        return _ANNOUNCES + encoded.decode() if fits else _ANNOUNCES
 
     @property
     def reminder(self) -> str:
-        """The hidden tag that tells of it once more those who came later."""
+        """The hidden tag that repeats the announcement for processes that started later."""
         return _REMINDS + self.announcement[len(_ANNOUNCES) :]
 
     @staticmethod
     def reminded(tag: str) -> str | None:
-        """The announcement that a hidden tag is the reminder of; None for other tags."""
+        """Return the announcement that a reminder tag repeats; None for other tags."""
         return _ANNOUNCES + tag[len(_REMINDS) :] if tag.startswith(_REMINDS) else None
 
     @staticmethod
     def announced(tag: str) -> "Invalidation | None":
-        """What a hidden tag announces; an empty one may be anything. None for other tags."""
+        """Return the invalidation that a tag announces; None for other tags.
+
+        An empty one stands for a sweep of everything.
+        """
         if not tag.startswith(_ANNOUNCES):
             return None
         try:
@@ -183,13 +206,13 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return Invalidation()
 
 
-def any_of(named: Sequence[Names]) -> Names:
-    """Names what one of them names."""
-    return lambda entry: any(names(entry) for names in named)
+def any_of(matchers: Sequence[Matcher]) -> Matcher:
+    """Return a matcher of the entries that one of these matches."""
+    return lambda entry: any(matches(entry) for matches in matchers)
 
 
 def plain(epochs: Mapping[str, int]) -> dict[str, int]:
-    """The epochs of tags that entries may carry."""
+    """Return the epochs of the tags that entries may carry."""
     return {tag: epoch for tag, epoch in epochs.items() if not tag.startswith(HIDDEN)}
 
 
@@ -201,14 +224,17 @@ _KNOWN = {
 
 
 def read(fields: Mapping[str, Any], now: float) -> Invalidation:
-    """An invalidation out of a request's or a command's fields; `tag` and `key` may be one or many.
+    """Return the invalidation that the fields of a request or a command describe.
 
-    `older_than` is a duration back from `now`, in seconds since the Unix epoch. Raises
-    `ConfigError`, one line that says which field is wrong and how to mend it.
+    `tag` and `key` may be one or many; `older_than` is a duration before `now`, which is in seconds
+    since the Unix epoch. Raises `ConfigError`, one line that says which field is wrong and how to
+    mend it.
     """
     for name in fields:
         if name not in _KNOWN:
-            raise ConfigError(f"{name!r} is not a field of an invalidation; there are {_FIELDS}")
+            raise ConfigError(
+                f"{name!r} is not a field of an invalidation; the fields are {_FIELDS}"
+            )
     texts = {
         name: _text(name, fields[name])
         for name in ("namespace", "tenant", "model", "route", "match", "subject")
@@ -218,7 +244,7 @@ def read(fields: Mapping[str, Any], now: float) -> Invalidation:
     found = Invalidation(
         tags=tuple(map(_tag, dict.fromkeys(_texts("tag", fields) + _texts("tags", fields)))),
         keys=tuple(map(_key, dict.fromkeys(_texts("key", fields) + _texts("keys", fields)))),
-        created_before=None if age is None else now - age if age else _EVERYTHING,
+        created_before=None if age is None else now - age if age else FOR_GOOD,
         **texts,
     )
     if found.empty:
@@ -226,7 +252,7 @@ def read(fields: Mapping[str, Any], now: float) -> Invalidation:
     return found
 
 
-def _goes(entry: Entry, route: str) -> bool:
+def _has_route(entry: Entry, route: str) -> bool:
     return entry.key.format == route or (
         bool(entry.route) and fnmatch.fnmatchcase(entry.route, route)
     )
@@ -243,7 +269,7 @@ def _is_about(entry: Entry, subject: str) -> bool:
 
 def _tag(tag: str) -> str:
     if not is_tag(tag):
-        raise ConfigError(no_tag(tag))  # it would end nothing, and nobody would notice
+        raise ConfigError(no_tag(tag))  # it would silently match no entry
     return tag
 
 
@@ -253,7 +279,7 @@ def _texts(name: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     many = [value] if isinstance(value, str) else value
     if not isinstance(many, (list, tuple)):
-        raise ConfigError(f"{name} is not a text or a list of texts: {value!r}")
+        raise ConfigError(f"{name} is neither a text nor a list of texts: {value!r}")
     return tuple(_text(name, one) for one in many)
 
 

@@ -1,8 +1,8 @@
-"""Pricing: what an answer cost, and how much of that the provider's own prompt cache made of it.
+"""Charges: what an answer cost, and what the provider's own prompt cache changed about that.
 
-What was read out of that cache saves the input's price minus the price of reading; what was written
-costs the price of writing minus the input's. Both are differences between what the answer cost and
-what it would have cost without, so tiers and time-of-day prices are in them.
+A read from that cache saves the input price minus the read price. A write costs the write price
+minus the input price. Both are the difference between the cost of the answer and its cost without
+the prompt cache, so price tiers and time-of-day prices are included.
 """
 
 from decimal import Decimal
@@ -15,8 +15,13 @@ from askonce.core.protocols import Prices
 
 
 class Charge(NamedTuple):
-    """US dollars: what an answer cost, what reading the prompt cache saved of it, and what writing
-    into it added. None where the price is not known, which is not zero."""
+    """What one answer cost, in US dollars; None where the price is unknown, which is not zero.
+
+    Parameters:
+        total: The cost of the answer.
+        read_saved: What reads from the provider's prompt cache saved.
+        write_surcharge: What writes to the provider's prompt cache added.
+    """
 
     total: Decimal | None = None
     read_saved: Decimal | None = None
@@ -29,7 +34,7 @@ UNPRICED = Charge()
 def charge(
     prices: Prices | None, model: str, origin: str, usage: Usage | None, total: Decimal | None
 ) -> Charge:
-    """What an answer with this usage was charged; `total` is what `prices` said of it already."""
+    """Return the charge of an answer with this usage; `total` is its cost by `prices`."""
     if prices is None or usage is None or total is None:
         return Charge(total)
     read_saved = surcharge = Decimal(0)

@@ -1,7 +1,7 @@
-"""The ledger: how calls were answered, why, and what that saved.
+"""The ledger: counts how calls were answered, why, and what that saved.
 
-Everything is an integer, so that counts of several processes add up exactly: money is kept in
-nano-dollars. A call has one outcome and one reason; both are the words of `records`.
+Every number is an integer, so the numbers of several processes add up exactly; money is in
+nano-dollars. A call has one outcome and one reason, with the words of `core.models`.
 """
 
 from collections import defaultdict
@@ -14,18 +14,22 @@ import msgspec
 
 from askonce.core.models import Entry, Outcome, Reason, Verdict
 from askonce.ledger.charges import UNPRICED, Charge
-from askonce.ledger.daily import BOOK, COSTS, MOST_ROWS, SAVED, DailyUsage
+from askonce.ledger.daily import COSTS, DAILY, MAX_GROUPS, NANO, SAVED, DailyUsage
 
-_NANO = Decimal(1_000_000_000)
 _OUTCOME = {outcome: f"outcome:{outcome.value}" for outcome in Outcome}
 _REASON = {reason: f"reason:{reason.value}" for reason in Reason}
 _NOT_STORED = {reason: f"not_stored:{reason.value}" for reason in Reason}
 
 
 class LayerStats(msgspec.Struct, frozen=True):
-    """What one layer did: answers it had, calls of it that failed, writes that were dropped.
+    """What one layer below memory did.
 
-    `state` is its circuit breaker's, in a process that has one: closed, open or probing.
+    Parameters:
+        hits: Answers found in it.
+        errors: Operations that failed or took too long.
+        dropped: Writes that were dropped.
+        state: The state of its circuit breaker, `closed`, `open` or `probing`; empty in a process
+            that has not opened the layer.
     """
 
     hits: int = 0
@@ -35,9 +39,26 @@ class LayerStats(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """What a cache did. `hits` counts memory, shared, semantic and stale answers, not joined ones.
+    """What a cache did, in one process or in all of them; every number but `saved_usd` is a count.
 
-    `unpriced` counts saved answers whose price is not known; they are not in `saved_usd`.
+    Parameters:
+        calls: Answered calls.
+        hits: Calls answered from memory, a shared store, a semantic match or a stale entry.
+        misses: Calls answered by the provider.
+        joined: Calls that shared the answer of a call in flight.
+        bypassed: Calls that the cache took no part in.
+        stored: Answers stored.
+        errors: Faults of the cache that calls continued without.
+        saved_usd: US dollars that hits and joined calls saved.
+        saved_tokens: Tokens that hits and joined calls saved.
+        unpriced: Saved answers whose price is unknown; `saved_usd` does not include them.
+        upstream: Calls sent to a provider.
+        outcomes: Answered calls by outcome.
+        reasons: Missed and bypassed calls by reason.
+        not_stored: Whole answers that were not stored, by reason.
+        layers: The layers below memory by name, nearest first.
+        semantic: Steps of the semantic lookup; docs/guides/semantic.md lists the words.
+        prompts: Changes to prompts; docs/guides/prompts.md lists the words.
     """
 
     calls: int = 0
@@ -60,15 +81,15 @@ class Stats(msgspec.Struct, frozen=True):
 
     @property
     def hit_rate(self) -> float:
-        """Hits and joined calls, of all calls that the cache took part in."""
+        """The share of hits and joined calls among hits, joined calls and misses, from 0 to 1."""
         served = self.hits + self.joined
         return served / (served + self.misses) if served + self.misses else 0.0
 
 
 def stats_of(counters: Mapping[str, int], states: Mapping[str, str] | None = None) -> Stats:
-    """Read a ledger's integers, of one process or of all of them.
+    """Return the stats that a ledger's counters hold, of one process or of all of them.
 
-    `states` are the layers of this cache, nearest first, with their breakers' states.
+    `states` maps the layers of this cache, nearest first, to the states of their circuit breakers.
     """
 
     def part(prefix: str) -> dict[str, int]:
@@ -88,7 +109,7 @@ def stats_of(counters: Mapping[str, int], states: Mapping[str, str] | None = Non
         bypassed=outcomes.get(Outcome.BYPASS, 0),
         stored=counters.get("stored", 0),
         errors=sum(part("fault:").values()),
-        saved_usd=Decimal(counters.get("saved_nano_usd", 0)) / _NANO,
+        saved_usd=counters.get("saved_nano_usd", 0) / NANO,
         saved_tokens=counters.get("saved_tokens", 0),
         unpriced=counters.get("unpriced", 0),
         upstream=counters.get("upstream", 0),
@@ -115,16 +136,20 @@ def _layers(counts: Mapping[str, int], states: Mapping[str, str]) -> dict[str, L
 
 
 class Ledger:
-    """Counts as calls are answered; a few additions each, safe from any thread.
+    """Counts calls as they are answered: a few additions each, safe from any thread.
 
-    Times are seconds since the Unix epoch. Of a day its book has `most_rows` rows.
+    Times are seconds since the Unix epoch.
+
+    Parameters:
+        lock: Guards the counters.
+        max_groups: Combinations of tenant, model and route that a day keeps apart.
     """
 
-    def __init__(self, lock: AbstractContextManager[Any], most_rows: int = MOST_ROWS) -> None:
+    def __init__(self, lock: AbstractContextManager[Any], max_groups: int = MAX_GROUPS) -> None:
         self._lock = lock
-        self._tallies: defaultdict[str, int] = defaultdict(int)
+        self._counters: defaultdict[str, int] = defaultdict(int)
         self._taken: dict[str, int] = {}
-        self._book = DailyUsage(most_rows)
+        self._daily = DailyUsage(max_groups)
 
     def answered(
         self,
@@ -133,18 +158,18 @@ class Ledger:
         saved: Entry | None = None,
         now: float = 0.0,
     ) -> None:
-        """One call was answered; `saved` is the entry that spared an upstream call `now`."""
+        """Count an answered call; `saved` is the entry that made an upstream call unnecessary."""
         with self._lock:
-            self._tallies[_OUTCOME[outcome]] += 1
+            self._counters[_OUTCOME[outcome]] += 1
             if reason is not Reason.OK:
-                self._tallies[_REASON[reason]] += 1
+                self._counters[_REASON[reason]] += 1
             if saved is not None:
-                self._book.saved(outcome, saved, now)
+                self._daily.add_saved(outcome, saved, now)
 
     def landed(self, verdict: Verdict) -> None:
-        """An upstream answer was whole, and this was decided about it."""
+        """Count a whole answer from upstream by the verdict on storing it."""
         with self._lock:
-            self._tallies["stored" if verdict.yes else _NOT_STORED[verdict.reason]] += 1
+            self._counters["stored" if verdict.yes else _NOT_STORED[verdict.reason]] += 1
 
     def paid(
         self,
@@ -155,69 +180,70 @@ class Ledger:
         joined: int = 0,
         refreshing: bool = False,
     ) -> None:
-        """The provider was paid for an answer, and `joined` callers shared it with its leader.
+        """Count an answer that the provider was paid for.
 
-        Nobody waits for one that is `refreshing` another.
+        `joined` callers shared it with the first one; if `refreshing`, no caller waited for it.
         """
         with self._lock:
-            self._book.asked(entry, charge, now, refreshing=refreshing)
+            self._daily.add_paid(entry, charge, now, refreshing=refreshing)
             if joined:
-                self._book.saved(Outcome.JOINED, entry, now, joined)
+                self._daily.add_saved(Outcome.JOINED, entry, now, joined)
 
     def kept(self, entry: Entry, now: float) -> None:
-        """An entry was stored, and takes its place until it ends."""
+        """Count the storage of an entry, from now until it ends."""
         with self._lock:
-            self._book.kept(entry, now)
+            self._daily.add_stored(entry, now)
 
     def unread(self, now: float) -> None:
-        """The provider was asked, and what its answer cost was not read."""
+        """Count an answer of the provider whose usage was not read."""
         with self._lock:
-            self._book.unread(now)
+            self._daily.add_unread(now)
 
     def embedded(
         self, model: str, tokens: int, audited: int, cost: Decimal | None, now: float
     ) -> None:
-        """Texts were embedded for so many tokens, `audited` of them to compare answers."""
+        """Count an embedding of `tokens` tokens, 0 if unknown; `audited` of them for an audit."""
         with self._lock:
-            self._book.embedded(model, tokens, audited, cost, now)
+            self._daily.add_embedded(model, tokens, audited, cost, now)
 
     def layer(self, name: str, what: str) -> None:
-        """One hit, error or dropped write of a layer below memory."""
+        """Count one of the `hits`, `errors` or `dropped` writes of a layer below memory."""
         with self._lock:
-            self._tallies[f"layer:{name}:{what}"] += 1
+            self._counters[f"layer:{name}:{what}"] += 1
 
     def semantic(self, what: str, times: int = 1) -> None:
-        """What matching by meaning did, so many times; the words are in docs/guides/semantic.md."""
+        """Count a step of the semantic lookup; docs/guides/semantic.md lists the words."""
         with self._lock:
-            self._tallies[f"semantic:{what}"] += times
+            self._counters[f"semantic:{what}"] += times
 
     def prompts(self, what: str) -> None:
-        """What was done to a prompt on its way to the provider; words of docs/guides/prompts.md."""
+        """Count a change to an outgoing prompt; docs/guides/prompts.md lists the words."""
         with self._lock:
-            self._tallies[f"prompts:{what}"] += 1
+            self._counters[f"prompts:{what}"] += 1
 
     def asked_upstream(self) -> None:
+        """Count a call to a provider."""
         with self._lock:
-            self._tallies["upstream"] += 1
+            self._counters["upstream"] += 1
 
     def count_fault(self, what: str) -> bool:
-        """A fault of the cache; True if it is worth a line in the log (the 1st, 2nd, 4th …)."""
+        """Count a fault of the cache; return True if it should be logged (the 1st, 2nd, 4th …)."""
         with self._lock:
-            count = self._tallies[f"fault:{what}"] = self._tallies[f"fault:{what}"] + 1
+            count = self._counters[f"fault:{what}"] = self._counters[f"fault:{what}"] + 1
         return count & (count - 1) == 0
 
     def counters(self) -> dict[str, int]:
-        """Everything since the beginning but the rows of the book."""
+        """Return every counter since the process started, except the daily ones."""
         with self._lock:
             return self._all()
 
     def money(self) -> dict[str, Decimal]:
-        """US dollars since the beginning, by the words of the book."""
+        """Return US dollars since the process started, by kind of saving or cost."""
         with self._lock:
-            return {word: self._book.usd(word) for word in (*SAVED, *COSTS, "upstream")}
+            return {kind: self._daily.usd(kind) for kind in (*SAVED, *COSTS, "upstream")}
 
     def take(self) -> dict[str, int]:
-        """What came in since the last `take`, to be added to a store's lasting tallies."""
+        """Return the new counts since the last `take`, to add to the store's counters."""
         with self._lock:
             counts = self._all()
             fresh = {
@@ -226,28 +252,28 @@ class Ledger:
                 if count != self._taken.get(name, 0)
             }
             self._taken = counts
-            return fresh | self._book.take()
+            return fresh | self._daily.take()
 
     def give_back(self, taken: Mapping[str, int]) -> None:
-        """What was taken could not be kept: it counts as new again."""
+        """Count the result of a `take` again: the store did not accept it."""
         with self._lock:
-            self._book.give_back({n: count for n, count in taken.items() if n.startswith(BOOK)})
+            self._daily.give_back({n: count for n, count in taken.items() if n.startswith(DAILY)})
             for name, count in taken.items():
-                if not name.startswith(BOOK):
+                if not name.startswith(DAILY):
                     self._taken[name] = self._taken.get(name, 0) - count
 
-    def unlearned(self) -> list[str]:
-        """Where the names of those days begin whose rows in the store have to be learnt first."""
+    def unmerged_days(self) -> list[str]:
+        """Return the counter prefixes of days whose stored groups must be merged before `take`."""
         with self._lock:
-            return self._book.unlearned()
+            return self._daily.unmerged_days()
 
-    def learn(self, start: str, names: Iterable[str]) -> None:
-        """What the store has under such a beginning."""
+    def merge_groups(self, prefix: str, names: Iterable[str]) -> None:
+        """Merge the groups that the store has under such a prefix."""
         with self._lock:
-            self._book.learn(start, names)
+            self._daily.merge_groups(prefix, names)
 
     def _all(self) -> dict[str, int]:
-        saved = self._book.all_saved()
+        saved = self._daily.all_saved()
         names = ("saved_nano_usd", "saved_tokens", "unpriced")
         sums = {name: count for name, count in zip(names, saved, strict=True) if count}
-        return {**self._tallies, **sums}
+        return {**self._counters, **sums}

@@ -1,31 +1,37 @@
-"""What answers cost, by the offline price tables of `genai-prices`.
+"""Prices of answers and of single tokens, from the offline tables of `genai-prices`.
 
-The library is an extra and is imported on first use. Without it, for a model it does not know, and
-for a usage that contradicts itself (more read from a cache than was sent), an answer is unpriced
-(None), which is not zero.
+The library is an extra and is imported on first use. A price is None, which is not zero, if the
+library is missing, if it does not know the model, or if a usage contradicts itself (more tokens
+read from a cache than were sent).
 """
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
+from askonce.core.bounded import BoundedMap
 from askonce.core.models import Usage
+from askonce.core.protocols import Prices
 
 WRITE, WRITE_1H, WRITE_12H = Decimal("1.25"), Decimal(2), Decimal("2.5")
-"""What writing into a prompt cache costs, of the input's price, by how long it is kept: for 5 or 30
-minutes, an hour, 12 hours. Anthropic and OpenAI, November 2026. The tables of genai-prices 0.2
-have no unit for 12 hours, and one for an hour only where the provider is Anthropic."""
+"""Prices of writing to a prompt cache for 5 or 30 minutes, an hour and 12 hours, as multiples of
+the input price. Anthropic and OpenAI, November 2026. The tables of genai-prices 0.2 have no unit
+for 12 hours, and one for an hour only for Anthropic."""
+
+_MOST_UNKNOWN = 10_000  # models
+SAMPLE_TOKENS: Final = 10_000
+"""The prompt that `input_token_price` asks a price for; longer ones can be in a dearer tier."""
 
 
 class GenaiPrices:
-    """Prices from `genai-prices`; every model it does not know is asked for once."""
+    """The prices of `genai-prices`; asks the library only once about a model it does not know."""
 
     def __init__(self) -> None:
         self._library: Any = None
         self._missing = False
-        self._unknown: set[tuple[str, str]] = set()
+        self._unknown: BoundedMap[tuple[str, str], None] = BoundedMap(_MOST_UNKNOWN)
 
     def load(self) -> bool:
-        """Import the library, which takes a moment; False where it is not installed."""
+        """Import the library, which takes 250 ms; return False if it is not installed."""
         if self._library is None and not self._missing:
             try:
                 import genai_prices
@@ -36,7 +42,7 @@ class GenaiPrices:
         return self._library is not None
 
     def cost(self, model: str, origin: str, usage: Usage) -> Decimal | None:
-        """US dollars for one answer, or None where the price is not known."""
+        """Return US dollars for one answer, or None if the price is unknown."""
         if (model, origin) in self._unknown or not self.load():
             return None
         longer = usage.cache_write_1h_tokens + usage.cache_write_12h_tokens
@@ -48,15 +54,14 @@ class GenaiPrices:
             if longer:
                 total += self._surcharge(model, origin, usage, price.model_price)
         except LookupError:
-            if len(self._unknown) < 10_000:
-                self._unknown.add((model, origin))
+            self._unknown[model, origin] = None
             return None
         except ValueError:
-            return None  # such numbers have no price
+            return None  # the usage contradicts itself
         return total
 
     def _price(self, model: str, origin: str, usage: Usage) -> Any:
-        """What the library says. Raises LookupError, ValueError."""
+        """Ask the library. Raises LookupError (unknown model) or ValueError (impossible usage)."""
         counted = self._library.Usage(
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
@@ -70,7 +75,7 @@ class GenaiPrices:
             return self._library.calc_price(counted, model_ref=model)
 
     def _surcharge(self, model: str, origin: str, usage: Usage, table: Any) -> Decimal:
-        """What the library leaves out of a price, where it has one for writing at all."""
+        """Price the longer cache lifetimes that the tables leave out of a model's write price."""
         if getattr(table, "cache_write_mtok", None) is None or not usage.input_tokens:
             return Decimal(0)
         plain = self._price(model, origin, Usage(input_tokens=usage.input_tokens))
@@ -79,3 +84,14 @@ class GenaiPrices:
         if getattr(table, "cache_write_1h_mtok", None) is None:
             more += usage.cache_write_1h_tokens * (WRITE_1H - WRITE)
         return each * more
+
+
+def input_token_price(prices: Prices, model: str, origin: str) -> Decimal | None:
+    """Return US dollars for one input token that no cache is involved in; None if unknown.
+
+    `origin` is a provider's address or its name.
+    """
+    if not model:
+        return None
+    cost = prices.cost(model, origin, Usage(input_tokens=SAMPLE_TOKENS))
+    return None if cost is None else cost / SAMPLE_TOKENS

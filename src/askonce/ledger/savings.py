@@ -1,7 +1,7 @@
-"""Savings: what the ledger's counters say, by day, tenant, model and route.
+"""Savings: reads the ledger's daily counters, by day, tenant, model and route.
 
-Nothing is estimated here: every number is a sum of what was counted when it happened, and an answer
-whose price is not known is in no dollars but in `unpriced`.
+Nothing is an estimate: every number is a sum of counted events. An answer whose price is unknown
+counts in `unpriced` instead of in dollars.
 """
 
 from collections.abc import Mapping
@@ -11,22 +11,35 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from askonce.ledger.daily import BOOK, COSTS, DAY, MONTH, MOST_ROWS, OTHER, PICO, WORDS
+from askonce.ledger.daily import (
+    COSTS,
+    DAY,
+    KINDS,
+    MAX_GROUPS,
+    MONTH,
+    NANO,
+    OTHER,
+    PICO,
+    PICO_DOLLARS,
+)
 
 By = Literal["day", "tenant", "model", "route"]
 BY: Final[tuple[By, ...]] = get_args(By)
 
-_NANO, _PICO = Decimal(10**9), Decimal(10**12)
 _BYTE_HOURS_OF_A_GB_MONTH = Decimal(10**9 * 730)
 _ZERO = Decimal(0)
 _MANY_DAYS = 400
 
 
 class SavingsPart(msgspec.Struct, frozen=True):
-    """One kind of saving or cost: calls, their tokens, US dollars.
+    """One kind of saving or cost.
 
-    `unpriced` of the calls, with `unpriced_tokens` of the tokens, have no known price and are not
-    in the dollars.
+    Parameters:
+        calls: Calls.
+        tokens: Their tokens.
+        usd: Their US dollars, without unpriced calls.
+        unpriced: How many of the calls have no known price.
+        unpriced_tokens: The tokens of these.
     """
 
     calls: int = 0
@@ -51,12 +64,22 @@ NOTHING: Final = SavingsPart()
 
 
 class Sums(msgspec.Struct, frozen=True):
-    """What was saved and what that cost; the words are in docs/guides/savings.md.
+    """Savings and their costs; docs/guides/savings.md explains each kind.
 
-    Saved: `exact`, `semantic` and `stale` answers out of the cache, `joined` calls, and `read` out
-    of the provider's own prompt cache. Costs: `write` into that one, `refresh`, `embedding`,
-    `audit` and storage. Beside both: what was paid `upstream` and read, and calls that went past
-    `unread`. `storage_usd` is None where storage has no price.
+    Parameters:
+        exact: Saved by exact hits.
+        semantic: Saved by semantic hits.
+        stale: Saved by stale hits.
+        joined: Saved by calls that shared the answer of a call in flight.
+        read: Saved by reads from the provider's own prompt cache.
+        write: Cost of writes to that prompt cache.
+        refresh: Cost of refreshing entries in the background.
+        embedding: Cost of embeddings.
+        audit: Cost of embeddings that audit semantic matches.
+        upstream: Paid to providers for answers whose usage was read.
+        unread: Calls to providers whose usage was not read.
+        storage_byte_hours: Bytes stored, times hours.
+        storage_usd: Cost of storage in US dollars; None without a storage price.
     """
 
     exact: SavingsPart = NOTHING
@@ -74,7 +97,7 @@ class Sums(msgspec.Struct, frozen=True):
     storage_usd: Decimal | None = None
 
     def __add__(self, other: "Sums") -> "Sums":
-        parts = {word: self.part(word) + other.part(word) for word in WORDS}
+        parts = {kind: self.part(kind) + other.part(kind) for kind in KINDS}
         priced = [usd for usd in (self.storage_usd, other.storage_usd) if usd is not None]
         return Sums(
             **parts,
@@ -83,35 +106,42 @@ class Sums(msgspec.Struct, frozen=True):
         )
 
     def part(self, word: str) -> SavingsPart:
+        """Return the part of a kind such as `exact`."""
         part: SavingsPart = getattr(self, word)
         return part
 
     @property
     def answers_usd(self) -> Decimal:
-        """What the answers saved that came out of the cache or of a call under way."""
+        """US dollars saved by hits and joined calls."""
         return self.exact.usd + self.semantic.usd + self.stale.usd + self.joined.usd
 
     @property
     def saved_usd(self) -> Decimal:
-        """All that was saved, the provider's own prompt cache included."""
+        """US dollars saved, including those of the provider's own prompt cache."""
         return self.answers_usd + self.read.usd
 
     @property
     def cost_usd(self) -> Decimal:
-        """All that saving cost."""
-        costs = sum((self.part(word).usd for word in COSTS), _ZERO)
+        """US dollars that saving cost, including storage."""
+        costs = sum((self.part(kind).usd for kind in COSTS), _ZERO)
         return costs + (self.storage_usd or _ZERO)
 
     @property
     def net_usd(self) -> Decimal:
+        """US dollars saved minus US dollars that saving cost."""
         return self.saved_usd - self.cost_usd
 
 
 class SavingsLine(msgspec.Struct, frozen=True):
-    """The sums of one day (`2026-11-27`) or month (`2026-08`), tenant, model and route.
+    """The sums of one day or month, tenant, model and route.
 
-    What served everybody, as embedding, has no tenant. What came after a day had all the rows that
-    it may have is in a line whose tenant, model and route are `other`.
+    Parameters:
+        day: A UTC day such as `2026-11-27` or a month such as `2026-08`.
+        tenant: The tenant; empty for costs that all tenants share, such as embeddings. Tenant,
+            model and route are all `other` for combinations beyond the limit of the day.
+        model: The model that answered.
+        route: The path of the request.
+        sums: The savings and costs.
     """
 
     day: str
@@ -122,9 +152,14 @@ class SavingsLine(msgspec.Struct, frozen=True):
 
 
 class Savings(msgspec.Struct, frozen=True):
-    """What was saved from the day `since` up to and with the day `until`, both in UTC.
+    """The savings of a range of days.
 
-    Where days were folded into their month, `since` is that month's first.
+    Parameters:
+        since: The first UTC day, such as `2026-11-01`; the first of the month if that month's days
+            were folded.
+        until: The last UTC day, which is included.
+        total: The sums of all lines.
+        lines: The sums by day, tenant, model and route, in that order.
     """
 
     since: str
@@ -133,7 +168,7 @@ class Savings(msgspec.Struct, frozen=True):
     lines: tuple[SavingsLine, ...] = ()
 
     def by(self, what: By) -> dict[str, Sums]:
-        """The sums for each day, tenant, model or route, in the order of their names."""
+        """Return the sums by `day`, `tenant`, `model` or `route`, in the order of the names."""
         groups: dict[str, Sums] = {}
         for line in self.lines:
             name: str = getattr(line, what)
@@ -141,38 +176,38 @@ class Savings(msgspec.Struct, frozen=True):
         return dict(sorted(groups.items()))
 
     def nameless(self) -> "Savings":
-        """The same by day alone: of nobody's names anything is said."""
+        """Return the same by day only, without the names of tenants, models and routes."""
         days = self.by("day").items()
         lines = tuple(SavingsLine(day, "", "", "", sums) for day, sums in days)
         return msgspec.structs.replace(self, lines=lines)
 
 
-def read_savings(
+def savings_of_counters(
     counters: Mapping[str, int], today: date, days: int, storage_price: Decimal | None = None
 ) -> Savings:
-    """What the counters of a book say of the last `days` days, today among them.
+    """Return the savings in a store's counters for the last `days` days, including today.
 
-    `storage_price` is US dollars for a gigabyte and a month. A month whose days were folded counts
-    as a whole where any of its days is asked for.
+    `storage_price` is US dollars for a gigabyte and a month. A folded month counts as a whole if
+    the range includes any of its days.
     """
     since = first_day(today, days)
-    rows: dict[str, dict[str, int]] = {}
+    groups: dict[str, dict[str, int]] = {}
     total: dict[str, int] = {}
     for name, count in counters.items():
-        row, _, cell = name.rpartition("|")
-        rows.setdefault(row, {})[cell] = count
+        start, _, field = name.rpartition("|")
+        groups.setdefault(start, {})[field] = count
     lines = []
     first = since
-    for row, counts in sorted(rows.items()):
-        period, names = _parts(row)
+    for start, counts in sorted(groups.items()):
+        period, names = _parts(start)
         begins = _first_of(period)
-        if begins is None or not _is_asked_for(period, begins, since, today):
+        if begins is None or not _is_within(period, begins, since, today):
             continue
         first = min(first, begins)
-        tenant, model, route = map(_shown, names)
+        tenant, model, route = map(_unescaped, names)
         lines.append(SavingsLine(period, tenant, model, route, _sums(counts, storage_price)))
-        for cell, count in counts.items():
-            total[cell] = total.get(cell, 0) + count
+        for field, count in counts.items():
+            total[field] = total.get(field, 0) + count
     priced = [line.sums.storage_usd for line in lines if line.sums.storage_usd is not None]
     sums = msgspec.structs.replace(
         _sums(total, None), storage_usd=sum(priced, _ZERO) if priced else None
@@ -181,24 +216,26 @@ def read_savings(
 
 
 def first_day(today: date, days: int) -> date:
-    """The first of so many days, today among them."""
+    """Return the first of the last `days` days, including today."""
     return today - timedelta(days=min(days, (today - date.min).days + 1) - 1)
 
 
-def places(today: date, days: int) -> list[str]:
-    """Where the names of the counters begin that tell of the last `days` days."""
+def prefixes(today: date, days: int) -> list[str]:
+    """Return the prefixes of the counters of the last `days` days."""
     since = first_day(today, days)
     if days > _MANY_DAYS:
         return [DAY, MONTH]
     months = sorted({f"{since + timedelta(day):%Y-%m}" for day in range((today - since).days + 1)})
-    return [f"{book}{month}" for month in months for book in (DAY, MONTH)]
+    return [f"{start}{month}" for month in months for start in (DAY, MONTH)]
 
 
-def folded(counters: Mapping[str, int], before: date, most_rows: int = MOST_ROWS) -> dict[str, int]:
-    """What to add to the counters so that the days before a day are in their months.
+def folded(
+    counters: Mapping[str, int], before: date, max_groups: int = MAX_GROUPS
+) -> dict[str, int]:
+    """Return what to add to the counters to fold the days before `before` into their months.
 
-    Nothing is lost: as much as is taken from a day is added to its month. A month has at most so
-    many rows too.
+    Nothing is lost: each number leaves its day and is added to its month. A month has at most
+    `max_groups` groups, too.
     """
     known: dict[str, set[str]] = {}
     for name in counters:
@@ -207,77 +244,77 @@ def folded(counters: Mapping[str, int], before: date, most_rows: int = MOST_ROWS
             known.setdefault(period, set()).add("|".join(names))
     moves: dict[str, int] = {}
     for name, count in sorted(counters.items()):
-        start, _, cell = name.rpartition("|")
+        start, _, field = name.rpartition("|")
         period, names = _parts(start)
         begins = _first_of(period)
         if not name.startswith(DAY) or begins is None or begins >= before:
             continue
-        month, row = period[:7], "|".join(names)
-        rows = known.setdefault(month, set())
-        if row not in rows and len(rows - {OTHER}) >= most_rows:
-            row = OTHER
-        rows.add(row)
+        month, group = period[:7], "|".join(names)
+        groups = known.setdefault(month, set())
+        if group not in groups and len(groups - {OTHER}) >= max_groups:
+            group = OTHER
+        groups.add(group)
         moves[name] = -count
-        target = f"{MONTH}{month}|{row}|{cell}"
+        target = f"{MONTH}{month}|{group}|{field}"
         moves[target] = moves.get(target, 0) + count
     return {name: count for name, count in moves.items() if count}
 
 
-def _parts(row: str) -> tuple[str, tuple[str, str, str]]:
-    """The period and the names of a row; no period where it is none of ours."""
-    parts = row.split("|")
-    if len(parts) != 6 or f"|{parts[1]}|" not in (DAY, MONTH) or not row.startswith(BOOK):
+def _parts(start: str) -> tuple[str, tuple[str, str, str]]:
+    """Split the start of a counter's name into period and names; no period if it is not daily."""
+    parts = start.split("|")
+    if len(parts) != 6 or parts[0] or f"|{parts[1]}|" not in (DAY, MONTH):
         return "", ("", "", "")
     return parts[2], (parts[3], parts[4], parts[5])
 
 
 def _first_of(period: str) -> date | None:
-    """The first day of a day or a month."""
+    """Return the first day of a day or a month."""
     try:
         return date.fromisoformat(period if len(period) == 10 else f"{period}-01")
     except ValueError:
         return None
 
 
-def _is_asked_for(period: str, begins: date, since: date, today: date) -> bool:
+def _is_within(period: str, begins: date, since: date, today: date) -> bool:
     if len(period) == 10:
         return since <= begins <= today
     return f"{since:%Y-%m}" <= period <= f"{today:%Y-%m}"
 
 
 def _sums(counts: Mapping[str, int], storage_price: Decimal | None) -> Sums:
-    words = {name.partition(".")[0] for name in counts}
+    counted = {name.partition(".")[0] for name in counts}
     parts = {
-        word: SavingsPart(
-            counts.get(f"{word}.calls", 0),
-            counts.get(f"{word}.tokens", 0),
-            _usd(word, counts),
-            counts.get(f"{word}.unpriced", 0),
-            counts.get(f"{word}.unpriced_tokens", 0),
+        kind: SavingsPart(
+            counts.get(f"{kind}.calls", 0),
+            counts.get(f"{kind}.tokens", 0),
+            _usd(kind, counts),
+            counts.get(f"{kind}.unpriced", 0),
+            counts.get(f"{kind}.unpriced_tokens", 0),
         )
-        for word in WORDS
-        if word in words
+        for kind in KINDS
+        if kind in counted
     }
     byte_hours = counts.get("storage.byte_hours", 0)
     usd = None
     if storage_price is not None:
         whole = byte_hours * storage_price / _BYTE_HOURS_OF_A_GB_MONTH
-        usd = whole.quantize(1 / _PICO)
+        usd = whole.quantize(1 / PICO_DOLLARS)
     return Sums(**parts, storage_byte_hours=byte_hours, storage_usd=usd)
 
 
-def _usd(word: str, counts: Mapping[str, int]) -> Decimal:
-    if word in PICO:
-        return counts.get(f"{word}.pico", 0) / _PICO
-    return counts.get(f"{word}.nano", 0) / _NANO
+def _usd(kind: str, counts: Mapping[str, int]) -> Decimal:
+    if kind in PICO:
+        return counts.get(f"{kind}.pico", 0) / PICO_DOLLARS
+    return counts.get(f"{kind}.nano", 0) / NANO
 
 
-def _shown(name: str) -> str:
+def _unescaped(name: str) -> str:
     return name.replace("%7C", "|").replace("%25", "%")
 
 
 def plain_savings(savings: Savings) -> dict[str, object]:
-    """The savings for JSON, with what follows from the sums."""
+    """Return the savings for JSON, with the dollars saved, spent and net; money as Decimals."""
     return {
         "since": savings.since,
         "until": savings.until,
@@ -296,11 +333,8 @@ def plain_savings(savings: Savings) -> dict[str, object]:
 
 
 def plain_sums(sums: Sums) -> dict[str, object]:
-    """Sums for JSON; dollars are Decimals still."""
-    parts: dict[str, object] = {
-        word: {name: getattr(sums.part(word), name) for name in SavingsPart.__struct_fields__}
-        for word in WORDS
-    }
+    """Return sums for JSON, with the dollars saved, spent and net; money as Decimals."""
+    parts: dict[str, object] = {kind: msgspec.structs.asdict(sums.part(kind)) for kind in KINDS}
     return {
         "saved_usd": sums.saved_usd,
         "cost_usd": sums.cost_usd,
@@ -311,8 +345,8 @@ def plain_sums(sums: Sums) -> dict[str, object]:
     }
 
 
-def savings_of(plain: bytes) -> Savings | None:
-    """The savings out of such JSON; None where it is none."""
+def savings_of_json(plain: bytes) -> Savings | None:
+    """Return the savings that the JSON of `plain_savings` holds; None if it is something else."""
     try:
         found = msgspec.json.decode(plain, type=_Plain, strict=False)
     except (msgspec.MsgspecError, UnicodeDecodeError):

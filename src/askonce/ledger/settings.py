@@ -1,21 +1,24 @@
-"""Bookkeeping: how long the ledger keeps days apart, how many rows one has, and what has a price
-that nobody else knows."""
+"""The settings of the ledger: the table `[ledger]` of a settings file."""
 
 from typing import Annotated
 
 import msgspec
 
 from askonce.core.settings_table import PositiveCount, Price
-from askonce.ledger.daily import MOST_ROWS
+from askonce.ledger.daily import MAX_GROUPS
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the ledger is kept; docs/guides/savings.md.
+    """How the ledger keeps its daily counters; see docs/guides/savings.md.
 
-    `keep_days` is how many days stay apart before they are folded into their months, `rows` how
-    many combinations of tenant, model and route a day tells apart. `storage_price` is US dollars
-    for a gigabyte and a month, `embedding_price` for a million tokens of an embeddings endpoint;
-    without that one the price tables are asked.
+    Parameters:
+        keep_days: Days that stay separate before the ledger folds them into their month, at
+            least 1.
+        rows: Combinations of tenant, model and route that one day or month keeps apart, at least
+            1. Later combinations count as `other`.
+        storage_price: US dollars for a gigabyte stored for a month; None leaves storage unpriced.
+        embedding_price: US dollars for a million tokens of an embeddings endpoint; None looks the
+            price up in the price tables.
     """
 
     keep_days: Annotated[
@@ -23,7 +26,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 92
     rows: Annotated[
         PositiveCount, "combinations of tenant, model and route that a day keeps apart"
-    ] = MOST_ROWS
+    ] = MAX_GROUPS
     storage_price: Annotated[
         Price | None, "US dollars for a gigabyte and a month; without it storage has no price"
     ] = None
@@ -32,4 +35,4 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
-USUAL = LedgerSettings()
+DEFAULT_LEDGER = LedgerSettings()

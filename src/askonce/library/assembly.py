@@ -109,7 +109,7 @@ class Assembly:
         context = Context(
             tiers,
             prices=self.prices,
-            prompts=self.prompts.prompting(runtime, self.ledger, self.prices),
+            prompts=self.prompts.optimization(runtime, self.ledger, self.prices),
             background=BackgroundWork(
                 sweep=self.invalidation.invalidate_in_background,
                 is_flush_due=self.ledger_service.store.due,

@@ -21,13 +21,13 @@ from askonce.invalidation.events import Says
 from askonce.invalidation.sources import EventSource, sources_of
 from askonce.invalidation.target import Invalidation, read
 from askonce.ledger.ledger import Stats
-from askonce.ledger.settings import USUAL, LedgerSettings
+from askonce.ledger.settings import DEFAULT_LEDGER, LedgerSettings
 from askonce.library import arguments
 from askonce.library.assembly import Assembly
 from askonce.library.settings import CacheSettings
 from askonce.pipeline.functions import MemoizedFunction
 from askonce.pipeline.texts import TextQuestion
-from askonce.prompts.settings import Level, Prompts, prompts_of
+from askonce.prompts.settings import Level, Prompts, read_prompts
 from askonce.semantic.settings import Semantic, semantic_of
 from askonce.stores.tiered.layers import Layer
 
@@ -87,7 +87,7 @@ class CacheFacade:
         tenants: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
         prices: Prices | None = None,
-        bookkeeping: LedgerSettings = USUAL,
+        bookkeeping: LedgerSettings = DEFAULT_LEDGER,
     ) -> None:
         if limits is None:
             limits = arguments.limits(
@@ -111,7 +111,7 @@ class CacheFacade:
             tenants=tenants,
             rules=rules,
             semantic=semantic_of(semantic),
-            prompts=prompts_of(prompts),
+            prompts=read_prompts(prompts),
             sources=sources_of(sources),
             audit=audit,
             clock=clock,

@@ -10,9 +10,9 @@ from askonce.core.runtime.event_loop import ThreadRunner, run_in_thread
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.audit import Audit
 from askonce.invalidation.consumer import EventConsumer
-from askonce.invalidation.events import EventHandler, EventResult
+from askonce.invalidation.events import EventProcessor, EventResult
 from askonce.invalidation.sources import EventSource
-from askonce.invalidation.sweep import InvalidationResult, SweepRunner, Tell, Unindex
+from askonce.invalidation.sweep import InvalidationResult, Progress, SweepRunner, Unindex
 from askonce.invalidation.target import SWEPT, Invalidation
 from askonce.library.service_pair import ServicePair
 from askonce.library.settings import CacheSettings
@@ -62,7 +62,7 @@ class InvalidationService:
             boundary=FailOpen(stack.ledger),
             unindex=unindex,
         )
-        self.events = EventHandler(
+        self.events = EventProcessor(
             ruleset,
             bump=lambda tags: services.sync.tiers.invalidate(tags),
             sweep=self.sweeps.sweep,
@@ -78,7 +78,7 @@ class InvalidationService:
         *,
         who: str,
         dry_run: bool = False,
-        progress: Tell | None = None,
+        progress: Progress | None = None,
     ) -> InvalidationResult:
         """Carry out an invalidation, blocking the thread.
 
@@ -95,7 +95,7 @@ class InvalidationService:
         """
         self._services.ensure_open()
         if dry_run:
-            return await self.sweeps.look(invalidation, progress)
+            return await self.sweeps.preview(invalidation, progress)
         tags = invalidation.tags
         if invalidation.of_groups:
             # An answer gets these tags only when it arrives, so a bump is not enough.
@@ -105,7 +105,7 @@ class InvalidationService:
         if invalidation.by_tags_alone:
             return await self._invalidate_tags(self._services.sync.tiers, tags, who)
         swept = await self.sweeps.sweep(invalidation, progress)
-        self.audit(who, invalidation.told, swept.entries)
+        self.audit(who, invalidation.as_dict, swept.entries)
         return swept
 
     async def invalidate_in_thread(
@@ -114,7 +114,7 @@ class InvalidationService:
         *,
         who: str,
         dry_run: bool = False,
-        progress: Tell | None = None,
+        progress: Progress | None = None,
     ) -> InvalidationResult:
         """Do the same without blocking the event loop; see `invalidate`."""
         if invalidation.by_tags_alone and not (dry_run or invalidation.of_groups):
@@ -149,7 +149,7 @@ class InvalidationService:
             CacheClosed: The cache is closed.
         """
         self._services.ensure_open()
-        return await self.events.take(event, data, id=event_id, who=who)
+        return await self.events.process(event, data, id=event_id, who=who)
 
     async def take_event_in_thread(
         self, event: str, data: Mapping[str, Any], *, event_id: str | None, who: str

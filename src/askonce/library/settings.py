@@ -9,7 +9,7 @@ from askonce.core.policy import Limits
 from askonce.core.protocols import Prices
 from askonce.core.rules.rules import Rules
 from askonce.invalidation.sources import EventSource
-from askonce.ledger.settings import USUAL, LedgerSettings
+from askonce.ledger.settings import DEFAULT_LEDGER, LedgerSettings
 from askonce.prompts.settings import OBSERVE, Prompts
 from askonce.semantic.settings import OFF, Semantic
 from askonce.stores.tiered.layers import SharingSettings, TierSpec
@@ -36,4 +36,4 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     audit: str | None = None
     clock: Callable[[], float] | None = None
     prices: Prices | None = None
-    ledger: LedgerSettings = USUAL
+    ledger: LedgerSettings = DEFAULT_LEDGER

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from askonce.core.protocols import Prices
 from askonce.invalidation.target import Invalidation
 from askonce.pipeline.single_flight import SingleFlight
-from askonce.prompts.upstream import PromptService
+from askonce.prompts.upstream import PromptOptimization
 from askonce.stores.tiered.tiers import Tiers
 
 
@@ -37,7 +37,7 @@ class Context:
         tiers: Tiers,
         *,
         prices: Prices | None,
-        prompts: PromptService,
+        prompts: PromptOptimization,
         background: BackgroundWork,
     ) -> None:
         self.tiers = tiers

@@ -70,7 +70,7 @@ class Fetch:
     ) -> None:
         self._context = context
         self._request = request
-        self._upstream = context.prompts.through(upstream)
+        self._upstream = context.prompts.wrap(upstream)
         self._aliases = aliases
         self._flight = flight
         self._lookup = lookup
@@ -364,7 +364,7 @@ class Fetch:
         if verdict.yes:
             verdict = await self._store(entry)
         if entry is not None:
-            self._upstream.heard(entry.usage)
+            self._upstream.record_usage(entry.usage)
         recording.entry = entry
         recording.stored = verdict
         if not verdict.yes and recording.reason is Reason.NOT_FOUND:

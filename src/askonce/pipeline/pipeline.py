@@ -262,7 +262,7 @@ class Pipeline:
         context.ledger.asked_upstream()
         context.ledger.unread(context.runtime.now())
         if reason not in _SENT_UNPREPARED:
-            upstream = context.prompts.through(upstream)
+            upstream = context.prompts.wrap(upstream)
         response = await upstream.ask(call, call.body, raw=True)
         apply_cache_groups(context, call.origin, call.method, response.headers)
         headers = relayed_headers(response.headers, cache_status(Outcome.BYPASS, reason), raw=True)

@@ -1,6 +1,9 @@
-"""Providers' own prompt caches: their rules, what a request looks like to them, what they charge.
+"""Prompts for the providers' own prompt caches: prepared on the way out, analyzed in logs.
 
-`provider_rules` says how each provider caches, `rendering` shows a request as the provider reads
-it, `usage` what an answer reported, `simulating` what the rules make of a sequence of requests and
-`planning` where markers pay. Everything here decides; nothing reads a file or a clock.
+`requests` reads a request as a provider does, `provider` holds the providers' rules, `simulator`
+computes what those rules cache, `optimizer` prepares requests, `analyzer` explains logs. The
+pipeline reaches all that through `upstream` (with `prefix_lock`), which `assembly` builds from the
+`settings`; `layout` holds the public `PromptLayout`. `pipeline`, `config`, `library`, `gateway` and
+`cli` may import this package; it imports only `core`, `formats` and `ledger`. Start reading at
+`provider/rules`, then `optimizer/optimizer` or `analyzer/analyzer`.
 """

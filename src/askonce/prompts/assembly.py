@@ -1,7 +1,4 @@
-"""The optimizer of prompts, for both flavors: the rules that ship, and the user's patterns.
-
-A composition root, as `semantic_rack.py` is for matching by meaning.
-"""
+"""The assembly of the optimizer: the shipped rules, the user's own, and the volatile patterns."""
 
 import functools
 from pathlib import Path
@@ -16,28 +13,30 @@ from askonce.prompts.prefix_lock import PrefixLock
 from askonce.prompts.provider.rule_files import load_rules
 from askonce.prompts.provider.rules import RuleBook
 from askonce.prompts.settings import Prompts
-from askonce.prompts.upstream import PromptService
+from askonce.prompts.upstream import PromptOptimization
 
 
 class PromptAssembly:
-    """What both flavors share: what was learned, and which prefixes are being written."""
+    """What the sync and the async mode share: the optimizer, and the prefixes being written.
+
+    Raises ConfigError for an invalid pattern and for an invalid file of rules.
+    """
 
     def __init__(self, prompts: Prompts, runtime: SyncRuntime) -> None:
-        """Raises ConfigError for a pattern that is none, and for a wrong file of rules."""
         self.prompts = prompts
-        finders = [compiled(pattern) for pattern in prompts.volatile]
+        patterns = [compiled(pattern) for pattern in prompts.volatile]
         rules = load_rules(map(Path, prompts.rules)) if prompts.rules else shipped_rules()
-        self.optimizer = Optimizer(rules, prompts.level, finders)
+        self.optimizer = Optimizer(rules, prompts.level, patterns)
         self._lock = runtime.lock()
-        self._warming = PrefixLock(runtime.lock())
+        self.prefix_lock = PrefixLock(runtime.lock())
 
-    def prompting(
+    def optimization(
         self, runtime: SyncRuntime | AsyncRuntime, ledger: Ledger, prices: Prices | None
-    ) -> PromptService:
-        """The optimizer in one flavor."""
-        return PromptService(
+    ) -> PromptOptimization:
+        """Return the optimizer as one mode's pipeline uses it."""
+        return PromptOptimization(
             self.optimizer,
-            self._warming,
+            self.prefix_lock,
             self._lock,
             hold=self.prompts.hold.total_seconds(),
             runtime=runtime,
@@ -48,5 +47,5 @@ class PromptAssembly:
 
 @functools.cache
 def shipped_rules() -> RuleBook:
-    """The rules of the package, read once in a process."""
+    """Return the rules of the package, which are read once in a process."""
     return load_rules()

@@ -1,8 +1,10 @@
-"""What a user decides about the providers' own prompt caches, and its table of settings.
+"""The settings for the providers' own prompt caches, and how they are read.
 
-observe  nothing is changed; what could be done is counted
-mark     breakpoints, keys and the bytes of tools: no change of what is asked
-split    and what was declared volatile moves to the end of the prompt
+The levels, each with everything before it:
+
+observe  nothing is changed; it is counted what could be done
+mark     breakpoints, keys and the bytes of tools are set: the question stays the same
+split    text that was declared volatile moves to the end of the prompt
 """
 
 from collections.abc import Mapping
@@ -19,7 +21,7 @@ Level = Literal["observe", "mark", "split"]
 
 
 def _patterns(value: Any) -> tuple[str, ...]:
-    """A list of patterns, or one alone: a comma may stand in it."""
+    """Read a list of patterns, or a single one, which may contain commas."""
     if isinstance(value, str) and value:
         value = [value]
     if not isinstance(value, list | tuple) or not all(
@@ -42,11 +44,16 @@ def _hold(value: Any) -> timedelta:
 class Prompts(msgspec.Struct, frozen=True, kw_only=True):
     """How prompts are prepared for the provider's own cache.
 
-    `volatile` are RE2 patterns of what changes from call to call; with the level `split` it moves
-    to the end of the prompt, as does what stands between `<<volatile>>` and `<</volatile>>`.
-    `rules` are files of provider rules that override the built-in ones.
-    `hold` is how long a call waits at most for another one that is just writing the same long
-    prefix into the provider's cache; zero for not at all.
+    Parameters:
+        level: what may be changed: `observe` (the default) nothing, `mark` cache markers, cache
+            keys and the bytes of tools, `split` also the place of volatile text.
+        volatile: RE2 patterns of text that changes from call to call. At the level `split` it
+            moves to the end of the prompt, as does text between `<<volatile>>` and
+            `<</volatile>>`. Default: none.
+        rules: paths of TOML files with provider rules, which override the shipped ones.
+            Default: none.
+        hold: how long a call waits at most for another call that is writing the same long prefix
+            into the provider's cache; from zero (the default: it does not wait) to one minute.
     """
 
     level: Annotated[
@@ -68,6 +75,6 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
 OBSERVE = Prompts()
 
 
-def prompts_of(given: "Prompts | Level | Mapping[str, Any]") -> Prompts:
+def read_prompts(given: "Prompts | Level | Mapping[str, Any]") -> Prompts:
     """Read the library's argument. Raises `ConfigError`."""
     return from_argument("prompts", Prompts, "level", given)

@@ -1,8 +1,8 @@
-"""Prompting: what a provider's own prompt cache needs is done on the way to the provider.
+"""The upstream that prepares requests for the provider's own prompt cache.
 
-The request that goes upstream is prepared by the optimizer; its key was made before, from what the
-caller sent. Everything here is inside the fail-open boundary: where it fails, and where the
-provider does not take what was made of it, the caller's own bytes go out.
+The optimizer prepares what is sent upstream; the key was computed before, from what the caller
+sent. All of it runs inside the fail-open boundary: if it fails, or if the provider refuses the
+prepared request, the caller's own bytes are sent.
 """
 
 import logging
@@ -15,27 +15,42 @@ from askonce.core.protocols import Prices, Response, Upstream
 from askonce.core.runtime.interface import Runtime
 from askonce.formats import recognize
 from askonce.ledger.ledger import Ledger
-from askonce.prompts.optimizer.optimizer import Optimizer, Outgoing, PlanReport, PromptPlan
-from askonce.prompts.prefix_lock import PrefixLock, PrefixWrite
-from askonce.prompts.requests.request_parts import Dialect
+from askonce.prompts.optimizer.optimizer import (
+    Optimizer,
+    OutgoingRequest,
+    PlanReport,
+    PromptPlan,
+)
+from askonce.prompts.prefix_lock import HeldPrefixes, PrefixLock
+from askonce.prompts.requests.dialects import Dialect
 
 _log = logging.getLogger("askonce.prompts")
 
 HEADER = "askonce-prompts"
-"""The response header that says what was done to a request."""
+"""The response header that reports what was done to a request."""
 
 _DIALECTS: dict[str, Dialect] = {"openai_chat": "chat", "anthropic_messages": "messages"}
 _REFUSALS = (400, 422)
-_MANY = 100_000  # tokens; a price per token is one of so many
+_SAMPLE = 100_000  # tokens, whose cost gives the price per token
 
 
-class PromptService:
-    """The optimizer, in one flavor of the story."""
+class PromptOptimization:
+    """The optimizer as one mode's pipeline uses it: with its locks, the ledger and prices.
+
+    Parameters:
+        optimizer: plans the requests; shared by the modes.
+        prefix_lock: lets one call write a prefix; shared by the modes.
+        lock: guards the optimizer; never held across an await.
+        hold: how long a call waits for a prefix at most, in seconds; 0 never waits.
+        runtime: the mode's clock and events.
+        ledger: counts what was done and the faults.
+        prices: prices the tokens; None without dollars.
+    """
 
     def __init__(
         self,
         optimizer: Optimizer,
-        warming: PrefixLock,
+        prefix_lock: PrefixLock,
         lock: AbstractContextManager[Any],
         *,
         hold: float,
@@ -44,72 +59,74 @@ class PromptService:
         prices: Prices | None,
     ) -> None:
         self._optimizer = optimizer
-        self._warming = warming
+        self._prefix_lock = prefix_lock
         self._lock = lock
         self._hold = hold
         self._runtime = runtime
         self._ledger = ledger
         self._prices = prices
-        self.boundary = FailOpen(ledger)
+        self._fail_open = FailOpen(ledger)
 
-    def through(self, upstream: Upstream) -> "PreparedUpstream":
-        """The same upstream, asked with prepared requests; for one call."""
-        return PreparedUpstream(self, upstream)
+    def wrap(self, upstream: Upstream) -> "OptimizedUpstream":
+        """Return the same upstream with prepared requests, for one call."""
+        return OptimizedUpstream(self, upstream)
 
     def plan(self, call: Call, body: bytes) -> PromptPlan | None:
-        """What to send in the place of a body; None where nothing is to be thought of it."""
+        """Decide what to send instead of a body; None if it is not a prompt that we understand."""
         plan: PromptPlan | None = None
-        with self.boundary.around("prompts"):
-            known = recognize(call.path.partition("?")[0])
+        with self._fail_open.around("prompts"):
+            path = call.path.partition("?")[0]
+            known = recognize(path)
             dialect = None if known is None else _DIALECTS.get(known.name)
             if dialect is None or call.method != "POST":
                 return None
-            path = call.path.partition("?")[0]
-            sent = Outgoing(dialect, call.origin, path, call.namespace, body)
+            sent = OutgoingRequest(dialect, call.origin, path, call.namespace, body)
             now = self._runtime.now()
             with self._lock:
                 plan = self._optimizer.plan(sent, now)
-            self._note(plan.report)
+            self._count(plan.report)
         return plan
 
-    async def turn(self, plan: PromptPlan) -> PrefixWrite | None:
-        """Wait while somebody else writes the same prefix; what is got has to be left."""
-        writing: PrefixWrite | None = None
+    async def acquire(self, plan: PromptPlan) -> HeldPrefixes | None:
+        """Wait while another call writes the same prefix. The caller must release the result."""
+        held: HeldPrefixes | None = None
         if not self._hold or not plan.prefixes:
             return None
-        with self.boundary.around("prompts"):
-            writing = await self._warming.enter(
+        with self._fail_open.around("prompts"):
+            held = await self._prefix_lock.acquire(
                 plan.prefixes, self._runtime, lifetime=plan.lifetime, hold=self._hold
             )
-            if writing.waited:
+            if held.waited:
                 self._ledger.prompts("held")
-        return writing
+        return held
 
-    def heard(self, plan: PromptPlan, call: Call, usage: Usage) -> None:
-        """The provider reported what a planned call took."""
-        with self.boundary.around("prompts"):
+    def record_usage(self, plan: PromptPlan, call: Call, usage: Usage) -> None:
+        """Learn from the usage that the provider reported for a planned call."""
+        with self._fail_open.around("prompts"):
+            model = plan.report.model
             now = self._runtime.now()
             with self._lock:
-                self._optimizer.heard(plan, usage, now)
-                priced = not self._optimizer.wants_price(call.origin, plan.report.model)
-            if priced or self._prices is None or not plan.report.model:
+                self._optimizer.record_usage(plan, usage, now)
+                is_priced = not self._optimizer.needs_price(call.origin, model)
+            if is_priced or self._prices is None or not model:
                 return
-            many = Usage(input_tokens=_MANY)
-            cost = self._prices.cost(plan.report.model, call.origin, many)
+            cost = self._prices.cost(model, call.origin, Usage(input_tokens=_SAMPLE))
             with self._lock:
-                price = None if cost is None else cost / _MANY
-                self._optimizer.priced(call.origin, plan.report.model, price)
+                price = None if cost is None else cost / _SAMPLE
+                self._optimizer.set_price(call.origin, model, price)
 
-    def refused(self, plan: PromptPlan) -> None:
-        """The provider took the caller's own request and not what was made of it."""
-        with self.boundary.around("prompts"):
+    def record_refusal(self, plan: PromptPlan) -> None:
+        """The provider accepted the caller's own request but not the prepared one."""
+        with self._fail_open.around("prompts"):
             self._ledger.prompts("refused")
             now = self._runtime.now()
             with self._lock:
-                self._optimizer.refused(plan, now)
-            _log.warning("%s refuses prepared prompts; they go out as they are", plan.report.model)
+                self._optimizer.record_refusal(plan, now)
+            _log.warning(
+                "%s refuses prepared prompts; they are sent as they came", plan.report.model
+            )
 
-    def _note(self, report: PlanReport) -> None:
+    def _count(self, report: PlanReport) -> None:
         for word in report.did:
             self._ledger.prompts(word)
         if report.reason != "ok":
@@ -117,50 +134,50 @@ class PromptService:
         elif not report.did and report.expected_tokens:
             self._ledger.prompts("would-mark")
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s", told(report))
+            _log.debug("%s", header_value(report))
 
 
-class PreparedUpstream:
-    """An `Upstream` for one call, which prepares what is sent."""
+class OptimizedUpstream:
+    """An `Upstream` for one call that prepares what is sent."""
 
-    def __init__(self, prompting: PromptService, upstream: Upstream) -> None:
-        self._prompting = prompting
+    def __init__(self, optimization: PromptOptimization, upstream: Upstream) -> None:
+        self._optimization = optimization
         self._upstream = upstream
-        self._asked: tuple[PromptPlan, Call] | None = None
+        self._sent: tuple[PromptPlan, Call] | None = None
 
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
-        prompting = self._prompting
-        plan = prompting.plan(call, body)
+        optimization = self._optimization
+        plan = optimization.plan(call, body)
         if plan is None:
             return await self._upstream.ask(call, body, raw=raw)
-        writing = await prompting.turn(plan)
-        warm = False
+        held = await optimization.acquire(plan)
+        written = False
         try:
             response = await self._upstream.ask(call, plan.body, raw=raw)
             if plan.report.did and response.status in _REFUSALS:
                 await response.close()
                 response = await self._upstream.ask(call, body, raw=raw)
                 if response.status not in _REFUSALS:
-                    prompting.refused(plan)
+                    optimization.record_refusal(plan)
                 return response
-            warm = response.status < 400
+            written = response.status < 400
         finally:
-            if writing is not None:
-                writing.leave(warm=warm)
-        self._asked = (plan, call)
+            if held is not None:
+                held.release(written=written)
+        self._sent = (plan, call)
         if plan.report.did:
-            response.headers = [*response.headers, (HEADER, told(plan.report))]
+            response.headers = [*response.headers, (HEADER, header_value(plan.report))]
         return response
 
-    def heard(self, usage: Usage | None) -> None:
-        """What the answer took, once it is whole."""
-        asked, self._asked = self._asked, None
-        if asked is not None and usage is not None:
-            self._prompting.heard(*asked, usage)
+    def record_usage(self, usage: Usage | None) -> None:
+        """Learn from the usage of the answer, once it is complete."""
+        sent, self._sent = self._sent, None
+        if sent is not None and usage is not None:
+            self._optimization.record_usage(*sent, usage)
 
 
-def told(report: PlanReport) -> str:
-    """A report as a header's value."""
+def header_value(report: PlanReport) -> str:
+    """Write a report as the value of the response header."""
     words = [f"did={'+'.join(report.did) or 'nothing'}", f"because={report.reason}"]
     if report.markers:
         where = ", ".join(f"{one.pointer} {one.ttl}" for one in report.markers)

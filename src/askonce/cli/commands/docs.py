@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     with Meter("looking") as meter:
 
         async def work() -> None:
-            results.append(await syncing.run(dry_run=options.dry_run, tell=meter.report))
+            results.append(await syncing.run(dry_run=options.dry_run, progress=meter.report))
 
         try:
             run_sync(closing(work(), store))

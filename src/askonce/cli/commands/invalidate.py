@@ -14,7 +14,7 @@ from askonce.cli.output.meter import Meter
 from askonce.cli.output.terminal import columns, plain, show_json, show_span
 from askonce.core.errors import ConfigError
 from askonce.core.runtime.threads import run_sync
-from askonce.invalidation.sweep import UNDER_WAY, EntrySample, InvalidationResult, Tell
+from askonce.invalidation.sweep import UNDER_WAY, EntrySample, InvalidationResult, Progress
 from askonce.invalidation.target import Invalidation, read
 from askonce.library.assembly import Assembly
 from askonce.library.cache import Cache
@@ -120,7 +120,7 @@ def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
         if assembly.runtimes.sync.monotonic() > until:
             raise _LongEnough
 
-    stop: Tell = tell
+    stop: Progress = tell
     try:
         looked = run_sync(
             assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=stop)

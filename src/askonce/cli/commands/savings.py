@@ -19,9 +19,9 @@ from askonce.core.errors import ConfigError, StoreError, missing_library
 from askonce.core.printers import masked_url
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
-from askonce.ledger.daily import COSTS, SAVED
-from askonce.ledger.persistence import read_day, told
-from askonce.ledger.savings import BY, Savings, SavingsPart, Sums, plain_sums, savings_of
+from askonce.ledger.daily import COSTS, SAVED, utc_day
+from askonce.ledger.persistence import stored_savings
+from askonce.ledger.savings import BY, Savings, SavingsPart, Sums, plain_sums, savings_of_json
 
 _PATIENCE_S = 10.0
 _MOST_BYTES = 256 << 20
@@ -93,15 +93,15 @@ def ask_gateway(settings: Settings, days: int) -> Savings | None:
         request.add_header("Authorization", f"Bearer {settings.admin.token}")
     try:
         with opener.open(request, timeout=_PATIENCE_S) as response:
-            return savings_of(response.read(_MOST_BYTES))
+            return savings_of_json(response.read(_MOST_BYTES))
     except (OSError, HTTPException, ValueError):
         return None
 
 
 async def _kept(store: Store, settings: Settings, days: int) -> Savings:
     try:
-        today = read_day(SyncRuntime().now())
-        return await told(store, today, days, settings.ledger.storage_price)
+        today = utc_day(SyncRuntime().now())
+        return await stored_savings(store, today, days, settings.ledger.storage_price)
     finally:
         await store.close()
 

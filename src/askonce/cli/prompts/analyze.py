@@ -1,4 +1,4 @@
-"""`askonce prompts analyze`: reads a log, has it analyzed, and tells."""
+"""`askonce prompts analyze`: read a log, have it analyzed, and show the report."""
 
 import argparse
 import os
@@ -12,14 +12,14 @@ from askonce.cli.output.terminal import plain, show_json
 from askonce.cli.prompts.log_files import lines_of
 from askonce.cli.prompts.tables import show
 from askonce.core.errors import ConfigError
-from askonce.ledger.token_prices import TokenPrices
+from askonce.ledger.prices import GenaiPrices, input_token_price
 from askonce.prompts.analyzer.analyzer import Analysis
 from askonce.prompts.analyzer.log_lines import BadLine
-from askonce.prompts.analyzer.report import Words, plain_report
+from askonce.prompts.analyzer.report import Redactor, build_report
 from askonce.prompts.provider.rule_files import load_rules
 
-_SHOWN = 20  # complaints
-_TOLD_EVERY = 500  # lines
+_SHOWN = 20  # bad lines
+_PROGRESS_EVERY = 500  # lines
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,13 +29,16 @@ def run(options: argparse.Namespace) -> int:
     _read(analysis, options.log)
     if not analysis.requests and not analysis.bad_count:
         raise ConfigError(f"{options.log}: is empty")
-    words = Words(secrets.token_bytes(32) if options.hash_only else None)
-    report = plain_report(analysis, TokenPrices().input_token, words)
+    redactor = Redactor(secrets.token_bytes(32) if options.hash_only else None)
+    prices = GenaiPrices()
+    report = build_report(
+        analysis, lambda provider, model: input_token_price(prices, model, provider), redactor
+    )
     _write_files(options, report)
     if options.json:
         print(show_json(report))
     else:
-        _complain(analysis)
+        _show_bad_lines(analysis)
         styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         print("\n".join(show(report, limit=options.limit, styled=styled)))
     if options.fail_under is not None and report["score"] < options.fail_under:
@@ -49,16 +52,16 @@ def _read(analysis: Analysis, name: str) -> None:
     cut: list[str] = []
     with Meter("analyzing", things="requests") as meter:
         for line in lines_of(name, cut):
-            analysis.take(line)
-            if analysis.lines % _TOLD_EVERY == 0:
+            analysis.add_line(line)
+            if analysis.lines % _PROGRESS_EVERY == 0:
                 meter.report(analysis.lines)
         for why in cut:
-            analysis.complain(BadLine(analysis.lines + 1, why))
+            analysis.add_bad_line(BadLine(analysis.lines + 1, why))
         analysis.finish()
 
 
 def _check_folder(name: str | None) -> None:
-    """Find out before the work that a file cannot be written."""
+    """Raise ConfigError before the work if a file could not be written."""
     if name is not None and not Path(name).absolute().parent.is_dir():
         raise ConfigError(f"{name}: its folder does not exist; make it first")
 
@@ -82,9 +85,9 @@ def _write(name: str, text: str) -> None:
     print(f"askonce: wrote {plain(name)}", file=sys.stderr)
 
 
-def _complain(analysis: Analysis) -> None:
+def _show_bad_lines(analysis: Analysis) -> None:
     for bad in analysis.bad[:_SHOWN]:
-        used = "; used all the same" if bad.used else ""
+        used = "; used nevertheless" if bad.used else ""
         print(f"askonce: line {bad.line}: {plain(bad.why)}{used}", file=sys.stderr)
     if analysis.bad_count > _SHOWN:
         print(f"askonce: and {analysis.bad_count - _SHOWN:,} more lines", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`askonce prompts check`: are a repository's prompts what they were?"""
+"""`askonce prompts check`: compare a repository's prompts with their snapshots."""
 
 import argparse
 import sys
@@ -20,14 +20,8 @@ from askonce.prompts.analyzer.snapshots import (
 )
 from askonce.prompts.provider.rule_files import load_rules
 from askonce.prompts.provider.rules import RuleBook
+from askonce.prompts.requests.dialects import DIALECTS, PROVIDERS
 from askonce.prompts.requests.render import render
-
-_PROVIDERS = {
-    "chat": "openai",
-    "responses": "openai",
-    "messages": "anthropic",
-    "gemini": "gemini",
-}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,15 +36,15 @@ def run(options: argparse.Namespace) -> int:
     if options.update:
         _keep(options.snapshots, prompts)
     if options.json:
-        told = [msgspec.to_builtins(change) for change in changes]
-        print(show_json({"prompts": len(prompts), "changes": told, "updated": options.update}))
+        shown = [msgspec.to_builtins(change) for change in changes]
+        print(show_json({"prompts": len(prompts), "changes": shown, "updated": options.update}))
     else:
-        _tell(changes, len(prompts), options)
+        _show(changes, len(prompts), options)
     return 1 if changes and not options.update else 0
 
 
 def _name(file: str) -> str:
-    """The same on every system, and wherever the repository lies."""
+    """Return a name that is the same on every system and in every clone."""
     path = Path(file)
     if path.is_absolute():
         path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -63,11 +57,11 @@ def _snapshot(file: str, api: str | None, book: RuleBook) -> Snapshot:
         api = api or request.get("api")
         request = request["request"]
     dialect = api or guess_api(request)
-    if dialect not in _PROVIDERS:
-        raise ConfigError(f"{file}: looks like no known request body; give its --api")
+    if dialect not in DIALECTS:
+        raise ConfigError(f"{file}: is no request body that we know; give its --api")
     model = request.get("model")
     model = model if isinstance(model, str) else ""
-    rule = book.rule(_PROVIDERS[dialect], model)
+    rule = book.rule(PROVIDERS[dialect], model)
     return snapshot(render(request, dialect, rule=rule, model=model))
 
 
@@ -104,23 +98,23 @@ def _keep(name: str, prompts: dict[str, Snapshot]) -> None:
         raise ConfigError(f"{name}: cannot be written: {error.strerror or error}") from None
 
 
-def _tell(changes: list[SnapshotChange], count: int, options: argparse.Namespace) -> None:
+def _show(changes: list[SnapshotChange], count: int, options: argparse.Namespace) -> None:
     for change in changes:
-        print(f"{plain(change.file)}: {_said(change)}")
+        print(f"{plain(change.file)}: {_sentence(change)}")
     kept = count - sum(change.what != "gone" for change in changes)
-    print(f"{kept:,} of {count:,} prompts are what they were", file=sys.stderr)
+    print(f"{kept:,} of {count:,} prompts are unchanged", file=sys.stderr)
     if options.update:
         print(f"askonce: wrote {plain(options.snapshots)}", file=sys.stderr)
 
 
-def _said(change: SnapshotChange) -> str:
+def _sentence(change: SnapshotChange) -> str:
     if change.what in ("gone", "new"):
-        return f"{change.what}; --update takes note of it"
+        return f"{change.what}; --update records it"
     where = change.pointer or "/"
     lost = change.size - change.kept
-    part = f"{lost:,} of its {change.size:,} bytes come behind that"
+    part = f"{lost:,} of its {change.size:,} bytes come after that"
     if change.what == "changed":
-        return f"parts from what it was at {where}, from byte {change.byte:,} on; {part}"
+        return f"differs from its snapshot at {where}, from byte {change.byte:,} on; {part}"
     if change.what == "longer":
-        return f"goes on at {where}, where it ended before"
+        return f"continues at {where}, where it ended before"
     return f"ends where {where} was before"

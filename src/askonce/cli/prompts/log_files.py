@@ -1,4 +1,4 @@
-"""The lines of a log: of a file, plain or gzip, or of standard input."""
+"""The lines of a log: from a file, plain or gzip, or from standard input."""
 
 import gzip
 import sys
@@ -10,13 +10,13 @@ from askonce.core.errors import ConfigError
 from askonce.prompts.analyzer.log_lines import LONGEST
 
 _GZIP = b"\x1f\x8b"
-_MARK = b"\xef\xbb\xbf"  # Windows begins a file with it
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Windows begins files with it
 
 
 def lines_of(name: str, cut: list[str]) -> Iterator[bytes]:
-    """The lines of a log, as far as it can be read; `cut` gets what is wrong with its end.
+    """Yield the lines of a log as far as it can be read.
 
-    Raises `ConfigError` for one that cannot be read at all.
+    Appends to `cut` what is wrong with its end. Raises ConfigError if it cannot be read at all.
     """
     try:
         file = _opened(name)
@@ -26,10 +26,10 @@ def lines_of(name: str, cut: list[str]) -> Iterator[bytes]:
         first = True
         try:
             while line := file.readline(LONGEST + 2):
-                yield line.removeprefix(_MARK) if first else line
+                yield line.removeprefix(_BYTE_ORDER_MARK) if first else line
                 first = False
                 while len(line) > LONGEST + 1 and not line.endswith(b"\n"):
-                    line = file.readline(LONGEST + 2)  # pass over what is left of it
+                    line = file.readline(LONGEST + 2)  # skip the rest of it
         except (gzip.BadGzipFile, EOFError, zlib.error):
             cut.append("the file is not gzip, or is cut short")
         except OSError as error:

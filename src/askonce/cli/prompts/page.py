@@ -1,12 +1,10 @@
-"""The page of `askonce prompts analyze --html`: one file with its pictures, that loads nothing."""
+"""The page of `askonce prompts analyze --html`: one file with its charts, which loads nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
 
 from askonce.cli.prompts.tables import money, name_of, short
-
-Told = Mapping[str, Any]
+from askonce.prompts.analyzer.report import Report
 
 _NUMBERS = (
     ("reported", "reported by the provider"),
@@ -19,7 +17,7 @@ _PARTS = (
     ("written_tokens", "written", "written to the cache"),
     ("other_tokens", "other", "neither: the full price"),
 )
-_MOST = 60  # routes and findings that have a picture
+_MOST = 60  # routes and findings that are shown
 _WIDTH, _LABEL, _BAR, _GAP = 760, 190, 20, 7
 
 _STYLE = """
@@ -50,8 +48,8 @@ code { font: 13px ui-monospace, monospace; overflow-wrap: anywhere; }
 """
 
 
-def page(report: Told, log: str) -> str:
-    """The whole page."""
+def page(report: Report, log: str) -> str:
+    """Return the page of a report on a log."""
     name = "standard input" if log == "-" else log.rpartition("/")[2]
     title = f"Prompt caches: {escape(name)}"
     body = "\n".join([*_top(report, title), *_routes(report["routes"]), *_findings(report)])
@@ -62,7 +60,7 @@ def page(report: Told, log: str) -> str:
     )
 
 
-def _top(report: Told, title: str) -> Iterator[str]:
+def _top(report: Report, title: str) -> Iterator[str]:
     lost = [one["usd_lost"] for one in report["findings"] if one["usd_lost"] is not None]
     tiles = [
         (f"{report['score']:.0%}", "of the achievable reads happen"),
@@ -76,7 +74,7 @@ def _top(report: Told, title: str) -> Iterator[str]:
     if report["bad_line_count"]:
         yield f"<p>{report['bad_line_count']:,} lines of the log are wrong:</p><ul>"
         for bad in report["bad_lines"][:10]:
-            used = ", used all the same" if bad["used"] else ""
+            used = ", used nevertheless" if bad["used"] else ""
             yield f"<li>line {bad['line']}: {escape(bad['why'])}{used}</li>"
         yield "</ul>"
 
@@ -84,7 +82,7 @@ def _top(report: Told, title: str) -> Iterator[str]:
 # Routes
 
 
-def _routes(routes: Sequence[Told]) -> Iterator[str]:
+def _routes(routes: Sequence[Report]) -> Iterator[str]:
     yield "<h2>Routes</h2>"
     keys = "".join(
         f'<span style="background:var(--{css})"></span>{what}' for _, css, what in _PARTS
@@ -103,15 +101,15 @@ def _routes(routes: Sequence[Told]) -> Iterator[str]:
         yield f"<p>and {len(routes) - _MOST:,} more routes</p>"
 
 
-def _bars(route: Told) -> str:
-    """A bar for each of the four numbers, all of one length: the same tokens in other parts."""
-    told = [(route[name], label) for name, label in _NUMBERS if route[name] is not None]
-    most = max((_whole(tokens) for tokens, _ in told), default=0)
+def _bars(route: Report) -> str:
+    """Draw a bar for each of the four counts, which divide the same tokens differently."""
+    counts = [(route[name], label) for name, label in _NUMBERS if route[name] is not None]
+    most = max((_whole(tokens) for tokens, _ in counts), default=0)
     if not most:
         return ""
     room = _WIDTH - _LABEL - 120
     lines = []
-    for row, (tokens, label) in enumerate(told):
+    for row, (tokens, label) in enumerate(counts):
         y = row * (_BAR + _GAP)
         lines.append(f'<text x="{_LABEL - 10}" y="{y + 14}" text-anchor="end">{label}</text>')
         x = float(_LABEL)
@@ -128,10 +126,10 @@ def _bars(route: Told) -> str:
         if tokens["usd"] is not None:
             said += f", {money(tokens['usd'])}"
         lines.append(f'<text class="faint" x="{x + 8:.1f}" y="{y + 14}">{escape(said)}</text>')
-    return _svg(lines, len(told) * (_BAR + _GAP), f"input tokens of {name_of(route)}")
+    return _svg(lines, len(counts) * (_BAR + _GAP), f"input tokens of {name_of(route)}")
 
 
-def _whole(tokens: Told) -> int:
+def _whole(tokens: Report) -> int:
     return sum(int(tokens[part]) for part, _, _ in _PARTS)
 
 
@@ -145,7 +143,7 @@ def _svg(lines: Sequence[str], height: int, label: str) -> str:
 # Findings
 
 
-def _findings(report: Told) -> Iterator[str]:
+def _findings(report: Report) -> Iterator[str]:
     findings = report["findings"]
     yield "<h2>Findings</h2>"
     if not findings:
@@ -158,8 +156,8 @@ def _findings(report: Told) -> Iterator[str]:
         yield f"<p>and {len(findings) - _MOST:,} more</p>"
 
 
-def _ranking(findings: Sequence[Told]) -> str:
-    """What each finding lost, in tokens."""
+def _ranking(findings: Sequence[Report]) -> str:
+    """Draw the tokens that each finding lost."""
     most = max(one["tokens_lost"] for one in findings) or 1
     room, lines = _WIDTH - _LABEL - 150, []
     for row, one in enumerate(findings):
@@ -177,7 +175,7 @@ def _ranking(findings: Sequence[Told]) -> str:
     return _svg(lines, len(findings) * (_BAR + _GAP), "tokens lost by cause")
 
 
-def _finding(finding: Told) -> Iterator[str]:
+def _finding(finding: Report) -> Iterator[str]:
     yield f"<h3>{escape(finding['cause'].replace('_', ' '))}</h3>"
     yield (
         f'<p class="faint">{finding["count"]:,} of {finding["requests"]:,} requests of '
@@ -196,7 +194,7 @@ def _finding(finding: Told) -> Iterator[str]:
 
 
 def _marked(a: str, b: str) -> tuple[str, str]:
-    """Both excerpts, with what differs between their common beginning and end marked."""
+    """Return both excerpts, with the text between their common start and end marked."""
     start = 0
     while start < min(len(a), len(b)) and a[start] == b[start]:
         start += 1

@@ -1,18 +1,16 @@
 """Findings of `askonce prompts analyze` as SARIF 2.1.0, which code hosts show beside the code."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from askonce import __version__
 from askonce.prompts.analyzer.causes import FIXES, Cause
-
-Told = Mapping[str, Any]
+from askonce.prompts.analyzer.report import Report
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def sarif(report: Told, log: str) -> dict[str, Any]:
-    """One run with a rule for each cause that was found and a result for each finding."""
+def sarif(report: Report, log: str) -> dict[str, Any]:
+    """Return one run with a rule for each cause and a result for each finding."""
     causes = list(dict.fromkeys(finding["cause"] for finding in report["findings"]))
     return {
         "$schema": _SCHEMA,
@@ -43,7 +41,7 @@ def _rule(cause: str) -> dict[str, Any]:
     }
 
 
-def _result(finding: Told, index: int, log: str) -> dict[str, Any]:
+def _result(finding: Report, index: int, log: str) -> dict[str, Any]:
     lost = f"{finding['tokens_lost']:,} tokens"
     if finding["usd_lost"] is not None:
         lost += f" (${finding['usd_lost']:,.4f})"

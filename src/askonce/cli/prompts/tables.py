@@ -1,23 +1,21 @@
-"""What `askonce prompts analyze` prints on a terminal."""
+"""The tables that `askonce prompts analyze` prints on a terminal."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from askonce.cli.output.terminal import columns, plain
-
-Told = Mapping[str, Any]
+from askonce.prompts.analyzer.report import Report
 
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _NUMBERS = (
-    ("reported", "told"),
+    ("reported", "billed"),
     ("simulated", "now"),
     ("achievable_markers", "markers"),
     ("achievable_layout", "layout"),
 )
 
 
-def show(report: Told, *, limit: int, styled: bool) -> list[str]:
-    """The lines: a summary, the routes, and the findings that cost the most."""
+def show(report: Report, *, limit: int, styled: bool) -> list[str]:
+    """Return the lines: a summary, the routes, and the findings that cost the most."""
     lines = [_summary(report), "", *_routes(report["routes"][:limit])]
     more = len(report["routes"]) - limit
     if more > 0:
@@ -33,7 +31,7 @@ def show(report: Told, *, limit: int, styled: bool) -> list[str]:
     return lines
 
 
-def _summary(report: Told) -> str:
+def _summary(report: Report) -> str:
     bad = report["bad_line_count"]
     wrong = f", {bad:,} bad lines" if bad else ""
     return (
@@ -42,11 +40,11 @@ def _summary(report: Told) -> str:
     )
 
 
-def name_of(route: Told) -> str:
+def name_of(route: Report) -> str:
     return plain(f"{route['provider']} {route['api']} {route['model'] or '?'} #{route['route']}")
 
 
-def _routes(routes: Sequence[Told]) -> list[str]:
+def _routes(routes: Sequence[Report]) -> list[str]:
     heads = ["#", "calls", "tokens", *(head for _, head in _NUMBERS), "paid", "best", "route"]
     rows = [
         [
@@ -63,15 +61,15 @@ def _routes(routes: Sequence[Told]) -> list[str]:
     return columns(heads, rows) if rows else []
 
 
-def _read(tokens: Told | None) -> str:
-    """Which part is read from the cache."""
+def _read(tokens: Report | None) -> str:
+    """Return the share that is read from the cache."""
     if tokens is None:
         return "-"
     whole = tokens["read_tokens"] + tokens["written_tokens"] + tokens["other_tokens"]
     return f"{tokens['read_tokens'] / whole:.0%}" if whole else "0%"
 
 
-def _paid(tokens: Told | None) -> str:
+def _paid(tokens: Report | None) -> str:
     return "-" if tokens is None else money(tokens["usd"])
 
 
@@ -88,14 +86,14 @@ def short(tokens: int) -> str:
     return str(tokens)
 
 
-def _finding(finding: Told, *, styled: bool) -> list[str]:
+def _finding(finding: Report, *, styled: bool) -> list[str]:
     bold, dim, end = (_BOLD, _DIM, _PLAIN) if styled else ("", "", "")
     lost = f"{short(finding['tokens_lost'])} tokens, {money(finding['usd_lost'])} lost"
     where = finding["pointer"] or "the whole request"
-    struck = f"{finding['count']:,} of {finding['requests']:,} requests"
+    count = f"{finding['count']:,} of {finding['requests']:,} requests"
     sure = f"{dim}({finding['confidence']:.0%} sure){end}"
     lines = [
-        f"{bold}{finding['cause']}{end}  {struck}, {lost}  {sure}",
+        f"{bold}{finding['cause']}{end}  {count}, {lost}  {sure}",
         f"  at   {plain(where)}, line {finding['line']}  {dim}route #{finding['route']}{end}",
     ]
     if finding["before"] or finding["after"]:

@@ -1,10 +1,10 @@
-"""Why a provider did not read from its cache what it could have read, and what mends it."""
+"""The causes of losses at a provider's prompt cache, and what to do about each."""
 
 from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """The causes that findings name, in the order in which they are looked for."""
+    """The causes that findings name, in the order in which they are searched."""
 
     MODEL = "model_changed"
     SERVICE_TIER = "service_tier_changed"
@@ -69,7 +69,7 @@ FIXES: dict[Cause, str] = {
     "a message.",
     Cause.TOOL_KEY_ORDER: "Serialize each tool once and send the same bytes again.",
     Cause.KEY_ORDER: "Serialize with a fixed order of keys (sort_keys=True), or once for all.",
-    Cause.WHITESPACE: "Send the text back byte for byte; do not parse and serialize it anew.",
+    Cause.WHITESPACE: "Send the text back byte for byte; do not parse and serialize it again.",
     Cause.DATE: "Move the date behind the static text, into the last user message, or round it.",
     Cause.UUID: "Leave the identifier out of the prompt, or move it into the last message.",
     Cause.REQUEST_ID: "Leave the identifier out of the prompt, or move it into the last message.",
@@ -91,10 +91,10 @@ FIXES: dict[Cause, str] = {
     Cause.IMAGE_REENCODED: "Encode an image once and send the same bytes, or its file id.",
     Cause.APPENDED: "Append a new message instead of extending one that was sent.",
     Cause.INSTRUCTIONS: "Move stable instructions into a first developer message: this model "
-    "reads `instructions` anew with every turn.",
+    "reads `instructions` again with every turn.",
     Cause.BELOW_MINIMUM: "The shared prefix is shorter than this model caches; put more static "
     "text first, or do without markers.",
-    Cause.BREAKPOINT_MISSING: "Mark the end of the static prefix with a cache breakpoint.",
+    Cause.BREAKPOINT_MISSING: "Breakpoint the end of the static prefix with a cache breakpoint.",
     Cause.BREAKPOINT_TOO_LATE: "Put a breakpoint at the end of what requests share, before what "
     "differs.",
     Cause.LOOK_BACK: "Put a breakpoint every 15 blocks: a turn has more blocks than are looked "

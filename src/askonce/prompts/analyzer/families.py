@@ -1,32 +1,32 @@
-"""Families: requests whose tools and instructions are variants of each other, as one route's are.
+"""Families: requests whose tools and instructions are variants of each other, as in one route.
 
-A prompt belongs to the family that it shares the most of its head with, counted in pairs of words
-in which no digit stands. So a date, a name or one more tool does not found a family of its own.
+A prompt belongs to the family that shares most of its head, counted in pairs of words without
+digits. So a date, a name or one more tool does not start a new family.
 """
 
 import re
 from collections import Counter
 from itertools import pairwise
 
-from askonce.prompts.requests.segments import Kind, Segment
+from askonce.prompts.requests.segments import Segment, SegmentKind
 
 _WORDS = re.compile(rb"[A-Za-z\x80-\xff_]+")
 _DIGITS = re.compile(rb"\d+")
 _LONGEST = 40_000  # bytes of a head that are looked at
 _ALIKE = 0.4
-"""From which part of the smaller head on two heads are of one family."""
+"""The share of the smaller head from which on two heads are of one family."""
 
 _MOST = 500
-"""How many families an endpoint may have; more are no routes but prompts made up each time."""
+"""Families of an endpoint; beyond that, heads are generated each time and form no routes."""
 
 MIXED = -1
-"""The family of those, which have nothing in common."""
+"""The family of the heads beyond that, which have nothing in common."""
 
-_FEW = 8  # pairs of words that say too little about a head
+_FEW = 8  # pairs of words; a head with fewer cannot be classified
 
 
-class Families:
-    """Tells which family a head belongs to; families are numbered as they are met."""
+class FamilyClassifier:
+    """Finds the family of a prompt by its head; families are numbered in the order of the log."""
 
     def __init__(self) -> None:
         self._known: dict[int, int] = {}
@@ -36,16 +36,17 @@ class Families:
         self._counts: dict[str, int] = {}
 
     def family(self, scope: str, segments: tuple[Segment, ...]) -> int:
-        """The family of a prompt, within a scope (a tenant's requests to one endpoint)."""
+        """Return the family of a prompt within a scope, such as one provider's dialect."""
         head = b"\n".join(
             segment.data
             for segment in segments
-            if segment.kind in (Kind.TOOL, Kind.SYSTEM) or segment.pointer == "/instructions"
+            if segment.kind in (SegmentKind.TOOL, SegmentKind.SYSTEM)
+            or segment.pointer == "/instructions"
         )
         key = hash((scope, head))
         found = self._known.get(key)
         if found is None:
-            # Most of what changes is a number or has some in it.
+            # Most changes are numbers or contain some.
             numberless = hash((scope, _DIGITS.sub(b"0", head)))
             found = self._known.get(numberless)
             if found is None:
@@ -71,7 +72,7 @@ class Families:
         return family
 
     def _plain_family(self, scope: str) -> int:
-        """The family of heads that say too little to be told apart."""
+        """Return the family of the heads that are too short to be classified."""
         if scope not in self._plain:
             self._plain[scope] = self._new(set())
         return self._plain[scope]
@@ -82,7 +83,7 @@ class Families:
 
 
 def _sampled(pairs: set[int]) -> set[int]:
-    """At most some hundreds of them: every fourth, or sixteenth, the same ones of every head."""
+    """Keep some hundreds at most: every fourth or sixteenth pair, the same ones for every head."""
     part = 1
     while len(pairs) > 400:
         part *= 4

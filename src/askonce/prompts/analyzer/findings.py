@@ -1,4 +1,4 @@
-"""Findings: one for each cause on each route, with how often it struck and what it cost."""
+"""Findings: one for each cause on each route, with how often it occurred and what it cost."""
 
 from collections import Counter
 from decimal import Decimal
@@ -13,7 +13,7 @@ _LINES = 10
 
 
 class Excerpt(msgspec.Struct, frozen=True):
-    """What stands in both requests where they part, and the lines of the log they are on."""
+    """The text of both requests where they differ, and their lines in the log."""
 
     before: str
     after: str
@@ -48,7 +48,7 @@ class Finding:
         self.count = 0
         self.lost = 0
         self.weight = Decimal(0)
-        """Tokens lost, each times what it cost more than reading it would have."""
+        """Tokens lost, each times its price beyond the price of reading it."""
         self.confidence = 0.0
         self.pointers: Counter[str] = Counter()
         self.lines: list[int] = []
@@ -88,6 +88,6 @@ class Finding:
 
 
 def excerpt(text: str, at: int) -> str:
-    """Some characters before and after a place."""
+    """Return some characters before and after a place."""
     start, end = max(0, at - _AROUND), min(len(text), at + _LONGEST - _AROUND)
     return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")

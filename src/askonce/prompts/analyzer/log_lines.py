@@ -1,9 +1,9 @@
-"""The log of requests: one JSON object a line, of which anything may be missing or wrong.
+"""The lines of a log of requests: one JSON object each, in which anything may be missing or wrong.
 
 `{"ts": seconds, "provider": ..., "api": ..., "request": {...}, "response": {"usage": ...}?,
-"session"?, "tenant"?, "duration_ms"?, "origin"?}`; `origin` is the provider's address, which says
-who it is where its name does not. What is wrong with a line is told with its number, and
-whether the rest of the line could be used; nothing here is fatal.
+"session"?, "tenant"?, "duration_ms"?, "origin"?}`; `origin` is the provider's URL, which identifies
+it if its name does not. A wrong line is reported with its number, and with whether the rest of it
+could be used; nothing here is fatal.
 """
 
 import math
@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
-APIS = ("chat", "responses", "messages", "gemini")
+from askonce.prompts.requests import chat, gemini, messages
+from askonce.prompts.requests.dialects import DIALECTS
+
 LONGEST = 64 << 20
-"""How long a line may be, in bytes."""
+"""The longest line that is read, in bytes."""
 
 _FOREIGN = {
     "chat": ("contents", "systemInstruction", "system_instruction", "system", "instructions"),
@@ -22,16 +24,12 @@ _FOREIGN = {
     "messages": ("contents", "systemInstruction", "system_instruction", "input", "instructions"),
     "gemini": ("messages", "input", "system", "instructions"),
 }
-_ROLES = {
-    "messages": {"user", "assistant", "system"},
-    "chat": {"system", "developer", "user", "assistant", "tool", "function"},
-    "gemini": {"user", "model", "function"},
-}
+_ROLES = {"messages": messages.ROLES, "chat": chat.ROLES, "gemini": gemini.ROLES}
 _CONVERSATION = {"chat": "messages", "messages": "messages", "gemini": "contents"}
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of the log; `ts` is when it was sent, in seconds since the epoch."""
+    """One request of the log; `ts` is when it was sent, in seconds since the Unix epoch."""
 
     number: int
     ts: float
@@ -45,12 +43,12 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = ""
 
     def without_bodies(self) -> "LogLine":
-        """The same without what takes memory."""
+        """Return the line without its bodies, which take memory."""
         return msgspec.structs.replace(self, request={}, response=None)
 
     @property
     def model(self) -> str:
-        """What the request names; a gateway of Gemini's has it in the path and logs it beside."""
+        """The model that the request names, else the one that the response names."""
         named = self.request.get("model")
         if isinstance(named, str) and named:
             return named
@@ -59,26 +57,26 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BadLine(msgspec.Struct, frozen=True):
-    """What is wrong with a line; `used` says whether it counts all the same."""
+    """What is wrong with a line, and whether it was `used` nevertheless."""
 
     line: int
     why: str
     used: bool = False
 
 
-class Unreadable(ValueError):
+class UnreadableLine(ValueError):
     """A line that cannot be used."""
 
 
 def read_line(data: bytes, number: int) -> tuple[LogLine | None, BadLine | None]:
-    """The request of a line, what is wrong with the line, or both; neither for an empty one."""
+    """Return a line's request, what is wrong with the line, or both; neither for an empty line."""
     if not data.strip():
         return None, None
     try:
         if len(data) > LONGEST:
-            raise Unreadable(f"longer than {LONGEST >> 20} MiB")
+            raise UnreadableLine(f"longer than {LONGEST >> 20} MiB")
         return _read(_object(data), number)
-    except Unreadable as error:
+    except UnreadableLine as error:
         return None, BadLine(number, str(error))
 
 
@@ -87,19 +85,19 @@ def _object(data: bytes) -> dict[str, Any]:
         found = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         cut = not data.rstrip().endswith(b"}")
-        raise Unreadable("not JSON; the line is cut short" if cut else "not JSON") from None
+        raise UnreadableLine("not JSON; the line is cut short" if cut else "not JSON") from None
     if not isinstance(found, dict):
-        raise Unreadable("not a JSON object")
+        raise UnreadableLine("not a JSON object")
     return found
 
 
 def _read(found: Mapping[str, Any], number: int) -> tuple[LogLine, BadLine | None]:
     api = _text(found, "api")
-    if api not in APIS:
-        raise Unreadable(f"`api` is none of {', '.join(APIS)}")
+    if api not in DIALECTS:
+        raise UnreadableLine(f"`api` is none of {', '.join(DIALECTS)}")
     request = found.get("request")
     if not isinstance(request, dict):
-        raise Unreadable("`request` is not an object" if "request" in found else _lacks("request"))
+        raise UnreadableLine(_why_not(found, "request", "an object"))
     if "model" not in request and isinstance(found.get("model"), str):
         request = {"model": found["model"], **request}
     _check_dialect(api, request)
@@ -128,14 +126,14 @@ def _read(found: Mapping[str, Any], number: int) -> tuple[LogLine, BadLine | Non
 def _text(found: Mapping[str, Any], name: str) -> str:
     text = found.get(name)
     if not isinstance(text, str) or not text.strip():
-        raise Unreadable(f"`{name}` is not a text" if name in found else _lacks(name))
+        raise UnreadableLine(_why_not(found, name, "a text"))
     return text.strip().lower()
 
 
 def _seconds(found: Mapping[str, Any]) -> float:
     ts = found.get("ts")
     if ts is None or not _is_number(ts) or ts < 0:
-        raise Unreadable("`ts` is not a number of seconds" if "ts" in found else _lacks("ts"))
+        raise UnreadableLine(_why_not(found, "ts", "a number of seconds"))
     return float(ts)
 
 
@@ -144,30 +142,30 @@ def _is_number(value: Any) -> bool:
 
 
 def _name(value: Any) -> str | None:
-    """A session's or tenant's name; numbers are names too."""
+    """Read the name of a session or tenant; numbers are names too."""
     return None if value is None or value == "" else str(value)
 
 
-def _lacks(name: str) -> str:
-    return f"`{name}` is missing"
+def _why_not(found: Mapping[str, Any], name: str, expected: str) -> str:
+    return f"`{name}` is not {expected}" if name in found else f"`{name}` is missing"
 
 
 def _check_dialect(api: str, request: Mapping[str, Any]) -> None:
-    """Raises `Unreadable` where the request speaks another dialect than the line says."""
+    """Raise UnreadableLine if the request is in another dialect than `api` says."""
     foreign = [name for name in _FOREIGN[api] if name in request]
     if foreign:
-        raise Unreadable(f"the request has `{foreign[0]}`, which {api} has not: mixed dialects")
+        raise UnreadableLine(f"the request has `{foreign[0]}`, which {api} has not: mixed dialects")
     name = _CONVERSATION.get(api)
     if name is None:
         if not any(field in request for field in ("input", "prompt", "previous_response_id")):
-            raise Unreadable("the request has no `input`")
+            raise UnreadableLine("the request has no `input`")
         return
     turns = request.get(name)
     if api == "gemini" and isinstance(turns, str):
         return
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise Unreadable(f"the request has no `{name}`" if turns is None else f"bad `{name}`")
+        raise UnreadableLine(f"the request has no `{name}`" if turns is None else f"bad `{name}`")
     for turn in turns:
         role = turn.get("role", "user")
         if isinstance(role, str) and role not in _ROLES[api]:
-            raise Unreadable(f"the role {role[:20]!r} is none of {api}: mixed dialects")
+            raise UnreadableLine(f"the role {role[:20]!r} is none of {api}: mixed dialects")

@@ -1,40 +1,43 @@
-"""What an analysis tells, as plain values: routes with their four numbers, findings, bad lines."""
+"""The report of an analysis as plain values: routes with their counts, findings, bad lines."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
 from askonce.prompts.analyzer.analyzer import Analysis
 from askonce.prompts.analyzer.findings import Finding
-from askonce.prompts.analyzer.log_routes import LogRoute, Tokens
+from askonce.prompts.analyzer.log_routes import LogRoute, TokenCounts
 
 PriceOf = Callable[[str, str], Decimal | None]
-"""US dollars for one uncached input token of a provider's model; None where it is not known."""
+"""US dollars for an uncached input token, by provider and model; None if unknown."""
+
+Report = Mapping[str, Any]
+"""The JSON object of a report, or a part of it."""
 
 _SHOWN_LINES = 10
 
 
-class Words:
-    """What is told of prompts: their own words, or, with a key, keyed hashes in their place."""
+class Redactor:
+    """Shows texts of prompts, or with a key, keyed hashes instead.
+
+    Parameters:
+        key: the secret key of the hashes. Default: none; texts are shown.
+    """
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key
 
-    @property
-    def are_hidden(self) -> bool:
-        return self._key is not None
-
-    def of(self, text: str) -> str:
+    def show(self, text: str) -> str:
         if self._key is None or not text:
             return text
         digest = hmac.new(self._key, text.encode(errors="surrogatepass"), blake2b).hexdigest()
         return f"hash:{digest[:16]}"
 
 
-def plain_report(analysis: Analysis, price_of: PriceOf, words: Words) -> dict[str, Any]:
-    """The JSON object; where a price is not known, dollars are null."""
+def build_report(analysis: Analysis, price_of: PriceOf, redactor: Redactor) -> dict[str, Any]:
+    """Return the report as a JSON object; dollars are null if a price is not known."""
     routes = [route for route in analysis.routes.all if route.requests]
     prices = {route.number: price_of(route.provider, route.model) for route in routes}
     findings = sorted(
@@ -48,11 +51,11 @@ def plain_report(analysis: Analysis, price_of: PriceOf, words: Words) -> dict[st
         "score": score_of(routes),
         "input_tokens": total,
         "routes": [
-            _route(route, prices[route.number], words)
+            _route(route, prices[route.number], redactor)
             for route in sorted(routes, key=lambda one: -one.simulated.total)
         ],
         "findings": [
-            _finding(one, analysis.routes.all[one.route], prices[one.route], words)
+            _finding(one, analysis.routes.all[one.route], prices[one.route], redactor)
             for one in findings
         ],
         "bad_line_count": analysis.bad_count,
@@ -61,16 +64,16 @@ def plain_report(analysis: Analysis, price_of: PriceOf, words: Words) -> dict[st
 
 
 def score_of(routes: list[LogRoute]) -> float:
-    """What part of the achievable reads of a log happens, over all routes, weighed by tokens."""
+    """Return the share of the achievable reads that happened, over all routes, by tokens."""
     weights = [(route.score, route.layout.read) for route in routes if route.rule is not None]
     whole = sum(weight for _, weight in weights)
     return round(sum(score * weight for score, weight in weights) / whole, 4) if whole else 1.0
 
 
-def _route(route: LogRoute, price: Decimal | None, words: Words) -> dict[str, Any]:
+def _route(route: LogRoute, price: Decimal | None, redactor: Redactor) -> dict[str, Any]:
     read = Decimal(1) if route.rule is None else route.rule.read
     numbers = {
-        "reported": route.reported if route.told else None,
+        "reported": route.reported if route.with_usage else None,
         "simulated": route.simulated if route.rule is not None else None,
         "achievable_markers": route.markers if route.rule is not None else None,
         "achievable_layout": route.layout if route.rule is not None else None,
@@ -80,10 +83,10 @@ def _route(route: LogRoute, price: Decimal | None, words: Words) -> dict[str, An
         "provider": route.provider,
         "api": route.api,
         "model": route.model,
-        "begins": words.of(" ".join(route.head.split())[:80]),
+        "begins": redactor.show(" ".join(route.head.split())[:80]),
         "tools": route.tools,
         "requests": route.requests,
-        "with_usage": route.told,
+        "with_usage": route.with_usage,
         "input_tokens": route.simulated.total,
         "score": round(route.score, 4),
         **{name: _tokens(found, price, read) for name, found in numbers.items()},
@@ -92,7 +95,7 @@ def _route(route: LogRoute, price: Decimal | None, words: Words) -> dict[str, An
     }
 
 
-def _tokens(tokens: Tokens | None, price: Decimal | None, read: Decimal) -> Any:
+def _tokens(tokens: TokenCounts | None, price: Decimal | None, read: Decimal) -> Any:
     if tokens is None:
         return None
     return {
@@ -125,12 +128,12 @@ def _rule(route: LogRoute) -> dict[str, Any] | None:
 def _notes(route: LogRoute, price: Decimal | None) -> list[str]:
     notes = []
     if route.rule is None:
-        notes.append("no rule is known for this model; only what was reported is told")
+        notes.append("no rule is known for this model; only the reported usage is shown")
     elif route.rule.confidence == "low":
         notes.append("the rule for this model has no primary source for everything in it")
     if price is None:
         notes.append("unpriced: the model's price is not known")
-    if route.low_usage * 10 > max(1, route.told):
+    if route.low_usage * 10 > max(1, route.with_usage):
         notes.append(
             f"{route.low_usage:,} answers reported far fewer tokens read than the rules say: "
             "the provider dropped entries or routed requests apart"
@@ -141,7 +144,7 @@ def _notes(route: LogRoute, price: Decimal | None) -> list[str]:
 
 
 def _finding(
-    finding: Finding, route: LogRoute, price: Decimal | None, words: Words
+    finding: Finding, route: LogRoute, price: Decimal | None, redactor: Redactor
 ) -> dict[str, Any]:
     found = finding.excerpt
     example = finding.example
@@ -158,8 +161,8 @@ def _finding(
         "requests": route.requests,
         "byte": example.byte,
         "token": example.token,
-        "before": words.of(found.before),
-        "after": words.of(found.after),
+        "before": redactor.show(found.before),
+        "after": redactor.show(found.after),
         "line": found.line,
         "earlier_line": found.earlier_line,
         "lines": finding.lines[:_SHOWN_LINES],

@@ -1,7 +1,7 @@
-"""Why a prefix that was seen before was not read, though nothing in it had changed.
+"""Causes in the provider's rules: why an unchanged prefix that was seen before was not read.
 
-Then the provider's rules are the cause: the prefix is too short, no breakpoint stands where one is
-needed, the entry had expired, or the request that wrote it had not been answered yet.
+The prefix is too short, a breakpoint is missing, the entry had expired, or the request that wrote
+it had not been answered yet.
 """
 
 from decimal import Decimal
@@ -9,113 +9,120 @@ from typing import NamedTuple
 
 from askonce.prompts.analyzer.causes import Cause
 from askonce.prompts.analyzer.findings import LossEvent
-from askonce.prompts.analyzer.hindsight import SeenPrefix
-from askonce.prompts.analyzer.prompt_shapes import PromptShape
+from askonce.prompts.analyzer.fingerprints import PromptFingerprint
+from askonce.prompts.analyzer.offline_optimum import SeenPrefix
 from askonce.prompts.provider.rules import ProviderRule
-from askonce.prompts.simulator import Fate, SimulatedRequest, effective_marks, looked_up
+from askonce.prompts.simulator import (
+    SimulatedRequest,
+    SimulatedUsage,
+    effective_breakpoints,
+    looked_up_blocks,
+)
 
 
-class Written(NamedTuple):
-    """An entry that some request wrote: when it could first be read, and when it was last used."""
+class WrittenEntry(NamedTuple):
+    """An entry that a request wrote: when it could first be read, and when it was last used."""
 
     ready: float
     used: float
 
 
-class Entries:
-    """Remembers every breakpoint at which a request wrote, also long after it expired."""
+class WrittenEntries:
+    """Remembers every breakpoint at which a request wrote, even after the entry expired."""
 
     def __init__(self) -> None:
-        self._written: dict[int, Written] = {}
+        self._written: dict[int, WrittenEntry] = {}
 
-    def note(self, shape: PromptShape, ask: SimulatedRequest, rule: ProviderRule) -> None:
-        """A request writes, or renews, entries at its breakpoints."""
-        for mark in effective_marks(ask, rule):
-            if mark.after >= len(shape) or shape.tokens[mark.after] < rule.min_tokens:
+    def add(self, prompt: PromptFingerprint, sent: SimulatedRequest, rule: ProviderRule) -> None:
+        """Add the entries that a request writes or renews at its breakpoints."""
+        for point in effective_breakpoints(sent, rule):
+            if point.after >= len(prompt) or prompt.tokens[point.after] < rule.min_tokens:
                 continue
-            digest = shape.chained[mark.after]
+            digest = prompt.chained[point.after]
             held = self._written.get(digest)
-            alive = held is not None and shape.ts <= held.used + rule.ttls[mark.ttl].seconds
-            ready = min(held.ready, shape.ready) if alive and held else shape.ready
-            self._written[digest] = Written(ready, shape.ts)
+            alive = held is not None and prompt.ts <= held.used + rule.ttls[point.ttl].seconds
+            ready = min(held.ready, prompt.ready) if alive and held else prompt.ready
+            self._written[digest] = WrittenEntry(ready, prompt.ts)
 
-    def of(self, shape: PromptShape, block: int) -> Written | None:
-        return self._written.get(shape.chained[block])
+    def find(self, prompt: PromptFingerprint, block: int) -> WrittenEntry | None:
+        return self._written.get(prompt.chained[block])
 
 
-def missed_by_rule(
-    shape: PromptShape,
-    ask: SimulatedRequest,
+def find_rule_cause(
+    prompt: PromptFingerprint,
+    sent: SimulatedRequest,
     rule: ProviderRule,
     *,
     seen: SeenPrefix,
-    fate: Fate,
-    entries: Entries,
+    usage: SimulatedUsage,
+    entries: WrittenEntries,
     earlier_line: int,
 ) -> LossEvent | None:
-    """The cause, if the request read less than what had been seen of it before."""
-    whole = shape.before(seen.blocks)
-    lost = whole - fate.read
+    """Find the cause if the request read less than the prefix that had been seen before."""
+    whole = prompt.before(seen.blocks)
+    lost = whole - usage.read
     if lost < max(1, rule.quantum):
         return None
     if whole < rule.min_tokens:
         cause, block = Cause.BELOW_MINIMUM, seen.blocks - 1
     elif rule.matching == "breakpoint":
-        found = _by_breakpoints(shape, ask, rule, seen, fate, entries)
+        found = _by_breakpoints(prompt, sent, rule, seen, usage, entries)
         if found is None:
             return None
         cause, block = found
-    elif seen.ready > shape.ts:
+    elif seen.ready > prompt.ts:
         cause, block = Cause.COLD_START, seen.blocks - 1
-    elif shape.ts - seen.ts > min(life.seconds for life in rule.ttls.values()):
+    elif prompt.ts - seen.ts > min(life.seconds for life in rule.ttls.values()):
         cause, block = Cause.TTL_GAP, seen.blocks - 1
     else:
         return None
-    place = shape.places[block]
+    place = prompt.places[block]
     return LossEvent(
         cause=cause,
         confidence=0.9 if rule.confidence == "high" else 0.7,
         pointer=place.pointer,
         lost=lost,
-        line=shape.line,
+        line=prompt.line,
         earlier_line=earlier_line,
         token=whole,
-        write=write_price(rule, fate),
+        write=write_price(rule, usage),
         cachable=cause is not Cause.BELOW_MINIMUM,
     )
 
 
-def write_price(rule: ProviderRule | None, fate: Fate) -> Decimal:
-    """What the request paid for tokens that it could have read: the price of writing, if any."""
-    lives = [] if rule is None else [rule.ttls[ttl] for ttl, count in fate.written.items() if count]
+def write_price(rule: ProviderRule | None, usage: SimulatedUsage) -> Decimal:
+    """Return what a token cost that was not read: the write price, or the input price of 1."""
+    lives = (
+        [] if rule is None else [rule.ttls[ttl] for ttl, count in usage.written.items() if count]
+    )
     return max((life.write for life in lives), default=Decimal(1))
 
 
 def _by_breakpoints(
-    shape: PromptShape,
-    ask: SimulatedRequest,
+    prompt: PromptFingerprint,
+    sent: SimulatedRequest,
     rule: ProviderRule,
     seen: SeenPrefix,
-    fate: Fate,
-    entries: Entries,
+    usage: SimulatedUsage,
+    entries: WrittenEntries,
 ) -> tuple[Cause, int] | None:
-    marks = effective_marks(ask, rule)
+    breakpoints = effective_breakpoints(sent, rule)
     last = seen.blocks - 1
-    found = set(looked_up(ask, marks, rule))
+    found = set(looked_up_blocks(sent, breakpoints, rule))
     for block in range(last, -1, -1):
-        if shape.tokens[block] <= max(fate.read, rule.min_tokens - 1):
+        if prompt.tokens[block] <= max(usage.read, rule.min_tokens - 1):
             break
-        written = entries.of(shape, block)
+        written = entries.find(prompt, block)
         if written is None:
             continue
         if block in found:
-            gap = Cause.COLD_START if written.ready > shape.ts else Cause.TTL_GAP
+            gap = Cause.COLD_START if written.ready > prompt.ts else Cause.TTL_GAP
             return gap, block
-        if any(mark.after >= block for mark in marks):
+        if any(point.after >= block for point in breakpoints):
             return Cause.LOOK_BACK, block
         return Cause.BREAKPOINT_MISSING, block
-    if seen.ready > shape.ts:
-        return None if marks else (Cause.BREAKPOINT_MISSING, last)
-    asked_for = bool(ask.marks) or (rule.automatic == "request" and bool(ask.implicit))
-    late = asked_for and any(mark.after > last for mark in marks)
+    if seen.ready > prompt.ts:
+        return None if breakpoints else (Cause.BREAKPOINT_MISSING, last)
+    asked_for = bool(sent.breakpoints) or (rule.automatic == "request" and bool(sent.implicit))
+    late = asked_for and any(point.after > last for point in breakpoints)
     return (Cause.BREAKPOINT_TOO_LATE if late else Cause.BREAKPOINT_MISSING), last

@@ -1,7 +1,7 @@
-"""Snapshots: hashes of a repository's prompts, by which a test sees that one changed, and where.
+"""Snapshots: hashes of a repository's prompts, which show a test that one changed, and where.
 
-A snapshot has no text. Of each block of a prompt it keeps where the block stands and hashes of it
-in pieces, so that a change is told to a few hundred bytes.
+A snapshot contains no text. It holds, for each block of a prompt, its pointer and hashes of its
+pieces, so that a change can be located to a few hundred bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from askonce.prompts.requests.segments import Rendered
+from askonce.prompts.requests.segments import RenderedPrompt
 
 VERSION = 1
 _PIECE = 256  # bytes
 
 
 class SnapshotBlock(msgspec.Struct, frozen=True):
-    """A block's place, its size in bytes and the hashes of its pieces, one after the other."""
+    """A block's pointer, its size in bytes and the hashes of its pieces, one after the other."""
 
     pointer: str
     size: int
@@ -25,7 +25,7 @@ class SnapshotBlock(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """One prompt as it was: its dialect, a hash of all of it, and its blocks."""
+    """One prompt: its dialect, a hash of all of it, and its blocks."""
 
     api: str
     digest: str
@@ -40,9 +40,9 @@ class Snapshots(msgspec.Struct, frozen=True):
 
 
 class SnapshotChange(msgspec.Struct, frozen=True):
-    """How a prompt is not what it was; `pointer` and `byte` say where it parts from it.
+    """How a prompt differs from its snapshot, from `pointer` and `byte` on.
 
-    `kept` is how much of it, in bytes, still comes before that place.
+    `kept` is how many bytes of the prompt, which has `size` bytes, come before that place.
     """
 
     file: str
@@ -53,7 +53,7 @@ class SnapshotChange(msgspec.Struct, frozen=True):
     size: int = 0
 
 
-def snapshot(rendered: Rendered) -> Snapshot:
+def snapshot(rendered: RenderedPrompt) -> Snapshot:
     whole = blake2b(digest_size=16)
     blocks = []
     for segment in rendered.segments:
@@ -67,7 +67,7 @@ def snapshot(rendered: Rendered) -> Snapshot:
 
 
 def compare(before: Mapping[str, Snapshot], after: Mapping[str, Snapshot]) -> list[SnapshotChange]:
-    """What changed, in the order of the names."""
+    """Return the changes, in the order of the names."""
     changes = []
     for name in sorted({*before, *after}):
         if name not in after:
@@ -95,7 +95,7 @@ def _change(name: str, before: Snapshot, after: Snapshot) -> SnapshotChange:
 
 
 def _first_piece(a: str, b: str) -> int:
-    """Where the first piece begins that differs; each has 8 digits."""
+    """Return the byte where the first differing piece begins; each hash has 8 digits."""
     place = 0
     while place < min(len(a), len(b)) and a[place : place + 8] == b[place : place + 8]:
         place += 8
@@ -103,7 +103,7 @@ def _first_piece(a: str, b: str) -> int:
 
 
 def guess_api(request: Mapping[str, Any]) -> str | None:
-    """The dialect that a body speaks, by the members that only one has."""
+    """Guess the dialect of a body by members that only one dialect has."""
     if "contents" in request:
         return "gemini"
     if "messages" not in request:

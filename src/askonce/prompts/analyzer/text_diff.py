@@ -1,21 +1,21 @@
-"""Where two texts part, and where they are in step again."""
+"""Where two texts differ, and where they agree again."""
 
 from typing import TypeVar
 
 T = TypeVar("T", str, bytes)
 
 _REACH = 2_000
-"""How far behind the first difference two texts are aligned, in characters."""
+"""Characters after the first difference within which two texts are aligned."""
 
 _AGREED = 24
-"""From how many equal characters on two texts are in step again."""
+"""Equal characters from which on two texts agree again."""
 
 
 def first_difference(a: T, b: T, start: int = 0) -> int:
-    """The first place at or after `start` where two texts differ, or the shorter one's end.
+    """Return the first place at or after `start` where two texts differ, or the shorter's end.
 
-    Both are equal up to `start`. Slices are compared by the machine, so bisecting over them is
-    faster than any loop over bytes.
+    Both must be equal up to `start`. Python compares slices in C, so bisecting over them is faster
+    than any loop over bytes.
     """
     low, high = start, min(len(a), len(b))
     if a[low:high] == b[low:high]:
@@ -30,7 +30,7 @@ def first_difference(a: T, b: T, start: int = 0) -> int:
 
 
 def shared_end(a: T, b: T, start: int = 0) -> int:
-    """How many bytes two texts share at their ends, without what lies before `start`."""
+    """Count the bytes that two texts share at their ends, without those before `start`."""
     low, high = 0, min(len(a), len(b)) - start
     if high <= 0:
         return 0
@@ -45,8 +45,8 @@ def shared_end(a: T, b: T, start: int = 0) -> int:
     return low
 
 
-def in_step_again(a: str, b: str, start: int) -> tuple[int, int]:
-    """The ends of the spans that differ: what follows them is equal for a while, or nothing."""
+def agree_again(a: str, b: str, start: int) -> tuple[int, int]:
+    """Return the ends of the spans that differ: after them, both texts are equal for a while."""
     end = shared_end(a, b, start)
     if end and max(len(a), len(b)) - end - start <= 120:
         return len(a) - end, len(b) - end
@@ -54,7 +54,7 @@ def in_step_again(a: str, b: str, start: int) -> tuple[int, int]:
 
 
 def _nearest_agreement(a: str, b: str, start: int) -> tuple[int, int] | None:
-    """The first stretch after the difference that both texts have, not more than `_REACH` away."""
+    """Find the first stretch that both texts share, at most `_REACH` after the difference."""
     window = b[start : start + _REACH]
     places: dict[str, int] = {}
     for place in range(len(window) - _AGREED, -1, -1):
@@ -72,7 +72,7 @@ def _nearest_agreement(a: str, b: str, start: int) -> tuple[int, int] | None:
 
 
 def common(a: str, b: str, at_a: int, at_b: int) -> int:
-    """How many characters of the second text, from there on, the first has in the same order."""
+    """Count the characters of the second text that the first has in the same order after `at`."""
     total = 0
     for _ in range(64):
         length = first_difference(a[at_a:], b[at_b:])

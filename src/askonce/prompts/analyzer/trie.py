@@ -1,8 +1,8 @@
 """A prefix trie over every prompt of a log, as chained hashes of blocks.
 
 A block's hash covers everything before it, so a node needs neither children nor text: two prompts
-share a prefix of `n` blocks exactly if they share the `n`-th hash. Of each node the latest visitor
-is kept. Where two prompts part within a block, `diverging` finds.
+share a prefix of `n` blocks exactly if they share the `n`-th hash. Each node keeps its latest
+visitor. `text_diff` finds where two prompts differ within a block.
 """
 
 import zlib
@@ -13,22 +13,22 @@ from typing import NamedTuple
 BLOCK = 256
 """Bytes of one block."""
 
-_PACKED = 1024  # from how many bytes on a text is worth compressing
-_ROOM = 256 << 20  # bytes; from there on texts are kept compressed
+_COMPRESSED_FROM = 1024  # bytes; compressing a shorter text gains nothing
+_UNCOMPRESSED = 256 << 20  # bytes of texts; further ones are stored compressed
 
 
 class TrieMatch(NamedTuple):
-    """How far a prompt follows an earlier one: `neighbor` is the latest that goes as far."""
+    """The latest prompt that shares the most blocks, by its number, and how many it shares."""
 
-    neighbor: int
+    prompt: int
     blocks: int
 
 
 class PrefixTrie:
-    """Finds for each prompt the earlier one that it shares most of its beginning with.
+    """Finds for each prompt the earlier one that shares most of its beginning.
 
-    The hash is Python's own, which is keyed anew for each process: a collision could only propose
-    a neighbor that shares less, and whoever asks compares the texts themselves.
+    The hash is Python's own, which has another key in each process. A collision could only propose
+    a prompt that shares less, and callers compare the texts themselves.
     """
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class PrefixTrie:
         return len(self._latest)
 
     def add(self, scope: str, text: bytes, visitor: int) -> TrieMatch | None:
-        """Enter a prompt; what it shares with those of the same scope, None if not a block."""
+        """Add a prompt; return its match in the same scope, None if no whole block matches."""
         return self.visit(self.nodes(scope, text), visitor)
 
     def nodes(self, scope: str, text: bytes) -> list[int]:
-        """The node at the end of each whole block."""
+        """Return the node at the end of each whole block."""
         chained = hash(scope)
         nodes = []
         for end in range(BLOCK, len(text) + 1, BLOCK):
@@ -51,16 +51,16 @@ class PrefixTrie:
         return nodes
 
     def visit(self, nodes: list[int], visitor: int) -> TrieMatch | None:
-        """Come by these nodes, and remember whoever did."""
-        # A node that is known has known nodes before it.
+        """Visit these nodes as a prompt, given by its number; return its match."""
+        # All nodes before a known node are known.
         blocks = bisect_left(nodes, True, key=lambda node: node not in self._latest)
         match = TrieMatch(self._latest[nodes[blocks - 1]], blocks) if blocks else None
         self._latest.update(dict.fromkeys(nodes, visitor))
         return match
 
 
-class TrieTexts:
-    """The prompts of a log, each kept as what it does not share with an earlier one."""
+class DeltaTexts:
+    """The texts of a log's prompts, each stored as its difference from an earlier one."""
 
     def __init__(self) -> None:
         self._tails: list[bytes] = []
@@ -69,14 +69,11 @@ class TrieTexts:
         self._shared = array("q")
         self._lengths = array("q")
 
-    def __len__(self) -> int:
-        return len(self._tails)
-
     def add(self, text: bytes, parent: int = -1, shared: int = 0) -> int:
-        """Keep a text whose first `shared` bytes are those of the text `parent`."""
+        """Store a text whose first `shared` bytes are those of the text `parent`."""
         tail = text[shared:]
         self._bytes += len(tail)
-        if len(tail) >= _PACKED and self._bytes > _ROOM:
+        if len(tail) >= _COMPRESSED_FROM and self._bytes > _UNCOMPRESSED:
             tail = b"\x01" + zlib.compress(tail, 1)
         else:
             tail = b"\x00" + tail

@@ -1,4 +1,4 @@
-"""Planning: behind which blocks a breakpoint pays, and for how long.
+"""The breakpoint plan: after which blocks a breakpoint pays, and for which lifetime.
 
 A prompt is blocks 1..m with T(i) tokens up to the end of block i. P_t(i) is the probability that a
 request finds the prefix up to i alive when it was written for lifetime t. A token then costs
@@ -6,27 +6,27 @@ g_t(i) = P_t(i) r + (1 - P_t(i)) w_t, so that breakpoints s_1 < … < s_k cost
 
     E = sum over j of (T(s_j) - T(s_j-1)) g_t(s_j)  +  T(m) - T(s_k)
 
-Providers want lifetimes that do not grow along the prompt, at most a few breakpoints, and a least
-number of tokens. The best plan is a shortest path over (breakpoints used, lifetime, block). As T
-and g do not fall along the prompt, the predecessors of one layer form a lower envelope of lines
-that is walked once: O(k m |t|) rather than O(k m² |t|²).
+where r and w_t are the prices of reading a token and of writing it. Providers want lifetimes that
+do not grow along the prompt, at most a few breakpoints, and a minimum number of tokens. The best
+plan is a shortest path over (breakpoints used, lifetime, block). As T and g do not fall along the
+prompt, the predecessors of one layer form a lower envelope of lines (the convex hull trick), which
+is walked once: O(k m |t|) rather than O(k m² |t|²).
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 
 from askonce.prompts.provider.rules import ProviderRule
-from askonce.prompts.simulator import Mark
+from askonce.prompts.simulator import Breakpoint
 
 _LEAST_GAIN = 1e-9
 
 
 class BreakpointPlan(msgspec.Struct, frozen=True):
-    """Breakpoints and what they are expected to cost, in input tokens at their full price."""
+    """Breakpoints and their expected cost, in input tokens at their full price."""
 
-    marks: tuple[Mark, ...]
+    breakpoints: tuple[Breakpoint, ...]
     cost: float
     uncached: float
 
@@ -36,7 +36,7 @@ class BreakpointPlan(msgspec.Struct, frozen=True):
 
 
 class _Line(msgspec.Struct):
-    """Reaching a later block from this one costs `start - tokens * g`, and T(later) * g."""
+    """From this block, a later one costs `start - tokens * g` plus T(later) * g."""
 
     tokens: float
     start: float
@@ -57,19 +57,15 @@ def plan(
     rule: ProviderRule,
     *,
     candidates: Sequence[int] | None = None,
-    most: int | None = None,
-    dialect: str = "",
 ) -> BreakpointPlan:
-    """The cheapest breakpoints under a rule.
+    """Find the cheapest breakpoints under a rule.
 
     `tokens` are T(1)…T(m), `alive` is P_t(i) by the name of the lifetime; a lifetime that it does
-    not name is not used. `candidates` are the blocks that may carry a breakpoint (all of them
-    otherwise), `most` is how many breakpoints are free, `dialect` excludes lifetimes that it
-    cannot ask for.
+    not name is not used. `candidates` are the blocks that may carry a breakpoint; by default, all.
     """
     whole = float(tokens[-1]) if tokens else 0.0
-    ttls = _lifetimes(rule, alive, dialect)
-    free = min(rule.max_writes, rule.max_writes if most is None else most)
+    # Providers want the longer lifetimes first.
+    ttls = sorted(rule.ttls.keys() & alive.keys(), key=lambda ttl: -rule.ttls[ttl].seconds)
     prices = {ttl: _prices(rule, ttl, alive[ttl]) for ttl in ttls}
     allowed = _worth_trying(
         range(len(tokens)) if candidates is None else candidates, tokens, prices, rule
@@ -77,61 +73,33 @@ def plan(
     best: _Step | None = None
     lowest = whole
     layer: dict[str, list[_Step]] = {}
-    for used in range(max(free, 0)):
+    for used in range(rule.max_writes):
         layer = _next_layer(tokens, allowed, ttls, prices, layer, is_first=used == 0)
         for steps in layer.values():
             for step in steps:
                 cost = step.cost + whole - tokens[step.block]
                 if cost < lowest - _LEAST_GAIN:
                     best, lowest = step, cost
-    return BreakpointPlan(_marks(best), lowest, whole)
+    return BreakpointPlan(_breakpoints(best), lowest, whole)
 
 
 def expected_cost(
     tokens: Sequence[int],
     alive: Mapping[str, Sequence[float]],
-    marks: Sequence[Mark],
+    breakpoints: Sequence[Breakpoint],
     rule: ProviderRule,
 ) -> float:
-    """E of the breakpoints given, which have to be in the order of the prompt."""
+    """Return E of these breakpoints, which must be in the order of the prompt."""
     cost, upto = 0.0, 0
-    for mark in marks:
-        price = _prices(rule, mark.ttl, alive[mark.ttl])[mark.after]
-        cost += (tokens[mark.after] - upto) * price
-        upto = tokens[mark.after]
+    for one in breakpoints:
+        price = _prices(rule, one.ttl, alive[one.ttl])[one.after]
+        cost += (tokens[one.after] - upto) * price
+        upto = tokens[one.after]
     return cost + (tokens[-1] if tokens else 0) - upto
 
 
-def breaks_even(write: Decimal, read: Decimal) -> Decimal:
-    """The share of requests that have to find a prefix, above which marking it pays."""
-    return Decimal(0) if write <= 1 else (write - 1) / (write - read)
-
-
-def prolonging_pays_above(short: Decimal, long: Decimal, read: Decimal) -> Decimal:
-    """Between two lifetimes: the longer one pays above this ratio of misses.
-
-    It is P(gap > short lifetime) / P(gap > long lifetime).
-    """
-    return (long - read) / (short - read)
-
-
-def padding_pays_from(minimum: int, write: Decimal, read: Decimal, uses: int) -> Decimal:
-    """From how many tokens on a prefix used so often is worth padding up to the minimum."""
-    return minimum * (read + (write - read) / uses)
-
-
-def _lifetimes(rule: ProviderRule, alive: Mapping[str, Sequence[float]], dialect: str) -> list[str]:
-    """The names of the lifetimes to choose from, the longest first."""
-    usable = [
-        ttl
-        for ttl, life in rule.ttls.items()
-        if ttl in alive and (not life.dialects or not dialect or dialect in life.dialects)
-    ]
-    return sorted(usable, key=lambda ttl: -rule.ttls[ttl].seconds)
-
-
 def _prices(rule: ProviderRule, ttl: str, alive: Sequence[float]) -> list[float]:
-    """g_t(i): no prefix is alive more often than a shorter one."""
+    """Return g_t(i); no prefix counts as alive more often than a shorter one."""
     write, read = float(rule.ttls[ttl].write), float(rule.read)
     fall, prices, least = write - read, [], 1.0
     for share in alive:
@@ -147,10 +115,10 @@ def _worth_trying(
     prices: Mapping[str, Sequence[float]],
     rule: ProviderRule,
 ) -> list[int]:
-    """The candidates that can be in a best plan.
+    """Return the candidates that can be in a best plan.
 
-    A token that costs as much as without a cache gains nothing, and of blocks with the same
-    prices the last one reaches farthest: what it takes in would cost no less further on.
+    A block whose tokens cost as much as without a cache gains nothing. Of blocks with the same
+    prices the last one is best: the tokens that it adds would not be cheaper later.
     """
     kept: list[int] = []
     after: tuple[float, ...] = ()
@@ -174,9 +142,9 @@ def _next_layer(
     *,
     is_first: bool,
 ) -> dict[str, list[_Step]]:
-    """The cheapest way to each block with one more breakpoint, by its lifetime."""
+    """Return the cheapest path to each block with one more breakpoint, by its lifetime."""
     following: dict[str, list[_Step]] = {}
-    cheapest: dict[int, _Step] = {}  # over lifetimes at least as long as the one at hand
+    cheapest: dict[int, _Step] = {}  # over lifetimes at least as long as `ttl`
     for ttl in ttls:
         for step in layer.get(ttl, ()):
             held = cheapest.get(step.block)
@@ -207,7 +175,7 @@ def _at(line: _Line, price: float) -> float:
 
 
 def _put(envelope: list[_Line], line: _Line, first: int) -> None:
-    """Add a line as steep as any: those that are nowhere the lowest from now on go."""
+    """Add a line as steep as any, and drop the lines that are now nowhere the lowest."""
     while len(envelope) > first and envelope[-1].tokens == line.tokens:
         if envelope[-1].start <= line.start:
             return
@@ -218,15 +186,15 @@ def _put(envelope: list[_Line], line: _Line, first: int) -> None:
 
 
 def _is_hidden(left: _Line, middle: _Line, right: _Line) -> bool:
-    """Is the middle line above the lower of its neighbors everywhere?"""
+    """Return whether the middle line is above the lower of its neighbors everywhere."""
     return (right.start - left.start) * (middle.tokens - left.tokens) <= (
         middle.start - left.start
     ) * (right.tokens - left.tokens)
 
 
-def _marks(step: _Step | None) -> tuple[Mark, ...]:
-    marks = []
+def _breakpoints(step: _Step | None) -> tuple[Breakpoint, ...]:
+    found = []
     while step is not None:
-        marks.append(Mark(step.block, step.ttl))
+        found.append(Breakpoint(step.block, step.ttl))
         step = step.before
-    return tuple(reversed(marks))
+    return tuple(reversed(found))

@@ -1,21 +1,21 @@
-"""Marking: a breakpoint in the words of each dialect, put into bytes that stay as they are.
+"""Cache markers in the form of each dialect, put into bytes that otherwise stay as they are.
 
-A text becomes a list of one block where a marker has to be carried, which the providers document
-as equal. What a marker cannot stand on (an assistant's own words at OpenAI, thinking at Anthropic)
-is not marked.
+Where a marker has to go on a text, the text becomes a list of one block; the providers document
+both as equal. A block that cannot carry a marker (an assistant's own words at OpenAI, thinking at
+Anthropic) is not marked.
 """
 
-from askonce.prompts.requests.members import (
+from askonce.prompts.requests.raw_json import (
     Json,
-    encoded,
+    append_member,
+    encode,
     is_list,
     is_text,
-    items,
-    listed,
-    members,
-    text,
-    whole,
-    with_member,
+    join_list,
+    join_object,
+    parse_list,
+    parse_object,
+    parse_text,
 )
 from askonce.prompts.requests.request_parts import RequestPart, RequestParts
 
@@ -28,89 +28,83 @@ _OPENAI_BLOCKS = frozenset(
 _TEXT_BLOCK = {"chat": "text", "responses": "input_text", "messages": "text"}
 
 
-def marker(dialect: str, ttl: str | None) -> tuple[str, bytes]:
-    """The member that marks a block; `ttl` where it is not the provider's default one."""
-    if dialect == "messages":
-        told = {"type": "ephemeral"} | ({} if ttl is None else {"ttl": ttl})
-        return "cache_control", encoded(told)
-    return "prompt_cache_breakpoint", encoded({"mode": "explicit"})
+def mark(request: RequestParts, part: RequestPart, ttl: str | None) -> bool:
+    """Mark the end of a part; return False if it cannot carry a marker.
 
-
-def mark(anatomy: RequestParts, part: RequestPart, ttl: str | None) -> bool:
-    """Mark the end of a part; False where none can stand there."""
-    dialect = anatomy.dialect
-    name, told = marker(dialect, ttl)
-    marked: Json | None
-    if part.section == "tools":
-        marked = _last_marked(part.raw, name, told, None) if dialect == "messages" else None
-    elif dialect == "messages" and part.section == "system":
-        marked = _system_marked(part.raw, name, told)
-    elif part.role:
-        marked = _message_marked(dialect, part.raw, name, told)
-    else:
-        marked = None
+    `ttl` is the marker's lifetime; None for the provider's default.
+    """
+    marked = _marked(request.dialect, part, *_marker(request.dialect, ttl))
     if marked is None:
         return False
     part.raw = marked
     return True
 
 
-def can_be_marked(anatomy: RequestParts, part: RequestPart) -> bool:
-    """Would `mark` find a place?"""
-    before = part.raw
-    done = mark(anatomy, part, None)
-    part.raw = before
-    return done
+def can_be_marked(request: RequestParts, part: RequestPart) -> bool:
+    """Return whether `mark` would find a place."""
+    return _marked(request.dialect, part, *_marker(request.dialect, None)) is not None
 
 
-def _system_marked(raw: Json, name: str, told: bytes) -> bytes | None:
-    if is_text(raw):
-        return _as_block("text", raw, name, told)
-    return _block_marked(raw, name, told, _ANTHROPIC_BLOCKS)
+def _marker(dialect: str, ttl: str | None) -> tuple[str, bytes]:
+    """Return the name and the value of the member that marks a block."""
+    if dialect == "messages":
+        value = {"type": "ephemeral"} | ({} if ttl is None else {"ttl": ttl})
+        return "cache_control", encode(value)
+    return "prompt_cache_breakpoint", encode({"mode": "explicit"})
 
 
-def _message_marked(dialect: str, raw: Json, name: str, told: bytes) -> bytes | None:
-    message = members(raw)
-    where = "content"
+def _marked(dialect: str, part: RequestPart, name: str, marker: bytes) -> bytes | None:
+    if part.section == "tools":
+        return _last_marked(part.raw, name, marker, None) if dialect == "messages" else None
+    if dialect == "messages" and part.section == "system":
+        if is_text(part.raw):
+            return _as_block("text", part.raw, name, marker)
+        return _block_marked(part.raw, name, marker, _ANTHROPIC_BLOCKS)
+    return _message_marked(dialect, part.raw, name, marker) if part.role else None
+
+
+def _message_marked(dialect: str, raw: Json, name: str, marker: bytes) -> bytes | None:
+    message = parse_object(raw)
     if dialect == "responses" and message.get("type") not in (None, b'"message"'):
         return None
-    content = message.get(where)
+    content = message.get("content")
     if content is None or name in message:
         return None
     if is_text(content):
-        marked = _as_block(_TEXT_BLOCK[dialect], content, name, told)
+        marked = _as_block(_TEXT_BLOCK[dialect], content, name, marker)
     elif is_list(content):
         blocks = _ANTHROPIC_BLOCKS if dialect == "messages" else _OPENAI_BLOCKS
-        marked = _last_marked(content, name, told, blocks)
+        marked = _last_marked(content, name, marker, blocks)
     else:
         return None
-    return None if marked is None else whole({**message, where: marked})
+    return None if marked is None else join_object({**message, "content": marked})
 
 
-def _as_block(kind: str, raw: Json, name: str, told: bytes) -> bytes | None:
-    """A list of one block. An empty text cannot be marked."""
-    if not (text(raw) or "").strip():
+def _as_block(kind: str, raw: Json, name: str, marker: bytes) -> bytes | None:
+    """Return a text as a list of one marked block; None for an empty text."""
+    if not (parse_text(raw) or "").strip():
         return None
-    block = whole({"type": encoded(kind), "text": raw, name: told})
-    return b"[" + block + b"]"
+    return join_list([join_object({"type": encode(kind), "text": raw, name: marker})])
 
 
-def _last_marked(raw: Json, name: str, told: bytes, kinds: frozenset[str] | None) -> bytes | None:
-    blocks = items(raw)
+def _last_marked(raw: Json, name: str, marker: bytes, kinds: frozenset[str] | None) -> bytes | None:
+    blocks = parse_list(raw)
     if not blocks:
         return None
-    marked = _block_marked(blocks[-1], name, told, kinds)
-    return None if marked is None else listed([*blocks[:-1], marked])
+    marked = _block_marked(blocks[-1], name, marker, kinds)
+    return None if marked is None else join_list([*blocks[:-1], marked])
 
 
-def _block_marked(raw: Json, name: str, told: bytes, kinds: frozenset[str] | None) -> bytes | None:
-    block = members(raw)
+def _block_marked(
+    raw: Json, name: str, marker: bytes, kinds: frozenset[str] | None
+) -> bytes | None:
+    block = parse_object(raw)
     if name in block:
         return None
     if kinds is not None:
-        kind = text(block.get("type"))
+        kind = parse_text(block.get("type"))
         if kind not in kinds:
             return None
-        if kind in ("text", "input_text") and not (text(block.get("text")) or "").strip():
+        if kind in ("text", "input_text") and not (parse_text(block.get("text")) or "").strip():
             return None
-    return with_member(raw, name, told)
+    return append_member(raw, name, marker)

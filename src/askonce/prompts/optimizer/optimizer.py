@@ -1,10 +1,10 @@
 """The optimizer: a request on its way to the provider, prepared for the provider's own cache.
 
-It knows how each model's provider caches (`provider_rules`), how often prefixes come again
-(`sightings`) and where markers pay (`choices`). What it does is bounded by the level that the
-user chose, by the sender's own markers, which always win, and by what the provider reports: a
-route on which markers lost money is left alone. A request that is not fully understood goes out
-byte for byte as it came. Time is a parameter.
+It knows how each model's provider caches (`provider/rules`), how often prefixes are sent again
+(`reuse_stats`) and where markers pay (`breakpoints`). Three things limit it: the level that the
+user chose, the sender's own markers, which always win, and the provider's reports: a route on which
+markers lost money is paused. A request that is not fully understood is sent byte for byte as it
+came. Time is a parameter, in seconds.
 """
 
 import hashlib
@@ -15,32 +15,34 @@ from decimal import Decimal
 import msgspec
 
 from askonce.core.models import Usage
-from askonce.prompts.optimizer.breakpoints import Choice, choose
+from askonce.core.rules.patterns import Pattern
+from askonce.prompts.optimizer.breakpoints import MarkerChoice, PromptSize, choose
 from askonce.prompts.optimizer.markers import can_be_marked, mark
 from askonce.prompts.optimizer.reuse_stats import PrefixReuse, ReuseStats, RouteReuse
-from askonce.prompts.optimizer.stable_tools import FrozenTools
-from askonce.prompts.optimizer.volatile_tail import cut_out, place_of, say_late
-from askonce.prompts.optimizer.volatile_text import Cut, Finder
-from askonce.prompts.provider.rules import Lifetime, ProviderRule, RuleBook
+from askonce.prompts.optimizer.stable_tools import StableTools
+from askonce.prompts.optimizer.volatile_spans import VolatileSpans
+from askonce.prompts.optimizer.volatile_tail import append_tail, remove_spans, tail_role
+from askonce.prompts.provider.rules import Lifetime, ProviderRule, RuleBook, Section
 from askonce.prompts.provider.tokens import BYTES_PER_TOKEN
-from askonce.prompts.requests.members import NotUnderstood, encoded, is_null, text
+from askonce.prompts.requests.dialects import PROVIDERS, Dialect
+from askonce.prompts.requests.raw_json import NotUnderstood, encode, is_null, parse_text
 from askonce.prompts.requests.request_parts import (
-    Dialect,
-    PartBoundary,
+    PrefixBoundary,
     RequestPart,
     RequestParts,
-    Section,
     boundaries,
     is_marked,
 )
 from askonce.prompts.settings import Level
 
 _KEY = "prompt_cache_key"
-_FAMILY = {"chat": "openai", "responses": "openai", "messages": "anthropic", "gemini": "gemini"}
 
 
-class Outgoing(msgspec.Struct, frozen=True):
-    """A request that is about to be sent; `namespace` is who asks, None where nobody knows."""
+class OutgoingRequest(msgspec.Struct, frozen=True):
+    """A request that is about to be sent.
+
+    `namespace` is the caller's; None if the caller is not known.
+    """
 
     dialect: Dialect
     origin: str
@@ -50,7 +52,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class PlannedMarker(msgspec.Struct, frozen=True):
-    """A breakpoint: where in the request as it was sent, and how long it is to live."""
+    """A marker: its JSON pointer in the request as it was sent, and the lifetime it asks for."""
 
     pointer: str
     ttl: str
@@ -59,11 +61,12 @@ class PlannedMarker(msgspec.Struct, frozen=True):
 class PlanReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was done to a request, why, and what it is expected to save.
 
-    did      `marked` `keyed` `explicit` `frozen` `split`, or nothing
-    because  `ok`, or why no marker was set
-    tokens   what the prompt is taken to have; an estimate, until the provider has counted some
-    expected_tokens, expected_usd  won against sending it as it came, at the price of input
-             tokens; negative never, None where the price is not known
+    did              `marked`, `keyed`, `explicit`, `frozen`, `split`, or nothing
+    reason           `ok`, or why no marker was set
+    tokens           the tokens of the prompt; an estimate until the provider has counted some
+    expected_tokens  what the markers save against sending the request as it came, in tokens at
+                     the input price; never negative
+    expected_usd     the same in US dollars; None if the price is not known
     """
 
     level: Level
@@ -78,7 +81,14 @@ class PlanReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PromptPlan(msgspec.Struct, frozen=True):
-    """What to send, and why. `prefixes` name what this call writes or reads, longest last."""
+    """The body to send, and why.
+
+    prefixes  the prefixes that this call writes or reads, the longest last
+    lifetime  how long the provider keeps them, in seconds
+    route     the statistics to update; None if the request was left alone
+    size      the prompt's bytes
+    write, read  the prices of writing and reading a token, as multiples of the input price
+    """
 
     body: bytes
     report: PlanReport
@@ -91,131 +101,129 @@ class PromptPlan(msgspec.Struct, frozen=True):
 
 
 class Optimizer:
-    """Prepares requests, and learns from them; not safe to be used by two threads at once."""
+    """Prepares requests, and learns from them. Not safe for several threads at once.
 
-    def __init__(self, rules: RuleBook, level: Level, volatile: Sequence[Finder] = ()) -> None:
+    Parameters:
+        rules: how the providers cache.
+        level: what may be changed.
+        volatile: patterns of text that changes with every call, for the level `split`.
+    """
+
+    def __init__(self, rules: RuleBook, level: Level, volatile: Sequence[Pattern] = ()) -> None:
         self._rules = rules
         self.level = level
         self._volatile = volatile
-        self._frozen = FrozenTools()
-        self._sightings = ReuseStats()
+        self._tools = StableTools()
+        self._reuse = ReuseStats()
         self._prices: dict[tuple[str, str], Decimal | None] = {}
 
-    def plan(self, sent: Outgoing, now: float) -> PromptPlan:
-        """What to send in the place of a request; `now` in seconds, never going back by much."""
+    def plan(self, sent: OutgoingRequest, now: float) -> PromptPlan:
+        """Decide what to send instead of a request; `now` must not go back by much."""
         try:
-            return self._planned(sent, now)
+            return self._plan(sent, now)
         except NotUnderstood as error:
             return PromptPlan(sent.body, PlanReport(level=self.level, reason=error.reason))
 
-    def heard(self, plan: PromptPlan, usage: Usage, now: float) -> None:
-        """The provider reported what a planned call took."""
+    def record_usage(self, plan: PromptPlan, usage: Usage, now: float) -> None:
+        """Learn from the usage that the provider reported for a planned call."""
         route = plan.route
         if route is None:
             return
         if not plan.report.did or plan.report.did == ("keyed",):
-            route.counted(plan.size, usage.input_tokens)
+            route.calibrate(plan.size, usage.input_tokens)
         if plan.report.markers:
-            won = usage.cache_read_tokens * (1 - plan.read)
-            route.paid(won - usage.cache_write_tokens * (plan.write - 1), now)
+            saved = usage.cache_read_tokens * (1 - plan.read)
+            route.add_savings(saved - usage.cache_write_tokens * (plan.write - 1), now)
 
-    def refused(self, plan: PromptPlan, now: float) -> None:
-        """The provider refused what was made of a request: nothing is made for a day."""
+    def record_refusal(self, plan: PromptPlan, now: float) -> None:
+        """The provider refused a prepared request: pause its route for a day."""
         if plan.route is not None:
-            plan.route.rest(now)
+            plan.route.pause(now)
 
-    def priced(self, origin: str, model: str, usd_per_token: Decimal | None) -> None:
-        """An input token costs so much, or nobody knows; reports say dollars from now on."""
+    def set_price(self, origin: str, model: str, usd_per_token: Decimal | None) -> None:
+        """Set the price of an input token, None if unknown; reports name dollars from now on."""
         if len(self._prices) < 10_000:
             self._prices[origin, model] = usd_per_token
 
-    def wants_price(self, origin: str, model: str) -> bool:
+    def needs_price(self, origin: str, model: str) -> bool:
         return (origin, model) not in self._prices
 
-    def _planned(self, sent: Outgoing, now: float) -> PromptPlan:
-        anatomy = RequestParts(sent.dialect, sent.body)
-        model = text(anatomy.members.get("model")) or ""
+    def _plan(self, sent: OutgoingRequest, now: float) -> PromptPlan:
+        request = RequestParts(sent.dialect, sent.body)
+        model = parse_text(request.members.get("model")) or ""
         if sent.dialect == "gemini":
             model = sent.path.rpartition("/models/")[2].partition(":")[0]
-        provider = self._rules.provider(sent.origin) or _FAMILY[sent.dialect]
+        provider = self._rules.provider(sent.origin) or PROVIDERS[sent.dialect]
         rule = self._rules.rule(provider, model)
         report = PlanReport(level=self.level, provider=provider, model=model)
         if rule is None:
-            return PromptPlan(sent.body, _because(report, "unknown-model"))
-        place = "\n".join((sent.namespace or "", sent.origin, sent.path, provider)).encode()
+            report = msgspec.structs.replace(report, reason="unknown-model")
+            return PromptPlan(sent.body, report)
+        scope = "\n".join((sent.namespace or "", sent.origin, sent.path, provider)).encode()
         if is_marked(sent.body):
-            found = boundaries(anatomy, place, rule.invalidators)
-            own = [one for one in found if is_marked(bytes(_part(anatomy, one).raw))]
-            if is_marked(encoded(sorted(anatomy.members))):
+            found = boundaries(request, scope, rule.invalidators)
+            own = [one for one in found if is_marked(bytes(_part(request, one).raw))]
+            if is_marked(encode(sorted(request.members))):
                 own = found
             return PromptPlan(
                 sent.body,
-                _because(report, "client-marked"),
+                msgspec.structs.replace(report, reason="client-marked"),
                 tuple([one.digest for one in own if one.size >= rule.min_tokens * BYTES_PER_TOKEN]),
                 _lifetime(rule),
             )
-        return _Work(self, sent, anatomy, rule, report, place).done(now)
+        return _RequestPlanner(self, sent, request, rule, report, scope).plan(now)
 
 
-class _Work:
-    """One request being prepared."""
+class _RequestPlanner:
+    """Prepares one request."""
 
     def __init__(
         self,
         optimizer: Optimizer,
-        sent: Outgoing,
-        anatomy: RequestParts,
+        sent: OutgoingRequest,
+        request: RequestParts,
         rule: ProviderRule,
         report: PlanReport,
-        place: bytes,
+        scope: bytes,
     ) -> None:
         self._optimizer = optimizer
         self._sent = sent
-        self._anatomy = anatomy
+        self._request = request
         self._rule = rule
         self._report = report
-        self._place = place
+        self._scope = scope
         self._changed: set[Section] = set()
-        self._members: dict[str, bytes] = {}
+        self._added: dict[str, bytes] = {}
         self._did: list[str] = []
         self._tail = ""
 
-    def done(self, now: float) -> PromptPlan:
-        optimizer, sent, rule = self._optimizer, self._sent, self._rule
-        route = optimizer._sightings.route((self._place, self._report.model))
-        changes = optimizer.level != "observe" and not route.rests(now)
-        if changes:
-            self._split()
-            self._freeze()
-        found = boundaries(self._anatomy, self._place, rule.invalidators)
+    def plan(self, now: float) -> PromptPlan:
+        optimizer, request, rule = self._optimizer, self._request, self._rule
+        model = self._report.model
+        route = optimizer._reuse.route((self._scope, model))
+        may_change = optimizer.level != "observe" and not route.is_paused(now)
+        if may_change:
+            self._remove_volatile()
+            self._stabilize_tools()
+        found = boundaries(request, self._scope, rule.invalidators)
         lifetimes = [float(life.seconds) for life in self._ttls().values()]
         implicit = rule.automatic == "default"
-        seen = optimizer._sightings.see(route, found, lifetimes, now, ends_are_written=implicit)
+        seen = optimizer._reuse.observe(route, found, lifetimes, now, ends_are_written=implicit)
         size = found[-1].size if found else 0
         tokens = round(size / route.bytes_per_token)
-        least = route.bytes_of(rule.min_tokens)
-        choice = self._choice(seen, route, tokens, size >= least)
-        report = msgspec.structs.replace(
-            self._report,
-            reason="resting" if route.rests(now) else choice.reason,
-            tokens=tokens,
-            expected_tokens=choice.saves,
-            expected_usd=self._usd(choice.saves),
-        )
-        if changes:
-            self._carry_out(choice, found, route, size >= least)
-            say_late(self._anatomy, self._tail, place_of(rule.provider, report.model))
-        body = sent.body
-        if self._did:
-            body = self._anatomy.body(self._changed, self._members)
-        markers = tuple([PlannedMarker(one.pointer, ttl) for one, ttl in choice.marked])
+        is_long = size >= route.bytes_of(rule.min_tokens)
+        choice = self._choice(seen, route, tokens, is_long)
+        if may_change:
+            self._set_markers(choice)
+            if is_long and self._takes_key():
+                self._added[_KEY] = encode(self._key(found, route))
+                self._did.append("keyed")
+            append_tail(request, self._tail, tail_role(rule.provider, model))
         marked = "marked" in self._did
-        report = msgspec.structs.replace(
-            report, did=tuple(self._did), markers=markers if marked else ()
-        )
+        reason = "resting" if route.is_paused(now) else choice.reason
         return PromptPlan(
-            body,
-            report,
+            request.body(self._changed, self._added) if self._did else self._sent.body,
+            self._done_report(choice, reason, tokens, marked=marked),
             self._prefixes(found, choice, route, marked=marked),
             _lifetime(rule),
             route,
@@ -224,27 +232,41 @@ class _Work:
             float(rule.read),
         )
 
-    def _split(self) -> None:
+    def _done_report(
+        self, choice: MarkerChoice, reason: str, tokens: int, *, marked: bool
+    ) -> PlanReport:
+        markers = [PlannedMarker(one.pointer, ttl) for one, ttl in choice.marked if marked]
+        return msgspec.structs.replace(
+            self._report,
+            did=tuple(self._did),
+            reason=reason,
+            markers=tuple(markers),
+            tokens=tokens,
+            expected_tokens=choice.saves,
+            expected_usd=self._usd(choice.saves),
+        )
+
+    def _remove_volatile(self) -> None:
         if self._optimizer.level != "split":
             return
-        cut = Cut(self._optimizer._volatile)
-        if cut_out(self._anatomy, cut):
+        volatile = VolatileSpans(self._optimizer._volatile)
+        if remove_spans(self._request, volatile):
             self._changed |= {"system", "messages"}
             self._did.append("split")
-            self._tail = cut.tail
+            self._tail = volatile.tail
 
-    def _freeze(self) -> None:
-        tools = self._anatomy.tools
+    def _stabilize_tools(self) -> None:
+        tools = self._request.tools
         if tools is None:
             return
-        frozen = self._optimizer._frozen.frozen((self._place, self._report.model), tools.raw)
-        if bytes(frozen) != bytes(tools.raw):
-            tools.raw = frozen
+        stable = self._optimizer._tools.stabilize((self._scope, self._report.model), tools.raw)
+        if bytes(stable) != bytes(tools.raw):
+            tools.raw = stable
             self._changed.add("tools")
             self._did.append("frozen")
 
     def _ttls(self) -> dict[str, Lifetime]:
-        """The lifetimes that a marker of this request may ask for."""
+        """Return the lifetimes that a marker of this request may ask for."""
         ttls = {
             name: life
             for name, life in self._rule.ttls.items()
@@ -256,43 +278,34 @@ class _Work:
         return {name: self._rule.ttls[name]}
 
     def _choice(
-        self, seen: Sequence[PrefixReuse], route: RouteReuse, tokens: int, enough: bool
-    ) -> Choice:
-        """Where to mark; nothing where the model is not marked, or nothing is known yet."""
+        self, seen: Sequence[PrefixReuse], route: RouteReuse, tokens: int, is_long: bool
+    ) -> MarkerChoice:
+        """Choose the markers; none if the model takes none or nothing is known yet."""
         rule = self._rule
         if rule.marker not in ("anthropic", "openai") or not rule.max_writes:
-            return Choice(reason="automatic")
-        if not enough:
-            return Choice(reason="too-short")
-        per_token, least = route.bytes_per_token, route.bytes_of(rule.min_tokens)
+            return MarkerChoice(reason="automatic")
+        if not is_long:
+            return MarkerChoice(reason="too-short")
         implicit = rule.automatic == "default"
         able = [
             one
             for one in seen
             if (implicit and one.boundary.kind == "end")
-            or can_be_marked(self._anatomy, _part(self._anatomy, one.boundary))
+            or can_be_marked(self._request, _part(self._request, one.boundary))
         ]
-        known = route.calls > 1
-        return choose(
-            able, rule, self._ttls(), tokens, per_token, least, implicit=implicit, known=known
-        )
+        size = PromptSize(tokens, route.bytes_per_token, route.bytes_of(rule.min_tokens))
+        return choose(able, rule, self._ttls(), size, implicit=implicit, known=route.calls > 1)
 
-    def _carry_out(
-        self, choice: Choice, found: Sequence[PartBoundary], route: RouteReuse, enough: bool
-    ) -> None:
-        rule, anatomy = self._rule, self._anatomy
+    def _set_markers(self, choice: MarkerChoice) -> None:
         for boundary, ttl in choice.marked:
-            part = _part(anatomy, boundary)
-            if mark(anatomy, part, None if ttl == rule.default_ttl else ttl):
+            part = _part(self._request, boundary)
+            if mark(self._request, part, None if ttl == self._rule.default_ttl else ttl):
                 self._changed.add(part.section)
                 if "marked" not in self._did:
                     self._did.append("marked")
         if choice.explicit:
-            self._members["prompt_cache_options"] = encoded({"mode": "explicit"})
+            self._added["prompt_cache_options"] = encode({"mode": "explicit"})
             self._did.append("explicit")
-        if enough and self._takes_key():
-            self._members[_KEY] = encoded(self._key(found, route))
-            self._did.append("keyed")
 
     def _takes_key(self) -> bool:
         if self._rule.key_field != _KEY or self._sent.namespace is None:
@@ -300,16 +313,16 @@ class _Work:
         # In Chat Completions xAI takes a header instead.
         if self._rule.provider == "xai" and self._sent.dialect != "responses":
             return False
-        return is_null(self._anatomy.members.get(_KEY))
+        return is_null(self._request.members.get(_KEY))
 
-    def _key(self, found: Sequence[PartBoundary], route: RouteReuse) -> str:
-        """Who asks; and, where a key steers to a machine, which prefix and which shard of it."""
+    def _key(self, found: Sequence[PrefixBoundary], route: RouteReuse) -> str:
+        """Return the cache key: the caller, and its prefix and shard if keys route requests."""
         rule = self._rule
         who = hashlib.blake2b((self._sent.namespace or "").encode(), digest_size=8).hexdigest()
         if rule.key_isolates:
             return f"askonce-{who}"
         stable = [one.digest for one in found if one.kind in ("tools", "system")]
-        head = stable[-1] if stable else hashlib.blake2b(self._place, digest_size=16).digest()
+        head = stable[-1] if stable else hashlib.blake2b(self._scope, digest_size=16).digest()
         key = f"askonce-{who}-{head[:6].hex()}"
         limit = rule.requests_per_key_minute
         if not limit or not route.pace:
@@ -317,13 +330,18 @@ class _Work:
         shards = 1 << max(0, math.ceil(math.log2(max(60 / route.pace / limit, 1))))
         if shards == 1:
             return key
-        talk = next((one.digest for one in found if one.kind in ("turn", "end")), head)
-        return f"{key}-{int.from_bytes(talk[:4]) % shards}"
+        conversation = next((one.digest for one in found if one.kind in ("turn", "end")), head)
+        return f"{key}-{int.from_bytes(conversation[:4]) % shards}"
 
     def _prefixes(
-        self, found: Sequence[PartBoundary], choice: Choice, route: RouteReuse, *, marked: bool
+        self,
+        found: Sequence[PrefixBoundary],
+        choice: MarkerChoice,
+        route: RouteReuse,
+        *,
+        marked: bool,
     ) -> tuple[bytes, ...]:
-        """What is worth waiting for while another call writes it."""
+        """Return the prefixes that are worth waiting for while another call writes them."""
         rule = self._rule
         if rule.available_after != "first_byte":
             return ()
@@ -338,15 +356,11 @@ class _Work:
         return None if price is None else price * Decimal(repr(tokens))
 
 
-def _part(anatomy: RequestParts, boundary: PartBoundary) -> RequestPart:
+def _part(request: RequestParts, boundary: PrefixBoundary) -> RequestPart:
     if boundary.kind == "tools":
-        assert anatomy.tools is not None
-        return anatomy.tools
-    return (anatomy.system if boundary.kind == "system" else anatomy.messages)[boundary.at]
-
-
-def _because(report: PlanReport, reason: str) -> PlanReport:
-    return msgspec.structs.replace(report, reason=reason)
+        assert request.tools is not None
+        return request.tools
+    return (request.system if boundary.kind == "system" else request.messages)[boundary.at]
 
 
 def _lifetime(rule: ProviderRule) -> float:

@@ -1,80 +1,68 @@
-"""Freezing: tools that are equal go out in the same bytes and the same order every time.
+"""Stable tools: equal tools are sent in the same bytes and the same order every time.
 
 Providers read tools before everything else, so a set of tools in another order, or a schema with
 its members in another order, loses the whole prompt. Two tools are the same if they are equal as
-JSON values; the first serialisation and the first order that were seen are used from then on. All
-of it was written by the sender: nothing is sorted and nothing is made up.
+JSON values; the first bytes and the first order that were seen are used from then on. The sender
+wrote all of them: nothing is sorted or made up.
 """
 
 import hashlib
 from collections.abc import Hashable
 
-from askonce.prompts.requests.members import Json, encoded, items, listed, value
+from askonce.core.bounded import BoundedMap
+from askonce.prompts.requests.raw_json import Json, encode, join_list, parse_list, parse_value
 
 _LARGEST = 1 << 20
-"""Bytes of tools; more than that is left as it is."""
+"""Bytes of tools; longer ones are left as they are."""
+
+_ENTRY_BYTES = 200
+"""What an entry takes beside its tools, roughly."""
 
 
-class FrozenTools:
-    """Remembers tools as they were first seen, within a bound; what was not used longest goes."""
+class StableTools:
+    """Remembers tools as they were first seen, in a bounded memory.
+
+    Parameters:
+        size_bytes: how much to remember; the least recently used tools are forgotten first.
+    """
 
     def __init__(self, size_bytes: int = 4 << 20) -> None:
-        self._bound = size_bytes
-        self._used = 0
-        self._known: dict[Hashable, bytes] = {}
+        self._known: BoundedMap[Hashable, bytes] = BoundedMap(
+            size_bytes, lambda _, tools: len(tools) + _ENTRY_BYTES
+        )
 
     @property
     def used_bytes(self) -> int:
-        return self._used
+        return self._known.weight
 
-    def frozen(self, place: Hashable, tools: Json) -> Json:
-        """The tools as this place saw them first. Raises NotUnderstood."""
+    def stabilize(self, scope: Hashable, tools: Json) -> Json:
+        """Return the tools as they were first seen in this scope. Raises NotUnderstood."""
         given = bytes(tools)
         if not 2 < len(given) <= _LARGEST:
             return tools
-        seen = (place, b"as", _digest(given))
-        known = self._recall(seen)
+        as_sent = (scope, b"as", _digest(given))
+        known = self._known.get(as_sent)
         if known is not None:
             return known
-        named = {_digest(encoded(value(tool), order="sorted")): tool for tool in items(tools)}
-        if len(named) < len(items(tools)):
-            return tools  # the same tool twice: who knows what is meant
-        equal = (place, b"set", _digest(b"".join(sorted(named))))
-        frozen = self._recall(equal)
-        if frozen is None:
-            frozen = given
-            firsts = [self._first(place, name, tool) for name, tool in named.items()]
+        listed = parse_list(tools)
+        named = {_digest(encode(parse_value(tool), order="sorted")): tool for tool in listed}
+        if len(named) < len(listed):
+            return tools  # the same tool twice: the meaning is unclear
+        as_set = (scope, b"set", _digest(b"".join(sorted(named))))
+        stable = self._known.get(as_set)
+        if stable is None:
+            stable = given
+            firsts = [self._first(scope, name, tool) for name, tool in named.items()]
             if any(first is not tool for first, tool in zip(firsts, named.values(), strict=True)):
-                frozen = listed(firsts)
-            self._keep(equal, frozen)
-        self._keep(seen, frozen)
-        return frozen
+                stable = join_list(firsts)
+            self._known[as_set] = stable
+        self._known[as_sent] = stable
+        return stable
 
-    def _first(self, place: Hashable, name: bytes, tool: Json) -> Json:
-        known = self._recall((place, b"one", name))
-        if known is None:
-            self._keep((place, b"one", name), bytes(tool))
-            return tool
+    def _first(self, scope: Hashable, name: bytes, tool: Json) -> Json:
+        known = self._known.setdefault((scope, b"one", name), bytes(tool))
         return tool if known == bytes(tool) else known
-
-    def _recall(self, key: Hashable) -> bytes | None:
-        known = self._known.pop(key, None)
-        if known is not None:
-            self._known[key] = known
-        return known
-
-    def _keep(self, key: Hashable, tools: bytes) -> None:
-        before = self._known.pop(key, None)
-        self._used += _cost(tools) - (0 if before is None else _cost(before))
-        self._known[key] = tools
-        while self._used > self._bound and len(self._known) > 1:
-            oldest = next(iter(self._known))
-            self._used -= _cost(self._known.pop(oldest))
 
 
 def _digest(raw: bytes) -> bytes:
     return hashlib.blake2b(raw, digest_size=16).digest()
-
-
-def _cost(tools: bytes) -> int:
-    return len(tools) + 200  # and its key, roughly

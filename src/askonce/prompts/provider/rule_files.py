@@ -1,4 +1,4 @@
-"""The provider rules that ship with AskOnce, with those of the user laid over them."""
+"""The files of provider rules: those that ship with AskOnce, overridden by the user's own."""
 
 from collections.abc import Iterable
 from importlib.resources import files
@@ -9,9 +9,9 @@ from askonce.prompts.provider.rules import RuleBook
 
 
 def load_rules(overrides: Iterable[Path] = ()) -> RuleBook:
-    """All rules, read from the package and then from these files of the user's.
+    """Read the rules of the package, and then the user's own files.
 
-    Raises ConfigError naming the file that cannot be read or is not right.
+    Raises ConfigError that names the file if it cannot be read or is invalid.
     """
     folder = files("askonce.prompts").joinpath("rules")
     shipped = {

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from askonce.prompts.requests.reader import PromptReading
-from askonce.prompts.requests.segments import Kind, pointed, taken_out
+from askonce.core.keys import CACHE_MARKERS
+from askonce.prompts.requests.dialects import INSTRUCTION_ROLES
+from askonce.prompts.requests.reader import PromptReader
+from askonce.prompts.requests.segments import SegmentKind, split_marker
 
 _MEMBERS = """
     audio cache_control extra_body frequency_penalty function_call functions logit_bias logprobs
@@ -14,8 +16,8 @@ _MEMBERS = """
     user user_id verbosity web_search_options
     """
 KNOWN = frozenset(_MEMBERS.split())
-_SYSTEM = ("system", "developer")
-ROLES = frozenset({*_SYSTEM, "user", "assistant", "tool", "function"})
+_TOOL_ROLES = ("tool", "function")
+ROLES = INSTRUCTION_ROLES | {"user", "assistant", *_TOOL_ROLES}
 FORMS = {
     "text": "text",
     "image_url": "image",
@@ -24,90 +26,60 @@ FORMS = {
     "refusal": "refusal",
     "thinking": "thinking",
 }
-_READ = frozenset({"role", "content", "tool_calls", "cache_control", "prompt_cache_breakpoint"})
+_READ = CACHE_MARKERS | {"role", "content", "tool_calls"}
 
 
-def read(reading: PromptReading) -> None:
-    reading.doubt_unknown_members(KNOWN)
-    reading.parameters("tools")
-    reading.tools(reading.list_at("tools"))
-    reading.tools(reading.list_at("functions"), "functions")
-    reading.parameters("system")
-    messages, at_start, told = reading.list_at("messages"), True, False
-    for number, message in enumerate(messages):
-        role = message.get("role") if isinstance(message, dict) else None
-        if not isinstance(role, str):
-            reading.writer.doubt(pointed("messages", number), "not a message with a role")
-            continue
-        at_start = at_start and role in _SYSTEM
-        if not at_start and not told:
-            reading.parameters("messages")
-            told = True
-        following = messages[number + 1] if number + 1 < len(messages) else None
-        kind = Kind.SYSTEM if at_start else Kind.MESSAGE
-        _message(reading, kind, number, message, role)
-        reading.writer.end_message(is_endpoint=_ends(role, following, at_start=at_start))
-    if not told:
-        reading.parameters("messages")
+def read(reader: PromptReader) -> None:
+    reader.doubt_unknown_members(KNOWN)
+    reader.add_parameters("tools")
+    reader.add_tools()
+    reader.add_tools("functions")
+    reader.add_parameters("system")
+
+    def add_message(kind: SegmentKind, pointer: str, message: dict[str, Any]) -> None:
+        _message(reader, kind, pointer, message)
+
+    reader.add_conversation("messages", add_message, _tool_role)
 
 
-def _ends(role: str, following: Any, *, at_start: bool) -> bool:
-    """Does a provider that caches by endpoints end an entry behind such a message?"""
-    after = following.get("role") if isinstance(following, dict) else None
-    if role == "user":
-        return True
-    if role in ("tool", "function"):
-        return after != role
-    return at_start and after not in _SYSTEM
+def _tool_role(message: dict[str, Any]) -> str:
+    role = message.get("role")
+    return role if role in _TOOL_ROLES else ""
 
 
 def _message(
-    reading: PromptReading, kind: Kind, number: int, message: dict[str, Any], role: str
+    reader: PromptReader, kind: SegmentKind, pointer: str, message: dict[str, Any]
 ) -> None:
-    pointer, writer = pointed("messages", number), reading.writer
-    if role not in ROLES:
-        writer.doubt(pointer, f"a message of an unknown role ({role})")
-    reading.rest_of_message(kind, pointer, message, role, _READ)
+    role = message.get("role")
+    if not isinstance(role, str):
+        reader.doubt(pointer, "not a message with a role")
+        return
+    reader.check_role(pointer, role, ROLES)
+    reader.add_fields(kind, pointer, message, role, _READ)
     content = message.get("content")
-    markable = role in (*_SYSTEM, "user")
-    if isinstance(content, str):
-        writer.text(kind, f"{pointer}/content", content, role, markable=markable)
-    elif isinstance(content, list):
-        for at, part in enumerate(content):
-            _part(reading, kind, f"{pointer}/content/{at}", part, role, markable=markable)
-    elif content is not None:
-        writer.doubt(f"{pointer}/content", "neither a string nor a list")
-    if content and (marked := taken_out(message, pointer)[0]) is not None:
-        writer.mark_last(marked)  # some gateways take a marker at the message
-    _calls(reading, kind, pointer, message, role)
+    if content is not None:
+        form = "tool_result" if role in _TOOL_ROLES else ""
+        reader.add_blocks(kind, f"{pointer}/content", content, role, _read_part, form=form)
+    if content and (marker := split_marker(message)[0]) is not None:
+        reader.mark_last(marker)  # some gateways take a marker at the message
+    _calls(reader, kind, pointer, message, role)
 
 
 def _calls(
-    reading: PromptReading, kind: Kind, pointer: str, message: dict[str, Any], role: str
+    reader: PromptReader, kind: SegmentKind, pointer: str, message: dict[str, Any], role: str
 ) -> None:
-    writer = reading.writer
     calls = message.get("tool_calls")
     if calls is not None and not isinstance(calls, list):
-        writer.doubt(f"{pointer}/tool_calls", "not a list")
+        reader.doubt(f"{pointer}/tool_calls", "not a list")
         return
     for at, call in enumerate(calls or ()):
         where = f"{pointer}/tool_calls/{at}"
         if isinstance(call, dict):
-            writer.block(kind, where, call, "tool_use", role)
+            reader.add_block(kind, where, call, "tool_use", role)
         else:
-            writer.doubt(where, "not an object")
+            reader.doubt(where, "not an object")
 
 
-def _part(
-    reading: PromptReading, kind: Kind, pointer: str, part: Any, role: str, *, markable: bool
-) -> None:
-    if not isinstance(part, dict):
-        reading.writer.doubt(pointer, "not an object")
-        return
+def _read_part(part: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     named = part.get("type")
-    form = FORMS.get(named) if isinstance(named, str) else None
-    if form is None:
-        reading.writer.doubt(pointer, f"a part of an unknown type ({named})")
-    if role in ("tool", "function"):
-        form = "tool_result"
-    reading.text_or_block(kind, pointer, part, role, form or "unknown", markable=markable)
+    return (FORMS.get(named, "") if isinstance(named, str) else ""), part

@@ -1,9 +1,10 @@
 """The prompt of an Anthropic Messages request: tools, system, messages, with parameters between."""
 
+from collections.abc import Callable
 from typing import Any
 
-from askonce.prompts.requests.reader import PromptReading
-from askonce.prompts.requests.segments import Kind, pointed
+from askonce.prompts.requests.reader import SERVER_STATE, PromptReader
+from askonce.prompts.requests.segments import SegmentKind, pointer_to
 
 _MEMBERS = """
     anthropic_beta anthropic_version cache_control container context_management diagnostics
@@ -19,79 +20,52 @@ _TYPES = """
     mcp_tool_result container_upload tool_addition tool_removal
     """
 FORMS = frozenset(_TYPES.split())
-_MARKABLE = frozenset({"text", "image", "document", "search_result", "tool_use", "tool_result"})
 _READ = frozenset({"role", "content"})
 
 
-def read(reading: PromptReading) -> None:
-    reading.doubt_unknown_members(KNOWN)
+def read(reader: PromptReader) -> None:
+    reader.doubt_unknown_members(KNOWN)
     for name in ("container", "mcp_servers"):
-        if reading.request.get(name):
-            reading.writer.doubt(pointed(name), "a part of the prompt lies at the provider")
-    tools, messages = reading.list_at("tools"), reading.list_at("messages")
+        if reader.request.get(name):
+            reader.doubt(pointer_to(name), SERVER_STATE)
+    tools, messages = reader.list_at("tools"), reader.list_at("messages")
     if _any_block(messages, _is_image):
-        reading.derived["images"] = True
+        reader.derived["images"] = True
     if _any_block(messages, _is_cited):
-        reading.derived["citations"] = True
-    # Turning the web search on or off leaves what the other tools wrote: it stands behind them.
-    searches = reading.invalidates("web_search")
+        reader.derived["citations"] = True
+    # Turning the web search on or off keeps the entries of the other tools: it comes after them.
+    searches = reader.invalidates("web_search")
     late = [number for number, tool in enumerate(tools) if searches and _is_search(tool)]
-    reading.parameters("tools")
+    reader.add_parameters("tools")
     for number, tool in enumerate(tools):
         if number not in late:
-            reading.tool(tool, pointed("tools", number), markable=True)
-    reading.parameters("system")
+            reader.add_tool(tool, pointer_to("tools", number))
+    reader.add_parameters("system")
     for number in late:
-        reading.tool(tools[number], pointed("tools", number), markable=True)
-    _system(reading)
-    reading.parameters("messages")
+        reader.add_tool(tools[number], pointer_to("tools", number))
+    if (system := reader.request.get("system")) is not None:
+        reader.add_blocks(SegmentKind.SYSTEM, "/system", system, "system", _read_block)
+    reader.add_parameters("messages")
     for number, message in enumerate(messages):
-        _message(reading, number, message)
+        _message(reader, pointer_to("messages", number), message)
 
 
-def _system(reading: PromptReading) -> None:
-    system = reading.request.get("system")
-    if isinstance(system, str):
-        reading.writer.text(Kind.SYSTEM, "/system", system, "system", markable=bool(system))
-    elif isinstance(system, list):
-        for number, block in enumerate(system):
-            _block(reading, Kind.SYSTEM, pointed("system", number), block, "system")
-    elif system is not None:
-        reading.writer.doubt("/system", "neither a string nor a list")
-
-
-def _message(reading: PromptReading, number: int, message: Any) -> None:
-    pointer = pointed("messages", number)
+def _message(reader: PromptReader, pointer: str, message: Any) -> None:
     role = message.get("role") if isinstance(message, dict) else None
     if not isinstance(role, str):
-        reading.writer.doubt(pointer, "not a message with a role")
+        reader.doubt(pointer, "not a message with a role")
         return
-    if role not in ROLES:
-        reading.writer.doubt(pointer, f"a message of an unknown role ({role})")
-    reading.rest_of_message(Kind.MESSAGE, pointer, message, role, _READ)
+    reader.check_role(pointer, role, ROLES)
+    reader.add_fields(SegmentKind.MESSAGE, pointer, message, role, _READ)
     content = message.get("content")
-    if isinstance(content, str):
-        where = f"{pointer}/content"
-        reading.writer.text(Kind.MESSAGE, where, content, role, markable=bool(content))
-    elif isinstance(content, list):
-        for at, block in enumerate(content):
-            _block(reading, Kind.MESSAGE, f"{pointer}/content/{at}", block, role)
-    else:
-        reading.writer.doubt(f"{pointer}/content", "neither a string nor a list")
-    reading.writer.end_message(is_endpoint=role == "user")
+    reader.add_blocks(SegmentKind.MESSAGE, f"{pointer}/content", content, role, _read_block)
+    if role == "user":
+        reader.end_message()
 
 
-def _block(reading: PromptReading, kind: Kind, pointer: str, block: Any, role: str) -> None:
-    if not isinstance(block, dict):
-        reading.writer.doubt(pointer, "not an object")
-        return
+def _read_block(block: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     form = block.get("type")
-    if not isinstance(form, str) or form not in FORMS:
-        reading.writer.doubt(pointer, f"a block of an unknown type ({form})")
-        form = "unknown"
-    # An empty text cannot be marked.
-    markable = form in _MARKABLE and block.get("text") != ""
-    reading.text_or_block(kind, pointer, block, role, form, markable=markable)
+    return (form if isinstance(form, str) and form in FORMS else ""), block
 
 
 def _is_search(tool: Any) -> bool:
@@ -108,8 +82,8 @@ def _is_cited(block: dict[str, Any]) -> bool:
     return isinstance(citations, dict) and citations.get("enabled") is True
 
 
-def _any_block(messages: list[Any], holds: Any) -> bool:
-    """Is there such a block in any message, or in the result of a tool?"""
+def _any_block(messages: list[Any], matches: Callable[[dict[str, Any]], bool]) -> bool:
+    """Look for such a block in the messages, and in the results of tools."""
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
         for block in content if isinstance(content, list) else ():
@@ -117,6 +91,6 @@ def _any_block(messages: list[Any], holds: Any) -> bool:
                 continue
             within = block.get("content")
             inner = within if isinstance(within, list) else ()
-            if holds(block) or any(isinstance(one, dict) and holds(one) for one in inner):
+            if matches(block) or any(isinstance(one, dict) and matches(one) for one in inner):
                 return True
     return False

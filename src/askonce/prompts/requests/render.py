@@ -1,29 +1,25 @@
-"""Rendering: a request of any of four dialects as the segments that a prompt cache compares.
+"""Rendering: a request of any of the four dialects as the segments that a prompt cache compares.
 
-`chat` is OpenAI's Chat Completions, `responses` its Responses, `messages` Anthropic's Messages and
-`gemini` generateContent. A parameter stands before the first part of the prompt that its change
-loses, so that the stream alone says how far two requests agree. Nothing here raises: what is not
-understood is named in `Rendered.doubts`.
+A parameter stands before the first part of the prompt that its change loses, so that the stream
+alone shows how far two requests agree. Nothing here raises: `RenderedPrompt.doubts` lists what is
+not understood.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from askonce.prompts.provider.rules import ProviderRule, Tier
+from askonce.prompts.provider.rules import ProviderRule, Section
 from askonce.prompts.requests import chat, gemini, messages, responses
-from askonce.prompts.requests.reader import PromptReading
+from askonce.prompts.requests.reader import PromptReader
 from askonce.prompts.requests.segments import (
-    Kind,
-    Rendered,
+    RenderedPrompt,
     RequestedCaching,
     Segment,
-    SegmentMarker,
-    marker_of,
+    SegmentKind,
+    marker_ttl,
 )
 
-DIALECTS = ("chat", "responses", "messages", "gemini")
-
-_OPENAI: dict[str, Tier] = {
+_OPENAI: dict[str, Section] = {
     "model": "tools",
     "parallel_tool_calls": "tools",
     "response_format": "tools",
@@ -35,7 +31,7 @@ _OPENAI: dict[str, Tier] = {
     "context_management": "tools",
     "service_tier": "tools",
 }
-_INVALIDATORS: dict[str, dict[str, Tier]] = {
+_INVALIDATORS: dict[str, dict[str, Section]] = {
     "chat": _OPENAI,
     "responses": _OPENAI,
     "messages": {
@@ -50,9 +46,9 @@ _INVALIDATORS: dict[str, dict[str, Tier]] = {
     },
     "gemini": {"model": "tools", "cachedContent": "tools", "toolConfig": "messages"},
 }
-"""What the prompt depends on where no rule says it."""
+"""The parameters that the prompt depends on where no rule names them."""
 
-_READ: dict[str, Callable[[PromptReading], None]] = {
+_READERS: dict[str, Callable[[PromptReader], None]] = {
     "chat": chat.read,
     "responses": responses.read,
     "messages": messages.read,
@@ -63,53 +59,53 @@ _DEEP = "nested too deeply"
 
 def render(
     request: Any, dialect: str, *, rule: ProviderRule | None = None, model: str | None = None
-) -> Rendered:
-    """What the provider's cache sees of this request.
+) -> RenderedPrompt:
+    """Return the request as the provider's cache sees it.
 
-    `rule` says what invalidates; without one the dialect's usual parameters do. `model` is the
-    one in the path, for `gemini`.
+    Parameters:
+        request: the decoded body; anything but an object is in doubt.
+        dialect: one of `DIALECTS`; any other is in doubt.
+        rule: says which parameters invalidate; without one, the dialect's usual parameters do.
+        model: the model's name; by default, the one in the body. Gemini has it in the path.
     """
-    known = _READ.get(dialect)
+    read = _READERS.get(dialect)
     named = model if model is not None else _model(request)
-    if known is None:
-        return Rendered(dialect, named, (), doubts=(f"/: {dialect!r} is no dialect",))
+    if read is None:
+        return RenderedPrompt(dialect, named, (), doubts=(f"/: {dialect!r} is no dialect",))
     if not isinstance(request, dict):
-        return Rendered(dialect, named, (), doubts=("/: the request is not an object",))
-    invalidators: Mapping[str, Tier] = _INVALIDATORS[dialect]
+        return RenderedPrompt(dialect, named, (), doubts=("/: the request is not an object",))
+    invalidators: Mapping[str, Section] = _INVALIDATORS[dialect]
     if rule is not None and rule.invalidators:
         invalidators = rule.invalidators
     last = rule is not None and rule.instructions_last
-    reading = PromptReading(request, named, invalidators, instructions_last=last)
+    reader = PromptReader(request, named, invalidators, instructions_last=last)
     try:
-        known(reading)
+        read(reader)
     except RecursionError:
-        reading.writer.doubt("", _DEEP)
-    writer = reading.writer
-    key_field = rule.key_field if rule is not None else ""
-    return Rendered(
+        reader.doubt("", _DEEP)
+    return RenderedPrompt(
         dialect,
         named,
-        tuple(writer.segments) or (Segment(Kind.PARAMETERS, "", b"{}"),),
-        _asked(request, dialect, key_field),
-        tuple(writer.doubts),
+        tuple(reader.segments) or (Segment(SegmentKind.PARAMETERS, "", b"{}"),),
+        _requested_caching(request, dialect),
+        tuple(reader.doubts),
     )
 
 
 def _model(request: Any) -> str:
-    model = request.get("model") if isinstance(request, dict) else None
-    return model if isinstance(model, str) else ""
+    return _text(request.get("model")) if isinstance(request, dict) else ""
 
 
-def _asked(request: dict[str, Any], dialect: str, key_field: str) -> RequestedCaching:
-    automatic: SegmentMarker | None = None
-    if dialect == "messages" and request.get("cache_control") is not None:
-        automatic = marker_of("cache_control", request["cache_control"], "/cache_control")
+def _requested_caching(request: dict[str, Any], dialect: str) -> RequestedCaching:
+    automatic = request.get("cache_control") if dialect == "messages" else None
     options = request.get("prompt_cache_options")
     options = options if isinstance(options, dict) else {}
-    key = request.get(key_field or "prompt_cache_key")
-    ttl = _word(options.get("ttl")) or _word(request.get("prompt_cache_retention"))
-    return RequestedCaching(automatic, _word(options.get("mode")), ttl, _word(key))
+    return RequestedCaching(
+        None if automatic is None else marker_ttl(automatic),
+        _text(options.get("mode")),
+        _text(options.get("ttl")) or _text(request.get("prompt_cache_retention")),
+    )
 
 
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""

@@ -1,8 +1,7 @@
-"""The anatomy of a request: its parts in the order in which a provider reads them.
+"""The parts of a request, as bytes, in the order in which a provider reads them.
 
-Tools, then system text, then messages. Each part stays the sender's own bytes, and knows where a
-marker can be put. What is found here that does not fit is `NotUnderstood`, and the request goes out
-as it is.
+Tools, then system text, then messages. Each part keeps the sender's own bytes. A request that does
+not fit raises `NotUnderstood`, and is sent as it came.
 """
 
 import hashlib
@@ -11,39 +10,35 @@ from typing import Literal
 
 import msgspec
 
+from askonce.core.keys import CACHE_MARKERS
+from askonce.prompts.provider.rules import Section
 from askonce.prompts.requests import chat, gemini, messages, responses
-from askonce.prompts.requests.members import (
+from askonce.prompts.requests.dialects import INSTRUCTION_ROLES, Dialect
+from askonce.prompts.requests.raw_json import (
     Json,
     NotUnderstood,
     is_list,
     is_null,
     is_text,
-    items,
-    listed,
-    members,
-    value,
-    whole,
+    join_list,
+    join_object,
+    parse_list,
+    parse_object,
+    parse_value,
 )
-
-Dialect = Literal["chat", "responses", "messages", "gemini"]
-Section = Literal["tools", "system", "messages"]
-
-DIALECTS: tuple[Dialect, ...] = ("chat", "responses", "messages", "gemini")
-
-INSTRUCTING = frozenset({"system", "developer"})
 
 _MESSAGES = {"chat": "messages", "responses": "input", "messages": "messages", "gemini": "contents"}
 _SYSTEM = {"responses": "instructions", "messages": "system", "gemini": "systemInstruction"}
 
-# What the provider remembers of earlier calls: nobody here knows what the prompt is.
-_ELSEWHERE = (
+# Members by which the provider adds what it kept of earlier calls: the prompt is not known here.
+_SERVER_STATE = (
     "previous_response_id", "conversation", "prompt", "container", "mcp_servers", "cachedContent",
     "context_management", "thread", "thread_id", "previous_message_id",
 )  # fmt: skip
 
-_MARKERS = (
-    b'"cache_control"', b'"prompt_cache_breakpoint"', b'"prompt_cache_options"', b'"cachePoint"',
-)  # fmt: skip
+_CACHE_MEMBERS = tuple(
+    f'"{name}"'.encode() for name in sorted({*CACHE_MARKERS, "prompt_cache_options"})
+)
 
 _MEMBERS = {
     "chat": chat.KNOWN,
@@ -63,7 +58,7 @@ _FORMS = {
     "messages": messages.FORMS,
 }
 
-# Nearly every message is a role and a text: how such a one begins, as SDKs write it.
+# Nearly every message is a role and a text; these are its first bytes as SDKs write it.
 _PLAIN = tuple(
     f'{{"role":{gap}"{role}",{gap}"content":{gap}"'.encode()
     for role in ("user", "assistant")
@@ -85,9 +80,12 @@ _message = msgspec.json.Decoder(_Message).decode
 
 
 class RequestPart(msgspec.Struct):
-    """One piece of a prompt. `role` is empty for tools and for Anthropic's system text.
+    """One piece of a prompt.
 
-    `pointer` is where it stands in the request as it was sent.
+    section  the part of the prompt that it belongs to
+    pointer  its JSON pointer in the request as it was sent
+    raw      its bytes
+    role     the role of its message; empty for tools and for Anthropic's system text
     """
 
     section: Section
@@ -96,26 +94,26 @@ class RequestPart(msgspec.Struct):
     role: str = ""
 
     @property
-    def asks(self) -> bool:
-        """Does an answer follow it, so that the next call of a conversation goes on from here?"""
+    def awaits_answer(self) -> bool:
+        """Whether an answer follows, so that the conversation's next call continues from here."""
         return self.section == "messages" and self.role in ("user", "tool", "function")
 
 
 def is_marked(body: bytes) -> bool:
-    """Did the sender say itself what is to be cached?
+    """Return whether the sender itself asked the provider to cache something.
 
-    A quote within a JSON text is escaped, so only names of members are found.
+    Quotes within a JSON text are escaped, so only the names of members match.
     """
-    return b"cache" in body and any(marker in body for marker in _MARKERS)
+    return b"cache" in body and any(name in body for name in _CACHE_MEMBERS)
 
 
 class RequestParts:
-    """A request taken apart. Raises NotUnderstood."""
+    """A request as its parts, from its dialect and its body. Raises NotUnderstood."""
 
     def __init__(self, dialect: Dialect, body: bytes) -> None:
         self.dialect = dialect
-        self.members = members(body)
-        if any(not is_null(self.members.get(name)) for name in _ELSEWHERE):
+        self.members = parse_object(body)
+        if any(not is_null(self.members.get(name)) for name in _SERVER_STATE):
             raise NotUnderstood("server-state")
         if not self.members.keys() <= _MEMBERS[dialect]:
             raise NotUnderstood
@@ -123,17 +121,10 @@ class RequestParts:
         self.system = self._system()
         self.messages = self._messages()
         self.tail: list[Json] = []
-        """Messages of ours, behind everything else."""
-
-    def parts(self) -> Iterable[RequestPart]:
-        """All parts but the tail, in the provider's order."""
-        if self.tools is not None:
-            yield self.tools
-        yield from self.system
-        yield from self.messages
+        """Messages that the optimizer adds at the end."""
 
     def body(self, changed: Iterable[Section], more: dict[str, bytes]) -> bytes:
-        """The request again, with these sections as they are now and these members added."""
+        """Encode the request with the changed sections replaced and more members added."""
         found = dict(self.members)
         changed = set(changed)
         if "tools" in changed and self.tools is not None:
@@ -143,7 +134,7 @@ class RequestParts:
             self._put_system(found, name)
         if "messages" in changed or "system" in changed or self.tail:
             self._put_messages(found)
-        return whole({**found, **more})
+        return join_object({**found, **more})
 
     def _put_system(self, found: dict[str, Json], name: str) -> None:
         own = [part for part in self.system if not part.role]
@@ -152,15 +143,17 @@ class RequestParts:
         elif own[0].pointer == f"/{name}":
             found[name] = own[0].raw
         elif self.dialect == "gemini":
-            found[name] = whole({**members(found[name]), "parts": listed([p.raw for p in own])})
+            found[name] = join_object(
+                {**parse_object(found[name]), "parts": join_list([p.raw for p in own])}
+            )
         else:
-            found[name] = listed([part.raw for part in own])
+            found[name] = join_list([part.raw for part in own])
 
     def _put_messages(self, found: dict[str, Json]) -> None:
         early = [part.raw for part in self.system if part.role]
         every = [*early, *(part.raw for part in self.messages), *self.tail]
         alone = len(every) == 1 and is_text(every[0])
-        found[_MESSAGES[self.dialect]] = every[0] if alone else listed(every)
+        found[_MESSAGES[self.dialect]] = every[0] if alone else join_list(every)
 
     def _tools(self) -> RequestPart | None:
         tools = self.members.get("tools")
@@ -178,12 +171,13 @@ class RequestParts:
         if is_text(raw) and self.dialect != "gemini":
             return [RequestPart("system", f"/{name}", raw)]
         if self.dialect == "gemini":
-            raw = members(raw).get("parts", b"")
+            raw = parse_object(raw).get("parts", b"")
             name = f"{name}/parts"
         if not is_list(raw) or self.dialect == "responses":
             raise NotUnderstood
         return [
-            RequestPart("system", f"/{name}/{at}", block) for at, block in enumerate(items(raw))
+            RequestPart("system", f"/{name}/{at}", block)
+            for at, block in enumerate(parse_list(raw))
         ]
 
     def _messages(self) -> list[RequestPart]:
@@ -197,16 +191,16 @@ class RequestParts:
             raise NotUnderstood
         found: list[RequestPart] = []
         early = self.dialect in ("chat", "responses")
-        for at, message in enumerate(items(raw)):
+        for at, message in enumerate(parse_list(raw)):
             role = _role_of(self.dialect, message)
-            early = early and role in INSTRUCTING
+            early = early and role in INSTRUCTION_ROLES
             part = RequestPart("system" if early else "messages", f"/{name}/{at}", message, role)
             (self.system if early else found).append(part)
         return found
 
 
 def _role_of(dialect: Dialect, raw: bytes) -> str:
-    """Who speaks; what a tool of the Responses API said is a tool's. Raises NotUnderstood."""
+    """Return a message's role; for an item of the Responses API, its type. Raises NotUnderstood."""
     if dialect != "gemini" and raw.startswith(_PLAIN):
         return "user" if b'"user"' in raw[:16] else "assistant"
     try:
@@ -226,54 +220,59 @@ def _role_of(dialect: Dialect, raw: bytes) -> str:
     return role
 
 
-class PartBoundary(msgspec.Struct, frozen=True):
-    """An end of a prefix. `size` is its bytes, `digest` names it and everything it hangs on."""
+class PrefixBoundary(msgspec.Struct, frozen=True):
+    """The end of a prefix that a provider may cache.
+
+    kind     what the prefix ends with; `end` is the last turn of the prompt
+    pointer  the JSON pointer of its last part
+    size     its bytes
+    digest   identifies it, with everything that its cache entry depends on
+    at       the index of its last part in its section
+    """
 
     kind: Literal["tools", "system", "turn", "end"]
     pointer: str
     size: int
     digest: bytes
     at: int
-    """Which of its section's parts it ends with."""
 
 
 def boundaries(
-    anatomy: RequestParts, place: bytes, invalidators: Mapping[str, Section]
-) -> list[PartBoundary]:
-    """Where prefixes may end: behind the tools, each system part and each turn that asks.
+    request: RequestParts, scope: bytes, invalidators: Mapping[str, Section]
+) -> list[PrefixBoundary]:
+    """Find where prefixes may end: after the tools, each system part and each turn of the user.
 
-    `place` is what sets caches apart (who asks whom for which model), `invalidators` are the
+    `scope` separates caches from each other, as by caller, origin and path; `invalidators` are the
     parameters whose change loses a section and what follows it.
     """
-    digest = hashlib.sha256(place)
-    found: list[PartBoundary] = []
-    size = 0
+    digest, size = hashlib.sha256(scope), 0
+    found: list[PrefixBoundary] = []
 
-    def enter(section: Section) -> None:
+    def add_parameters(section: Section) -> None:
         for name, loses in invalidators.items():
             if loses == section:
-                digest.update(_parameter(anatomy.members, name))
+                digest.update(_parameter(request.members, name))
 
     def end(kind: Literal["tools", "system", "turn"], part: RequestPart, at: int) -> None:
-        found.append(PartBoundary(kind, part.pointer, size, digest.copy().digest()[:16], at))
+        found.append(PrefixBoundary(kind, part.pointer, size, digest.copy().digest()[:16], at))
 
-    enter("tools")
-    if anatomy.tools is not None:
-        size += len(memoryview(anatomy.tools.raw))
-        digest.update(anatomy.tools.raw)
-        end("tools", anatomy.tools, 0)
-    enter("system")
-    for at, part in enumerate(anatomy.system):
+    add_parameters("tools")
+    if request.tools is not None:
+        size += len(memoryview(request.tools.raw))
+        digest.update(request.tools.raw)
+        end("tools", request.tools, 0)
+    add_parameters("system")
+    for at, part in enumerate(request.system):
         size += len(memoryview(part.raw))
         digest.update(part.raw)
         end("system", part, at)
-    enter("messages")
-    messages = anatomy.messages
-    asks = [part.asks for part in messages]
-    for at, (part, asked, more) in enumerate(zip(messages, asks, [*asks[1:], False], strict=True)):
+    add_parameters("messages")
+    turns = [part.awaits_answer for part in request.messages]
+    pairs = zip(request.messages, turns, [*turns[1:], False], strict=True)
+    for at, (part, ends, more) in enumerate(pairs):
         size += len(memoryview(part.raw))
         digest.update(part.raw)
-        if asked and not more:
+        if ends and not more:
             end("turn", part, at)
     if found and found[-1].kind == "turn":
         found[-1] = msgspec.structs.replace(found[-1], kind="end")
@@ -286,6 +285,6 @@ def _parameter(found: Mapping[str, Json], name: str) -> bytes:
     if raw is None or is_null(raw):
         return b""
     if inner:
-        held = value(raw)
+        held = parse_value(raw)
         raw = msgspec.json.encode(held.get(inner)) if isinstance(held, dict) else b""
     return b"\0" + name.encode() + b"\0" + bytes(raw)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from askonce.prompts.requests.reader import PromptReading
-from askonce.prompts.requests.segments import Kind, pointed
+from askonce.prompts.requests.dialects import INSTRUCTION_ROLES
+from askonce.prompts.requests.reader import SERVER_STATE, PromptReader
+from askonce.prompts.requests.segments import SegmentKind, pointer_to
 
 _MEMBERS = """
     access_programs background context_management include input instructions max_output_tokens
@@ -13,9 +14,8 @@ _MEMBERS = """
     user
     """
 KNOWN = frozenset(_MEMBERS.split())
-_AT_THE_PROVIDER = ("previous_response_id", "conversation", "prompt")
-_SYSTEM = ("system", "developer")
-ROLES = frozenset({*_SYSTEM, "user", "assistant"})
+_SERVER_STATE = ("previous_response_id", "conversation", "prompt")
+ROLES = INSTRUCTION_ROLES | {"user", "assistant"}
 FORMS = {
     "input_text": "text",
     "output_text": "text",
@@ -25,7 +25,6 @@ FORMS = {
     "input_audio": "audio",
     "refusal": "refusal",
 }
-_MARKABLE = frozenset({"input_text", "input_image", "input_file"})
 ITEMS = {
     "function_call": "tool_use",
     "custom_tool_call": "tool_use",
@@ -37,109 +36,79 @@ ITEMS = {
     "compaction": "compaction",
 }
 _READ = frozenset({"role", "content", "type", "id", "status"})
-_TOKENS_OF_TEXT = frozenset({"type", "text", "annotations", "logprobs"})
+_MEMBERS_OF_TEXT = frozenset({"type", "text", "annotations", "logprobs"})
 
 
-def read(reading: PromptReading) -> None:
-    reading.doubt_unknown_members(KNOWN | set(_AT_THE_PROVIDER))
-    for name in _AT_THE_PROVIDER:
-        if reading.request.get(name) is not None:
-            reading.writer.doubt(pointed(name), "a part of the prompt lies at the provider")
-    reading.parameters("tools")
-    reading.tools(reading.list_at("tools"))
-    reading.parameters("system")
-    if not reading.instructions_last:
-        _instructions(reading, Kind.SYSTEM)
-    _input(reading)
-    if reading.instructions_last:
-        _instructions(reading, Kind.MESSAGE)
+def read(reader: PromptReader) -> None:
+    reader.doubt_unknown_members(KNOWN.union(_SERVER_STATE))
+    for name in _SERVER_STATE:
+        if reader.request.get(name) is not None:
+            reader.doubt(pointer_to(name), SERVER_STATE)
+    reader.add_parameters("tools")
+    reader.add_tools()
+    reader.add_parameters("system")
+    if not reader.instructions_last:
+        _instructions(reader, SegmentKind.SYSTEM)
+    _input(reader)
+    if reader.instructions_last:
+        _instructions(reader, SegmentKind.MESSAGE)
 
 
-def _instructions(reading: PromptReading, kind: Kind) -> None:
-    instructions = reading.request.get("instructions")
+def _instructions(reader: PromptReader, kind: SegmentKind) -> None:
+    instructions = reader.request.get("instructions")
     if isinstance(instructions, str):
-        reading.writer.text(kind, "/instructions", instructions, "developer")
+        reader.add_text(kind, "/instructions", instructions, "developer")
     elif instructions is not None:
-        reading.writer.doubt("/instructions", "not a string")
+        reader.doubt("/instructions", "not a string")
 
 
-def _input(reading: PromptReading) -> None:
-    asked = reading.request.get("input")
-    if isinstance(asked, str):
-        reading.parameters("messages")
-        reading.writer.text(Kind.MESSAGE, "/input", asked, "user", markable=True)
-        reading.writer.end_message(is_endpoint=True)
+def _input(reader: PromptReader) -> None:
+    text = reader.request.get("input")
+    if isinstance(text, str):
+        reader.add_parameters("messages")
+        reader.add_text(SegmentKind.MESSAGE, "/input", text, "user")
+        reader.end_message()
         return
-    items, at_start, told = reading.list_at("input"), True, False
-    for number, item in enumerate(items):
-        if not isinstance(item, dict):
-            reading.writer.doubt(pointed("input", number), "not an object")
-            continue
-        at_start = at_start and item.get("role") in _SYSTEM
-        if not at_start and not told:
-            reading.parameters("messages")
-            told = True
-        following = items[number + 1] if number + 1 < len(items) else None
-        _item(reading, Kind.SYSTEM if at_start else Kind.MESSAGE, number, item)
-        reading.writer.end_message(is_endpoint=_ends(item, following, at_start=at_start))
-    if not told:
-        reading.parameters("messages")
+
+    def add_item(kind: SegmentKind, pointer: str, item: dict[str, Any]) -> None:
+        _item(reader, kind, pointer, item)
+
+    reader.add_conversation("input", add_item, _tool_result)
 
 
-def _ends(item: dict[str, Any], following: Any, *, at_start: bool) -> bool:
-    after = following if isinstance(following, dict) else {}
-    if item.get("role") == "user":
-        return True
-    if _form(item) == "tool_result":
-        return _form(after) != "tool_result"
-    return at_start and after.get("role") not in _SYSTEM
+def _tool_result(item: dict[str, Any]) -> str:
+    form = _form(item)
+    return form if form == "tool_result" else ""
 
 
-def _form(item: dict[str, Any]) -> str | None:
+def _form(item: dict[str, Any]) -> str:
     named = item.get("type")
-    return ITEMS.get(named) if isinstance(named, str) else None
+    return ITEMS.get(named, "") if isinstance(named, str) else ""
 
 
-def _item(reading: PromptReading, kind: Kind, number: int, item: dict[str, Any]) -> None:
-    pointer, named, role = pointed("input", number), item.get("type"), item.get("role")
+def _item(reader: PromptReader, kind: SegmentKind, pointer: str, item: dict[str, Any]) -> None:
+    named, role = item.get("type"), item.get("role")
     if named in (None, "message") and isinstance(role, str):
-        _message(reading, kind, pointer, item, role)
+        _message(reader, kind, pointer, item, role)
         return
     form = _form(item)
-    if form is None:
-        reading.writer.doubt(pointer, f"an item of an unknown type ({named})")
-    reading.writer.block(
-        kind, pointer, item, form or "unknown", role if isinstance(role, str) else ""
-    )
+    if not form:
+        reader.doubt(pointer, f"an item of an unknown type ({named})")
+    reader.add_block(kind, pointer, item, form or "unknown", role if isinstance(role, str) else "")
 
 
 def _message(
-    reading: PromptReading, kind: Kind, pointer: str, item: dict[str, Any], role: str
+    reader: PromptReader, kind: SegmentKind, pointer: str, item: dict[str, Any], role: str
 ) -> None:
-    if role not in ROLES:
-        reading.writer.doubt(pointer, f"a message of an unknown role ({role})")
-    reading.rest_of_message(kind, pointer, item, role, _READ)
-    content = item.get("content")
-    if isinstance(content, str):
-        markable = role != "assistant"
-        reading.writer.text(kind, f"{pointer}/content", content, role, markable=markable)
-    elif isinstance(content, list):
-        for at, part in enumerate(content):
-            _part(reading, kind, f"{pointer}/content/{at}", part, role)
-    else:
-        reading.writer.doubt(f"{pointer}/content", "neither a string nor a list")
+    reader.check_role(pointer, role, ROLES)
+    reader.add_fields(kind, pointer, item, role, _READ)
+    reader.add_blocks(kind, f"{pointer}/content", item.get("content"), role, _read_part)
 
 
-def _part(reading: PromptReading, kind: Kind, pointer: str, part: Any, role: str) -> None:
-    if not isinstance(part, dict):
-        reading.writer.doubt(pointer, "not an object")
-        return
+def _read_part(part: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     named = part.get("type")
-    form = FORMS.get(named) if isinstance(named, str) else None
-    if form is None:
-        reading.writer.doubt(pointer, f"a part of an unknown type ({named})")
-    if form == "text" and part.keys() <= _TOKENS_OF_TEXT:
-        # What the provider itself wrote beside a text is not read again.
-        part = {"type": named, "text": part.get("text")}
-    markable = form is not None and named in _MARKABLE
-    reading.text_or_block(kind, pointer, part, role, form or "unknown", markable=markable)
+    form = FORMS.get(named, "") if isinstance(named, str) else ""
+    if form == "text" and part.keys() <= _MEMBERS_OF_TEXT:
+        # The provider does not read again what it wrote itself beside a text.
+        return form, {"type": named, "text": part.get("text")}
+    return form, part

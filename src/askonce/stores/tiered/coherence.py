@@ -25,7 +25,7 @@ from askonce.core.runtime.background import PeriodicWorker
 from askonce.core.runtime.interface import Runtime
 from askonce.invalidation.recent_sweeps import RecentSweeps
 from askonce.invalidation.sweep import sweep_store
-from askonce.invalidation.target import SWEPT, Names, any_of, plain
+from askonce.invalidation.target import SWEPT, Matcher, any_of, plain
 
 BLIND_AFTER = 0.8
 """Seconds since the start of the last successful exchange."""
@@ -57,7 +57,7 @@ class CoherenceCallbacks(NamedTuple):
     """
 
     store_lost: Callable[[], None]
-    swept: Callable[[Names], Awaitable[None]]
+    swept: Callable[[Matcher], Awaitable[None]]
 
 
 class Coherence:
@@ -162,11 +162,11 @@ class Coherence:
             self._callbacks.store_lost()
             self._memory.forget_all()
             await self._count_sweeps()
-        if missed := self._sweeps.reminded(changes.epochs):
+        if missed := self._sweeps.apply_reminders(changes.epochs):
             # Sweeps that began before this process followed the feed, and still go on.
             epochs = changes.epochs | await self._source.epochs(missed)
             changes = structs.replace(changes, epochs=epochs)
-        fresh = self._sweeps.hear(changes.epochs)
+        fresh = self._sweeps.merge(changes.epochs)
         self._memory.apply_epochs(plain(changes.epochs))
         for selection in changes.removed:
             await self._memory.remove(selection)
@@ -223,7 +223,7 @@ class Coherence:
             await store.merge_epochs(epochs)
         for selection in changes.removed:
             await store.remove(selection)
-        if named := self._sweeps.named_by(changes.epochs):
+        if named := self._sweeps.matchers_of(changes.epochs):
             await sweep_store(store, any_of(named))
         cursor = changes.cursor.encode()
         entry = Entry(_CURSOR_KEY, cursor, 200, (), _FOREVER, _FOREVER, _FOREVER)

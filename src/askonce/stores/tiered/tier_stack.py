@@ -9,7 +9,7 @@ from askonce.core.protocols import Store
 from askonce.core.runtime.event_loop import AsyncRuntime, run_in_thread
 from askonce.core.runtime.threads import SyncRuntime
 from askonce.invalidation.recent_sweeps import RecentSweeps
-from askonce.invalidation.target import Names
+from askonce.invalidation.target import Matcher
 from askonce.ledger.ledger import Ledger
 from askonce.stores.tiered.coherence import Coherence, CoherenceCallbacks, Followers
 from askonce.stores.tiered.layers import SharingSettings, TierSpec
@@ -180,7 +180,7 @@ class TierStack:
             sweeps=self.sweeps,
         )
 
-    async def _swept(self, names: Names) -> None:
+    async def _swept(self, names: Matcher) -> None:
         for queue in self._write_queues:
             await queue.swept(names)
         self._callbacks.swept()

@@ -14,7 +14,7 @@ from askonce.core.models import Entry, Key, Lease, Selection
 from askonce.core.protocols import Memory
 from askonce.core.runtime.interface import Runtime, Work
 from askonce.invalidation.recent_sweeps import UNKNOWN, RecentSweeps
-from askonce.invalidation.target import GROUP, SWEPT, Names
+from askonce.invalidation.target import GROUP, SWEPT, Matcher
 from askonce.ledger.ledger import Ledger
 from askonce.stores.tiered.coherence import Coherence
 from askonce.stores.tiered.leases import LeaseRenewal
@@ -114,7 +114,7 @@ class WriteBehindQueue:
 
         self._runtime.run_in_background(release)
 
-    async def swept(self, names: Names) -> None:
+    async def swept(self, names: Matcher) -> None:
         """Remove what was written while this sweep was on its way here."""
         with self._lock:
             written = [entry for _, entry in self._written]

@@ -1,6 +1,6 @@
-"""Members: a JSON object or list taken apart so that what is not changed stays the sender's bytes.
+"""JSON objects and lists taken apart one level at a time.
 
-Nothing here decodes more than one level, so no number, escape or order can change on the way.
+Unchanged parts stay the sender's own bytes, so no number, escape or order can change on the way.
 """
 
 import json
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 Json = bytes | msgspec.Raw
+"""One JSON value, not decoded."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -19,15 +20,19 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 class NotUnderstood(Exception):
-    """A request that nothing is done to; `reason` is the word for why."""
+    """A request that the optimizer must not touch.
+
+    Parameters:
+        reason: the word under which it is counted.
+    """
 
     def __init__(self, reason: str = "not-understood") -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-def members(raw: Json) -> dict[str, Json]:
-    """An object's members. Raises NotUnderstood, also where one name stands there twice."""
+def parse_object(raw: Json) -> dict[str, Json]:
+    """Return an object's members. Raises NotUnderstood, also if a name occurs twice."""
     try:
         found: dict[str, Json] = dict(_members(raw))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -37,27 +42,27 @@ def members(raw: Json) -> dict[str, Json]:
     return found
 
 
-def items(raw: Json) -> list[bytes]:
-    """A list's items. Raises NotUnderstood."""
+def parse_list(raw: Json) -> list[bytes]:
+    """Return a list's items. Raises NotUnderstood."""
     try:
         return list(map(bytes, _items(raw)))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise NotUnderstood from None
 
 
-def value(raw: Json) -> Any:
-    """The whole value. Raises NotUnderstood."""
+def parse_value(raw: Json) -> Any:
+    """Decode a value. Raises NotUnderstood."""
     try:
         return _decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise NotUnderstood from None
 
 
-def text(raw: Json | None) -> str | None:
-    """A text, or None for anything else. Raises NotUnderstood for a text that is none."""
+def parse_text(raw: Json | None) -> str | None:
+    """Decode a text; None for any other value. Raises NotUnderstood for an invalid text."""
     if raw is None or not is_text(raw):
         return None
-    found = value(raw)
+    found = parse_value(raw)
     return found if isinstance(found, str) else None
 
 
@@ -73,22 +78,22 @@ def is_null(raw: Json | None) -> bool:
     return raw is None or bytes(memoryview(raw)[:4]) == b"null"
 
 
-def whole(found: Mapping[str, Json]) -> bytes:
-    """An object out of its members."""
+def join_object(found: Mapping[str, Json]) -> bytes:
+    """Encode an object from its members."""
     return _encode({name: msgspec.Raw(raw) for name, raw in found.items()})
 
 
-def listed(found: Sequence[Json]) -> bytes:
-    """A list out of its items."""
+def join_list(found: Sequence[Json]) -> bytes:
+    """Encode a list from its items."""
     return b"[" + b",".join(map(bytes, found)) + b"]"
 
 
-def encoded(plain: Any, *, order: Literal["sorted"] | None = None) -> bytes:
+def encode(plain: Any, *, order: Literal["sorted"] | None = None) -> bytes:
     return _encode(plain) if order is None else _encode_sorted(plain)
 
 
-def with_member(raw: Json, name: str, member: bytes) -> bytes:
-    """An object with one more member, at its end; everything else is as it was."""
+def append_member(raw: Json, name: str, member: bytes) -> bytes:
+    """Append a member to an object and keep all other bytes."""
     head = bytes(raw).rstrip()
     if head[:1] != b"{" or head[-1:] != b"}":
         raise NotUnderstood
@@ -97,9 +102,9 @@ def with_member(raw: Json, name: str, member: bytes) -> bytes:
 
 
 def _is_whole(raw: Json, found: Mapping[str, Json]) -> bool:
-    """Do the members fill the object, so that no name can stand there twice?
+    """Check by size that the members fill the object, so that no name can occur twice.
 
-    True for what SDKs and `json.dumps` write; whatever else has to be looked at.
+    True for the output of SDKs and of `json.dumps`; any other object is parsed again.
     """
     count = len(found)
     if not count:

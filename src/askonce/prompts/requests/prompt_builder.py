@@ -1,8 +1,7 @@
-"""Laying out: the parts of a prompt, static first, in the words of each dialect.
+"""The builder of prompts: their parts in a cacheable order, in the form of each dialect.
 
-What never changes stands in front, what changes slowly behind it, then the conversation so far,
-and what changes with every call at the very end. The front comes out in the same bytes every time,
-whatever stands behind it.
+Static parts come first, slowly changing ones next, then the conversation so far; parts that change
+with every call come last. The static parts have the same bytes in every prompt of a layout.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 Kind = Literal["chat", "responses", "messages", "gemini", "converse"]
+"""The dialects that prompts are written in; `converse` is Bedrock's."""
 
 KINDS: tuple[Kind, ...] = ("chat", "responses", "messages", "gemini", "converse")
 
@@ -19,16 +19,19 @@ Member = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 
 
-class OrderingMarks(NamedTuple):
-    """The lifetimes of the markers; None where none is to be set. An empty one is the default."""
+class MarkerLifetimes(NamedTuple):
+    """The lifetimes of the markers after each group of parts.
+
+    An empty lifetime is the provider's default; None sets no marker.
+    """
 
     stable: str | None = None
     slow: str | None = None
     history: str | None = None
 
 
-class Front(NamedTuple):
-    """Everything that is the same in every call, as it was given."""
+class StaticParts(NamedTuple):
+    """The parts that are the same in every call: the model, the tools as JSON, the texts."""
 
     model: str
     tools: bytes
@@ -36,10 +39,12 @@ class Front(NamedTuple):
 
 
 class Prompt(dict[str, Any]):
-    """A request's members, to be given to an SDK with `**` or sent as `body`.
+    """The members of a request, for an SDK (`client.create(**prompt)`) or to send as `body`.
 
-    `prefix` is how `body` begins for every prompt of the same layout. `marked` says by JSON
-    pointer where markers stand, and `reason` why there is none.
+    Attributes:
+        prefix: the bytes that `body` begins with in every prompt of the same layout.
+        marked: the JSON pointers of the blocks that carry a cache marker.
+        reason: `ok` if there is a marker, else the word for why there is none.
     """
 
     prefix: bytes = b""
@@ -48,64 +53,62 @@ class Prompt(dict[str, Any]):
 
     @property
     def body(self) -> bytes:
-        """The members as compact JSON, in the order in which they were laid out."""
+        """The members as compact JSON, in their order."""
         return _encode(dict(self))
 
     @property
     def messages(self) -> list[Member]:
-        """The messages, whatever the dialect calls them."""
+        """The messages, under whichever name the dialect has for them."""
         found: list[Member] = self.get("messages") or self.get("input") or self.get("contents", [])
         return found
 
 
-class PromptOrdering:
-    """One prompt being laid out."""
+class PromptBuilder:
+    """Builds one prompt; `breakpoints` says whether an OpenAI model takes them."""
 
     def __init__(
-        self, kind: Kind, front: Front, marks: OrderingMarks, *, breakpoints: bool
+        self, kind: Kind, static: StaticParts, lifetimes: MarkerLifetimes, *, breakpoints: bool
     ) -> None:
-        """`breakpoints`: does an OpenAI model take them?"""
         self._kind = kind
-        self._front = front
-        self._marks = marks
+        self._static = static
+        self._lifetimes = lifetimes
         self._breakpoints = breakpoints
-        self._tools: list[Member] = msgspec.json.decode(front.tools) if front.tools else []
+        self._tools: list[Member] = msgspec.json.decode(static.tools) if static.tools else []
         self.marked: list[str] = []
 
-    def prompt(
+    def build(
         self,
         slow: Sequence[str],
         history: Sequence[Mapping[str, Any]],
-        late: Sequence[str],
+        volatile: Sequence[str],
         message: str | Sequence[Mapping[str, Any]],
     ) -> Prompt:
-        lead = self._lead([])
-        prefix = self._begun(lead)
-        found = Prompt(self._lead(slow))
+        prefix = self._prefix(self._head([]))
+        found = Prompt(self._head(slow))
         turns = self._history(history)
-        turns.append(self._turn(late, message))
+        turns.append(self._last_turn(volatile, message))
         where = {"responses": "input", "gemini": "contents"}.get(self._kind, "messages")
         found[where] = [*found.pop(where, []), *turns]
         found.prefix = prefix
         found.marked = tuple(dict.fromkeys(self.marked))
         return found
 
-    def _begun(self, lead: Member) -> bytes:
-        """The bytes that every prompt begins with: up to the end of the last static part."""
-        whole = _encode(lead)
-        last = next(reversed(lead)) if lead else ""
-        # Behind it come more parts or more members: nothing that closes a bracket is the front.
+    def _prefix(self, head: Member) -> bytes:
+        """Return the bytes that every prompt begins with: up to the end of the static parts."""
+        whole = _encode(head)
+        last = next(reversed(head)) if head else ""
+        # More parts or members follow it, so the closing brackets are not part of the prefix.
         closing = {"systemInstruction": 3, "toolConfig": 3}.get(last, 2)
         return whole[:-closing] if last not in ("model", "modelId", "") else whole[:-1]
 
-    def _lead(self, slow: Sequence[str]) -> Member:
-        """Model, tools and instructions."""
+    def _head(self, slow: Sequence[str]) -> Member:
+        """Return the model, the tools and the instructions."""
         found: Member = {}
-        if self._front.model and self._kind != "gemini":
-            found["modelId" if self._kind == "converse" else "model"] = self._front.model
+        if self._static.model and self._kind != "gemini":
+            found["modelId" if self._kind == "converse" else "model"] = self._static.model
         if self._tools:
             found |= self._with_tools()
-        parts = [(text, False) for text in self._front.stable] + [(text, True) for text in slow]
+        parts = [(text, False) for text in self._static.stable] + [(text, True) for text in slow]
         if not parts:
             return found
         build = {
@@ -119,34 +122,34 @@ class PromptOrdering:
 
     def _with_tools(self) -> Member:
         tools = [dict(tool) for tool in self._tools]
-        alone = not self._front.stable and self._marks.stable is not None
+        alone = not self._static.stable and self._lifetimes.stable is not None
         if self._kind == "converse":
-            points = [self._point(self._marks.stable or "")] if alone else []
+            points = [self._cache_point(self._lifetimes.stable or "")] if alone else []
             if alone:
                 self.marked.append(f"/toolConfig/tools/{len(tools)}")
             return {"toolConfig": {"tools": [*tools, *points]}}
         if self._kind == "messages" and alone:
-            tools[-1] |= _control(self._marks.stable or "")
+            tools[-1] |= _cache_control(self._lifetimes.stable or "")
             self.marked.append(f"/tools/{len(tools) - 1}")
         return {"tools": tools}
 
     def _ends(self, parts: Sequence[tuple[str, bool]]) -> dict[int, str]:
-        """The parts that a marker follows, with its lifetime: the last of each kind."""
+        """Return the parts that a marker follows, the last of each kind, with its lifetime."""
         ends: dict[int, str] = {}
-        for wanted, ttl in ((False, self._marks.stable), (True, self._marks.slow)):
+        for wanted, ttl in ((False, self._lifetimes.stable), (True, self._lifetimes.slow)):
             at = [place for place, (_, is_slow) in enumerate(parts) if is_slow is wanted]
             if at and ttl is not None:
                 ends[at[-1]] = ttl
         return ends
 
     def _chat(self, parts: Sequence[tuple[str, bool]]) -> Member:
-        return {"messages": self._instructing(parts, "system", "text", "messages")}
+        return {"messages": self._instructions(parts, "system", "text", "messages")}
 
     def _responses(self, parts: Sequence[tuple[str, bool]]) -> Member:
-        # Not in `instructions`: they carry no marker, and newer models read them last.
-        return {"input": self._instructing(parts, "developer", "input_text", "input")}
+        # Not in `instructions`: those carry no marker, and newer models read them last.
+        return {"input": self._instructions(parts, "developer", "input_text", "input")}
 
-    def _instructing(
+    def _instructions(
         self, parts: Sequence[tuple[str, bool]], role: str, form: str, where: str
     ) -> list[Member]:
         ends = self._ends(parts) if self._breakpoints else {}
@@ -167,7 +170,7 @@ class PromptOrdering:
         for at, (text, _) in enumerate(parts):
             block: Member = {"type": "text", "text": text}
             if at in ends:
-                block |= _control(ends[at])
+                block |= _cache_control(ends[at])
                 self.marked.append(f"/system/{at}")
             blocks.append(block)
         return {"system": blocks}
@@ -182,12 +185,12 @@ class PromptOrdering:
             blocks.append({"text": text})
             if at in ends:
                 self.marked.append(f"/system/{len(blocks)}")
-                blocks.append(self._point(ends[at]))
+                blocks.append(self._cache_point(ends[at]))
         return {"system": blocks}
 
     def _history(self, history: Sequence[Mapping[str, Any]]) -> list[Member]:
         turns: list[Member] = msgspec.json.decode(_encode(list(history)))
-        ttl = self._marks.history
+        ttl = self._lifetimes.history
         if not turns or ttl is None or self._kind not in ("messages", "converse"):
             return turns
         last = turns[-1]
@@ -200,16 +203,18 @@ class PromptOrdering:
         at = len(turns) - 1
         if self._kind == "converse":
             self.marked.append(f"/messages/{at}/content/{len(content)}")
-            turns[-1] = {**last, "content": [*content, self._point(ttl)]}
+            turns[-1] = {**last, "content": [*content, self._cache_point(ttl)]}
         elif content[-1].get("type") in ("text", "image", "document", "tool_use", "tool_result"):
             self.marked.append(f"/messages/{at}/content/{len(content) - 1}")
-            marked = {**content[-1], **_control(ttl)}
+            marked = {**content[-1], **_cache_control(ttl)}
             turns[-1] = {**last, "content": [*content[:-1], marked]}
         return turns
 
-    def _turn(self, late: Sequence[str], message: str | Sequence[Mapping[str, Any]]) -> Member:
-        """The last turn: what is true of this call alone, then what the user says."""
-        texts = [*late, message] if isinstance(message, str) else list(late)
+    def _last_turn(
+        self, volatile: Sequence[str], message: str | Sequence[Mapping[str, Any]]
+    ) -> Member:
+        """Return the last turn: the parts of this call alone, then the user's message."""
+        texts = [*volatile, message] if isinstance(message, str) else list(volatile)
         more = [] if isinstance(message, str) else [dict(block) for block in message]
         if self._kind in ("gemini", "converse"):
             parts = [{"text": text} for text in texts]
@@ -221,9 +226,9 @@ class PromptOrdering:
         blocks = [{"type": form, "text": text} for text in texts]
         return {"role": "user", "content": [*blocks, *more]}
 
-    def _point(self, ttl: str) -> Member:
+    def _cache_point(self, ttl: str) -> Member:
         return {"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl else {})}
 
 
-def _control(ttl: str) -> Member:
+def _cache_control(ttl: str) -> Member:
     return {"cache_control": {"type": "ephemeral"} | ({"ttl": ttl} if ttl else {})}

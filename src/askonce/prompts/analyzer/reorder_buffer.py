@@ -1,8 +1,8 @@
-"""The log in the order of time, as far as a bounded wait can bring it about.
+"""The reorder buffer: puts a log in the order of time, as far as a bounded buffer can.
 
-A request is logged when it ends, so a long one comes behind later ones: a line waits until those
-that may come before it are there. A clock that went back further than that is reported, and the
-line counts as of when the others had come.
+A request is logged when it ends, so a long request comes after later ones. A line waits until the
+lines that may come before it have been read. If a clock went back further than that, it is
+reported, and the line counts as sent together with the lines before it.
 """
 
 import heapq
@@ -13,7 +13,7 @@ _SLACK = 0.1  # seconds by which clocks of several processes may differ
 
 
 class Timed(Protocol):
-    """Something with a time and the number of its line."""
+    """An item with its line number, its time, and its duration if known; in seconds."""
 
     @property
     def number(self) -> int: ...
@@ -28,8 +28,13 @@ class Timed(Protocol):
 T = TypeVar("T", bound=Timed)
 
 
-class LogOrder(Generic[T]):
-    """Holds back up to so many items, or so many bytes of them."""
+class ReorderBuffer(Generic[T]):
+    """Holds back items until later ones have come.
+
+    Parameters:
+        most: how many items to hold back.
+        most_bytes: how many bytes of items to hold back.
+    """
 
     def __init__(self, most: int = 1024, most_bytes: int = 64 << 20) -> None:
         self._most = most
@@ -38,15 +43,15 @@ class LogOrder(Generic[T]):
         self._bytes = 0
         self._ended = 0.0
 
-    def went_back(self, item: T) -> float:
-        """By how many seconds an item ended before those that were logged before it; 0 if not."""
+    def seconds_behind(self, item: T) -> float:
+        """Return how many seconds before an earlier item this one ended; 0 if it did not."""
         ended = item.ts + (item.duration or 0.0)
         back = self._ended - ended
         self._ended = max(self._ended, ended)
         return back if back > _SLACK else 0.0
 
     def push(self, item: T, size: int) -> Iterator[T]:
-        """Take an item in; yields those that have waited long enough, the earliest first."""
+        """Add an item of so many bytes; yield the items that have waited enough, earliest first."""
         heapq.heappush(self._heap, (item.ts, item.number, item, size))
         self._bytes += size
         while len(self._heap) > self._most or (
@@ -54,7 +59,7 @@ class LogOrder(Generic[T]):
         ):
             yield self._pop()
 
-    def rest(self) -> Iterator[T]:
+    def drain(self) -> Iterator[T]:
         while self._heap:
             yield self._pop()
 
