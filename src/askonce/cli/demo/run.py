@@ -249,7 +249,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="askonce demo",
         description=(
-            "Ask real customers' questions through the gateway and see what is answered from "
+            "Ask real customers' questions through the gateway and see the answers from the "
             "cache. The model is a demo provider on this machine: nothing leaves it and "
             "nothing is charged."
         ),
