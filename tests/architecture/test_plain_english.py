@@ -34,6 +34,8 @@ READ = (
     ".github/**/*.yml",
     "src/**/*.toml",
     "src/**/*.txt",
+    "src/**/*.lua",
+    "src/**/*.sql",
 )
 
 QUOTATIONS = {
