@@ -1,13 +1,17 @@
 """The grammar of `askonce docs`."""
 
-from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, add_json_option
+from askonce.cli.grammar.parts import (
+    Commands,
+    Parser,
+    add,
+    add_config_option,
+    add_json_option,
+    add_verbs,
+)
 
 
 def add_docs(commands: "Commands[Parser]") -> None:
-    parser = add(commands, "docs")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
-    _add_sync(verbs)
-    parser.commands = dict(verbs.choices)
+    add_verbs(add(commands, "docs"), _add_sync)
 
 
 def _add_sync(verbs: "Commands[Parser]") -> None:

@@ -6,16 +6,13 @@ from askonce.cli.grammar.parts import (
     add,
     add_config_option,
     add_json_option,
+    add_verbs,
     positive_count,
 )
 
 
 def add_entries(commands: "Commands[Parser]") -> None:
-    parser = add(commands, "entries")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
-    for add_verb in (_add_entries_list, _add_entries_show, _add_entries_remove):
-        add_verb(verbs)
-    parser.commands = dict(verbs.choices)
+    add_verbs(add(commands, "entries"), _add_entries_list, _add_entries_show, _add_entries_remove)
 
 
 def _add_entries_list(verbs: "Commands[Parser]") -> None:

@@ -50,6 +50,14 @@ def add(commands: "Commands[Parser]", command: str) -> Parser:
     )
 
 
+def add_verbs(parser: Parser, *add_verb: Callable[["Commands[Parser]"], None]) -> None:
+    """Add the verbs of a command, such as list and show; the user must give one of them."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
+    for add_one in add_verb:
+        add_one(verbs)
+    parser.commands = dict(verbs.choices)
+
+
 def add_config_option(parser: Parser) -> None:
     parser.add_argument(
         "--config",

@@ -5,17 +5,14 @@ from askonce.cli.grammar.parts import (
     Parser,
     add,
     add_json_option,
+    add_verbs,
     number_between,
     positive_count,
 )
 
 
 def add_prompts(commands: "Commands[Parser]") -> None:
-    parser = add(commands, "prompts")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
-    for add_verb in (_add_analyze, _add_check):
-        add_verb(verbs)
-    parser.commands = dict(verbs.choices)
+    add_verbs(add(commands, "prompts"), _add_analyze, _add_check)
 
 
 def _add_analyze(verbs: "Commands[Parser]") -> None:

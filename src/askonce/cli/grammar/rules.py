@@ -1,13 +1,10 @@
 """The grammar of `askonce rules`."""
 
-from askonce.cli.grammar.parts import Commands, Parser, add, add_json_option
+from askonce.cli.grammar.parts import Commands, Parser, add, add_json_option, add_verbs
 
 
 def add_rules(commands: "Commands[Parser]") -> None:
-    parser = add(commands, "rules")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
-    _add_test(verbs)
-    parser.commands = dict(verbs.choices)
+    add_verbs(add(commands, "rules"), _add_test)
 
 
 def _add_test(verbs: "Commands[Parser]") -> None:
