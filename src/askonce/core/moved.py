@@ -105,7 +105,7 @@ MOVED = {
     "syncing": "invalidation.document_sync",
     "tag_templates": "core.rules.tag_templates",
     "texts": "pipeline.texts",
-    "token_prices": "ledger.token_prices",
+    "token_prices": "ledger.prices",
     "transport": "library.transport",
     "vectors": "semantic.index",
     "warming": "prompts.prefix_lock",
