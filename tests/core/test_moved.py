@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from askonce.core.moved import MOVED, new_name
+from askonce.core.moved import new_name, read_moves
 
 
 def test_every_old_path_fails_and_names_one_that_exists() -> None:
     wrong = []
-    for old, new in MOVED.items():
+    for old, new in read_moves().items():
         package, _, name = f"askonce.{old}".rpartition(".")
         try:
             pkgutil.resolve_name(f"askonce.{new}")

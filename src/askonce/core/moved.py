@@ -1,118 +1,17 @@
 """Old and new paths of modules, for programs that import one under its old path.
 
 The path of a module inside the package was never public, but the documentation showed some. A
-program that still imports one gets an `ImportError` that names the new path. This table and its
-finder in `askonce/__init__.py` stay for one release, the first that has them.
+program that still imports one gets an `ImportError` that names the new path. The table,
+`moved.txt`, and its finder in `askonce/__init__.py` stay for one release, the first that has them.
 """
 
-MOVED = {
-    "Because": "Reason",
-    "Bookkeeping": "LedgerSettings",
-    "Happened": "EventResult",
-    "Source": "EventSource",
-    "accounting": "ledger.ledger",
-    "admin": "config.admin",
-    "agreeing": "semantic.agreement",
-    "aliases": "pipeline.model_aliases",
-    "answering": "pipeline.pipeline",
-    "arguments": "library.arguments",
-    "asking": "pipeline.fetch",
-    "auditing": "invalidation.audit",
-    "bookkeeping": "ledger.settings",
-    "books": "ledger.persistence",
-    "boundary": "core.fail_open",
-    "breaker": "core.breaker",
-    "cache": "library.cache",
-    "cache_settings": "library.facade",
-    "cache_status": "pipeline.present",
-    "checkpoints": "cli.transfer.checkpoints",
-    "coherence": "stores.tiered.coherence",
-    "daybook": "ledger.daily",
-    "desk": "stores.tiered.tiers",
-    "directives": "core.directives",
-    "documents": "core.document_tags",
-    "durations": "core.units",
-    "embedders": "semantic.embedders",
-    "embedding": "semantic.embedding",
-    "engine": "core.guarded",
-    "entering": "pipeline.entry",
-    "errors": "core.errors",
-    "evaluating": "semantic.evaluation",
-    "events": "invalidation.events",
-    "explaining": "pipeline.explain",
-    "flavors": "pipeline.services",
-    "flights": "pipeline.single_flight",
-    "following": "invalidation.consumer",
-    "gateway.build": "gateway.server.build",
-    "gateway.serve": "gateway.server.serve",
-    "groups": "invalidation.cache_groups",
-    "identifying": "pipeline.namespaces",
-    "identity": "core.identity",
-    "indexing": "semantic.reindex",
-    "keys": "core.keys",
-    "layers": "stores.tiered.layers",
-    "layouts": "prompts.layout",
-    "leasing": "stores.tiered.leases",
-    "matching": "semantic.guards",
-    "measuring": "semantic.evaluation",
-    "moving": "cli.transfer.moves",
-    "neighbors": "semantic.lookup",
-    "operating_point": "semantic.operating_point",
-    "packs": "core.rules.packs",
-    "patterns": "core.rules.re2",
-    "policy": "core.policy",
-    "practice": "cli.demo.provider",
-    "presenting": "pipeline.present",
-    "prices": "ledger.prices",
-    "pricing": "ledger.charges",
-    "prompt_rack": "prompts.assembly",
-    "prompt_rules": "prompts.provider.rule_files",
-    "prompting": "prompts.upstream",
-    "prompts.choices": "prompts.optimizer.breakpoints",
-    "prompts.planning": "prompts.optimizer.breakpoint_plan",
-    "prompts.provider_rules": "prompts.provider.rules",
-    "prompts.sightings": "prompts.optimizer.reuse_stats",
-    "prompts.simulating": "prompts.simulator",
-    "prompts.talks": "prompts.optimizer.continuation_stats",
-    "prompts.usage": "formats.usage",
-    "protocols": "core.protocols",
-    "rack": "stores.tiered.open_tier",
-    "recognizing": "pipeline.recognition",
-    "recording": "pipeline.single_flight",
-    "records": "core.models",
-    "remembering": "pipeline.functions",
-    "reply": "pipeline.present",
-    "rule_tables": "config.rule_tables",
-    "rules": "core.rules.rules",
-    "ruleset": "core.rules.re2",
-    "running": "core.runtime",
-    "runtimes": "core.runtime",
-    "savings": "ledger.savings",
-    "scopes": "core.scopes",
-    "semantic_rack": "semantic.assembly",
-    "setting_tables": "config.settings",
-    "setting_values": "core.values",
-    "settings": "config.load",
-    "shadowing": "semantic.shadow",
-    "sharing": "stores.tiered.layers",
-    "shelf": "stores.tiered.tier",
-    "showing": "config.show",
-    "signatures": "invalidation.webhooks",
-    "sources": "invalidation.sources",
-    "sse": "core.sse",
-    "sweeping": "invalidation.sweep",
-    "sweeps": "invalidation.recent_sweeps",
-    "syncing": "invalidation.document_sync",
-    "tag_templates": "core.rules.tag_templates",
-    "texts": "pipeline.texts",
-    "token_prices": "ledger.prices",
-    "transport": "library.transport",
-    "vectors": "semantic.index",
-    "warming": "prompts.prefix_lock",
-    "works": "library.assembly",
-    "writing": "stores.tiered.write_behind",
-}
-"""Old names and new names, both below `askonce`."""
+import pkgutil
+
+
+def read_moves() -> dict[str, str]:
+    """Read the table: the new path by the old one, both below `askonce`."""
+    table = (pkgutil.get_data(__package__, "moved.txt") or b"").decode()
+    return dict(line.split() for line in table.splitlines() if line[0] != "#")
 
 
 def new_name(old: str) -> str | None:
@@ -124,5 +23,5 @@ def new_name(old: str) -> str | None:
     Returns:
         The full new name, such as `askonce.core.models`; None for a name that never moved.
     """
-    new = MOVED.get(old.removeprefix("askonce."))
+    new = read_moves().get(old.removeprefix("askonce."))
     return None if new is None else f"askonce.{new}"

@@ -1,7 +1,9 @@
 """The parts that all grammars share: the parser class, common options, types of values."""
 
 import argparse
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -24,11 +26,36 @@ class Parser(argparse.ArgumentParser):
 Commands = argparse._SubParsersAction  # what `add_subparsers` returns has no public name
 
 
-def add(commands: "Commands[Parser]", name: str, what: str, more: str, examples: str) -> Parser:
-    description = f"{what[0].upper()}{what[1:]}.\n\n{more.strip()}\n"
+@functools.cache
+def help_texts() -> dict[str, tuple[str, str, str]]:
+    """Read `help.txt`: the summary, the explanation and the examples of each command."""
+    text = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
+    texts = {}
+    for section in text.split("\n[")[1:]:
+        name, _, body = section.partition("]\n")
+        prose, _, examples = body.partition("\nexamples:\n")
+        summary, _, explanation = prose.partition("\n")
+        texts[name] = summary, explanation.strip(), examples.rstrip()
+    return texts
+
+
+def add(commands: "Commands[Parser]", command: str) -> Parser:
+    """Add a command, such as "entries list", with its help of `help.txt`."""
+    summary, explanation, examples = help_texts()[command]
     return commands.add_parser(
-        name, help=what, description=description, epilog=f"examples:\n{examples.strip(chr(10))}\n"
+        command.rpartition(" ")[2],
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{explanation}\n",
+        epilog=f"examples:\n{examples}\n",
     )
+
+
+def add_verbs(parser: Parser, *add_verb: Callable[["Commands[Parser]"], None]) -> None:
+    """Add the verbs of a command, such as list and show; the user must give one of them."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
+    for add_one in add_verb:
+        add_one(verbs)
+    parser.commands = dict(verbs.choices)
 
 
 def add_config_option(parser: Parser) -> None:

@@ -8,25 +8,7 @@ from askonce.library.arguments import MOST_DAYS
 
 
 def add_savings(commands: "Commands[Parser]") -> None:
-    parser = add(
-        commands,
-        "savings",
-        "print the savings in dollars, and their costs",
-        """
-Savings by answers from the cache, joined calls and the provider's own prompt
-cache, minus the costs of writing into that cache, of refreshes, embeddings,
-audits and storage. Days are in UTC. A model without a price counts as unpriced.
-
-Asks the running gateway of the settings; if none answers, or if it has no admin
-token and so names no tenants, reads the store.
-""",
-        """
-  askonce savings
-  askonce savings --days 7 --by tenant
-  askonce savings --days 365 --csv > savings.csv
-  askonce savings --plot savings.png
-""",
-    )
+    parser = add(commands, "savings")
     parser.add_argument(
         "--days",
         type=_days,
