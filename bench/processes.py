@@ -41,7 +41,7 @@ class Asker(NamedTuple):
     process: Any
     pipe: Any
 
-    def tell(self, number: int | None) -> None:
+    def ask(self, number: int | None) -> None:
         with suppress(OSError):  # it has ended; why, `_said` finds out
             self.pipe.send(number)
 
@@ -92,7 +92,7 @@ def upstream_calls(
         for number in range(rounds):
             before = provider.calls.total
             for asker in askers:
-                asker.tell(number)
+                asker.ask(number)
             wrong = sum(_said(askers))
             if wrong:
                 raise RuntimeError(f"{wrong} callers were not answered")
@@ -118,7 +118,7 @@ def _asking(layer: Layer, url: str, processes: int, callers: int) -> Iterator[li
         _said(askers)
         yield askers
         for asker in askers:
-            asker.tell(None)
+            asker.ask(None)
         _end(askers)
     finally:
         for asker in askers:
@@ -130,7 +130,7 @@ def _asking(layer: Layer, url: str, processes: int, callers: int) -> Iterator[li
 def _said(askers: Sequence[Asker]) -> list[int]:
     """What each process says next. Raises RuntimeError with the error of the first that fails."""
     waiting = {asker.pipe: asker for asker in askers}
-    told = []
+    replies = []
     while waiting:
         ready = connection.wait(list(waiting), _TIMEOUT_S)
         if not ready:
@@ -139,8 +139,8 @@ def _said(askers: Sequence[Asker]) -> list[int]:
             said = _heard(waiting.pop(pipe))
             if isinstance(said, Failed):
                 raise RuntimeError(f"a process failed:\n{said.trace}")
-            told.append(said)
-    return told
+            replies.append(said)
+    return replies
 
 
 def _heard(asker: Asker) -> int | Failed:
@@ -168,8 +168,8 @@ def _asker(work: Callable[..., None], pipe: Any, *given: Any) -> None:
     """One process: do the work, and say why if it fails."""
     try:
         work(pipe, *given)
-    except Exception:  # noqa: BLE001 - whatever it is, it is told to whoever waits
-        with suppress(OSError):  # nobody listens any more
+    except Exception:  # noqa: BLE001 - the waiting process reports any error
+        with suppress(OSError):  # the other process has ended
             pipe.send(Failed(traceback.format_exc()))
         raise SystemExit(1) from None
 

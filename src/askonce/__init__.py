@@ -111,7 +111,7 @@ class _MovedModules:
     def find_spec(name: str, path: object = None, target: object = None) -> None:
         """Find nothing; Python asks only for modules that no other finder has found."""
         if name.startswith("askonce."):
-            new = importlib.import_module("askonce.core.moved").new_name(name)
+            new = importlib.import_module("askonce.library.moved").new_name(name)
             if new is not None:
                 raise ImportError(f"{name} has moved; import {new} instead", name=name)
 

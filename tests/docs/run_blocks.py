@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 class Printed(contextlib.AbstractContextManager[None]):
-    """Print what is raised within, and go on."""
+    """Print an exception raised within the block, and continue."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if error:

@@ -33,7 +33,7 @@ def lines() -> Iterator[str]:
     made = found(pattern, ".sql", ".py")
     yield from sorted({re.sub(r"\{+(\w+)\}+", r"{\1}", statement) for statement in made})
     yield ""
-    yield "# What is installed."
+    yield "# Installed files and commands."
     yield from _installed()
 
 
