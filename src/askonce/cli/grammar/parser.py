@@ -76,10 +76,18 @@ def _add_serve(commands: "Commands[Parser]") -> None:
 def _add_demo(commands: "Commands[Parser]") -> None:
     parser = add(commands, "demo")
     parser.add_argument(
-        "--requests", type=int, default=600, metavar="N", help="questions to ask (default: 600)"
+        "--requests",
+        type=positive_count,
+        default=600,
+        metavar="N",
+        help="questions to ask (default: 600)",
     )
     parser.add_argument(
-        "--concurrency", type=int, default=16, metavar="N", help="questions at once (default: 16)"
+        "--concurrency",
+        type=positive_count,
+        default=16,
+        metavar="N",
+        help="questions at once (default: 16)",
     )
     parser.add_argument("--picture", metavar="FILE", help="also write the report there, as SVG")
     add_json_option(parser)
@@ -101,7 +109,7 @@ def _add_explain(commands: "Commands[Parser]") -> None:
     parser.add_argument("--namespace", metavar="NAME", help="with --near: only of this namespace")
     parser.add_argument(
         "--limit",
-        type=int,
+        type=positive_count,
         default=5,
         metavar="N",
         help="with --near: at most N (default: 5)",

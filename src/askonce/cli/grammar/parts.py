@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,20 +73,33 @@ def add_json_option(parser: Parser) -> None:
 
 
 def positive_count(text: str) -> int:
-    """Read a whole number above 0; argparse reports the ValueError with the option's name."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    """Read a whole number above 0."""
+    return count_up_to(None)(text)
+
+
+def count_up_to(most: int | None) -> Callable[[str], int]:
+    """Make a reader of whole numbers above 0, up to `most` if there is one."""
+
+    def count(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdigit() else 0
+        if number < 1 or (most is not None and number > most):
+            wanted = "above 0" if most is None else f"from 1 to {most}"
+            raise argparse.ArgumentTypeError(f"write a whole number {wanted}, not {text!r}")
+        return number
+
+    return count
 
 
 def number_between(low: float, high: float) -> Callable[[str], float]:
     """Make a reader of numbers from `low` to `high`, also as a percentage."""
 
     def number(text: str) -> float:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        try:
+            value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            value = math.nan
         if not low <= value <= high:
-            raise ValueError
+            raise argparse.ArgumentTypeError(f"write a number from {low} to {high}, not {text!r}")
         return value
 
     return number

@@ -1,8 +1,13 @@
 """The grammar of `askonce savings`."""
 
-import argparse
-
-from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, add_json_option
+from askonce.cli.grammar.parts import (
+    Commands,
+    Parser,
+    add,
+    add_config_option,
+    add_json_option,
+    count_up_to,
+)
 from askonce.ledger.savings import BY
 from askonce.library.arguments import MOST_DAYS
 
@@ -11,7 +16,7 @@ def add_savings(commands: "Commands[Parser]") -> None:
     parser = add(commands, "savings")
     parser.add_argument(
         "--days",
-        type=_days,
+        type=count_up_to(MOST_DAYS),
         default=30,
         metavar="N",
         help="the last N days, today included (default: 30)",
@@ -25,10 +30,3 @@ def add_savings(commands: "Commands[Parser]") -> None:
     )
     add_config_option(parser)
     add_json_option(parser)
-
-
-def _days(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"write a number of days from 1 to {MOST_DAYS}")
-    return number
