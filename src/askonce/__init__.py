@@ -94,8 +94,10 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `import askonce` costs next to nothing."""
     if name not in _WHERE:
-        new = importlib.import_module("askonce.library.moved").new_name(name)
-        hint = "" if new is None or name.startswith("__") else f"; it is {new} now"
+        new = None
+        if not name.startswith("__"):
+            new = importlib.import_module("askonce.library.moved").new_name(name)
+        hint = "" if new is None else f"; it is {new} now"
         raise AttributeError(f"module 'askonce' has no attribute {name!r}{hint}")
     value = getattr(importlib.import_module(f"askonce.{_WHERE[name]}"), name)
     globals()[name] = value

@@ -138,7 +138,7 @@ def test_the_same_bytes_with_and_without(engines: Engines, engine: str, name: st
             ended = await under_test.together(*[lambda s=s: caller(s) for s in range(CALLERS)])
         errors = [error for error in ended if isinstance(error, BaseException)]
         assert errors == []
-        assert trouble.times >= 3
+        assert trouble.times >= 1
 
     under_test.run(story)
     assert counts["hit"] > 50

@@ -163,7 +163,7 @@ def test_a_worker_that_is_killed_blocks_no_caller() -> None:
         ({"embedder": "word2vec"}, "no embedder has this address"),
         ({"threshold": 0.2}, "is not a cosine from 0.5 to 1"),
         ({"mode": "on"}, "cannot be 'on'"),
-        ({"max_entries": 0}, "is not a number of entries"),
+        ({"max_entries": 0}, "max_entries must be above zero"),
         ({"models": "gpt-4o*"}, None),
         ({"deadline": "soon"}, "deadline"),
         ({"tools": "maybe"}, "is neither true nor false"),

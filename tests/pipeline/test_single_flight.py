@@ -395,7 +395,7 @@ def test_finish_refuses_a_story_that_suspends() -> None:
     async def suspends() -> None:
         await asyncio.sleep(0)
 
-    with pytest.raises(RuntimeError, match="suspends"):
+    with pytest.raises(RuntimeError, match="suspended"):
         run_sync(suspends())
 
 
