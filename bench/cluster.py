@@ -3,7 +3,7 @@
     python -m bench.cluster [--seconds N]
 
 200 calls a second go through an `AsyncCache` whose memory holds next to nothing, on three masters
-and their replicas. A third of the way in, the master that keeps the store's books (and a third of
+and their replicas. A third of the way in, the master that keeps the store's epochs (and a third of
 the entries) is killed and stays away; its replica is elected. Each answer is checked against its
 question. At the end, every entry that was stored before the kill is looked for.
 """

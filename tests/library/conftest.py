@@ -1,4 +1,4 @@
-"""A real provider on a real port, and every client in both flavors.
+"""A real provider on a real port, and every client in both modes.
 
 An `async def` test that takes `door` or `sdk` is run by it: see `sdks`.
 """
@@ -41,10 +41,10 @@ def provider(served: tuple[HoldingProvider, str]) -> HoldingProvider:
     return served[0]
 
 
-FLAVORS = {"blocking": True, "suspending": False}
+MODES = {"blocking": True, "suspending": False}
 
 
-@pytest.fixture(params=list(FLAVORS.values()), ids=list(FLAVORS))
+@pytest.fixture(params=list(MODES.values()), ids=list(MODES))
 def blocking(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
@@ -82,7 +82,7 @@ def claude(served: tuple[HoldingProvider, str], blocking: bool) -> AnthropicSdk:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a story in the flavor of the client that it takes."""
+    """Run a test in the mode of the client that it takes."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     values: dict[str, Any] = pyfuncitem.funcargs

@@ -1,7 +1,7 @@
-"""The SDKs and HTTP clients that the tests ask through, each in both flavors under one face.
+"""The SDKs and HTTP clients that the tests ask through, each in both modes behind one interface.
 
-A test is one `async def` story. In the blocking flavor the clients' own blocking methods answer
-at once and nothing ever suspends; in the suspending flavor the same lines await them.
+A test is one `async def` scenario. In sync mode the clients' own blocking methods answer at once
+and nothing ever suspends; in async mode the same lines await them.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ KEY = "sk-first"
 
 
 async def ready(value: Any) -> Any:
-    """What a method of either flavor returned, awaited if it must be."""
+    """What a method of either mode returned, awaited if it must be."""
     return await value if inspect.isawaitable(value) else value
 
 
 async def each(items: Any) -> AsyncIterator[Any]:
-    """Iterate over what is an iterable in one flavor and an async iterable in the other."""
+    """Iterate over what is an iterable in one mode and an async iterable in the other."""
     if hasattr(items, "__aiter__"):
         async for item in items:
             yield item
@@ -42,7 +42,7 @@ async def each(items: Any) -> AsyncIterator[Any]:
 
 @contextlib.asynccontextmanager
 async def entered(manager: Any) -> AsyncIterator[Any]:
-    """Enter a context manager of either flavor."""
+    """Enter a context manager of either mode."""
     if hasattr(manager, "__aenter__"):
         async with manager as value:
             yield value
@@ -52,25 +52,25 @@ async def entered(manager: Any) -> AsyncIterator[Any]:
 
 
 class Door(NamedTuple):
-    """An HTTP library in one flavor, in front of one provider."""
+    """An HTTP library in one mode, in front of one provider."""
 
     lib: ModuleType
     blocking: bool
     url: str
 
-    def run(self, story: Coroutine[Any, Any, None]) -> None:
-        """Run a story to its end; in the suspending flavor, nothing may block the loop."""
+    def run(self, scenario: Coroutine[Any, Any, None]) -> None:
+        """Run a scenario to its end; in async mode, nothing may block the loop."""
         if not self.blocking:
             with blockbuster_ctx("askonce"):
-                asyncio.run(story)
+                asyncio.run(scenario)
             return
         with contextlib.suppress(StopIteration):
-            story.send(None)
-            story.close()
-            raise AssertionError("a blocking story has suspended")
+            scenario.send(None)
+            scenario.close()
+            raise AssertionError("a blocking scenario has suspended")
 
     def cache(self, url: str = "memory:", **settings: Any) -> Any:
-        """A cache of this flavor, to be entered."""
+        """A cache of this mode, to be entered."""
         return entered((Cache if self.blocking else AsyncCache)(url, **settings))
 
     def http(self, cache: Any = None, **options: Any) -> Any:
@@ -103,7 +103,7 @@ class Door(NamedTuple):
                 ask().send(None)
             except StopIteration as end:
                 return end.value
-            raise AssertionError("a blocking story has suspended")
+            raise AssertionError("a blocking scenario has suspended")
 
         with ThreadPoolExecutor(count) as pool:
             futures = [pool.submit(one) for _ in range(count)]

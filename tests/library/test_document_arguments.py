@@ -1,4 +1,4 @@
-"""`documents=` in the library, in both flavors."""
+"""`documents=` in the library, in both modes."""
 
 import asyncio
 from types import SimpleNamespace as Thing
@@ -19,7 +19,7 @@ def cache(request: pytest.FixtureRequest) -> Any:
 
 
 class Asked:
-    """A cache of one flavor, for as long as one function runs."""
+    """A cache of one mode, for as long as one function runs."""
 
     def __init__(self, make: Any) -> None:
         self._make = make

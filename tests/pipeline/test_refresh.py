@@ -62,7 +62,7 @@ def test_a_hit_that_is_due_is_served_and_refreshed_behind(
 ) -> None:
     under_test.open(ttl="60s", refresh_ahead=1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         provider = texts("old", "new")
         await under_test.ask(call(), provider)
         await under_test.settle()
@@ -77,7 +77,7 @@ def test_a_hit_that_is_due_is_served_and_refreshed_behind(
         assert (status, text_of(body)) == ("askonce; hit; ttl=59; detail=memory", "new")
         assert under_test.cache.stats().outcomes == {Outcome.HIT_MEMORY: 2, Outcome.MISS: 1}
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_far_from_its_end_and_with_bad_luck_nothing_is_refreshed(
@@ -85,7 +85,7 @@ def test_far_from_its_end_and_with_bad_luck_nothing_is_refreshed(
 ) -> None:
     under_test.open(ttl="60s", refresh_ahead=1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         def never() -> float:
             raise AssertionError("a number was drawn")
 
@@ -101,16 +101,16 @@ def test_far_from_its_end_and_with_bad_luck_nothing_is_refreshed(
         assert provider.calls == 1
         assert under_test.cache.stats().errors == 0
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @on_shared_engines
-def test_a_hit_of_a_shelf_that_is_due_is_refreshed_too(
+def test_a_hit_of_a_tier_that_is_due_is_refreshed_too(
     under_test: CacheUnderTest, clock: Clock
 ) -> None:
     under_test.open(ttl="60s", refresh_ahead=1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         provider = texts("old", "new")
         await under_test.ask(call(), provider)
         await under_test.settle()
@@ -124,7 +124,7 @@ def test_a_hit_of_a_shelf_that_is_due_is_refreshed_too(
         clock.forward(1)
         assert text_of((await under_test.ask(call(), provider))[1]) == "new"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_refresh_that_fails_leaves_the_answer_as_it_is(
 ) -> None:
     under_test.open(ttl="60s", refresh_ahead=1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         provider = Scripted(lambda: Script(said("old")), second)
         await under_test.ask(call(), provider)
         await under_test.settle()
@@ -149,13 +149,13 @@ def test_a_refresh_that_fails_leaves_the_answer_as_it_is(
             await under_test.settle()
             assert provider.calls == calls
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_only_if_cached_refreshes_nothing(under_test: CacheUnderTest, clock: Clock) -> None:
     under_test.open(ttl="60s", refresh_ahead=1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         provider = texts("old", "new")
         await under_test.ask(call(), provider)
         drawing(under_test, certain)
@@ -165,7 +165,7 @@ def test_only_if_cached_refreshes_nothing(under_test: CacheUnderTest, clock: Clo
         await under_test.settle()
         assert provider.calls == 1
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 REFRESHING = [
@@ -181,7 +181,7 @@ def test_who_refreshes_keeps_the_tags_of_who_asked(
 ) -> None:
     under_test.open(ttl="60s", **settings)
 
-    async def story() -> None:
+    async def scenario() -> None:
         provider = texts("old", "new", "newest")
         await under_test.ask(call(headers={"askonce-tags": "prices"}), provider)
         await under_test.settle()
@@ -195,7 +195,7 @@ def test_who_refreshes_keeps_the_tags_of_who_asked(
         await under_test.parts.tiers.invalidate(["prices"])
         assert text_of((await under_test.ask(call(), provider))[1]) == "newest"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.mark.parametrize(("settings", "after", "detail"), REFRESHING)
@@ -206,7 +206,7 @@ def test_of_two_processes_one_refreshes(
     under_test.open(ttl="60s", **settings)
     other = another(under_test, ttl="60s", **settings)
 
-    async def story() -> None:
+    async def scenario() -> None:
         held = under_test.event()
 
         async def until_rung() -> None:
@@ -235,7 +235,7 @@ def test_of_two_processes_one_refreshes(
         assert provider.calls == 2
         await close(other)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @on_shared_engines
@@ -245,7 +245,7 @@ def test_another_process_s_stale_answer_stands_in_for_a_failing_provider(
     under_test.open(ttl="60s", stale_if_error="60s")
     other = another(under_test, ttl="60s", stale_if_error="60s")
 
-    async def story() -> None:
+    async def scenario() -> None:
         await under_test.ask(call(), texts("old"))
         await under_test.settle()
         clock.forward(61)
@@ -257,13 +257,13 @@ def test_another_process_s_stale_answer_stands_in_for_a_failing_provider(
         assert status.startswith("askonce; fwd=miss")
         await close(other)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_clock_that_jumps_does_no_harm(under_test: CacheUnderTest, clock: Clock) -> None:
     under_test.open(ttl="60s", stale_while_revalidate="60s", refresh_ahead=1)
 
-    async def story() -> None:
+    async def scenario() -> None:
         drawing(under_test, hopeless)
         provider = texts("one", "two", "three")
         await under_test.ask(call(), provider)
@@ -287,7 +287,7 @@ def test_a_clock_that_jumps_does_no_harm(under_test: CacheUnderTest, clock: Cloc
         assert provider.calls == 3
         assert under_test.cache.stats().errors == 0
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 # Jitter
@@ -296,7 +296,7 @@ def test_a_clock_that_jumps_does_no_harm(under_test: CacheUnderTest, clock: Cloc
 def test_lives_differ_unless_a_caller_sets_one(under_test: CacheUnderTest) -> None:
     under_test.open(ttl="1000s", jitter="50%")
 
-    async def story() -> None:
+    async def scenario() -> None:
         async def life(question: str, **headers: str) -> int:
             provider = texts("text")
             asked = call(question, headers={n.replace("_", "-"): v for n, v in headers.items()})
@@ -319,7 +319,7 @@ def test_lives_differ_unless_a_caller_sets_one(under_test: CacheUnderTest) -> No
         assert who is not None
         assert (500 <= why.ttl < 1000, who.ttl) == (True, 1000)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 # Refusals
@@ -336,7 +336,7 @@ def test_a_no_is_kept_for_a_short_while_and_in_every_shape(
 ) -> None:
     under_test.open(negative_ttl="30s", stale_while_revalidate="1h", stale_if_error="1h")
 
-    async def story() -> None:
+    async def scenario() -> None:
         provider = refusing()
         status, body = await under_test.ask(call(), provider)
         assert (status, body) == ("askonce; fwd=miss; stored; detail=not-found", NO)
@@ -361,7 +361,7 @@ def test_a_no_is_kept_for_a_short_while_and_in_every_shape(
         stats = under_test.cache.stats()
         assert (stats.saved_tokens, int(stats.saved_usd), stats.unpriced) == (0, 0, 0)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -380,35 +380,35 @@ def test_other_noes_are_not_kept(mode: str, clock: Clock, provider: Any, reason:
     under_test = CacheUnderTest(mode, "memory:", clock)
     under_test.open(negative_ttl="30s")
 
-    async def story() -> None:
+    async def scenario() -> None:
         for _ in range(2):
             status, _ = await under_test.ask(call(), provider)
             assert status == f"askonce; fwd=miss; detail={reason}"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_by_default_no_is_not_kept(mode: str, clock: Clock) -> None:
     under_test = CacheUnderTest(mode, "memory:", clock)
 
-    async def story() -> None:
+    async def scenario() -> None:
         provider = refusing()
         await under_test.ask(call(), provider)
         await under_test.ask(call(), provider)
         assert provider.calls == 2
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_no_never_takes_an_answers_place(under_test: CacheUnderTest, clock: Clock) -> None:
     settings = {"ttl": "60s", "stale_while_revalidate": "60s", "negative_ttl": "10m"}
     under_test.open(**settings)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await under_test.ask(call(), texts("yes"))
         await under_test.settle()
         again = {"cache-control": "no-cache"}
-        forget(under_test)  # the shelf has it still
+        forget(under_test)  # the lower tier still has it
         reply = await under_test.answer(call(headers=again), refusing())
         assert (reply.status, await under_test.read(reply)) == (404, NO)
         await under_test.settle()
@@ -426,13 +426,13 @@ def test_a_no_never_takes_an_answers_place(under_test: CacheUnderTest, clock: Cl
         assert reply.status == 404  # nothing stands in its way any more
         await reply.close()
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_tags_of_a_no_hold(under_test: CacheUnderTest) -> None:
     under_test.open(negative_ttl="10m")
 
-    async def story() -> None:
+    async def scenario() -> None:
         tagged = {"askonce-tags": "models"}
         await under_test.ask(call(headers=tagged), refusing())
         await under_test.settle()
@@ -441,7 +441,7 @@ def test_tags_of_a_no_hold(under_test: CacheUnderTest) -> None:
         status, body = await under_test.ask(call(headers=tagged), texts("now there is one"))
         assert (status.split("; ")[1], text_of(body)) == ("fwd=miss", "now there is one")
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 # Aliases
@@ -476,7 +476,7 @@ async def outcome(
 
 
 def test_a_model_never_seen_before_ends_the_others_answers(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         assert await outcome(under_test, "One?", by(OLD)) == "fwd=miss"
         assert await outcome(under_test, "Two?", by(OLD)) == "fwd=miss"
         assert await outcome(under_test, "Pinned?", by(OLD), OLD) == "fwd=miss"
@@ -495,12 +495,12 @@ def test_a_model_never_seen_before_ends_the_others_answers(under_test: CacheUnde
         assert await outcome(under_test, "One?", by(NEW)) == "hit"
         assert under_test.cache.stats().errors == 0
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @on_shared_engines
 def test_what_was_seen_outlives_the_process(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await outcome(under_test, "One?", by(OLD))
         later = another(under_test)
         assert await outcome(later, "One?", by(OLD)) == "hit"
@@ -515,7 +515,7 @@ def test_what_was_seen_outlives_the_process(under_test: CacheUnderTest) -> None:
         assert await outcome(third, "Two?", by(NEW)) == "hit"
         await close(third)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.mark.parametrize("expire_on", ["model", "fingerprint", "never"])
@@ -523,7 +523,7 @@ def test_what_ends_answers_is_a_choice(mode: str, clock: Clock, expire_on: str) 
     under_test = CacheUnderTest(mode, "memory:", clock)
     under_test.open(expire_on=expire_on)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await outcome(under_test, "One?", by(OLD, system_fingerprint="fp_1"))
         one = await held(under_test, call("One?", model="gpt-4o"))
         clock.forward(1)
@@ -540,7 +540,7 @@ def test_what_ends_answers_is_a_choice(mode: str, clock: Clock, expire_on: str) 
         else:
             assert await outcome(under_test, "One?", by(OLD)) == "hit"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 # Groups
@@ -550,7 +550,7 @@ ENDS = [("content-type", "application/json"), ("Cache-Group-Invalidation", '"pri
 
 
 def test_a_provider_s_groups_are_kept_shown_and_invalidated(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         provider = Scripted(lambda: Script(said("old"), headers=GROUPED))
         reply = await under_test.answer(call(), provider)
         assert dict(reply.headers)["Cache-Groups"] == '"prices", "a b"'
@@ -579,24 +579,24 @@ def test_a_provider_s_groups_are_kept_shown_and_invalidated(under_test: CacheUnd
         assert text_of((await under_test.ask(call(), texts("new")))[1]) == "new"
         assert "hit" in (await under_test.ask(call("Alone?"), provider))[0]
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_bypassed_answer_invalidates_groups_too(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await under_test.ask(call(), Scripted(lambda: Script(said("old"), headers=GROUPED)))
         key = await held(under_test, call())
         past = call("Past?", headers={"cache-control": "no-store"})
         await under_test.ask(past, Scripted(lambda: Script(said("ok"), headers=ENDS)))
         await until_gone(under_test, key)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_an_answer_asked_for_before_its_group_was_invalidated_is_not_kept(
     under_test: CacheUnderTest,
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         tiers = under_test.parts.tiers
         await under_test.until(lambda: tiers.sweeps.number is not None)
 
@@ -613,13 +613,13 @@ def test_an_answer_asked_for_before_its_group_was_invalidated_is_not_kept(
         assert text_of((await under_test.ask(call(), provider))[1]) == "new"
         assert under_test.cache.stats().not_stored == {"invalidated": 1}
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_groups_that_cannot_be_tags_keep_an_answer_out(mode: str, clock: Clock) -> None:
     under_test = CacheUnderTest(mode, "memory:", clock)
 
-    async def story() -> None:
+    async def scenario() -> None:
         many = ", ".join(f'"{n}"' for n in range(65))
         headers = [("content-type", "application/json"), ("cache-groups", many)]
         status, _ = await under_test.ask(call(), Scripted(lambda: Script(said(), headers=headers)))
@@ -629,4 +629,4 @@ def test_groups_that_cannot_be_tags_keep_an_answer_out(mode: str, clock: Clock) 
         assert status == "askonce; fwd=miss; stored; detail=not-found"
         assert "cache-groups" not in dict((await under_test.answer(call(), texts("x"))).headers)
 
-    under_test.run(story)
+    under_test.run(scenario)

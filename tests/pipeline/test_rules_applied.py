@@ -49,7 +49,7 @@ async def details(
 def test_the_first_lifetime_wins_and_a_caller_may_only_shorten_it(ruled: Any, clock: Clock) -> None:
     under_test, upstream = ruled(), provider()
 
-    async def story() -> None:
+    async def scenario() -> None:
         await details(under_test, upstream, "The price?")
         assert (await details(under_test, upstream, "The price?")).startswith(f"{HIT}300;")
         await details(under_test, upstream, "price, slowly", headers={"askonce-ttl": "1h"})
@@ -63,13 +63,13 @@ def test_the_first_lifetime_wins_and_a_caller_may_only_shorten_it(ruled: Any, cl
         clock.forward(301)
         assert "fwd=miss; stored" in await details(under_test, upstream, "The price?")
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_what_is_never_stored_is_passed_on_with_its_reason(ruled: Any) -> None:
     under_test, upstream = ruled(), provider()
 
-    async def story() -> None:
+    async def scenario() -> None:
         for _ in range(2):
             status = await details(under_test, upstream, "What is the secret price")
             assert status == "askonce; fwd=bypass; detail=rule"
@@ -79,13 +79,13 @@ def test_what_is_never_stored_is_passed_on_with_its_reason(ruled: Any) -> None:
         assert status == "askonce; fwd=miss; stored; detail=not-found"
         assert upstream.calls == 5
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_tags_of_rules_are_invalidated_like_any_other(ruled: Any) -> None:
     under_test, upstream = ruled(), provider()
 
-    async def story() -> None:
+    async def scenario() -> None:
         tiers = under_test.parts.tiers
         for tag in ("order:ab-12", "order:AB-12", "chat"):
             await details(under_test, upstream, "Details of order AB-12?")
@@ -101,7 +101,7 @@ def test_tags_of_rules_are_invalidated_like_any_other(ruled: Any) -> None:
         await tiers.invalidate(["mine"])
         assert HIT not in await details(under_test, upstream, "And order 5?", **tagged)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_rules_that_were_added_later_work_at_once(ruled: Any, clock: Clock) -> None:
@@ -157,7 +157,7 @@ def test_a_lifetime_that_was_added_later_ends_what_is_stored(ruled: Any, clock: 
 def test_who_wants_other_tags_gets_no_answer_without_them(ruled: Any) -> None:
     under_test, upstream = ruled(Rules()), provider()
 
-    async def story() -> None:
+    async def scenario() -> None:
         a, b = ({"headers": {"askonce-tags": tag}} for tag in ("a", "b"))
         await details(under_test, upstream, "Why?", **a)
         assert "detail=other-tags" in await details(under_test, upstream, "Why?", **b)
@@ -165,35 +165,35 @@ def test_who_wants_other_tags_gets_no_answer_without_them(ruled: Any) -> None:
             assert HIT in await details(under_test, upstream, "Why?", **more)
         assert upstream.calls == 2
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_more_tags_than_there_may_be_keep_an_answer_out(ruled: Any) -> None:
     under_test = ruled(Rules().tag("many", *(f"t{n}" for n in range(300))))
     upstream = provider()
 
-    async def story() -> None:
+    async def scenario() -> None:
         for _ in range(2):
             assert "detail=bad-tags" in await details(under_test, upstream, "Are there many?")
         assert upstream.calls == 2
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_question_too_long_for_the_patterns_is_passed_on(ruled: Any) -> None:
     under_test, upstream = ruled(Rules().tag("x", "x")), provider()
 
-    async def story() -> None:
+    async def scenario() -> None:
         status = await details(under_test, upstream, "x" * 262_145)
         assert status == "askonce; fwd=bypass; detail=too-large"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_texts_have_the_same_rules(ruled: Any, clock: Clock) -> None:
     under_test = ruled()
 
-    async def story() -> None:
+    async def scenario() -> None:
         texts = under_test.parts.texts
 
         async def put(question: str, ttl: float | None = None, *tags: str) -> bool:
@@ -217,7 +217,7 @@ def test_texts_have_the_same_rules(ruled: Any, clock: Clock) -> None:
         await under_test.parts.tiers.invalidate(["order:ab"])
         assert await get("Order 5? order AB") is None
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_bad_pattern_is_said_when_the_cache_is_made(mode: str, clock: Clock) -> None:

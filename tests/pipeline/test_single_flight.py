@@ -27,13 +27,13 @@ class Gate:
     """Holds a provider's answer back until the test opens it."""
 
     def __init__(self, under_test: CacheUnderTest) -> None:
-        self._flavor = under_test
+        self._under_test = under_test
         self.open = False
         self.reached = 0
 
     async def __call__(self) -> None:
         self.reached += 1
-        await self._flavor.until(lambda: self.open)
+        await self._under_test.until(lambda: self.open)
 
 
 async def opened_when_joined(under_test: CacheUnderTest, gate: Gate, followers: int) -> None:
@@ -51,7 +51,7 @@ async def opened_when_joined(under_test: CacheUnderTest, gate: Gate, followers: 
 def test_fifty_identical_calls_make_one_upstream_call(
     under_test: CacheUnderTest, stream: bool
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         for round_ in range(10):
             gate = Gate(under_test)
             pieces = [gate, *streamed("Thirty", " days")] if stream else [gate, said()]
@@ -74,11 +74,11 @@ def test_fifty_identical_calls_make_one_upstream_call(
         assert (stats.joined, stats.misses, stats.stored) == (490, 10, 10)
         assert stats.saved_tokens == 490 * 16
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_both_shapes_share_one_flight(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         for leader_streams in (True, False):
             gate = Gate(under_test)
             pieces = [gate, *streamed("Thirty", " days")]
@@ -107,11 +107,11 @@ def test_both_shapes_share_one_flight(under_test: CacheUnderTest) -> None:
             assert text_of(one[1]) == text_of(other[1]) == "Thirty days"
             assert other[0] == "askonce; hit; detail=joined"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_followers_get_the_live_bytes(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         first, *rest = streamed("a", "b", "c")
         provider = Scripted(lambda: Script(first, gate, *rest, headers=SSE_HEADERS))
@@ -124,13 +124,13 @@ def test_followers_get_the_live_bytes(under_test: CacheUnderTest) -> None:
         assert await under_test.read(leader) == await under_test.read(follower)
         assert provider.calls == 1
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_leader_that_leaves_hands_over(under_test: CacheUnderTest) -> None:
     """Its followers pull on themselves; the one upstream call is not lost."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         provider = Scripted(lambda: Script(*streamed("a", "b", "c"), headers=SSE_HEADERS))
         leader = await under_test.answer(call(stream=True), provider)
         await leader.next()
@@ -141,11 +141,11 @@ def test_a_leader_that_leaves_hands_over(under_test: CacheUnderTest) -> None:
         assert provider.calls == 1
         assert "detail=memory" in (await under_test.ask(call(), provider))[0]
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_when_everybody_leaves_the_provider_is_let_go(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         provider = Scripted(lambda: Script(*streamed("a", "b", "c"), headers=SSE_HEADERS))
         leader = await under_test.answer(call(stream=True), provider)
         follower = await under_test.answer(call(stream=True), provider)
@@ -158,13 +158,13 @@ def test_when_everybody_leaves_the_provider_is_let_go(under_test: CacheUnderTest
         await under_test.ask(call(stream=True), provider)
         assert provider.calls == 2
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_cancelled_leader_cancels_no_other_caller() -> None:
     under_test = CacheUnderTest("suspending", "memory:", lambda: 0.0)  # type: ignore[arg-type]
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         provider = Scripted(lambda: Script(gate, said()))
         leader = asyncio.create_task(under_test.ask(call(), provider))
@@ -178,13 +178,13 @@ def test_a_cancelled_leader_cancels_no_other_caller() -> None:
         assert await follower == ("askonce; hit; detail=joined", said())
         assert provider.calls == 1
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_cancelled_lone_caller_cancels_its_upstream_call() -> None:
     under_test = CacheUnderTest("suspending", "memory:", lambda: 0.0)  # type: ignore[arg-type]
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         provider = Scripted(lambda: Script(gate, said()))
         lone = asyncio.create_task(under_test.ask(call(), provider))
@@ -198,14 +198,14 @@ def test_a_cancelled_lone_caller_cancels_its_upstream_call() -> None:
         status, _ = await under_test.ask(call(), provider)
         assert status.startswith("askonce; fwd=miss; stored")
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_killed_leader_is_replaced_by_one_of_its_followers() -> None:
     """Ctrl-C in the thread that was waiting for the provider: the others ask once more."""
     under_test = CacheUnderTest("blocking", "memory:", lambda: 0.0)  # type: ignore[arg-type]
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         stops = [KeyboardInterrupt()]
 
@@ -228,14 +228,14 @@ def test_a_killed_leader_is_replaced_by_one_of_its_followers() -> None:
         assert {body for _, body in served} == {said()}
         assert provider.calls == 2
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_an_upstream_failure_reaches_all_waiters_after_one_call(under_test: CacheUnderTest) -> None:
     class Unreachable(Exception):
         pass
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         provider = Scripted(lambda: Script(gate, Unreachable("reset")))
 
@@ -249,14 +249,14 @@ def test_an_upstream_failure_reaches_all_waiters_after_one_call(under_test: Cach
         assert all(isinstance(answer, Unreachable) for answer in answers)
         assert provider.calls == 1
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 @pytest.mark.parametrize("status", [400, 429, 500])
 def test_an_error_answer_reaches_all_waiters_after_one_call(
     under_test: CacheUnderTest, status: int
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         headers = [
             ("content-type", "application/json"),
@@ -278,13 +278,13 @@ def test_an_error_answer_reaches_all_waiters_after_one_call(
         assert all(h["retry-after"] == "7" for _, h, _ in answers)
         assert sum("set-cookie" in h for _, h, _ in answers) == 1, "only the leader's own"
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_a_stream_cut_short_is_one_clear_error_for_followers_in_the_other_shape(
     under_test: CacheUnderTest,
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         pieces = streamed("a", end=False)
         provider = Scripted(lambda: Script(gate, *pieces, headers=SSE_HEADERS))
@@ -305,13 +305,13 @@ def test_a_stream_cut_short_is_one_clear_error_for_followers_in_the_other_shape(
         assert msgspec.json.decode(body)["error"]["code"] == "cut-short"
         assert provider.calls == 1
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_restricting_directives_do_not_join_others(under_test: CacheUnderTest) -> None:
     under_test.open(lease_wait="0s")  # nor do they wait for them
 
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         provider = Scripted(lambda: Script(gate, said()))
 
@@ -330,17 +330,17 @@ def test_restricting_directives_do_not_join_others(under_test: CacheUnderTest) -
             await under_test.until(lambda: gate.reached == len(directives))
             gate.open = True
 
-        stories: list[Any] = [lambda h=h: one(h) for h in directives]
-        await under_test.together(*stories, opening)
+        scenarios: list[Any] = [lambda h=h: one(h) for h in directives]
+        await under_test.together(*scenarios, opening)
         assert provider.calls == len(directives)
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_an_oversize_answer_is_relayed_without_being_kept(under_test: CacheUnderTest) -> None:
     """Only a window of it is held once it cannot be stored any more."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         piece = b"x" * 1_000_000
         pieces = [b'{"a":"', *[piece] * 40, b'"}']
         provider = Scripted(lambda: Script(*pieces))
@@ -355,14 +355,14 @@ def test_an_oversize_answer_is_relayed_without_being_kept(under_test: CacheUnder
         assert size == 40_000_000 + 8
         assert held <= 10_000_000
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_threads_see_one_another_in_flight_under_every_interleaving() -> None:
     """Many rounds of callers that leave, join and read at odd moments: no caller hangs."""
     under_test = CacheUnderTest("blocking", "memory:", lambda: 0.0)  # type: ignore[arg-type]
 
-    async def story() -> None:
+    async def scenario() -> None:
         for round_ in range(60):
             provider = Scripted(lambda: Script(*streamed("a", "b", "c", "d"), headers=SSE_HEADERS))
             barrier = threading.Barrier(8)
@@ -388,7 +388,7 @@ def test_threads_see_one_another_in_flight_under_every_interleaving() -> None:
             assert set(answers) <= {"left", "abcd"}, answers
             assert answers.count("abcd") == 5
 
-    under_test.run(story)
+    under_test.run(scenario)
 
 
 def test_finish_refuses_a_story_that_suspends() -> None:
@@ -400,7 +400,7 @@ def test_finish_refuses_a_story_that_suspends() -> None:
 
 
 def test_a_follower_waits_no_longer_than_its_own_client_would(under_test: CacheUnderTest) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate(under_test)
         provider = Scripted(lambda: Script(gate, said()))
 
@@ -419,4 +419,4 @@ def test_a_follower_waits_no_longer_than_its_own_client_would(under_test: CacheU
         assert (status, body) == ("askonce; fwd=miss; stored; detail=not-found", said())
         assert provider.calls == 1
 
-    under_test.run(story)
+    under_test.run(scenario)

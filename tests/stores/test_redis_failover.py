@@ -17,7 +17,7 @@ from tests.fixtures.stores import run_blocking
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 NOW = 1_750_000_000.0
-BOOKS = b"askonce:{~}:epochs"
+EPOCHS = b"askonce:{~}:epochs"
 
 
 def key(name: str = "q") -> Key:
@@ -169,7 +169,7 @@ def test_a_cluster_that_loses_the_index_master_revives_nothing(
     run(store.write(old))
     mark = run(store.changes(None, 0)).cursor
     bumped = run(store.epochs(["a"], bump=True))
-    fallen = cluster.master_of(BOOKS)
+    fallen = cluster.master_of(EPOCHS)
     fallen.kill()
     poll("a replica takes over", succeeds(run, lambda: store.epochs(["a"])))
     assert run(store.epochs(["a"]))["a"] > bumped["a"]

@@ -97,7 +97,11 @@ class Key(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Key":
-        """Read a key in its text form. Raises ValueError if `text` is not a key."""
+        """Read a key in its text form.
+
+        Parameters:
+            text: `namespace/format/` and 64 hexadecimal digits. Raises ValueError if it is not.
+        """
         rest, _, digest = text.rpartition("/")
         namespace, _, format_ = rest.rpartition("/")
         raw = bytes.fromhex(digest)
@@ -129,6 +133,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def total_tokens(self) -> int:
+        """The tokens of the prompt and of the answer together."""
         return self.input_tokens + self.output_tokens
 
 
@@ -194,15 +199,27 @@ class Entry(msgspec.Struct, frozen=True):
         return self.status >= 400
 
     def is_fresh(self, now: float) -> bool:
-        """Whether the entry has not expired at `now`."""
+        """Whether the entry has not expired.
+
+        Parameters:
+            now: the time, in seconds since the Unix epoch.
+        """
         return now < self.expires
 
     def is_usable(self, now: float) -> bool:
-        """Whether the entry may be served at `now`, fresh or stale."""
+        """Whether the entry may be served, fresh or stale.
+
+        Parameters:
+            now: the time, in seconds since the Unix epoch.
+        """
         return now < self.stale_until or now < self.expires
 
     def age(self, now: float) -> float:
-        """Return seconds since the provider answered; 0 if a clock jumped back."""
+        """Return seconds since the provider answered; 0 if a clock jumped back.
+
+        Parameters:
+            now: the time, in seconds since the Unix epoch.
+        """
         return max(0.0, now - self.created)
 
 

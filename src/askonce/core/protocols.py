@@ -48,7 +48,11 @@ class Store(Protocol):
     """Whether another instance over the same backend may renew and release a lease."""
 
     async def read(self, key: Key) -> Entry | None:
-        """Return the entry under `key`, fresh or expired; None if there is none."""
+        """Return an entry, fresh or expired; None if there is none.
+
+        Parameters:
+            key: the key that the entry was written under.
+        """
 
     async def write(self, entry: Entry, *, fence: int = 0) -> bool:
         """Store an entry under its key, replacing any other.
@@ -79,12 +83,21 @@ class Store(Protocol):
         """
 
     def scan(self, selection: Selection) -> AsyncIterator[Entry]:
-        """Iterate over every readable entry of the selection, in no order."""
+        """Iterate over every readable entry of the selection, in no order.
+
+        Parameters:
+            selection: which entries; an empty selection means all of them.
+        """
 
     # `BaseStore` implements the following methods with the five above.
 
     async def write_all(self, entries: Sequence[Entry]) -> int:
-        """Store many entries at once; return how many were stored."""
+        """Store many entries at once; return how many were stored.
+
+        Parameters:
+            entries: the entries, each with the epochs of its tags; as in `write`, one whose tag was
+                invalidated meanwhile is not stored.
+        """
 
     async def merge_epochs(self, epochs: Mapping[str, int]) -> None:
         """Raise tags to the epochs that a more widely shared store reports; never lower one.
@@ -110,10 +123,15 @@ class Store(Protocol):
         """
 
     async def renew(self, leases: Iterable[Lease], seconds: float) -> None:
-        """Extend leases to `seconds` from now; a lost lease stays lost."""
+        """Extend leases; a lost lease stays lost.
+
+        Parameters:
+            leases: the leases, as `lease` returned them.
+            seconds: from now, after which they end unless they are renewed again.
+        """
 
     async def release(self, lease: Lease) -> None:
-        """Give a lease back; do nothing if it was lost meanwhile."""
+        """Give back `lease`, as returned by `lease()`; do nothing if it was lost meanwhile."""
 
     async def counters(self, add: Mapping[str, int], prefix: str = "") -> dict[str, int]:
         """Add to the store's lasting counters; return those whose names begin with a prefix.
@@ -144,6 +162,9 @@ class Store(Protocol):
     async def adopt(self, pepper: bytes) -> bool:
         """Take over the pepper of a store whose entries move here, unless entries are stored here.
 
+        Parameters:
+            pepper: the other store's pepper, 32 bytes.
+
         Returns True if it is this store's pepper now. If not, entries whose namespace is made from
         a credential cannot be found here.
         """
@@ -159,23 +180,30 @@ class MemoryHit(Protocol):
     """An entry in memory, with its renderings, whose bytes count as the entry's own."""
 
     @property
-    def entry(self) -> Entry: ...
+    def entry(self) -> Entry:
+        """The entry as it was stored."""
 
     @property
-    def rendered(self) -> Mapping[Shape, bytes]: ...
+    def rendered(self) -> Mapping[Shape, bytes]:
+        """The bytes of each presentation that `Memory.show` kept; may be empty."""
 
 
 class Memory(Store, Protocol):
     """A store in this process that also has synchronous methods for the hot path."""
 
     @property
-    def used_bytes(self) -> int: ...
+    def used_bytes(self) -> int:
+        """How many bytes the entries and their renderings take."""
 
     def find(self, key: Key) -> MemoryHit | None:
-        """`read`, without a coroutine."""
+        """Return an entry with its renderings: `read`, without a coroutine.
+
+        Parameters:
+            key: the key that the entry was stored under.
+        """
 
     def keep(self, entry: Entry) -> bool:
-        """Store an entry; False if a tag was invalidated meanwhile or the entry does not fit."""
+        """Store `entry`; False if a tag was invalidated meanwhile or the entry does not fit."""
 
     def show(self, held: Any, shape: Shape, frames: bytes) -> None:
         """Keep a rendering of an entry in memory.
@@ -187,10 +215,14 @@ class Memory(Store, Protocol):
         """
 
     def apply_epochs(self, epochs: Mapping[str, int]) -> None:
-        """`merge_epochs`, without a coroutine."""
+        """Raise tags to `epochs`, one for each tag: `merge_epochs`, without a coroutine."""
 
     def sweep(self, names: Callable[[Entry], bool]) -> int:
-        """Remove the entries for which `names` returns True; return how many."""
+        """Remove the entries that a function names; return how many.
+
+        Parameters:
+            names: called with each entry; returns True for those to remove.
+        """
 
     def drop(self, key: Key) -> None:
         """Remove the entry under `key`, if there is one."""
@@ -323,10 +355,15 @@ class VectorIndex(Protocol):
         """
 
     async def remove(self, scope: bytes, keys: Iterable[Key]) -> None:
-        """Remove the vectors of these keys from a scope; ignore keys that are not there."""
+        """Remove the vectors of some keys from a scope.
+
+        Parameters:
+            scope: the scope, 32 bytes.
+            keys: the keys of the entries; keys that are not there are ignored.
+        """
 
     async def size(self, scope: bytes | None = None) -> int:
-        """Return how many vectors a scope has; None counts all scopes."""
+        """Return how many vectors `scope` (32 bytes) has; None counts those of all scopes."""
 
     async def clear(self) -> None:
         """Remove every vector of every scope."""

@@ -101,7 +101,9 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     def matcher(self, compile_: Compile) -> Matcher:
         """Return a function that says whether an entry is named.
 
-        `compile_` compiles an RE2 pattern. Raises `ConfigError` if the pattern is invalid.
+        Parameters:
+            compile_: compiles the RE2 pattern of `match`. Its `ConfigError` for an invalid pattern
+                passes through; it is not called if there is no pattern.
         """
         pattern = None if self.match is None else compile_(self.match)
         wanted = self
@@ -189,14 +191,21 @@ class Invalidation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @staticmethod
     def reminded(tag: str) -> str | None:
-        """Return the announcement that a reminder tag repeats; None for other tags."""
+        """Return the announcement that a reminder repeats; None for other tags.
+
+        Parameters:
+            tag: any tag, such as one from a store's change feed.
+        """
         return _ANNOUNCES + tag[len(_REMINDS) :] if tag.startswith(_REMINDS) else None
 
     @staticmethod
     def announced(tag: str) -> "Invalidation | None":
         """Return the invalidation that a tag announces; None for other tags.
 
-        An empty one stands for a sweep of everything.
+        An empty invalidation stands for a sweep of everything.
+
+        Parameters:
+            tag: any tag, such as one from a store's change feed.
         """
         if not tag.startswith(_ANNOUNCES):
             return None

@@ -168,7 +168,11 @@ class Savings(msgspec.Struct, frozen=True):
     lines: tuple[SavingsLine, ...] = ()
 
     def by(self, what: By) -> dict[str, Sums]:
-        """Return the sums by `day`, `tenant`, `model` or `route`, in the order of the names."""
+        """Return the sums of each group, in the order of the groups' names.
+
+        Parameters:
+            what: what to group by: `day`, `tenant`, `model` or `route`.
+        """
         groups: dict[str, Sums] = {}
         for line in self.lines:
             name: str = getattr(line, what)

@@ -242,7 +242,10 @@ class Cache(CacheFacade):
         return run_sync(self._assembly.ledger_service.savings(arguments.days(days)))
 
     def check(self, *, fix: bool = False) -> list[Damage]:
-        """Read every stored entry; report, and with `fix` remove, the damaged ones.
+        """Read every stored entry and report the damaged ones.
+
+        Args:
+            fix: Remove the damaged entries.
 
         Raises:
             StoreError: The store failed.
@@ -271,7 +274,7 @@ class AsyncCache(CacheFacade):
     """The same cache for asyncio: the same arguments as `Cache`, and the same methods, awaited."""
 
     async def answer(self, call: Call, upstream: Upstream) -> Reply:
-        """Answer a call of a wire format; see `Cache.answer`."""
+        """Answer `call` from the cache or through `upstream`, the provider; see `Cache.answer`."""
         return await self._assembly.services.async_.pipeline.answer(call, upstream)
 
     async def get(
@@ -286,7 +289,12 @@ class AsyncCache(CacheFacade):
         semantic: Mode | None = None,
         similarity: float = 0.0,
     ) -> Answer | None:
-        """Return the fresh answer to a question, or None; see `Cache.get`."""
+        """Return the fresh answer to `question`, or None; see `Cache.get`.
+
+        Only questions of equal `scope` and `namespace` share answers. The answer must be no older
+        than `max_age` and carry the `tags` and those of the `documents`. `semantic` (`off`: exactly
+        this question) and `similarity` (the least cosine) limit matching by meaning.
+        """
         return await self._assembly.services.async_.texts.get(
             self._question(question, scope, namespace),
             **self._get_options(max_age, tags, documents, semantic, similarity),
@@ -304,7 +312,11 @@ class AsyncCache(CacheFacade):
         documents: Iterable[Any] = (),
         semantic: Mode | None = None,
     ) -> bool:
-        """Store an answer; False if the store could not keep it; see `Cache.put`."""
+        """Store the `answer` to `question`; False if the store could not; see `Cache.put`.
+
+        Only questions of equal `scope` and `namespace` share it. It lives for `ttl`; the `tags` and
+        those of the `documents` invalidate it. `semantic`: `off` hides it from similar questions.
+        """
         return await self._assembly.services.async_.texts.put(
             self._question(question, scope, namespace),
             answer,
@@ -326,7 +338,9 @@ class AsyncCache(CacheFacade):
     ) -> InvalidationResult:
         """Forget the answers that all given fields name; see `Cache.invalidate`.
 
-        A sweep runs in a thread.
+        They carry one of the `tags`, have one of the `keys`, belong to the `namespace` or `tenant`,
+        fit the shell patterns `model` and `route`, are `older_than` a duration, and have the RE2
+        pattern `match` in the question. `dry_run` only counts them. A sweep runs in a thread.
         """
         target = self._target(tags, keys, namespace, tenant, model, route, older_than, match)
         invalidation = self._assembly.invalidation
@@ -341,18 +355,21 @@ class AsyncCache(CacheFacade):
         event_id: str | None = None,
         **members: Any,
     ) -> EventResult:
-        """Carry out what an event invalidates; see `Cache.emit`."""
+        """Carry out what the event named `event` invalidates; see `Cache.emit`.
+
+        `data` or the `members` are its data; an `event_id` that was handled before does nothing.
+        """
         invalidation, data = self._assembly.invalidation, merged(data, members)
         return await invalidation.take_event_in_thread(
             event, data, event_id=event_id, who="library"
         )
 
     async def savings(self, *, days: int = 30) -> Savings:
-        """Return what all processes saved on the last days; see `Cache.savings`."""
+        """Return what all processes saved on the last `days` (UTC); see `Cache.savings`."""
         return await self._assembly.ledger_service.savings_in_thread(arguments.days(days))
 
     async def check(self, *, fix: bool = False) -> list[Damage]:
-        """Read every stored entry; report, and with `fix` remove, the damaged ones."""
+        """Report the damaged entries, and remove them with `fix`; see `Cache.check`."""
         tiers = self._assembly.services.async_.tiers
         store = tiers.memory if tiers.authority is None else tiers.authority.store
         return await store.check(fix=fix)

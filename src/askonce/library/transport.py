@@ -102,7 +102,18 @@ class CachingTransport(_Transport):
     @overload
     async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response": ...
     async def handle_async_request(self, request: Any) -> Any:
-        """Answer a request of an async client; see `handle_request`."""
+        """Answer a request of an async client, from the cache or through `inner`.
+
+        Args:
+            request: A request of either library; its body is read if it may be cached.
+
+        Returns:
+            A response of the request's library.
+
+        Raises:
+            Exception: What `inner` raises, unchanged.
+            ReadTimeout: A joined call did not go on within the request's read timeout.
+        """
         lib = _library(request)
         inner = self._to_provider(lib.AsyncHTTPTransport)
         if not _is_cached(request):

@@ -133,6 +133,7 @@ class Semantic(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_on(self) -> bool:
+        """Whether questions are compared by meaning at all: `mode` is `shadow` or `serve`."""
         return self.mode != "off"
 
     @property
