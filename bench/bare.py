@@ -29,7 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class BareApp:
-    """Answers every request with the same bytes, after hashing what was asked."""
+    """Answers every request with the same bytes, after hashing its body."""
 
     def __init__(self, body: bytes, content_type: str) -> None:
         self._body = body

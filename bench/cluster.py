@@ -26,7 +26,7 @@ from askonce.stores.redis.names import RedisNames
 from bench import figures
 from bench.figures import Figure
 from bench.questions import HEADERS, PATH, chat
-from bench.steady import POPULAR, TIMEOUT_S, Told, p99, steadily
+from bench.steady import POPULAR, TIMEOUT_S, TimedCall, p99, steadily
 
 _NAMESPACE = "bench"
 _NAMES = RedisNames("askonce")
@@ -41,7 +41,7 @@ class Failover(NamedTuple):
     `unstored` is how many of those asked later are not there either.
     """
 
-    calls: list[Told]
+    calls: list[TimedCall]
     killed: float
     theirs: set[str]
     stored: set[str]
@@ -98,12 +98,12 @@ def _key(cache: AsyncCache, url: str, asked: str) -> Key:
     return key
 
 
-def _figures(told: Failover) -> list[Figure]:
-    calls = told.calls
-    before = [call for call in calls if call.began < told.killed]
-    after = [call for call in calls if call.began >= told.killed]
-    hits = [call for call in after if call.out_of_the_store and call.asked in told.theirs]
-    back = min((call.ended for call in hits), default=float("inf")) - told.killed
+def _figures(failover: Failover) -> list[Figure]:
+    calls = failover.calls
+    before = [call for call in calls if call.began < failover.killed]
+    after = [call for call in calls if call.began >= failover.killed]
+    hits = [call for call in after if call.out_of_the_store and call.asked in failover.theirs]
+    back = min((call.ended for call in hits), default=float("inf")) - failover.killed
     popular = set(POPULAR)
     return [
         Figure(
@@ -132,18 +132,18 @@ def _figures(told: Failover) -> list[Figure]:
         ),
         Figure(
             name="cluster, a master killed: entries lost",
-            value=len(told.missing - popular),
+            value=len(failover.missing - popular),
             unit="entries",
             detail={
-                "stored before": len(told.stored - popular),
-                "answers after the kill that were not stored": told.unstored,
+                "stored before": len(failover.stored - popular),
+                "answers after the kill that were not stored": failover.unstored,
             },
         ),
         Figure(
             name="cluster, a master killed: hits of its slots are back after",
             value=back,
             unit="s",
-            detail={"popular questions in them": len(told.theirs), "of": len(POPULAR)},
+            detail={"popular questions in them": len(failover.theirs), "of": len(POPULAR)},
         ),
     ]
 

@@ -61,14 +61,14 @@ def measure(entries: int = ENTRIES) -> list[Figure]:
     command = [sys.executable, "-m", "bench.decision", "--here", "--entries", str(entries)]
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, check=True, capture_output=True, env={**os.environ, **one})
-    told: dict[str, float] = json.loads(done.stdout)
+    shares: dict[str, float] = json.loads(done.stdout)
     return [
         Figure(
             name=f"decision: embed {_WORDS} words, search {entries:,} entries, guards",
-            value=told.pop("p50"),
+            value=shares.pop("p50"),
             unit="ms",
             at_most=6 if entries == ENTRIES else None,
-            detail={f"{name}, ms" if name in _STEPS else name: told[name] for name in told},
+            detail={f"{name}, ms" if name in _STEPS else name: shares[name] for name in shares},
         )
     ]
 
@@ -145,7 +145,7 @@ def _stay_on_one_core() -> None:
 
 
 def _key(number: int) -> Key:
-    """A digest like any other, but for its end, which tells the entry."""
+    """A digest like any other, except that its end is the entry's number."""
     name = number.to_bytes(8)
     return Key("team", "chat", hashlib.sha256(name).digest()[:24] + name)
 

@@ -63,9 +63,9 @@ def main() -> int:
     meanings = TextVectors.of("local")
     embed(sets, meanings)
     options.out.mkdir(parents=True, exist_ok=True)
-    told = [saved(one, meanings, options.out) for one in sets]
-    write(options.out / "all.json", report(told, meanings.embedder.name, THRESHOLD))
-    print("\n".join(eval_tables.show(told)))
+    results = [saved(one, meanings, options.out) for one in sets]
+    write(options.out / "all.json", report(results, meanings.embedder.name, THRESHOLD))
+    print("\n".join(eval_tables.show(results)))
     print(f"numbers and pictures: {options.out}/")
     return 0
 
@@ -86,14 +86,14 @@ def development(folder: Path | None) -> Iterator[QuestionSet]:
 
 def saved(one: QuestionSet, meanings: TextVectors, out: Path) -> dict[str, Any]:
     print(f"measuring: {one.name} ...", file=sys.stderr, flush=True)
-    told = measure(one, meanings, threshold=THRESHOLD)
-    write(out / f"{one.name}.json", report([told], meanings.embedder.name, THRESHOLD))
-    eval_plots.draw(told, out / f"{one.name}.png")
-    return told
+    result = measure(one, meanings, threshold=THRESHOLD)
+    write(out / f"{one.name}.json", report([result], meanings.embedder.name, THRESHOLD))
+    eval_plots.draw(result, out / f"{one.name}.png")
+    return result
 
 
-def write(path: Path, told: dict[str, Any]) -> None:
-    path.write_text(show_json(told) + "\n", encoding="utf-8")
+def write(path: Path, result: dict[str, Any]) -> None:
+    path.write_text(show_json(result) + "\n", encoding="utf-8")
 
 
 def cut(one: QuestionSet, limit: int | None) -> QuestionSet:

@@ -29,8 +29,8 @@ _SHOWN = (0.8, 0.9, 0.95, 0.99)
 
 
 def main() -> None:
-    told = [json.loads(path.read_bytes()) for path in sorted(FOLDER.glob("*.json"))]
-    known = {one["name"]: one for one in told if one.get("name") in _WHAT}
+    results = [json.loads(path.read_bytes()) for path in sorted(FOLDER.glob("*.json"))]
+    known = {one["name"]: one for one in results if one.get("name") in _WHAT}
     if not known:
         sys.exit(f"there is nothing in {FOLDER}; run make eval")
     sets = [known[name] for name in _WHAT if name in known]
@@ -128,8 +128,8 @@ def _streams(sets: list[dict[str, Any]]) -> str:
 
 
 def _compared(sets: list[dict[str, Any]], which: str, *, repeats: bool) -> str:
-    def both(told: dict[str, Any]) -> str:
-        one = told if repeats else told["without_repeats"]
+    def both(result: dict[str, Any]) -> str:
+        one = result if repeats else result["without_repeats"]
         return f"{_share(one['hit_rate'])} / {_share(one['wrong_share_of_hits'])}"
 
     rows = []
@@ -149,11 +149,11 @@ def _of(lock: dict[str, Any], which: str) -> str:
     return f"{_share(part / whole if whole else None)} ({part:,} of {whole:,})"
 
 
-def _between(told: dict[str, Any], name: str) -> str:
-    if told[name] is None:
+def _between(result: dict[str, Any], name: str) -> str:
+    if result[name] is None:
         return "-"
-    low, high = told["intervals"][name]
-    return f"{_share(told[name])} [{low * 100:.1f}, {high * 100:.1f}]"
+    low, high = result["intervals"][name]
+    return f"{_share(result[name])} [{low * 100:.1f}, {high * 100:.1f}]"
 
 
 def _share(value: float | None) -> str:

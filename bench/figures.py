@@ -1,4 +1,4 @@
-"""Figures: what was measured, beside what was promised."""
+"""Figures: measured values beside their goals."""
 
 import math
 import os

@@ -134,18 +134,20 @@ def _kept(
     return figure(f"{name}, of a bare ASGI app", goal, loads, {"body bytes": len(answer.body)})
 
 
-def figure(name: str, goal: float, told: list[Round], detail: Mapping[str, float | str]) -> Figure:
-    """What the rounds say together; `detail` is told beside it."""
-    counted = [each for each in told if each.counts]
-    costs = statistics.median(each.cost for each in told)
-    shown = counted or told
+def figure(
+    name: str, goal: float, rounds: list[Round], detail: Mapping[str, float | str]
+) -> Figure:
+    """Summarize the rounds in one figure, with `detail` beside it."""
+    counted = [each for each in rounds if each.counts]
+    costs = statistics.median(each.cost for each in rounds)
+    shown = counted or rounds
     return Figure(
         name=f"gateway: {name}",
         value=statistics.median(each.rate for each in counted) if counted else costs,
         unit="x",
         at_least=goal,
         detail={
-            "by": f"answers a second, {len(counted)} of {len(told)} rounds"
+            "by": f"answers a second, {len(counted)} of {len(rounds)} rounds"
             if counted
             else "processor time: no round was undisturbed",
             "by processor time": costs,

@@ -60,7 +60,7 @@ def measure(seconds: float = 2, rounds: int = 7) -> list[Figure]:
                 servers.bare(folder, *said, joined=True, getting=getting) as joined,
             ):
                 before = _counted(gateway)
-                told = [
+                measured = [
                     Round(speed(bare), speed(gateway), speed(bare), speed(joined))
                     for _ in range(rounds)
                 ]
@@ -72,7 +72,9 @@ def measure(seconds: float = 2, rounds: int = 7) -> list[Figure]:
         "% of answers with layer=redis": share * 100,
         "body bytes": len(answer.body),
     }
-    return [figure("hit in Redis, memory cold, of a bare ASGI app with a GET", 0.6, told, detail)]
+    return [
+        figure("hit in Redis, memory cold, of a bare ASGI app with a GET", 0.6, measured, detail)
+    ]
 
 
 def _stored(gateway: Server, redis: RedisServer, bodies: list[bytes]) -> list[bytes]:
@@ -105,8 +107,8 @@ def _counted(gateway: Server) -> dict[str, int]:
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
     with closing(connection):
         connection.request("GET", "/metrics")
-        told = connection.getresponse().read().decode()
-    return {f"{name} {label}": int(count) for name, label, count in _COUNTER.findall(told)}
+        text = connection.getresponse().read().decode()
+    return {f"{name} {label}": int(count) for name, label, count in _COUNTER.findall(text)}
 
 
 def _share(before: dict[str, int], after: dict[str, int]) -> float:

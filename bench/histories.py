@@ -4,15 +4,16 @@
 
 In each history two or three processes share one store: caches of their own with threads of their
 own, which can be cut off for good at any moment, as `kill -9` would. The world behind the provider
-changes, and whoever changes it invalidates what depended on it: by tag, by pattern, by key or by
-namespace. The provider tells the version that the world had when it was asked, and answers much
+changes, and each change invalidates the answers that depend on it: by tag, by pattern, by key or by
+namespace. The provider returns the version that the world had when it was asked, and answers much
 later. Two things are counted. A stale serve: a call that began when its process had heard of an
 invalidation got an older version (the process that invalidated has heard of it at once, another
 one with its next exchange). A stale store: after the end a new process finds an older version.
 
-What was swept before a process was born, nobody tells it at once: until whoever swept reminds of
-it, which may take a second or two, it may read what another process wrote too late and has not
-taken back yet. So it is held to what was invalidated by tag, and to what came after its birth.
+A new process does not know of earlier sweeps at once. Until the sweeping process announces them
+again, which takes a second or two, the new one may read entries that another process wrote too late
+and has not removed yet. So each process is checked against tags, and against the sweeps since its
+own start.
 """
 
 import argparse
@@ -46,8 +47,8 @@ _QUESTIONS = ["red", "green", "blue"]
 _ORIGIN = "https://api.openai.com"
 
 
-class Told(msgspec.Struct):
-    """What came of some histories."""
+class Counts(msgspec.Struct):
+    """The counts over some histories."""
 
     histories: int = 0
     calls: int = 0
@@ -162,10 +163,10 @@ class Pending(NamedTuple):
 class History:
     """One history; `run` plays it to its end."""
 
-    def __init__(self, common: Store, seed: int, told: Told) -> None:
+    def __init__(self, common: Store, seed: int, counts: Counts) -> None:
         self._random = random.Random(seed)
         self._common = common
-        self._told = told
+        self._counts = counts
         self._changed = dict.fromkeys(_QUESTIONS, 0)  # in the world
         self._confirmed = dict.fromkeys(_QUESTIONS, 0)  # and invalidated
         self._tagged = dict.fromkeys(_QUESTIONS, 0)  # by tag
@@ -189,7 +190,7 @@ class History:
         for process in self._processes:
             await process.cache.aclose()
         await self._audit()
-        self._told.histories += 1
+        self._counts.histories += 1
 
     # The steps
 
@@ -200,9 +201,9 @@ class History:
 
         async def ask() -> None:
             served, hit = await self._asked(process, question)
-            self._told.calls += 1
-            self._told.hits += hit
-            self._told.stale_serves += served < known
+            self._counts.calls += 1
+            self._counts.hits += hit
+            self._counts.stale_serves += served < known
 
         task = asyncio.create_task(ask())
         process.tasks.add(task)
@@ -229,7 +230,7 @@ class History:
             ]
         )
         await process.cache.assembly.invalidation.invalidate_in_thread(wanted, who="history")
-        self._told.invalidations += 1
+        self._counts.invalidations += 1
         self._confirmed[question] = max(self._confirmed[question], version)
         if wanted.by_tags_alone:
             self._tagged[question] = max(self._tagged[question], version)
@@ -242,7 +243,7 @@ class History:
         if self._crashed:
             return
         self._crashed = True
-        self._told.crashes += 1
+        self._counts.crashes += 1
         place = self._random.randrange(len(self._processes))
         await self._processes[place].die()
         born = Process(self._common, dict(self._confirmed))
@@ -273,7 +274,7 @@ class History:
         return int(answer), "hit" in dict(reply.headers)["cache-status"]
 
     async def version(self, question: str) -> int:
-        """The provider looks at the world now, and answers when it is told to."""
+        """Return the world's version of now, once the history lets the provider answer."""
         version = self._changed[question]
         go = asyncio.Event()
         self._pending.append(go)
@@ -288,7 +289,7 @@ class History:
             while not asked.done():
                 await self._answer()
             served, hit = asked.result()
-            self._told.stale_stores += hit and served < self._confirmed[question]
+            self._counts.stale_stores += hit and served < self._confirmed[question]
         await auditor.cache.aclose()
 
 
@@ -301,20 +302,20 @@ class _Provider:
         return Script(said(str(await self._history.version(self._question))))
 
 
-async def _all(histories: int, seed: int, store: str) -> Told:
-    told = Told()
+async def _all(histories: int, seed: int, store: str) -> Counts:
+    counts = Counts()
     left = iter(range(histories))
 
     async def some(folder: Path) -> None:
         for number in left:
             common, close = _common(store, folder / f"{number}.db")
-            await History(common, seed + number, told).run()
+            await History(common, seed + number, counts).run()
             if close:
                 await common.close()
 
     with tempfile.TemporaryDirectory() as made:
         await asyncio.gather(*(some(Path(made)) for _ in range(AT_ONCE)))
-    return told
+    return counts
 
 
 def _common(store: str, path: Path) -> tuple[Store, bool]:
@@ -334,8 +335,8 @@ def _common(store: str, path: Path) -> tuple[Store, bool]:
 def measure(histories: int = 10_000, seed: int = 1, store: str = "memory") -> list[Figure]:
     """Stale serves and stale stores in so many histories."""
     began = time.perf_counter()
-    told = asyncio.run(_all(histories, seed, store))
-    detail = {**msgspec.structs.asdict(told), "seconds": round(time.perf_counter() - began)}
+    counts = asyncio.run(_all(histories, seed, store))
+    detail = {**msgspec.structs.asdict(counts), "seconds": round(time.perf_counter() - began)}
     return [
         Figure(
             name=f"histories: stale {what} in {histories:,} on {store}",
@@ -344,7 +345,7 @@ def measure(histories: int = 10_000, seed: int = 1, store: str = "memory") -> li
             at_most=0,
             detail=detail,
         )
-        for what, count in (("serves", told.stale_serves), ("stores", told.stale_stores))
+        for what, count in (("serves", counts.stale_serves), ("stores", counts.stale_stores))
     ]
 
 

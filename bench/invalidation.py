@@ -44,18 +44,18 @@ _ORIGIN = "https://api.openai.com"
 def measure(entries: int = 1_000_000, batches: int = 200) -> list[Figure]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        told = [_bump("memory", "memory:", entries, memory="6 GiB")]
-        told.append(_bump("SQLite", _filled_file(folder / "many.db", entries), entries))
-        told += _hits_with_tags(batches)
-        told.append(_store_figure("SQLite", f"sqlite:{folder / 'tags.db'}", batches))
+        results = [_bump("memory", "memory:", entries, memory="6 GiB")]
+        results.append(_bump("SQLite", _filled_file(folder / "many.db", entries), entries))
+        results += _hits_with_tags(batches)
+        results.append(_store_figure("SQLite", f"sqlite:{folder / 'tags.db'}", batches))
     with closing(RedisServer().start()) as redis:
-        told.append(_round_trips("Redis 8", f"{redis.url}/0"))
-        told.append(_store_figure("Redis 8", f"{redis.url}/0", batches))
+        results.append(_round_trips("Redis 8", f"{redis.url}/0"))
+        results.append(_store_figure("Redis 8", f"{redis.url}/0", batches))
     with closing(PostgresServer()) as postgres:
         postgres.start()
-        told.append(_round_trips("PostgreSQL", postgres.url))
-        told.append(_store_figure("PostgreSQL", postgres.url, batches))
-    return told
+        results.append(_round_trips("PostgreSQL", postgres.url))
+        results.append(_store_figure("PostgreSQL", postgres.url, batches))
+    return results
 
 
 # Many entries

@@ -92,12 +92,12 @@ def _with_wrk(
             "--duration", f"{math.ceil(seconds)}s", "--timeout", "30s",
             "--script", script.name, url,
         ]  # fmt: skip
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in told or "Socket errors" in told:
-        raise RuntimeError(f"answers failed:\n{told}")
-    found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m),", told)
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise RuntimeError(f"answers failed:\n{output}")
+    found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m),", output)
     if found is None:
-        raise RuntimeError(f"wrk said something new:\n{told}")
+        raise RuntimeError(f"wrk said something new:\n{output}")
     unit = {"ms": 0.001, "s": 1.0, "m": 60.0}[found[3]]
     return Rate(int(found[1]), float(found[2]) * unit)
 

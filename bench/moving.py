@@ -57,10 +57,10 @@ class Move(NamedTuple):
 
 def measure(entries: int = 1_000_000) -> list[Figure]:
     small, large = _there_and_back(entries // 10), _there_and_back(entries)
-    told = []
+    results = []
     for name in small:
-        told += _figures(name, small[name], large[name])
-    return told
+        results += _figures(name, small[name], large[name])
+    return results
 
 
 def _figures(name: str, small: Move, large: Move) -> list[Figure]:
@@ -148,11 +148,11 @@ def _moved(verb: str, store: Path, archive: Path, count: int) -> Move:
     seconds = time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"askonce {verb} failed:\n{done.stderr[-2000:]}")
-    told = json.loads(done.stdout)
-    if told["moved"] != count:
-        raise RuntimeError(f"askonce {verb} moved {told['moved']} of {count} entries: {told}")
+    report = json.loads(done.stdout)
+    if report["moved"] != count:
+        raise RuntimeError(f"askonce {verb} moved {report['moved']} of {count} entries: {report}")
     peak = int(done.stderr.split()[-1]) * (1 if sys.platform == "darwin" else 1024)
-    return Move(count, seconds, peak, told["per_second"])
+    return Move(count, seconds, peak, report["per_second"])
 
 
 def main() -> None:

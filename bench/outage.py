@@ -26,10 +26,10 @@ from askonce.cli.demo.provider.serving import running
 from bench import figures
 from bench.figures import Figure
 from bench.questions import PATH
-from bench.steady import TIMEOUT_S, Told, p99, steadily
+from bench.steady import TIMEOUT_S, TimedCall, p99, steadily
 
 _GOAL_S = 60.0
-"""The goal is for a minute, of which what the circuit breaker learns from is a small part."""
+"""The goal is for a minute: the circuit breaker needs a small part of it to notice the fault."""
 
 _AROUND_S = 10.0
 """How long it goes on before and after; twice what hits may take to come back."""
@@ -46,7 +46,7 @@ class Fault(NamedTuple):
 def measure(seconds: float = 60.0) -> list[Figure]:
     """`seconds` is how long the store is away."""
     provider = DemoProvider(first_byte_ms=(80, 120), word_ms=0)
-    told: list[Figure] = []
+    results: list[Figure] = []
     with running(provider) as url, closing(RedisServer().start()) as redis:
         proxy = FaultProxy("127.0.0.1", redis.port)
         with proxy:
@@ -58,18 +58,18 @@ def measure(seconds: float = 60.0) -> list[Figure]:
             ]
             for fault in faults:
                 calls, broken, mended = asyncio.run(_through(address, url + PATH, fault, seconds))
-                told += _figures(fault.name, alone, calls, broken, mended)
-    return told
+                results += _figures(fault.name, alone, calls, broken, mended)
+    return results
 
 
-async def _alone(url: str, seconds: float) -> list[Told]:
+async def _alone(url: str, seconds: float) -> list[TimedCall]:
     async with httpx2.AsyncClient(timeout=TIMEOUT_S) as client:
         return await steadily(client, url, seconds, "alone")
 
 
 async def _through(
     address: str, url: str, fault: Fault, seconds: float
-) -> tuple[list[Told], float, float]:
+) -> tuple[list[TimedCall], float, float]:
     """The calls, and when the fault began and ended."""
     layers: list[Layer | str] = ["memory:", Layer(address, "redis")]
     around = min(seconds, _AROUND_S)
@@ -89,7 +89,7 @@ async def _through(
 
 
 def _figures(
-    name: str, alone: list[Told], calls: list[Told], broken: float, mended: float
+    name: str, alone: list[TimedCall], calls: list[TimedCall], broken: float, mended: float
 ) -> list[Figure]:
     during = [call for call in calls if broken <= call.began < mended]
     back = [call.ended for call in calls if call.began >= mended and call.out_of_the_store]

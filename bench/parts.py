@@ -57,7 +57,7 @@ def _histories(in_memory: int, in_sqlite: int) -> list[Figure]:
     return [*histories.measure(in_memory), *histories.measure(in_sqlite, store="sqlite")]
 
 
-def _processes(rounds: int, count: int) -> list[Figure]:
+def _processes(rounds: int, count: int, deadline: str | None = None) -> list[Figure]:
     """Single-flight among processes, on every kind of store."""
     with (
         tempfile.TemporaryDirectory() as made,
@@ -70,7 +70,10 @@ def _processes(rounds: int, count: int) -> list[Figure]:
             "SQLite": f"sqlite:{Path(made) / 'shared.db'}",
             "PostgreSQL": postgres.url,
         }
-        return [processes.measure(name, address, rounds, count) for name, address in stores.items()]
+        return [
+            processes.measure(name, address, rounds, count, deadline)
+            for name, address in stores.items()
+        ]
 
 
 def _memory(puts: int, mib: int) -> list[Figure]:
@@ -104,7 +107,9 @@ PARTS = {
     "redis-hits": Part(redis_hits.measure, (40,), (40,), (1,)),
     "gateway-redis": Part(gateway_redis.measure, (2, 7), (1, 2), (0.2, 1)),
     "outage": Part(outage.measure, (60,), (5,), (0.5,)),
-    "processes": Part(_processes, (50, processes.PROCESSES), (5, processes.PROCESSES), (1, 2)),
+    "processes": Part(
+        _processes, (50, processes.PROCESSES), (5, processes.PROCESSES), (1, 2, "10s")
+    ),
     "invalidation": Part(invalidation.measure, (1_000_000, 200), (50_000, 200), (500, 2)),
     "propagation": Part(propagation.measure, (200,), (20,), (1,)),
     "histories": Part(_histories, (10_000, 1_000), (300, 50), (10, 3)),

@@ -49,7 +49,7 @@ def measure(seconds: int = 5, rounds: int = 3) -> list[Figure]:
         ):
             headers = {**HEADERS, "authorization": f"Bearer {key}"}
             ready(theirs, headers)
-            told = []
+            results = []
             for name, goal, stream in (
                 ("JSON hits", 100.0, False),
                 ("stream replays", 500.0, True),
@@ -57,10 +57,10 @@ def measure(seconds: int = 5, rounds: int = 3) -> list[Figure]:
                 body = chat(f"How do I change my PIN? {name}", stream=stream)
                 primed(ours.url, body)
                 cached_by(theirs, provider, body, headers)
-                told.append(_times(name, goal, ours, theirs, body, headers, seconds, rounds))
-            for figure in told:
+                results.append(_times(name, goal, ours, theirs, body, headers, seconds, rounds))
+            for figure in results:
                 figure.detail["litellm"] = version
-            return told
+            return results
 
 
 def installed() -> str:
@@ -72,10 +72,10 @@ def installed() -> str:
     ask_pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
     if not (_HOME / "bin" / "litellm").exists():
         subprocess.run([*ask_pip, "install", "--quiet", "litellm[proxy]"], check=True)
-    told = subprocess.run(
+    output = subprocess.run(
         [*ask_pip, "show", "litellm"], check=True, capture_output=True, text=True
     ).stdout
-    return told.partition("Version: ")[2].partition("\n")[0]
+    return output.partition("Version: ")[2].partition("\n")[0]
 
 
 @contextlib.contextmanager
@@ -140,8 +140,8 @@ def upstream_calls(provider: Server) -> int:
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
     with contextlib.closing(connection):
         connection.request("GET", "/practice/calls")
-        told = msgspec.json.decode(connection.getresponse().read())
-    total: int = told["total"]
+        reply = msgspec.json.decode(connection.getresponse().read())
+    total: int = reply["total"]
     return total
 
 
@@ -162,15 +162,15 @@ def _times(
             server.url + PATH, shown, [body], seconds=seconds, connections=CONNECTIONS, core=core
         ).per_second
 
-    told = [(speed(ours, HEADERS), speed(theirs, headers)) for _ in range(rounds)]
+    pairs = [(speed(ours, HEADERS), speed(theirs, headers)) for _ in range(rounds)]
     return Figure(
         name=f"gateway: {name} a second, of LiteLLM's proxy",
-        value=statistics.median(mine / other for mine, other in told),
+        value=statistics.median(mine / other for mine, other in pairs),
         unit="x",
         at_least=goal,
         detail={
-            "ours a second": statistics.median(mine for mine, _ in told),
-            "LiteLLM a second": statistics.median(other for _, other in told),
+            "ours a second": statistics.median(mine for mine, _ in pairs),
+            "LiteLLM a second": statistics.median(other for _, other in pairs),
             "load": generator(),
         },
     )
@@ -181,9 +181,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5, help="of each load (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
     chosen = parser.parse_args()
-    told = measure(chosen.seconds, chosen.rounds)
-    figures.save(told, Path(".bench/peers.json"))
-    figures.show(told)
+    results = measure(chosen.seconds, chosen.rounds)
+    figures.save(results, Path(".bench/peers.json"))
+    figures.show(results)
 
 
 if __name__ == "__main__":

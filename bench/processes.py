@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
+from askonce import Layer
 from askonce.cli.demo.provider.provider import DemoProvider
 from askonce.cli.demo.provider.serving import running
 from askonce.library.cache import AsyncCache, Cache
@@ -40,7 +41,7 @@ class Asker(NamedTuple):
     process: Any
     pipe: Any
 
-    def tell(self, number: int | None) -> None:
+    def ask(self, number: int | None) -> None:
         with suppress(OSError):  # it has ended; why, `_said` finds out
             self.pipe.send(number)
 
@@ -51,9 +52,15 @@ class Failed(NamedTuple):
     trace: str
 
 
-def measure(store: str, address: str, rounds: int = 50, processes: int = PROCESSES) -> Figure:
+def measure(
+    store: str,
+    address: str,
+    rounds: int = 50,
+    processes: int = PROCESSES,
+    deadline: str | None = None,
+) -> Figure:
     """One upstream call a round, over the store at this address."""
-    calls = upstream_calls(address, rounds, processes)
+    calls = upstream_calls(address, rounds, processes, deadline=deadline)
     return Figure(
         name=f"single-flight: rounds of {rounds} with one upstream call, processes on {store}",
         value=sum(count == 1 for count in calls),
@@ -69,16 +76,23 @@ def measure(store: str, address: str, rounds: int = 50, processes: int = PROCESS
 
 
 def upstream_calls(
-    address: str, rounds: int, processes: int = PROCESSES, callers: int = CALLERS
+    address: str,
+    rounds: int,
+    processes: int = PROCESSES,
+    callers: int = CALLERS,
+    deadline: str | None = None,
 ) -> list[int]:
-    """How many upstream calls each round made."""
+    """How many upstream calls each round made; `deadline` is the store's, by default its own."""
     provider = DemoProvider(first_byte_ms=(50, 50), word_ms=0)
     calls = []
-    with running(provider) as url, _asking(address, url + PATH, processes, callers) as askers:
+    with (
+        running(provider) as url,
+        _asking(Layer(address, deadline=deadline), url + PATH, processes, callers) as askers,
+    ):
         for number in range(rounds):
             before = provider.calls.total
             for asker in askers:
-                asker.tell(number)
+                asker.ask(number)
             wrong = sum(_said(askers))
             if wrong:
                 raise RuntimeError(f"{wrong} callers were not answered")
@@ -87,7 +101,7 @@ def upstream_calls(
 
 
 @contextmanager
-def _asking(address: str, url: str, processes: int, callers: int) -> Iterator[list[Asker]]:
+def _asking(layer: Layer, url: str, processes: int, callers: int) -> Iterator[list[Asker]]:
     """Processes that ask each question whose number comes through their pipe."""
     spawning = multiprocessing.get_context("spawn")
     barrier = spawning.Barrier(processes)
@@ -96,7 +110,7 @@ def _asking(address: str, url: str, processes: int, callers: int) -> Iterator[li
         for place in range(processes):
             ours, theirs = spawning.Pipe()
             work = _in_threads if place % 2 else _in_a_loop
-            given = (work, theirs, barrier, address, url, callers)
+            given = (work, theirs, barrier, layer, url, callers)
             process = spawning.Process(target=_asker, args=given, daemon=True)
             process.start()
             theirs.close()  # so that the end of the process is the end of the pipe
@@ -104,7 +118,7 @@ def _asking(address: str, url: str, processes: int, callers: int) -> Iterator[li
         _said(askers)
         yield askers
         for asker in askers:
-            asker.tell(None)
+            asker.ask(None)
         _end(askers)
     finally:
         for asker in askers:
@@ -116,7 +130,7 @@ def _asking(address: str, url: str, processes: int, callers: int) -> Iterator[li
 def _said(askers: Sequence[Asker]) -> list[int]:
     """What each process says next. Raises RuntimeError with the error of the first that fails."""
     waiting = {asker.pipe: asker for asker in askers}
-    told = []
+    replies = []
     while waiting:
         ready = connection.wait(list(waiting), _TIMEOUT_S)
         if not ready:
@@ -125,8 +139,8 @@ def _said(askers: Sequence[Asker]) -> list[int]:
             said = _heard(waiting.pop(pipe))
             if isinstance(said, Failed):
                 raise RuntimeError(f"a process failed:\n{said.trace}")
-            told.append(said)
-    return told
+            replies.append(said)
+    return replies
 
 
 def _heard(asker: Asker) -> int | Failed:
@@ -154,8 +168,8 @@ def _asker(work: Callable[..., None], pipe: Any, *given: Any) -> None:
     """One process: do the work, and say why if it fails."""
     try:
         work(pipe, *given)
-    except Exception:  # noqa: BLE001 - whatever it is, it is told to whoever waits
-        with suppress(OSError):  # nobody listens any more
+    except Exception:  # noqa: BLE001 - the waiting process reports any error
+        with suppress(OSError):  # the other process has ended
             pipe.send(Failed(traceback.format_exc()))
         raise SystemExit(1) from None
 
@@ -164,10 +178,10 @@ def _body(number: int) -> bytes:
     return chat(f"question number {number}", size=0)
 
 
-def _in_threads(pipe: Any, barrier: Any, address: str, url: str, callers: int) -> None:
+def _in_threads(pipe: Any, barrier: Any, layer: Layer, url: str, callers: int) -> None:
     gate = threading.Barrier(callers)
     with (
-        Cache(address) as cache,
+        Cache(layers=["memory:", layer]) as cache,
         ThreadPoolExecutor(callers) as pool,
         httpx2.Client(transport=CachingTransport(cache), timeout=_TIMEOUT_S) as client,
     ):
@@ -183,13 +197,13 @@ def _in_threads(pipe: Any, barrier: Any, address: str, url: str, callers: int) -
             pipe.send(sum(status != 200 for status in statuses))
 
 
-def _in_a_loop(pipe: Any, barrier: Any, address: str, url: str, callers: int) -> None:
-    asyncio.run(_in_tasks(pipe, barrier, address, url, callers))
+def _in_a_loop(pipe: Any, barrier: Any, layer: Layer, url: str, callers: int) -> None:
+    asyncio.run(_in_tasks(pipe, barrier, layer, url, callers))
 
 
-async def _in_tasks(pipe: Any, barrier: Any, address: str, url: str, callers: int) -> None:
+async def _in_tasks(pipe: Any, barrier: Any, layer: Layer, url: str, callers: int) -> None:
     async with (
-        AsyncCache(address) as cache,
+        AsyncCache(layers=["memory:", layer]) as cache,
         httpx2.AsyncClient(transport=CachingTransport(cache), timeout=_TIMEOUT_S) as client,
     ):
 

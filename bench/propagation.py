@@ -1,4 +1,4 @@
-"""How long does another process serve what was invalidated here?
+"""How long does another process serve an answer after its invalidation here?
 
     python -m bench.propagation [--rounds N]
 
@@ -49,7 +49,7 @@ SWEEP = Kind("pattern", {"match": "cost"})
 
 
 def measure(rounds: int = 200) -> list[Figure]:
-    told = []
+    results = []
     with tempfile.TemporaryDirectory() as made, ExitStack() as servers:
         redis = servers.enter_context(closing(RedisServer().start()))
         postgres = servers.enter_context(closing(PostgresServer()))
@@ -61,16 +61,16 @@ def measure(rounds: int = 200) -> list[Figure]:
         }
         for name, url in stores.items():
             with _other(url) as (proxy, pipe), _patient(url) as cache:
-                told += [
+                results += [
                     _figure(name, kind, _rounds(cache, pipe, kind, rounds), 50)
                     for kind in (TAG, SWEEP)
                 ]
                 if proxy is not None:
                     few = min(rounds, max(10, rounds // 8))
                     cut = _rounds(cache, pipe, TAG, few, cut=proxy)
-                    told.append(_figure(f"{name}, cut", TAG, cut, 1_000))
+                    results.append(_figure(f"{name}, cut", TAG, cut, 1_000))
                 pipe.send(None)
-    return told
+    return results
 
 
 def _figure(store: str, kind: Kind, took: list[float], at_most: float) -> Figure:

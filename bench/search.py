@@ -3,10 +3,10 @@
     python -m bench.search --entries 100000
 
 One scope, vectors that lie as those of real questions do; half of the questions are asked in
-other words, half are new. Each size runs in a process of its own, on one core, whose resident
-memory tells what an entry takes. All questions are asked several times over, and the quietest time
-counts. Beside it stands what tutorials do: fetch all answers from Redis, one by one, and compare
-each.
+other words, half are new. Each size runs in a process of its own, on one core; the growth of
+its resident memory is the size of an entry. All questions are asked several times over, and the
+quietest time counts. The comparison is the method of tutorials: fetch all answers from Redis, one
+by one, and compare each.
 """
 
 import argparse
@@ -48,33 +48,33 @@ def measure(
     sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000), compared: int = 10_000
 ) -> list[Figure]:
     """`compared` is how many entries the tutorial's scan and the vector set of Redis hold."""
-    told = {size: _elsewhere(size) for size in sizes}
-    found = [figure for size in sizes for figure in _figures(size, told[size])]
+    measured = {size: _elsewhere(size) for size in sizes}
+    found = [figure for size in sizes for figure in _figures(size, measured[size])]
     with closing(RedisServer().start()) as server:
-        own = (told.get(compared) or _elsewhere(compared))["p50_ms"]
+        own = (measured.get(compared) or _elsewhere(compared))["p50_ms"]
         return [*found, _tutorial(server, own, compared), _vector_sets(server, compared)]
 
 
-def _figures(size: int, told: dict[str, float]) -> Iterator[Figure]:
+def _figures(size: int, measured: dict[str, float]) -> Iterator[Figure]:
     yield Figure(
         name=f"search: among {size:,} entries of one scope",
-        value=told["p50_ms"],
+        value=measured["p50_ms"],
         unit="ms",
         at_most=_GOALS_MS.get(size),
-        detail={"p99 ms": told["p99_ms"], "add, ms": told["add_ms"]},
+        detail={"p99 ms": measured["p99_ms"], "add, ms": measured["add_ms"]},
     )
     yield Figure(
         name=f"search: the nearest is found, of {size:,}",
-        value=told["recall"],
+        value=measured["recall"],
         unit="",
         at_least=0.99,
-        detail={"within 0.002 of the nearest": told["close"]},
+        detail={"within 0.002 of the nearest": measured["close"]},
     )
     if size < _COUNTED:
         return  # the process's own ups and downs are larger
     yield Figure(
         name=f"search: memory beside the entry itself, {size:,} entries",
-        value=told["bytes"],
+        value=measured["bytes"],
         unit="bytes an entry",
         at_most=700,
     )
@@ -85,8 +85,8 @@ def _elsewhere(size: int) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.search", "--here", "--entries", str(size)]
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, check=True, capture_output=True, env={**os.environ, **one})
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def here(size: int) -> dict[str, float]:
@@ -110,13 +110,13 @@ def here(size: int) -> dict[str, float]:
         spent += time.perf_counter() - began
         at += len(chunk)
     del rows, cosines, chunk
-    told = {"bytes": (_resident() - before) / size, "add_ms": spent / size * 1e3}
+    measured = {"bytes": (_resident() - before) / size, "add_ms": spent / size * 1e3}
     passes = [_asked(index, questions) for _ in range(_PASSES)]
     quietest = min((times for times, _ in passes), key=statistics.median)
     found = [(near.key, near.similarity) for near in passes[0][1]]
     right = [key == _key(int(number)) for (key, _), number in zip(found, nearest, strict=True)]
     close = [one > other - 0.002 for (_, one), other in zip(found, best, strict=True)]
-    return told | {
+    return measured | {
         "p50_ms": statistics.median(quietest),
         "p99_ms": figures.percentile(quietest, 99),
         "recall": sum(right) / QUESTIONS,
@@ -215,8 +215,8 @@ def _resident() -> int:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-    with open("/proc/self/status", encoding="ascii") as told:
-        (line,) = [line for line in told if line.startswith("RssAnon:")]
+    with open("/proc/self/status", encoding="ascii") as status:
+        (line,) = [line for line in status if line.startswith("RssAnon:")]
     return int(line.split()[1]) * 1024
 
 

@@ -24,8 +24,8 @@ class Server(NamedTuple):
         stat = Path(f"/proc/{self.pid}/stat")
         if not stat.exists():
             clock = ["ps", "-o", "time=", "-p", str(self.pid)]
-            told = subprocess.run(clock, capture_output=True, text=True, check=True).stdout
-            minutes, _, seconds = told.strip().rpartition(":")
+            output = subprocess.run(clock, capture_output=True, text=True, check=True).stdout
+            minutes, _, seconds = output.strip().rpartition(":")
             return int(minutes.rpartition(":")[2]) * 60 + float(seconds)
         fields = stat.read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -149,7 +149,7 @@ def free_port() -> int:
 
 
 def environment() -> Mapping[str, str]:
-    """Ours, without settings of the gateway that somebody may have exported."""
+    """Our environment, without gateway settings that the caller may have exported."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ASKONCE_")}
 
 
@@ -159,5 +159,5 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    told = log.read_text(errors="replace")[-2000:]
-    raise RuntimeError(f"{process.args!r} did not begin to listen:\n{told}")
+    output = log.read_text(errors="replace")[-2000:]
+    raise RuntimeError(f"{process.args!r} did not begin to listen:\n{output}")

@@ -22,7 +22,7 @@ POPULAR = [f"popular {number}" for number in range(50)]
 TIMEOUT_S = 30.0
 
 
-class Told(NamedTuple):
+class TimedCall(NamedTuple):
     """One call: when it began and how long it took (s), and how it was answered.
 
     `fine` says whether it was answered at all, `right` whether with the answer to its question.
@@ -44,11 +44,13 @@ class Told(NamedTuple):
         return "detail=shared" in self.status
 
 
-async def steadily(client: httpx2.AsyncClient, url: str, seconds: float, name: str) -> list[Told]:
+async def steadily(
+    client: httpx2.AsyncClient, url: str, seconds: float, name: str
+) -> list[TimedCall]:
     """Ask for some seconds; `name` keeps the new questions apart from those of other runs."""
     choose = random.Random(7)
     begin = time.perf_counter()
-    waiting: list[asyncio.Task[Told]] = []
+    waiting: list[asyncio.Task[TimedCall]] = []
     for number in range(int(seconds * RATE)):
         is_new = choose.random() < 0.5
         asked = f"{name}: new question {number}" if is_new else POPULAR[number % len(POPULAR)]
@@ -57,21 +59,21 @@ async def steadily(client: httpx2.AsyncClient, url: str, seconds: float, name: s
     return list(await asyncio.gather(*waiting))
 
 
-def p99(calls: Iterable[Told]) -> float:
+def p99(calls: Iterable[TimedCall]) -> float:
     return statistics.quantiles([call.took for call in calls], n=100)[98]
 
 
-async def _one(client: httpx2.AsyncClient, url: str, asked: str) -> Told:
+async def _one(client: httpx2.AsyncClient, url: str, asked: str) -> TimedCall:
     began = time.perf_counter()
     try:
         answer = await client.post(url, content=chat(asked), headers=HEADERS)
     except httpx2.HTTPError as error:
         took = time.perf_counter() - began
-        return Told(asked, began, took, fine=False, right=True, status=type(error).__name__)
+        return TimedCall(asked, began, took, fine=False, right=True, status=type(error).__name__)
     took = time.perf_counter() - began
     fine = answer.status_code == 200
     right = not fine or _text(answer.content) == answer_to(asked)
-    return Told(asked, began, took, fine, right, answer.headers.get("cache-status", ""))
+    return TimedCall(asked, began, took, fine, right, answer.headers.get("cache-status", ""))
 
 
 def _text(body: bytes) -> object:

@@ -37,7 +37,7 @@ class Vectors:
             yield self._chunk(start // CHUNK)[: count - start]
 
     def questions(self) -> Any:
-        """Some that are said in other words, some that nobody has asked."""
+        """Half are stored questions in other words; half are new."""
         chance = numpy.random.default_rng(2)
         asked = self._chunk(0)[: QUESTIONS // 2]
         other = chance.uniform(0.1, 0.6, (len(asked), 1)).astype("f4")

@@ -94,7 +94,9 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `import askonce` costs next to nothing."""
     if name not in _WHERE:
-        raise AttributeError(f"module 'askonce' has no attribute {name!r}")
+        new = importlib.import_module("askonce.library.moved").new_name(name)
+        hint = "" if new is None or name.startswith("__") else f"; it is {new} now"
+        raise AttributeError(f"module 'askonce' has no attribute {name!r}{hint}")
     value = getattr(importlib.import_module(f"askonce.{_WHERE[name]}"), name)
     globals()[name] = value
     return value
@@ -111,7 +113,7 @@ class _MovedModules:
     def find_spec(name: str, path: object = None, target: object = None) -> None:
         """Find nothing; Python asks only for modules that no other finder has found."""
         if name.startswith("askonce."):
-            new = importlib.import_module("askonce.core.moved").new_name(name)
+            new = importlib.import_module("askonce.library.moved").new_name(name)
             if new is not None:
                 raise ImportError(f"{name} has moved; import {new} instead", name=name)
 

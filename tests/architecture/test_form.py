@@ -10,7 +10,13 @@ FILE_LINES, FUNCTION_LINES = 400, 40
 LONG_FILES: dict[str, str] = {}
 """Files over the limit, each with the reason."""
 
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS = {
+    "library.facade:__init__": "the arguments of a cache, one a line",
+    "pipeline.entry:build_entry": "the fields of an entry, one a line",
+    "semantic.assembly:__init__": "the parts of the layer, made in the order of their needs",
+    "semantic.evaluation.stream_reports:report_stream": "the fields of a report, one a line",
+    "semantic.guards.text:prepare": "the fields of a prepared text, one a line",
+}
 """Functions over the limit, as `module:function`, each with the reason."""
 
 NO_NOUNS = {"common", "handler", "handlers", "helpers", "manager", "misc", "util", "utils"}
@@ -26,15 +32,25 @@ def test_a_file_has_a_readable_size() -> None:
     assert offenders == []
 
 
+def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count a function's lines without its docstring: documentation makes no function long."""
+    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+    first = node.body[0]
+    if ast.get_docstring(node) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
 def test_a_function_has_a_readable_size() -> None:
-    offenders = []
+    sizes: dict[str, int] = {}
     for module in MODULES:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or node.lineno) - node.lineno + 1
-                if lines > FUNCTION_LINES and f"{module.name}:{node.name}" not in LONG_FUNCTIONS:
-                    offenders.append(f"{module.name}:{node.name} has {lines} lines")
-    assert offenders == []
+                name = f"{module.name}:{node.name}"
+                sizes[name] = max(sizes.get(name, 0), function_lines(node))
+    long = {name: lines for name, lines in sizes.items() if lines > FUNCTION_LINES}
+    assert {name: lines for name, lines in long.items() if name not in LONG_FUNCTIONS} == {}
+    assert long.keys() == LONG_FUNCTIONS.keys(), "an exception is not needed any more"
 
 
 def test_a_file_is_named_by_its_noun() -> None:

@@ -33,18 +33,21 @@ READ = (
     ".github/**/*.md",
     ".github/**/*.yml",
     "src/**/*.toml",
+    "src/**/*.txt",
+    "src/**/*.lua",
+    "src/**/*.sql",
 )
 
 QUOTATIONS = {
     "src/askonce/core/rules/packs.py": "patterns over questions of customers",
     "src/askonce/semantic/guards/*.py": "lists of English words that the guards know",
-    "src/askonce/semantic/guards/lexicon/*.py": "lists of English words that the guards know",
+    "src/askonce/semantic/guards/lexicon/*.txt": "lists of words that the guards know",
     "tests/semantic/*.py": "questions of customers",
     "tests/semantic/probes/*": "questions of customers",
     "tests/architecture/test_plain_english.py": "the list itself",
     "src/askonce/semantic/evaluation/data/*.md": "titles of data sets",
 }
-"""Files that quote others, each with whom. In Python only docstrings and comments are read then."""
+"""Files that quote others, each with whom. Of them only docstrings and comments are read."""
 
 
 def offenders(text: str) -> Iterator[tuple[int, str]]:
@@ -64,6 +67,8 @@ def own_words(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if not any(path.match(pattern) for pattern in QUOTATIONS):
         return text
+    if path.suffix == ".txt":
+        return "\n".join(line if line.startswith("#") else "" for line in text.splitlines())
     lines = [""] * (text.count("\n") + 1)
     if path.suffix != ".py" or path == Path(__file__):
         return ""

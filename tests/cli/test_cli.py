@@ -60,7 +60,7 @@ BODY = {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory, no settings in the environment, and a port nobody serves."""
+    """An empty current directory, no settings in the environment, and a port without a server."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("ASKONCE_")]:
         monkeypatch.delenv(name)
@@ -325,14 +325,14 @@ class TestStats:
 
     def test_a_running_gateway_knows_better(self, run: Run, answers: dict[str, bytes]) -> None:
         make_store(**TALLIES)
-        told = plain_stats(stats_of({**TALLIES, "outcome:memory": 4}))
-        answers["/askonce/stats"] = json.dumps(told).encode()
+        shown = plain_stats(stats_of({**TALLIES, "outcome:memory": 4}))
+        answers["/askonce/stats"] = json.dumps(shown).encode()
         answer = json.loads(run("stats", "--json")[1])
         assert (answer["calls"], answer["saved_usd"]) == (11, 1.23456789)
         assert answer["source"].startswith("http://127.0.0.1:")
 
     @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"calls": "many"}', b""])
-    def test_somebody_else_on_the_port_is_not_believed(
+    def test_answers_of_another_program_on_the_port_are_ignored(
         self, run: Run, answers: dict[str, bytes], body: bytes
     ) -> None:
         make_store(**{"outcome:miss": 1})

@@ -114,7 +114,7 @@ def test_exactly_what_depends_on_changed_documents_goes(url: str, run: Run) -> N
 
     first = manifest({"terms": "v1", "prices": "v1", "gone": "v1", "elsewhere": "v1"})
     assert run(first)[0] == 0
-    # Nobody knew whether it was made from version 1, nor that there is a version 2.
+    # The first manifest said nothing about an unknown version or about version 2.
     assert questions(url) == everything - {"unknown version", "new version"}
     with opened(url) as cache:
         ask(cache, "new version", ("terms", "v2"))
@@ -129,8 +129,8 @@ def test_exactly_what_depends_on_changed_documents_goes(url: str, run: Run) -> N
 
     left = {"new version", "unchanged", "unknown and unchanged", "never known", "none"}
     assert (status, err, questions(url)) == (0, "", left)
-    told = json.loads(out)
-    assert told | {"samples": []} == {
+    report = json.loads(out)
+    assert report | {"samples": []} == {
         "changed": ["terms"],
         "removed": ["gone"],
         "added": ["new"],
@@ -140,7 +140,7 @@ def test_exactly_what_depends_on_changed_documents_goes(url: str, run: Run) -> N
         "samples": [],
         "dry_run": False,
     }
-    assert {one["question"] for one in told["samples"]} == {
+    assert {one["question"] for one in report["samples"]} == {
         "old version", "unknown version", "both", "removed",
     }  # fmt: skip
     assert json.loads(run(second, "--json")[1])["tags"] == []

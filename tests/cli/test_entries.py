@@ -1,4 +1,4 @@
-"""`askonce entries`: what a person sees of the store, and what goes when it is told to."""
+"""`askonce entries`: how it shows the store's entries and removes them."""
 
 import json
 import os
@@ -115,7 +115,7 @@ def test_a_list_of_some(run: Run, store: Store, options: list[str], expected: li
 
 
 def test_an_empty_list_and_one_that_goes_on(run: Run, store: Store) -> None:
-    assert run("list", "--namespace", "nobody") == (0, "no entries\n", "")
+    assert run("list", "--namespace", "nowhere") == (0, "no entries\n", "")
     assert run("list", "--limit", "1")[1].endswith("... and more; --limit shows more than 1\n")
     status, _, err = run("list", "--limit", "0")
     assert status == 2
@@ -246,7 +246,7 @@ def test_a_person_is_asked(store: Store, said: bytes, left: int) -> None:
     assert count(store) == left
 
 
-def test_removing_needs_to_be_told_what(run: Run, store: Store) -> None:
+def test_removing_needs_keys_a_namespace_or_all(run: Run, store: Store) -> None:
     for arguments in ([], ["3f9c51aa01", "--namespace", "team-a"], ["3f9c51aa01", "--all"]):
         status, _, err = run("remove", *arguments)
         assert status == 2

@@ -67,20 +67,20 @@ def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 def test_one_set_of_pairs_is_plain_numbers_at_the_top(run: Run) -> None:
     status, out, err = run("--pairs", "pairs.jsonl", "--json")
-    told = json.loads(out)
+    report = json.loads(out)
 
     assert (status, err) == (0, "")
-    assert told["recall"] == pytest.approx(2 / 3, abs=1e-6)
-    assert told["wrong_rate"] == 0.0
-    assert told["precision"] == 1.0
-    assert told["recall_at_precision_95"] == pytest.approx(2 / 3, abs=1e-6)
-    low, high = told["intervals"]["recall"]
-    assert 0 < low < told["recall"] < high < 1
-    assert (told["pairs"], told["same"], told["different"], told["served"]) == (6, 3, 3, 2)
-    assert told["threshold"] == THRESHOLD
-    (inside,) = told["sets"]
-    assert {**inside, "embedder": told["embedder"]}.items() <= told.items()
-    assert {point["threshold"] for point in told["compared"]["fixed"]} == {
+    assert report["recall"] == pytest.approx(2 / 3, abs=1e-6)
+    assert report["wrong_rate"] == 0.0
+    assert report["precision"] == 1.0
+    assert report["recall_at_precision_95"] == pytest.approx(2 / 3, abs=1e-6)
+    low, high = report["intervals"]["recall"]
+    assert 0 < low < report["recall"] < high < 1
+    assert (report["pairs"], report["same"], report["different"], report["served"]) == (6, 3, 3, 2)
+    assert report["threshold"] == THRESHOLD
+    (inside,) = report["sets"]
+    assert {**inside, "embedder": report["embedder"]}.items() <= report.items()
+    assert {point["threshold"] for point in report["compared"]["fixed"]} == {
         0.80,
         0.85,
         0.90,
@@ -88,9 +88,9 @@ def test_one_set_of_pairs_is_plain_numbers_at_the_top(run: Run) -> None:
         0.97,
         0.99,
     }
-    assert told["compared"]["scan"]["times_as_long"] > 0
-    assert told["compared"]["vcache"]["applicable"] is False
-    curve = told["curve"]
+    assert report["compared"]["scan"]["times_as_long"] > 0
+    assert report["compared"]["vcache"]["applicable"] is False
+    curve = report["curve"]
     assert [p["threshold"] for p in curve] == sorted((p["threshold"] for p in curve), reverse=True)
     assert {"recall", "wrong_rate", "precision"} <= curve[0].keys()
 
@@ -109,52 +109,52 @@ def test_each_guard_alone_and_all_together(run: Run) -> None:
 
 def test_a_stream_fills_a_cache_over_time(run: Run) -> None:
     status, out, err = run("--stream", "stream.jsonl.gz", "--json", "--threshold", "0.8")
-    told = json.loads(out)
+    report = json.loads(out)
 
     assert (status, err) == (0, "")
-    assert (told["questions"], told["needs"], told["out_of_scope"]) == (7, 3, 1)
-    assert told["without_vector"] == 1
-    assert told["hit_rate"] == pytest.approx(4 / 7, abs=1e-6)
-    assert told["wrong_share_of_hits"] == 0.5
-    assert told["wrong_share_of_all"] == pytest.approx(2 / 7, abs=1e-6)
-    assert told["out_of_scope_served"] == 1.0
-    assert told["exact_repeats"] == pytest.approx(1 / 7, abs=1e-6)
-    assert told["without_repeats"]["questions"] == 6
-    assert told["compared"]["fixed"][0]["without_repeats"]["questions"] == 6
-    assert [bucket["hits"] for bucket in told["over_time"]] == [0, 0, 1, 1, 1, 0, 1]
-    assert [bucket["wrong"] for bucket in told["over_time"]] == [0, 0, 0, 0, 1, 0, 1]
-    assert told["over_time"][0]["wrong_share_of_hits"] is None
-    assert [run["delta"] for run in told["compared"]["vcache"]] == [0.01, 0.02, 0.05]
-    assert told["compared"]["vcache"][0]["hit_rate"] == 0.0  # it asks until it has learned
-    assert told["guards"][-1]["guard"] == "all"
+    assert (report["questions"], report["needs"], report["out_of_scope"]) == (7, 3, 1)
+    assert report["without_vector"] == 1
+    assert report["hit_rate"] == pytest.approx(4 / 7, abs=1e-6)
+    assert report["wrong_share_of_hits"] == 0.5
+    assert report["wrong_share_of_all"] == pytest.approx(2 / 7, abs=1e-6)
+    assert report["out_of_scope_served"] == 1.0
+    assert report["exact_repeats"] == pytest.approx(1 / 7, abs=1e-6)
+    assert report["without_repeats"]["questions"] == 6
+    assert report["compared"]["fixed"][0]["without_repeats"]["questions"] == 6
+    assert [bucket["hits"] for bucket in report["over_time"]] == [0, 0, 1, 1, 1, 0, 1]
+    assert [bucket["wrong"] for bucket in report["over_time"]] == [0, 0, 0, 0, 1, 0, 1]
+    assert report["over_time"][0]["wrong_share_of_hits"] is None
+    assert [run["delta"] for run in report["compared"]["vcache"]] == [0.01, 0.02, 0.05]
+    assert report["compared"]["vcache"][0]["hit_rate"] == 0.0  # it asks until it has learned
+    assert report["guards"][-1]["guard"] == "all"
 
 
 def test_nothing_served_is_null_and_not_zero(run: Run) -> None:
     _, out, _ = run("--pairs", "pairs.jsonl", "--threshold", "1.0", "--json")
-    told = json.loads(out)
+    report = json.loads(out)
 
-    assert told["recall"] == 0.0
-    assert told["precision"] is None
-    assert told["intervals"]["precision"] is None
+    assert report["recall"] == 0.0
+    assert report["precision"] is None
+    assert report["intervals"]["precision"] is None
 
 
-def test_several_sets_are_told_under_sets(run: Run, folder: Path) -> None:
+def test_several_sets_are_reported_under_sets(run: Run, folder: Path) -> None:
     (folder / "more").mkdir()
     (folder / "more" / "pairs.jsonl").write_text(lines(PAIRS[:2]))
     arguments = ("--pairs", "pairs.jsonl", "--pairs", "more/pairs.jsonl")
     status, out, err = run(
         *arguments, "--stream", "stream.jsonl.gz", "--json", "--plots", "pictures"
     )
-    told = json.loads(out)
+    report = json.loads(out)
 
     assert status == 0
-    assert "recall" not in told
-    assert [(one["kind"], one["name"]) for one in told["sets"]] == [
+    assert "recall" not in report
+    assert [(one["kind"], one["name"]) for one in report["sets"]] == [
         ("pairs", "pairs"),
         ("pairs", "pairs"),
         ("stream", "stream"),
     ]
-    assert told["sets"][1]["wrong_rate"] is None  # it has no different pair
+    assert report["sets"][1]["wrong_rate"] is None  # it has no different pair
     pictures = ["pairs.png", "pairs-2.png", "stream.png"]
     assert err.splitlines() == [f"askonce: wrote pictures/{name}" for name in pictures]
     for name in pictures:
@@ -181,18 +181,18 @@ def test_zipf_and_out_of_scope_rearrange_a_stream(run: Run, folder: Path) -> Non
         *("--stream", "stream.jsonl.gz", "--zipf", "1", "--limit", "30", "--json"),
         *("--out-of-scope", "oos.jsonl", "--out-of-scope-part", "0.2"),
     )
-    told = json.loads(out)
+    report = json.loads(out)
 
-    assert told["questions"] == 38
-    assert told["out_of_scope"] >= 8
+    assert report["questions"] == 38
+    assert report["out_of_scope"] >= 8
 
 
 def test_the_sets_that_ship(run: Run) -> None:
     status, out, _ = run("--limit", "40", "--json")
-    told = json.loads(out)
+    report = json.loads(out)
 
     assert status == 0
-    names = {one["name"]: one["kind"] for one in told["sets"]}
+    names = {one["name"]: one["kind"] for one in report["sets"]}
     assert names == {"handwritten": "pairs", "intents": "pairs", "customers": "stream"}
 
 
@@ -227,8 +227,8 @@ def test_the_driver_of_make_eval_skips_what_is_not_there(folder: Path) -> None:
     assert "qqp: skipped, there is no qqp.jsonl.gz" in done.stderr
     assert "banking77: skipped, there is no banking77.jsonl.gz" in done.stderr
     assert "pararel: 4 pairs, 2 the same and 2 different" in done.stdout
-    told = json.loads((folder / "out" / "all.json").read_text())
-    assert [one["name"] for one in told["sets"]] == [
+    report = json.loads((folder / "out" / "all.json").read_text())
+    assert [one["name"] for one in report["sets"]] == [
         "handwritten",
         "intents",
         "customers",
@@ -238,16 +238,16 @@ def test_the_driver_of_make_eval_skips_what_is_not_there(folder: Path) -> None:
     assert json.loads((folder / "out" / "pararel.json").read_text())["pairs"] == 4
 
 
-def test_bad_lines_are_told_by_number_and_skipped(run: Run, folder: Path) -> None:
+def test_bad_lines_are_reported_by_number_and_skipped(run: Run, folder: Path) -> None:
     bad = ["{", '{"a": "x", "b": "y"}', '{"a": "x", "b": "y", "same": "yes"}', "[]", '{"a": 1}']
     huge = json.dumps({"a": "x" * (1 << 20), "b": "y", "same": 1})
     text = "\n".join([*bad, huge, "", *lines(PAIRS).splitlines()])
     (folder / "bad.jsonl").write_text(text)
     status, out, err = run("--pairs", "bad.jsonl", "--json")
-    told = json.loads(out)
+    report = json.loads(out)
 
     assert status == 0
-    assert told["pairs"] == 6
+    assert report["pairs"] == 6
     assert err.splitlines() == [
         "askonce: bad.jsonl: line 1: not JSON",
         "askonce: bad.jsonl: line 2: `same` is missing",
@@ -256,7 +256,7 @@ def test_bad_lines_are_told_by_number_and_skipped(run: Run, folder: Path) -> Non
         "askonce: bad.jsonl: line 5: `a` is not a text",
         "askonce: bad.jsonl: line 6: longer than 1,048,576 bytes",
     ]
-    assert [one["line"] for one in told["skipped"]] == [1, 2, 3, 4, 5, 6]
+    assert [one["line"] for one in report["skipped"]] == [1, 2, 3, 4, 5, 6]
 
 
 def test_very_many_bad_lines_do_not_flood_the_terminal(run: Run, folder: Path) -> None:
@@ -366,12 +366,12 @@ def test_standard_input_and_a_windows_file(
 def test_the_command_as_a_process_twice_says_the_same(folder: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "askonce.cli", "eval", "--json"]
     command += ["--stream", "stream.jsonl.gz"]
-    told = []
+    reports = []
     for _ in range(2):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stderr == ""
-        told.append(json.loads(done.stdout))
-        for one in (told[-1], told[-1]["sets"][0]):
+        reports.append(json.loads(done.stdout))
+        for one in (reports[-1], reports[-1]["sets"][0]):
             del one["compared"]["scan"]  # a time is never the same twice
 
-    assert told[0] == told[1]
+    assert reports[0] == reports[1]

@@ -117,7 +117,7 @@ def url() -> str:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_engine_is_swept_and_told(
+def test_invalidate_sweeps_every_engine_and_reports_it(
     run: Run, engines: Engines, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = engines.plain(engine)
@@ -156,7 +156,7 @@ def test_every_engine_is_swept_and_told(
         (["--route", "/v1/chat*", "--older-than", "1h"], {"aaaaaaaa01", "aaaaaaaa02", "bb"}),
         (["--route", "text"], {"cc"}),
         (["--older-than", "0s"], ALL),
-        (["--model", "nobody"], set()),
+        (["--model", "unused"], set()),
     ],
 )
 def test_what_the_options_name_goes_and_nothing_else(
@@ -228,8 +228,8 @@ def test_layers_between_are_swept_too_and_lines_are_audited(run: Run, tmp_path: 
     assert len(left("sqlite:near.db")) == len(left("sqlite:far.db")) == 1
     assert not Path("none.db").exists()
     (line,) = Path("audit.jsonl").read_text().splitlines()
-    told = json.loads(line)
-    assert (told["who"], told["what"], told["entries"]) == ("cli", {"namespace": "team-a"}, 4)
+    record = json.loads(line)
+    assert (record["who"], record["what"], record["entries"]) == ("cli", {"namespace": "team-a"}, 4)
 
 
 def test_a_dry_run_shows_a_table_as_wide_as_the_terminal(run: Run, url: str) -> None:
@@ -290,7 +290,7 @@ def test_a_person_is_forgotten(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_forgetting_removes_what_nobody_can_read_any_more(
+def test_forget_removes_entries_that_are_no_longer_readable(
     run: Run, engines: Engines, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = engines.plain(engine)
@@ -318,7 +318,7 @@ def test_no_byte_is_left_in_the_file(run: Run) -> None:
             cache.put(f"question {secret}", f"answer again {secret}", tags=["user:42"])
     assert secrets[151].encode() in _bytes_of("askonce.db")
 
-    # Somebody else has the file open meanwhile.
+    # Another process has the file open meanwhile.
     with Cache("sqlite:askonce.db") as other:
         assert other.get(f"question {secrets[0]}") is not None
         status, _, _ = run("forget", "--subject", "user:42")

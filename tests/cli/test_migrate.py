@@ -39,7 +39,7 @@ def test_tables_are_made_once(run: Run, postgres_url: str) -> None:
     assert out.endswith(": nothing to do\n")
 
 
-def test_a_role_that_may_not_make_tables_is_told_who_can(run: Run, postgres_url: str) -> None:
+def test_a_role_that_may_not_make_tables_sees_the_needed_grant(run: Run, postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as db:
         db.execute(f"CREATE ROLE modest LOGIN PASSWORD '{PASSWORD}'")
     status, out, err = run(postgres_url.replace("postgres:", "modest:", 1) + "?schema=denied")

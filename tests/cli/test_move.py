@@ -103,7 +103,7 @@ def replace_tags(entries: list[Entry], epochs: dict[str, int]) -> set[Entry]:
 
 
 def deaf(done: int) -> None:
-    """Nobody wants to know how far it came."""
+    """Ignore the progress."""
 
 
 # Round trips
@@ -228,7 +228,7 @@ class Busy:
 
 
 def invalidated(store: Store) -> tuple[Any, set[Entry]]:
-    """A busy store of 30 entries, of which 10 are left when it was scanned."""
+    """A busy store of 30 entries; 20 of them go while it is scanned."""
     tags = tuple(run_sync(store.epochs(["a", "b"])).items())
     plain = [entry(number) for number in range(10)]
     tagged = [entry(number, tags=tags) for number in range(10, 20)]
@@ -299,11 +299,11 @@ class Stopped(Exception):
 
 
 def stop_after(count: int) -> Callable[[int], None]:
-    def tell(done: int) -> None:
+    def stop_at_count(done: int) -> None:
         if done >= count:
             raise Stopped
 
-    return tell
+    return stop_at_count
 
 
 @pytest.mark.parametrize("name", ["a", "a.gz", "a.zst"])
@@ -369,7 +369,9 @@ def test_a_copy_goes_on_where_it_was(
     assert not list(Path().glob("p*"))
 
 
-def test_restart_begins_anew(opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restart_begins_from_the_start(
+    opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive, "_BLOCK_BYTES", 10_000)
     fill(opened(), 300)
     export = Export(

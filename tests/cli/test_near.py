@@ -57,16 +57,16 @@ def test_it_says_what_lies_near_and_why(run: Run) -> None:
     fill()
     status, out, err = run("explain", "--near", "How can I change my PIN?", "--json")
     assert (status, err) == (0, "")
-    told = json.loads(out)
-    assert (told["compared"], told["not_compared"], told["threshold"]) == (4, 1, 0.9)
-    first, second, third, *_ = told["nearest"]
+    report = json.loads(out)
+    assert (report["compared"], report["not_compared"], report["threshold"]) == (4, 1, 0.9)
+    first, second, third, *_ = report["nearest"]
     assert {first["namespace"], second["namespace"]} == {"local", "team-b"}
     for one in (first, second):
         assert (one["question"], one["decision"], one["vetoes"]) == (ASKED, "serve", [])
         assert one["similarity"] > 0.98
     assert third["decision"] == "negation"
     assert "negation" in third["vetoes"]
-    assert told["nearest"][-1]["decision"] == "far"
+    assert report["nearest"][-1]["decision"] == "far"
 
 
 def test_people_read_it_line_by_line(run: Run) -> None:
@@ -153,11 +153,11 @@ def test_what_is_over_or_asks_for_an_action_or_is_ruled_out_is_not_served(
         cache.put("How do I close my account?", "By letter.", scope="bank")
     decisions = json.loads(run("explain", "--near", "How can I change my PIN?", "--json")[1])
     assert [one["question"] for one in decisions["nearest"]] == ["How do I close my account?"]
-    told = json.loads(run("explain", "--near", "Please close my account!", "--json")[1])
-    assert told["nearest"][0]["decision"] == "side-effect"
+    report = json.loads(run("explain", "--near", "Please close my account!", "--json")[1])
+    assert report["nearest"][0]["decision"] == "side-effect"
     (here / "askonce.toml").write_text('[[rules]]\nmatch = "account"\nnever = "not to be stored"\n')
-    told = json.loads(run("explain", "--near", "How can I close my account?", "--json")[1])
-    assert told["nearest"][0]["decision"] == "rule"
+    report = json.loads(run("explain", "--near", "How can I close my account?", "--json")[1])
+    assert report["nearest"][0]["decision"] == "rule"
 
 
 def test_forgetting_a_thousand_conversations_leaves_no_vector(run: Run, here: Path) -> None:
@@ -188,7 +188,7 @@ def test_forgetting_says_where_the_index_cannot_be_reached(
     assert "the index: could not be reached" in out
 
 
-def test_forgetting_somebody_leaves_no_vector(run: Run, here: Path) -> None:
+def test_forgetting_a_subject_leaves_no_vector(run: Run, here: Path) -> None:
     fill()
     embedder = LocalEmbedder(lock=threading.Lock())
     (vector,) = run_sync(embedder.embed([ASKED]))

@@ -83,8 +83,8 @@ def store() -> None:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A gateway that tells savings; the requests that it got."""
+def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Run a gateway that serves savings; return the requests that it received."""
     asked: list[str] = []
 
     class Gateway(BaseHTTPRequestHandler):
@@ -156,19 +156,23 @@ def test_csv_has_every_number_and_no_formula(run: Run) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_json(run: Run) -> None:
-    told = json.loads(run("savings", "--json")[1])
-    assert told["total"]["exact"] == {
+    report = json.loads(run("savings", "--json")[1])
+    assert report["total"]["exact"] == {
         "calls": 6, "tokens": 1000, "usd": 2.5, "unpriced": 2, "unpriced_tokens": 60,
     }  # fmt: skip
-    assert (told["until"], told["source"], len(told["lines"])) == (today(), "sqlite:askonce.db", 3)
+    assert (report["until"], report["source"], len(report["lines"])) == (
+        today(),
+        "sqlite:askonce.db",
+        3,
+    )
     by = json.loads(run("savings", "--json", "--by", "day", "--days", "1")[1])
     assert [(line["day"], line["net_usd"]) for line in by["lines"]] == [(today(), 2.2499999995)]
 
 
 @pytest.mark.usefixtures("store")
 def test_old_months_are_there_for_who_asks_for_them(run: Run) -> None:
-    told = json.loads(run("savings", "--json", "--days", "36500")[1])
-    assert {line["day"] for line in told["lines"]} == {"1999-12", today()}
+    report = json.loads(run("savings", "--json", "--days", "36500")[1])
+    assert {line["day"] for line in report["lines"]} == {"1999-12", today()}
 
 
 @pytest.mark.usefixtures("store")
@@ -192,18 +196,18 @@ def test_no_picture_where_it_cannot_be(run: Run, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_gateway_is_asked_with_the_token(
-    run: Run, told: list[str], monkeypatch: pytest.MonkeyPatch
+    run: Run, requests: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASKONCE_ADMIN__TOKEN", TOKEN)
     answer = json.loads(run("savings", "--json", "--by", "tenant", "--days", "7")[1])
-    assert told == [f"/askonce/savings?days=7 Bearer {TOKEN}"]
+    assert requests == [f"/askonce/savings?days=7 Bearer {TOKEN}"]
     assert [line["tenant"] for line in answer["lines"]] == ["", "=1+1", "acme"]
     assert answer["total"]["read"]["usd"] == 1e-9
     assert answer["source"].startswith("http://127.0.0.1:")
 
 
-@pytest.mark.usefixtures("told")
-def test_a_gateway_without_a_token_tells_sums_and_the_store_the_names(
+@pytest.mark.usefixtures("requests")
+def test_a_gateway_without_a_token_shows_sums_and_the_store_names(
     run: Run, request: pytest.FixtureRequest
 ) -> None:
     status, out, _ = run("savings")
@@ -220,7 +224,7 @@ def test_a_gateway_without_a_token_tells_sums_and_the_store_the_names(
     assert "from sqlite:askonce.db" in out
 
 
-def test_nobody_to_ask(run: Run) -> None:
+def test_neither_a_gateway_nor_a_store(run: Run) -> None:
     status, out, err = run("savings")
     assert (status, out) == (1, "")
     assert err.startswith("askonce: no gateway answers at http://127.0.0.1:")

@@ -68,7 +68,7 @@ def test_a_taken_port_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.usefixtures("environ")
-def test_a_gateway_that_cannot_start_is_told_with_its_own_words() -> None:
+def test_a_gateway_that_cannot_start_raises_its_own_message() -> None:
     with (
         pytest.raises(AskOnceError, match=r"the gateway ended: .*is not a plain http://"),
         start_gateway("not an address"),

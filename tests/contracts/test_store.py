@@ -22,9 +22,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 NOW = 1_750_000_000.0
 
 # Hypothesis asks its examples of one fixture value; each example makes a store of its own.
-with_stores = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
-)
+with_stores = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
 def key(name: str = "q", namespace: str = "team-a", format_: str = "openai_chat") -> Key:

@@ -67,7 +67,7 @@ def dockerfile() -> dict[str, list[str]]:
 # Docker
 
 
-def test_the_image_has_every_store_and_runs_as_nobody_in_particular() -> None:
+def test_the_image_has_every_store_and_runs_without_a_named_user() -> None:
     image = dockerfile()
     project = tomllib.loads(read("pyproject.toml"))["project"]
     extras = re.search(r"\.\[(.+?)\]", " ".join(image["RUN"]))

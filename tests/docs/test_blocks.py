@@ -63,7 +63,7 @@ def run_python(programs: dict[str, str], provider_url: str) -> dict[str, dict[st
         env=env,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     assert done.stderr == ""
@@ -83,6 +83,7 @@ def faults_of(programs: dict[str, str], provider_url: str) -> list[str]:
     return faults
 
 
+@pytest.mark.timeout(300)
 def test_each_python_block_runs_alone_and_does_what_it_says(provider_url: str) -> None:
     programs = {block.place: block.text for block in all_blocks("python")}
 

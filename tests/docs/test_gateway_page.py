@@ -24,15 +24,15 @@ def chat(model: str = "gpt-4o-mini") -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gateway_url() -> Iterator[str]:
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody can be reached there
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        closed.bind(("127.0.0.1", 0))  # bound, but not listening: connections are refused
+        unreachable = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with running(DemoProvider(first_byte_ms=(0, 0), word_ms=0)) as provider_url:
             file = f"""
                 store.url = "memory:"
                 gateway = {{ max_body = "1 kB", read_timeout = "100ms" }}
                 providers.openai.base_url = "{provider_url}"
                 tenants.odd = {{ keys = ["sk-odd"], upstream_key = "sk\\r\\nx-injected: 1" }}
-                providers.nobody = {{ base_url = "{nobody}", format = "openai" }}
+                providers.unreachable = {{ base_url = "{unreachable}", format = "openai" }}
             """
             with running(
                 build(load.load(file, {})), lifespan="on", http="httptools", server_header=False
@@ -53,7 +53,7 @@ def asked_for(code: str) -> dict[str, Any]:
             upgrade = {"connection": "upgrade", "upgrade": "websocket"}
             return {"method": "GET", "url": "/v1/realtime", "headers": upgrade}
         case "upstream-unreachable":
-            return {"method": "POST", "url": f"/nobody{CHAT}", "json": chat(), "headers": KEY}
+            return {"method": "POST", "url": f"/unreachable{CHAT}", "json": chat(), "headers": KEY}
         case "upstream-timeout":
             body = chat("practice-stall")
             return {"method": "POST", "url": CHAT, "json": body, "headers": KEY}

@@ -23,7 +23,7 @@ PROMISE = 1.0  # seconds after which no process serves what another one has inva
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_many_processes_make_one_upstream_call(engines: Engines, engine: str) -> None:
-    calls = upstream_calls(engines.plain(engine), rounds=5, processes=4, callers=10)
+    calls = upstream_calls(engines.plain(engine), rounds=5, processes=4, callers=10, deadline="10s")
     assert calls == [1] * 5
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.core.models import Usage
@@ -247,7 +247,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     events=st.lists(JSON, max_size=4),
     api=st.sampled_from(["chat", "responses", "messages", "gemini", "converse", "ollama", "?"]),

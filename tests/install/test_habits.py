@@ -45,7 +45,7 @@ def test_ci_calls_the_make_targets_that_a_developer_types() -> None:
     lines = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
     targets = {line.split()[-1] for line in lines if line.startswith("make ")}
 
-    assert targets == {"check", "test", "dist", "docs"}
+    assert targets == {"check", "test", "coverage", "dist", "docs"}
     assert all(re.search(rf"^{target}:", MAKEFILE, re.MULTILINE) for target in targets)
 
 

@@ -105,7 +105,7 @@ HITS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(hits=HITS, rows=st.integers(1, 12), folds=st.integers(-1, 45))
 def test_any_order_and_any_split_give_the_same_sums(hits: list[Hit], rows: int, folds: int) -> None:
     stored, processes = StoredCounters(), [new_ledger(rows) for _ in range(3)]

@@ -116,7 +116,8 @@ PIECES = (".content", ".arguments", ".text", ".thinking", ".partial_json", ".ref
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(question=questions(), usage=st.booleans())
 def test_cache_on_and_off(

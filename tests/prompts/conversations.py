@@ -1,6 +1,7 @@
 """Conversations that no dialect has a part in, and the request that each dialect makes of one."""
 
 import copy
+import functools
 import json
 import random
 from dataclasses import dataclass, field
@@ -74,7 +75,13 @@ class Prompt:
 
 def words(seed: object, count: int) -> str:
     """Sentences of such words, the same for the same seed."""
-    chance = random.Random(str(seed))
+    return _words(str(seed), count)
+
+
+@functools.cache
+def _words(seed: str, count: int) -> str:
+    # Kept: a thousand prompts have the same instructions, and every worker makes them all.
+    chance = random.Random(seed)
     said, left = [], count
     while left > 0:
         sentence = [chance.choice(_WORDS) for _ in range(min(left, chance.randint(6, 14)))]

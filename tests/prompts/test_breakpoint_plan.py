@@ -55,7 +55,7 @@ def prompts(draw: st.DrawFn) -> tuple[ProviderRule, list[int], dict[str, list[fl
     return rule, tokens, alive
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(prompt=prompts(), most=st.integers(0, 4))
 def test_the_plan_is_as_good_as_trying_everything(
     prompt: tuple[ProviderRule, list[int], dict[str, list[float]]], most: int
@@ -101,7 +101,6 @@ def test_only_candidates_are_marked_and_only_with_lifetimes_that_are_given() -> 
     assert plan(tokens, long, SOL, candidates=[0]).breakpoints == (Breakpoint(0, "12h"),)
 
 
-@settings(deadline=None)
 @given(share=st.floats(0, 1), rule=st.sampled_from([OPUS, SOL, CHEAP]))
 def test_one_block_is_marked_above_the_break_even_share(share: float, rule: ProviderRule) -> None:
     ttl = rule.default_ttl

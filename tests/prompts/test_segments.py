@@ -302,7 +302,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(request_body=JSON, dialect=st.sampled_from(DIALECTS))
 def test_nothing_raises(request_body: Any, dialect: str) -> None:
     rendered = render(request_body, dialect)

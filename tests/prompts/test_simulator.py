@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.prompts.provider.rule_files import load_rules
@@ -245,7 +245,6 @@ STEP = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(steps=st.lists(STEP, max_size=12), rule=st.sampled_from([OPUS, SOL, OLD, DEEPSEEK]))
 def test_every_token_is_counted_once(steps: list[Any], rule: ProviderRule) -> None:
     simulator = Simulator(rule)

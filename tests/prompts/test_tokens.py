@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.prompts.provider.tokens import BYTES_PER_TOKEN, DEFAULT_RATE, TokenRates
@@ -37,7 +37,6 @@ def test_an_impossible_report_teaches_nothing() -> None:
     assert rates.observe("m", 100, 25)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10_000)))
 def test_cumulative_tokens_never_fall(sizes: list[int]) -> None:
     ends = DEFAULT_RATE.cumulative(sizes)

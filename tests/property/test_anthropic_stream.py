@@ -568,7 +568,7 @@ sdk_messages = messages.flatmap(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(answer=sdk_messages)
 def test_the_sdk_reads_any_answer_alike(running: Any, answer: Any) -> None:
     server, client = running

@@ -100,7 +100,7 @@ calls = st.builds(
 
 
 @BOTH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(history=st.lists(calls, min_size=1, max_size=40))
 def test_1_and_2_no_wrong_answer_and_none_across_a_namespace(
     name: str, history: list[Call]
@@ -119,7 +119,7 @@ def test_1_and_2_no_wrong_answer_and_none_across_a_namespace(
 
 
 @BOTH
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     texts=st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=4),
     cut=st.floats(0, 1, exclude_max=True),
@@ -218,7 +218,7 @@ class _Free:
 
 
 @BOTH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), history=st.lists(calls, min_size=4, max_size=30))
 def test_4_a_faulty_store_fails_no_call_and_changes_no_answer(
     name: str, seed: int, history: list[Call]
@@ -248,7 +248,7 @@ Steps = st.lists(
 
 
 @BOTH
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(steps=Steps, seed=st.integers(0, 2**32), shared=st.booleans())
 def test_5_nothing_invalidated_is_served_or_stored_after_it(
     name: str, steps: list[str], seed: int, shared: bool

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from askonce.core.errors import CallMalformed
-from askonce.core.keys import CACHE_MARKERS, Media, Opaque, Renaming, canonical, key_of
+from askonce.core.keys import CACHE_MARKERS, IdRenames, Media, Opaque, canonical, key_of
 from askonce.core.models import Key
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -219,14 +219,14 @@ def test_media_are_hashed_not_carried() -> None:
 
 
 def test_random_ids_are_renamed_by_their_first_appearance() -> None:
-    one, other = Renaming(), Renaming()
+    one, other = IdRenames(), IdRenames()
     assert [one(i) for i in ("toolu_x", "toolu_y", "toolu_x")] == ["#0", "#1", "#0"]
     assert [other(i) for i in ("call_1", "call_2", "call_1")] == ["#0", "#1", "#0"]
 
 
 @given(st.lists(text, max_size=8))
 def test_renaming_keeps_who_is_who(ids: Any) -> None:
-    rename = Renaming()
+    rename = IdRenames()
     renamed = [rename(identifier) for identifier in ids]
     assert len(set(renamed)) == len(set(ids))
     assert [ids.index(i) for i in ids] == [renamed.index(i) for i in renamed]

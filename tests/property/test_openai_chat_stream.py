@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import openai
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.core.models import Reason, Shape
@@ -20,7 +20,6 @@ from askonce.formats.openai_chat import OPENAI_CHAT
 WITH_USAGE = Shape(stream=True, usage=True)
 
 # A busy machine is no reason to fail.
-LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NASTY = [
     "data: [DONE]\n\n",
@@ -149,13 +148,11 @@ def folded(stream: bytes) -> dict[str, Any]:
 # --- Laws -----------------------------------------------------------------------------------
 
 
-@LAW
 @given(answers())
 def test_fold_undoes_unfold(answer: dict[str, Any]) -> None:
     assert folded(b"".join(OPENAI_CHAT.unfold(answer, WITH_USAGE))) == answer
 
 
-@LAW
 @given(answers(), st.sampled_from([Shape(stream=True), WITH_USAGE]))
 def test_no_text_can_forge_an_event(answer: dict[str, Any], shape: Shape) -> None:
     frames = OPENAI_CHAT.unfold(answer, shape)
@@ -165,7 +162,6 @@ def test_no_text_can_forge_an_event(answer: dict[str, Any], shape: Shape) -> Non
     assert [frame for frame in frames if b"[DONE]" in frame[:12]] == frames[-1:]
 
 
-@LAW
 @given(answers())
 def test_chunks_agree_on_what_they_belong_to(answer: dict[str, Any]) -> None:
     *frames, _ = OPENAI_CHAT.unfold(answer, WITH_USAGE)
@@ -179,7 +175,6 @@ def test_chunks_agree_on_what_they_belong_to(answer: dict[str, Any]) -> None:
     assert seen == list(range(len(answer["choices"])))
 
 
-@LAW
 @given(answers())
 def test_without_usage_nothing_speaks_of_it(answer: dict[str, Any]) -> None:
     frames = OPENAI_CHAT.unfold(answer, Shape(stream=True))
@@ -191,7 +186,7 @@ def test_without_usage_nothing_speaks_of_it(answer: dict[str, Any]) -> None:
     assert [frame for frame in shown if frame is not None] == frames
 
 
-@settings(LAW, max_examples=25)
+@settings(max_examples=25)
 @given(answers(), st.data())
 def test_pieces_do_not_matter(answer: dict[str, Any], data: st.DataObject) -> None:
     stream = b"".join(OPENAI_CHAT.unfold(answer, WITH_USAGE))
@@ -206,7 +201,6 @@ def test_pieces_do_not_matter(answer: dict[str, Any], data: st.DataObject) -> No
     assert events == whole
 
 
-@LAW
 @given(answers(), st.data())
 def test_cut_anywhere_it_never_ends(answer: dict[str, Any], data: st.DataObject) -> None:
     stream = b"".join(OPENAI_CHAT.unfold(answer, WITH_USAGE))
@@ -247,7 +241,6 @@ ODD_JSON = st.recursive(
 )
 
 
-@LAW
 @given(st.lists(ODD_JSON, max_size=3), st.booleans())
 def test_no_stream_and_no_answer_raises(chunks: list[Any], wants_json: bool) -> None:
     folding = OPENAI_CHAT.fold()
@@ -492,7 +485,7 @@ def client(provider: Provider) -> Iterator[openai.OpenAI]:
 
 
 ASKED: Any = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-FEW = settings(LAW, max_examples=30)
+FEW = settings(max_examples=30)
 
 
 @FEW

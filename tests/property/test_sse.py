@@ -3,12 +3,10 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.core.sse import Splitter, SseEvent, parse
-
-LAW = settings(deadline=None)  # a busy machine is no reason to fail
 
 LINES = st.sampled_from(
     [
@@ -57,7 +55,6 @@ def fields_of(stream: bytes) -> list[tuple[bytes, bytes]]:
     return events
 
 
-@LAW
 @given(STREAMS, st.lists(st.integers(0, 200), max_size=8))
 def test_pieces_do_not_matter(stream: bytes, cuts: list[int]) -> None:
     whole = events_of([stream])
@@ -67,7 +64,6 @@ def test_pieces_do_not_matter(stream: bytes, cuts: list[int]) -> None:
     assert events_of(pieces) == whole
 
 
-@LAW
 @given(STREAMS)
 def test_two_pieces_cut_anywhere(stream: bytes) -> None:
     whole = events_of([stream])
@@ -75,14 +71,12 @@ def test_two_pieces_cut_anywhere(stream: bytes) -> None:
         assert events_of([stream[:at], stream[at:]]) == whole
 
 
-@LAW
 @given(STREAMS)
 def test_no_byte_is_lost(stream: bytes) -> None:
     events, rest = events_of([stream])
     assert b"".join(event.raw for event in events) + rest == stream.removeprefix(b"\xef\xbb\xbf")
 
 
-@LAW
 @given(STREAMS)
 def test_events_are_those_of_the_specification(stream: bytes) -> None:
     stream += b"\n\ndata: last\n\n"

@@ -1,7 +1,7 @@
 """Shares with their intervals: the tables of the literature, and the laws; and seeded draws."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.semantic.evaluation.draws import Draws, share_of
@@ -32,7 +32,6 @@ def test_more_than_all_is_no_share(count: int, total: int) -> None:
         share(count, total)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 10**7).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 )
@@ -44,7 +43,6 @@ def test_an_interval_contains_its_rate_and_shrinks(of: tuple[int, int]) -> None:
     assert more.high - more.low < found.high - found.low
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 10**6).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 )
@@ -89,7 +87,6 @@ def test_one_draw_depends_on_its_seed_and_index_alone() -> None:
     assert len({share_of(seed, index) for seed in range(20) for index in range(20)}) == 400
 
 
-@settings(deadline=None)
 @given(st.integers(), st.lists(st.integers()))
 def test_shuffling_loses_nothing(seed: int, things: list[int]) -> None:
     assert sorted(Draws(seed).shuffled(things)) == sorted(things)

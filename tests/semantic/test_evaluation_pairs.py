@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.semantic.evaluation.json_lines import LineFault
@@ -56,7 +56,6 @@ def test_a_score_that_is_no_number_is_never_served() -> None:
     assert [point.threshold for point in curve_of(scored)] == [0.9, 0.8, 0.7]
 
 
-@settings(deadline=None)
 @given(SCORED)
 def test_the_curve_is_the_points_at_every_score(scored: list[Scored]) -> None:
     curve = curve_of(scored)
@@ -66,7 +65,6 @@ def test_the_curve_is_the_points_at_every_score(scored: list[Scored]) -> None:
     assert curve == [judge_at(scored, point.threshold) for point in curve]
 
 
-@settings(deadline=None)
 @given(SCORED)
 def test_what_is_served_adds_up(scored: list[Scored]) -> None:
     for point in curve_of(scored):
@@ -75,7 +73,6 @@ def test_what_is_served_adds_up(scored: list[Scored]) -> None:
         assert point.recall.total + point.wrong_rate.total == len(scored)
 
 
-@settings(deadline=None)
 @given(SCORED)
 def test_a_lower_threshold_never_finds_less(scored: list[Scored]) -> None:
     curve = curve_of(scored)
@@ -84,7 +81,6 @@ def test_a_lower_threshold_never_finds_less(scored: list[Scored]) -> None:
         assert lower.wrong_rate.count >= point.wrong_rate.count
 
 
-@settings(deadline=None)
 @given(SCORED)
 def test_more_vetoes_never_serve_more(scored: list[Scored]) -> None:
     bare = [Scored(one.similarity, one.same) for one in scored]
@@ -93,7 +89,6 @@ def test_more_vetoes_never_serve_more(scored: list[Scored]) -> None:
     assert guarded.wrong_rate.count <= judge_at(bare, 0.5).wrong_rate.count
 
 
-@settings(deadline=None)
 @given(st.integers(2, 200), st.integers(1, 700))
 def test_a_curve_is_thinned_and_keeps_its_ends(points: int, size: int) -> None:
     scored = [Scored(number / size, number % 3 == 0) for number in range(size)]
@@ -126,7 +121,6 @@ def test_the_highest_recall_at_a_precision() -> None:
     assert recall_at_precision([Scored(0.9, False, True), Scored(0.5, True)]) is not None
 
 
-@settings(deadline=None)
 @given(SCORED, st.sampled_from([0.5, 0.8, 0.95, 1.0]))
 def test_it_is_the_best_of_the_curve(scored: list[Scored], precision: float) -> None:
     good = [
@@ -176,7 +170,6 @@ def test_pairs_are_read_and_faults_are_told_by_line() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.text() | st.binary()))
 def test_no_line_is_fatal(lines: list[str | bytes]) -> None:
     pairs, faults = read_pairs(lines)

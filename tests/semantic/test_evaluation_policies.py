@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.semantic.evaluation.draws import Draws
@@ -85,7 +85,6 @@ def test_a_plain_curve_goes_through_the_shares_of_two_places() -> None:
     assert variance == pytest.approx(1 / (8 * 0.25 * 0.75), rel=1e-4)
 
 
-@settings(deadline=None)
 @given(OBSERVATIONS)
 def test_a_curve_is_always_found_and_balances_the_score(
     observations: list[tuple[float, bool]],
@@ -102,7 +101,6 @@ def test_a_curve_is_always_found_and_balances_the_score(
         assert expected == pytest.approx(sum(one.right for one in places), abs=1e-3)
 
 
-@settings(deadline=None)
 @given(OBSERVATIONS, PLACES, st.booleans())
 def test_a_start_changes_nothing(
     observations: list[tuple[float, bool]], place: float, right: bool
@@ -131,7 +129,6 @@ def test_tau_is_the_smallest_chance_that_keeps_the_promise() -> None:
     assert tau(1.0, 0.01) == 0.0
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0.001, 0.5), st.floats(0.001, 0.5))
 def test_asked_or_right_is_as_often_as_promised(alpha: float, delta: float, other: float) -> None:
     ask = tau(alpha, delta)
@@ -140,7 +137,6 @@ def test_asked_or_right_is_as_often_as_promised(alpha: float, delta: float, othe
     assert (tau(alpha, other) <= ask) if other >= delta else (tau(alpha, other) >= ask)
 
 
-@settings(deadline=None)
 @given(OBSERVATIONS, PLACES)
 def test_care_never_promises_more_than_the_curve(
     observations: list[tuple[float, bool]], place: float
@@ -178,7 +174,6 @@ def test_only_a_wrong_answer_makes_an_entry() -> None:
     assert not policy.observe(2, [Candidate(0, 0.8)], lambda _: True)
 
 
-@settings(deadline=None)
 @given(OBSERVATIONS, PLACES, st.floats(0.001, 0.4), st.floats(0.001, 0.4))
 def test_a_larger_delta_never_asks_more(
     observations: list[tuple[float, bool]], place: float, one: float, other: float
@@ -192,7 +187,6 @@ def test_a_larger_delta_never_asks_more(
             assert bold.decide(question, [candidate]) is not None
 
 
-@settings(deadline=None)
 @given(PLACES, st.integers(4, 60), st.floats(0.001, 0.5), st.integers(0, 99))
 def test_it_never_serves_where_it_was_only_wrong(
     place: float, times: int, delta: float, seed: int

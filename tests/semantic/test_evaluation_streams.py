@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askonce.core.errors import ConfigError
@@ -95,7 +95,6 @@ def test_a_policy_sees_only_entries_and_learns_only_what_was_asked() -> None:
     assert told.hit_rate.count == 8
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.builds(StreamQuestion, st.text("abcd", min_size=1), st.sampled_from(["x", "y", None]))
@@ -183,7 +182,6 @@ def test_a_seed_decides_the_arrivals() -> None:
     assert arrivals(1) != arrivals(2)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.floats(0, 0.5), st.integers())
 def test_mixing_keeps_both_orders_and_the_share(size: int, part: float, seed: int) -> None:
     questions = KNOWN[:size]

@@ -296,7 +296,8 @@ steps = st.lists(
 
 
 @settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    max_examples=40,
 )
 @given(steps=steps, seed=st.randoms(use_true_random=False))
 def test_a_follower_of_the_feed_knows_what_the_store_knows(

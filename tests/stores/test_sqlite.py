@@ -34,7 +34,8 @@ NOW = 1_750_000_000.0
 HEADER_MARKS = (*range(60, 64), *range(68, 72))  # user version and application id
 
 thorough = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    max_examples=150,
 )
 
 

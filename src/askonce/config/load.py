@@ -234,7 +234,7 @@ def _check_keys_are_unique(settings: Settings) -> None:
                 raise _wrong(where, f"tenants.{tenant.name}.keys", what)
             if key == settings.admin.token:
                 where = settings.origins["admin.token"]
-                what = f"is a key of tenants.{tenant.name} too; make one that nobody asks with"
+                what = f"is a key of tenants.{tenant.name} too; make one that no client uses"
                 raise _wrong(where, "admin.token", what)
 
 

@@ -127,7 +127,7 @@ def key_of(
     return context.key(asked, sample)
 
 
-class Renaming:
+class IdRenames:
     """Renames the n-th different ID to `#n`, so that random IDs do not change the key."""
 
     __slots__ = ("_names",)

@@ -1,6 +1,7 @@
 """The wire format protocol: how to read a question, and how to judge, fold and unfold its answer.
 
-Every method is pure. A format is one stateless object; each streamed answer has its own `Folding`.
+Every method is pure. A format is one stateless object; each streamed answer has its own
+`AnswerFold`.
 """
 
 from typing import Any, Protocol
@@ -33,7 +34,7 @@ class ParsedQuestion(msgspec.Struct, frozen=True):
     bypass: Reason | None
 
 
-class Folding(Protocol):
+class AnswerFold(Protocol):
     """Builds the non-streamed response from a stream's events."""
 
     ended: bool
@@ -64,7 +65,7 @@ class WireFormat(Protocol):
     def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
         """Return the body to send: the caller's own bytes, unless something must be added."""
 
-    def fold(self) -> Folding:
+    def fold(self) -> AnswerFold:
         """Return a new folding for one streamed answer."""
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from askonce.core.errors import CallMalformed
-from askonce.core.keys import Media, Opaque, Renaming
+from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
-from askonce.formats.anthropic_messages_stream import AnthropicFolding, unfold
+from askonce.formats.anthropic_messages_stream import AnthropicFold, unfold
 from askonce.formats.json_values import is_json
 from askonce.formats.usage import read_usage
 
@@ -86,7 +86,7 @@ class AnthropicMessages:
     def read(self, body: Any) -> ParsedQuestion:
         _check_types(body)
         asked = {name: member for name, member in body.items() if name not in NOT_ASKED}
-        rename = Renaming()
+        rename = IdRenames()
         asked["messages"] = _turns(body["messages"], rename)
         if type(body.get("system")) is list:
             asked["system"] = _blocks(body["system"], rename)
@@ -110,8 +110,8 @@ class AnthropicMessages:
     def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
         return body
 
-    def fold(self) -> AnthropicFolding:
-        return AnthropicFolding()
+    def fold(self) -> AnthropicFold:
+        return AnthropicFold()
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
         return unfold(answer)
@@ -174,7 +174,7 @@ def _check_types(body: Any) -> None:
                 raise CallMalformed(f"{name} must be {words}")
 
 
-def _turns(messages: list[Any], rename: Renaming) -> list[Any]:
+def _turns(messages: list[Any], rename: IdRenames) -> list[Any]:
     """Return the messages as they enter the key; the same list if nothing changes."""
     marked = messages
     for at, message in enumerate(messages):
@@ -191,7 +191,7 @@ def _turns(messages: list[Any], rename: Renaming) -> list[Any]:
     return marked
 
 
-def _blocks(blocks: Any, rename: Renaming) -> list[Any]:
+def _blocks(blocks: Any, rename: IdRenames) -> list[Any]:
     if type(blocks) is not list:
         raise CallMalformed("content must be a string or a list of blocks")
     marked = blocks
@@ -206,7 +206,7 @@ def _blocks(blocks: Any, rename: Renaming) -> list[Any]:
     return marked
 
 
-def _marked(block: dict[str, Any], rename: Renaming) -> Any:
+def _marked(block: dict[str, Any], rename: IdRenames) -> Any:
     kind = block["type"]
     if kind in ("image", "document"):
         return _with_source(block, rename)
@@ -224,7 +224,7 @@ def _marked(block: dict[str, Any], rename: Renaming) -> Any:
     return Opaque(block)
 
 
-def _with_source(block: dict[str, Any], rename: Renaming) -> dict[str, Any]:
+def _with_source(block: dict[str, Any], rename: IdRenames) -> dict[str, Any]:
     source = block.get("source")
     if type(source) is not dict:
         return block

@@ -38,7 +38,7 @@ _LATE = ("stop_reason", "stop_sequence", "stop_details", "container")
 """Members of a message that come only with `message_delta`."""
 
 
-class AnthropicFolding:
+class AnthropicFold:
     """Builds one message from the events of a stream.
 
     A delta of an unknown kind or for the wrong block fails the folding: the answer still reaches

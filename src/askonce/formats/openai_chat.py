@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from askonce.core.errors import CallMalformed
-from askonce.core.keys import Media, Opaque, Renaming
+from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.json_values import is_json
-from askonce.formats.openai_chat_stream import ChatFolding, unfold, without_usage
+from askonce.formats.openai_chat_stream import ChatFold, unfold, without_usage
 from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
@@ -110,8 +110,8 @@ class OpenAIChat:
         members["stream_options"] = msgspec.Raw(_encode(options))
         return _encode(members)
 
-    def fold(self) -> ChatFolding:
-        return ChatFolding()
+    def fold(self) -> ChatFold:
+        return ChatFold()
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
         return unfold(answer, shape)
@@ -160,7 +160,7 @@ class OpenAIChat:
 def _messages(messages: Any) -> tuple[list[Any], str]:
     """Return the messages for the key, and the text of the last one from the user."""
     read: list[Any] = []
-    rename: Renaming | None = None
+    rename: IdRenames | None = None
     asked_last: Any = ""
     for message in _array(messages, "messages"):
         if type(message) is not dict:
@@ -175,12 +175,12 @@ def _messages(messages: Any) -> tuple[list[Any], str]:
         if type(content) is str and message.keys() <= _PLAIN_MESSAGE:
             read.append(message)
         else:
-            rename = rename or Renaming()
+            rename = rename or IdRenames()
             read.append(_message(message, rename))
     return read, asked_last if type(asked_last) is str else _text(asked_last)
 
 
-def _message(message: dict[str, Any], rename: Renaming) -> dict[str, Any]:
+def _message(message: dict[str, Any], rename: IdRenames) -> dict[str, Any]:
     read = _callers_own(message, frozenset({"content", "tool_calls", "function_call", "audio"}))
     content = message.get("content")
     if type(content) is list:
@@ -196,7 +196,7 @@ def _message(message: dict[str, Any], rename: Renaming) -> dict[str, Any]:
     return read
 
 
-def _tool_call(call: Any, rename: Renaming) -> dict[str, Any]:
+def _tool_call(call: Any, rename: IdRenames) -> dict[str, Any]:
     read = _callers_own(_object(call, "messages[].tool_calls[]"), _CLIENT_TOOLS)
     if "id" in read:
         read["id"] = rename(read["id"])

@@ -36,7 +36,7 @@ class _ContradictionError(Exception):
     """Chunks of a stream contradict each other."""
 
 
-class _Growing:
+class _GrowingPart:
     """A string in pieces, joined once: `+=` on a member would copy all of it each time."""
 
     __slots__ = ("pieces",)
@@ -45,7 +45,7 @@ class _Growing:
         self.pieces = [piece]
 
 
-class ChatFolding:
+class ChatFold:
     """Builds one non-streamed response from its chunks."""
 
     def __init__(self) -> None:
@@ -192,13 +192,13 @@ def _grow(into: dict[str, Any], name: str, value: Any) -> None:
     if value is None:
         into.setdefault(name, None)
     elif type(value) is str:
-        if type(held) is _Growing:
+        if type(held) is _GrowingPart:
             held.pieces.append(value)
         elif held is None:
-            into[name] = _Growing(value)
+            into[name] = _GrowingPart(value)
         else:
             raise _ContradictionError
-    elif type(held) is _Growing:
+    elif type(held) is _GrowingPart:
         raise _ContradictionError
     elif type(value) is list and type(held) is list:
         held.extend(value)
@@ -209,7 +209,7 @@ def _grow(into: dict[str, Any], name: str, value: Any) -> None:
 def _joined(tree: dict[str, Any]) -> dict[str, Any]:
     joined = {}
     for name, value in tree.items():
-        if type(value) is _Growing:
+        if type(value) is _GrowingPart:
             value = "".join(value.pieces)
         elif type(value) is dict and name in _NESTED:
             value = _joined(value)

@@ -27,8 +27,8 @@ class Cache(CacheFacade):
     """A cache for ordinary threads; close it, or use it in a `with` statement.
 
     A duration is a `timedelta` or a text such as `90s`, `24h` or `7d`. A size is a number of bytes
-    or a text such as `256 MiB`. Nothing connects before the first use. docs/freshness.md explains
-    the arguments from `ttl` to `expire_on`.
+    or a text such as `256 MiB`. Nothing connects before the first use. docs/guides/freshness.md
+    explains the arguments from `ttl` to `expire_on`.
 
     Args:
         url: Where answers are kept below the process's memory: `sqlite:FILE`, `redis://HOST`,
@@ -231,7 +231,8 @@ class Cache(CacheFacade):
         """Return what all processes that share the store saved, and what that cost.
 
         Args:
-            days: The number of days (UTC), today included; from 1 to 36500. See docs/savings.md.
+            days: The number of days (UTC), today included; from 1 to 36500. See
+                docs/guides/savings.md.
 
         Raises:
             ConfigError: The number is wrong.

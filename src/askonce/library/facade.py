@@ -130,7 +130,9 @@ class CacheFacade:
         return self._assembly.stats()
 
     def on_event(self, event: str) -> Callable[[OnEvent], OnEvent]:
-        """Decorate a function that says what an event of this name invalidates; see docs/events.md.
+        """Decorate a function that names what an event of this name invalidates.
+
+        See docs/guides/events.md.
 
         The function gets the event's data, a dict, and returns a tag, an `Invalidation`, several of
         them, or None. It is an ordinary function, is called in any thread, and may be called again

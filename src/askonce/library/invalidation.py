@@ -191,13 +191,7 @@ class InvalidationService:
         stack, runtime = self._stack, self._stack.runtimes.sync
         reader = open_event_reader(
             source.url,
-            StoreContext(
-                runtime.lock,
-                runtime.now,
-                runtime.loop_or_process,
-                deadline=_SOURCE_DEADLINE,
-                monotonic=runtime.monotonic,
-            ),
+            StoreContext.of(runtime, _SOURCE_DEADLINE),
             name=source.key.digest.hex()[:16],
             stream=source.stream,
             channel=source.channel,

@@ -19,7 +19,7 @@ from askonce.core.protocols import Response, Upstream
 from askonce.core.request import CacheRequest
 from askonce.core.scopes import Scoped
 from askonce.core.sse import Splitter, SseEvent
-from askonce.core.wire_format import Folding
+from askonce.core.wire_format import AnswerFold
 from askonce.pipeline.context import Context
 from askonce.pipeline.entry import (
     Provenance,
@@ -83,7 +83,7 @@ class Fetch:
         self._provenance = Provenance({})
         self._response: Response | None = None
         self._splitter: Splitter
-        self._folding: Folding
+        self._folding: AnswerFold
         self._body: list[bytes] = []
         self._size = 0
         self._may_read = request.verdict.yes and not request.directives.no_cache

@@ -15,6 +15,7 @@ from askonce.core.protocols import Prices, Response, Upstream
 from askonce.core.runtime.interface import Runtime
 from askonce.formats import recognize
 from askonce.ledger.ledger import Ledger
+from askonce.ledger.prices import input_token_price
 from askonce.prompts.optimizer.optimizer import (
     Optimizer,
     OutgoingRequest,
@@ -31,7 +32,6 @@ HEADER = "askonce-prompts"
 
 _DIALECTS: dict[str, Dialect] = {"openai_chat": "chat", "anthropic_messages": "messages"}
 _REFUSALS = (400, 422)
-_SAMPLE = 100_000  # tokens, whose cost gives the price per token
 
 
 class PromptOptimization:
@@ -110,9 +110,8 @@ class PromptOptimization:
                 is_priced = not self._optimizer.needs_price(call.origin, model)
             if is_priced or self._prices is None or not model:
                 return
-            cost = self._prices.cost(model, call.origin, Usage(input_tokens=_SAMPLE))
+            price = input_token_price(self._prices, model, call.origin)
             with self._lock:
-                price = None if cost is None else cost / _SAMPLE
                 self._optimizer.set_price(call.origin, model, price)
 
     def record_refusal(self, plan: PromptPlan) -> None:

@@ -20,7 +20,6 @@ from askonce.core.rules.packs import PACKS
 from askonce.core.rules.re2 import compiled
 from askonce.core.rules.ruleset import Ruleset
 from askonce.core.runtime.event_loop import AsyncRuntime, run_in_thread
-from askonce.core.runtime.interface import Runtime
 from askonce.core.runtime.threads import SyncRuntime, fork_safe_lock
 from askonce.core.scopes import compared_by
 from askonce.ledger.ledger import Ledger
@@ -118,7 +117,7 @@ class SemanticAssembly:
     def _new_embedding(self, runtime: SyncRuntime) -> EmbeddingQueue:
         semantic = self.semantic
         local = is_local(semantic.embedder)
-        context = self._context(runtime, suspends=False)
+        context = StoreContext.of(runtime, self._deadline)
         embedder = open_embedder(semantic.embedder, context, key=semantic.embedder_key)
 
         async def probe() -> None:
@@ -142,16 +141,6 @@ class SemanticAssembly:
             together=_LOCAL_BATCH if local else _REMOTE_BATCH,
             workers=1 if local else _REMOTE_WORKERS,
             account=self._account(embedder) if isinstance(embedder, PaidEmbedder) else None,
-        )
-
-    def _context(self, runtime: Runtime, *, suspends: bool) -> StoreContext:
-        return StoreContext(
-            runtime.lock,
-            runtime.now,
-            runtime.loop_or_process,
-            suspends,
-            self._deadline,
-            runtime.monotonic,
         )
 
     def _account(self, embedder: PaidEmbedder) -> Callable[[int, int], None]:
@@ -323,7 +312,7 @@ class SemanticAssembly:
     def _shared_index(self, dimensions: int, suspends: bool) -> VectorIndex:
         semantic = self.semantic
         runtime = self._suspending if suspends else self._runtime
-        context = self._context(runtime, suspends=suspends)
+        context = StoreContext.of(runtime, self._deadline, suspending=suspends)
         options: dict[str, Any] = {
             "embedder": self.embedding.name,
             "dimensions": dimensions,

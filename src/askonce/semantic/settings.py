@@ -33,7 +33,7 @@ LOWEST_THRESHOLD = 0.5
 
 
 def _threshold(value: Any) -> float:
-    """A cosine as TOML's number or as a text."""
+    """Read a cosine, a number or a text. Raises `ValueError`."""
     if isinstance(value, str) and re.fullmatch(r"\s*[01](\.[0-9]{1,9})?\s*", value):
         value = float(value)
     if type(value) not in (int, float) or not LOWEST_THRESHOLD <= value <= 1:
@@ -44,7 +44,7 @@ def _threshold(value: Any) -> float:
 
 
 def _families(value: Any) -> tuple[tuple[str, ...], ...]:
-    """Lists of models that may answer for each other; as a text, `a,b;c,d`."""
+    """Read lists of models that may answer for each other; as a text, `a,b;c,d`."""
     if isinstance(value, str):
         value = [part for part in value.split(";") if part.strip()]
     if not isinstance(value, list | tuple):
@@ -59,7 +59,7 @@ def _index(value: Any) -> str:
     address = read.text(value)
     scheme, _, rest = address.partition(":")
     if scheme != "process" and not (rest and is_shared(address)):
-        # An address may hold a password: it is not repeated.
+        # An address may hold a password, so the message does not repeat it.
         raise ValueError(
             'names no index; write "process", "process:FILE", "redis://HOST" or'
             ' "postgresql://HOST/DATABASE"'

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 from askonce.core.errors import missing_library
+from askonce.core.runtime.interface import Runtime
 
 DEADLINE = 0.25
 """Seconds that one call of a store over the network may take."""
@@ -30,6 +31,18 @@ class StoreContext(NamedTuple):
     suspending: bool = False
     deadline: float = DEADLINE
     monotonic: Callable[[], float] = lambda: 0.0
+
+    @classmethod
+    def of(cls, runtime: Runtime, deadline: float, *, suspending: bool = False) -> "StoreContext":
+        """Take the lock and the clocks of a runtime."""
+        return cls(
+            runtime.lock,
+            runtime.now,
+            runtime.loop_or_process,
+            suspending,
+            deadline,
+            runtime.monotonic,
+        )
 
 
 @contextmanager

@@ -29,26 +29,29 @@ def lines() -> Iterator[str]:
     yield from found(r"""\.(?:semantic|prompts)\(\s*f?["']([^"']+)["']""")
     yield ""
     yield "# Statements that make PostgreSQL's tables; a schema or a table is named in braces."
-    made = found(r"""(CREATE [A-Z ]*(?:TABLE|INDEX|SEQUENCE|FUNCTION) [^;"]*\{[^;"]*)""")
+    pattern = r"""(CREATE [A-Z ]*(?:TABLE|INDEX|SEQUENCE|FUNCTION) [^;"]*\{[^;"]*)"""
+    made = found(pattern, ".sql", ".py")
     yield from sorted({re.sub(r"\{+(\w+)\}+", r"{\1}", statement) for statement in made})
     yield ""
-    yield "# What is installed."
+    yield "# Installed files and commands."
     yield from _installed()
 
 
-def _sources() -> list[str]:
-    return [path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.py"))]
+def _sources(*endings: str) -> list[str]:
+    paths = sorted((ROOT / "src").rglob("*"))
+    return [path.read_text(encoding="utf-8") for path in paths if path.suffix in endings]
 
 
-def found(pattern: str) -> list[str]:
-    """What the pattern's group finds anywhere in the source, with single spaces."""
-    texts = {" ".join(one.split()) for source in _sources() for one in re.findall(pattern, source)}
+def found(pattern: str, *endings: str) -> list[str]:
+    """Return what the pattern's group finds in files of the endings, with single spaces."""
+    sources = _sources(*(endings or (".py",)))
+    texts = {" ".join(one.split()) for source in sources for one in re.findall(pattern, source)}
     assert texts, f"nothing in the source looks like {pattern}"
     return sorted(texts)
 
 
 def _enumerations() -> Iterator[list[str]]:
-    for source in _sources():
+    for source in _sources(".py"):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ClassDef) and "StrEnum" in map(_last_name, node.bases):
                 values = [one.value for one in node.body if isinstance(one, ast.Assign)]

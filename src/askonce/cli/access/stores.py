@@ -35,15 +35,7 @@ def open_url(url: str, *, size: int | None = None) -> Store:
     """Open the store at an address, with long deadlines: no caller waits for an answer here."""
     if url == MEMORY:
         raise StoreError("the store is memory:, which only the running gateway can read")
-    runtime = SyncRuntime()
-    context = StoreContext(
-        runtime.lock,
-        runtime.now,
-        runtime.loop_or_process,
-        deadline=_DEADLINE,
-        monotonic=runtime.monotonic,
-    )
-    return open_store(url, context, size=size)
+    return open_store(url, StoreContext.of(SyncRuntime(), _DEADLINE), size=size)
 
 
 async def closing(work: Coroutine[Any, Any, None], *stores: Store) -> None:

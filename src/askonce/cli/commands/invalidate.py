@@ -116,11 +116,11 @@ def _counted(assembly: Assembly, wanted: Invalidation) -> InvalidationResult:
     """Count the answers with the tags, if that is quick."""
     until = assembly.runtimes.sync.monotonic() + _COUNTING_S
 
-    def tell(_looked: int) -> None:
+    def stop_when_late(_looked: int) -> None:
         if assembly.runtimes.sync.monotonic() > until:
             raise _LongEnough
 
-    stop: Progress = tell
+    stop: Progress = stop_when_late
     try:
         looked = run_sync(
             assembly.invalidation.invalidate(wanted, who=WHO, dry_run=True, progress=stop)

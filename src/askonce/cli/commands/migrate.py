@@ -15,14 +15,7 @@ _DEADLINE_S = 10.0
 
 def run(options: argparse.Namespace) -> int:
     settings = read_settings(options)
-    runtime = SyncRuntime()
-    context = StoreContext(
-        runtime.lock,
-        runtime.now,
-        runtime.loop_or_process,
-        deadline=_DEADLINE_S,
-        monotonic=runtime.monotonic,
-    )
+    context = StoreContext.of(SyncRuntime(), _DEADLINE_S)
     places: list[tuple[str, Store | EventReader]] = [
         (settings.shared_url, open_store(settings.shared_url, context))
     ]

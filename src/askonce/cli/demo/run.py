@@ -166,7 +166,7 @@ def run_demo(
     saved_before = _savings(gateway_url)
     calls_before = _calls(provider_url)
     started = time.perf_counter()
-    with _Watching(console or Console(), total=requests) as watching:
+    with _Watcher(console or Console(), total=requests) as watching:
         questions = ask_all(
             asks, gateway_url=gateway_url, concurrency=concurrency, seen=watching.saw
         )
@@ -180,7 +180,7 @@ def run_demo(
     )
 
 
-class _Watching:
+class _Watcher:
     """The progress of a demo on a terminal; silent where there is none."""
 
     def __init__(self, console: Console, *, total: int) -> None:
@@ -197,7 +197,7 @@ class _Watching:
         self._task = self._progress.add_task("asking", total=total, spared=0)
         self._spared = 0
 
-    def __enter__(self) -> "_Watching":
+    def __enter__(self) -> "_Watcher":
         self._progress.start()
         return self
 
@@ -249,7 +249,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="askonce demo",
         description=(
-            "Ask real customers' questions through the gateway and see what is answered from "
+            "Ask real customers' questions through the gateway and see the answers from the "
             "cache. The model is a demo provider on this machine: nothing leaves it and "
             "nothing is charged."
         ),

@@ -11,32 +11,7 @@ from askonce.cli.grammar.parts import (
 
 
 def add_eval(commands: "Commands[Parser]") -> None:
-    parser = add(
-        commands,
-        "eval",
-        "measure matching by meaning on your own questions",
-        """
-Reads sets of questions with known right answers, and reports the hits and the
-wrong hits of matching by meaning, with 95 % intervals, beside thresholds
-without guards, the scan of tutorials, and vCache:
-
-  --pairs FILE   {"a": ..., "b": ..., "same": true}
-                 would one answer serve both?
-  --stream FILE  {"text": ..., "intent": ...}, in the order of time
-                 a hit is right if the entry has the same "intent" (or
-                 "need"); without one, no hit is right
-
-One JSON object a line, plain or gzip. A wrong line is reported and skipped.
-Without files: the sets that ship with AskOnce. Nothing leaves this machine
-unless --embedder names an endpoint. Needs: pip install 'askonce[semantic]', and
-'askonce[eval]' for --plots. Exit status 2: there is nothing to measure.
-""",
-        """
-  askonce eval
-  askonce eval --pairs pairs.jsonl --plots pictures
-  askonce eval --stream log.jsonl.gz --threshold 0.93 --json | jq .hit_rate
-""",
-    )
+    parser = add(commands, "eval")
     _add_sets(parser)
     _add_matcher(parser)
     parser.add_argument("--plots", metavar="DIR", help="also write a picture of each set, as PNG")

@@ -4,25 +4,7 @@ from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, 
 
 
 def add_invalidate(commands: "Commands[Parser]") -> None:
-    parser = add(
-        commands,
-        "invalidate",
-        "invalidate the answers that the options select, in every layer and process",
-        """
-An answer must match every kind of option; of several tags, or several keys, one
-is enough. By tags alone it takes the same time for one answer and for a
-million. Otherwise it reads every answer. An answer that arrives meanwhile is
-not kept, whether or not a gateway runs. On a terminal it asks before it removes
-answers that were not selected by tag or key.
-Exit status 0, also if nothing matched; 2 for wrong options.
-""",
-        """
-  askonce invalidate --tag product:42
-  askonce invalidate --match 'return polic(y|ies)' --dry-run
-  askonce invalidate --model 'gpt-4o*' --older-than 12h --yes
-  askonce invalidate --older-than 0s
-""",
-    )
+    parser = add(commands, "invalidate")
     add_names(parser)
     parser.add_argument("--dry-run", action="store_true", help="only count them, and show some")
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -57,24 +39,7 @@ def add_names(parser: Parser) -> None:
 
 
 def add_forget(commands: "Commands[Parser]") -> None:
-    parser = add(
-        commands,
-        "forget",
-        "remove everything about a person, in every layer, and prove it",
-        """
-Removes the answers with the tag SUBJECT, and those whose namespace, or
-subdivision of a namespace, is SUBJECT. An answer that arrives meanwhile is not
-kept. Then it reads every layer again, rewrites the file of a SQLite store and
-prints a receipt.
-Exit status 0: nothing is left; 1: something is left or could not be read. A
-running gateway is asked only if [admin] has a token; the receipt says whether
-it was.
-""",
-        """
-  askonce forget --subject user:42 --dry-run
-  askonce forget --subject user:42 --json > receipt.json
-""",
-    )
+    parser = add(commands, "forget")
     parser.add_argument("--subject", metavar="SUBJECT", required=True, help="such as user:42")
     parser.add_argument("--dry-run", action="store_true", help="remove nothing, only count")
     add_config_option(parser)

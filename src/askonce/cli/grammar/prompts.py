@@ -5,54 +5,18 @@ from askonce.cli.grammar.parts import (
     Parser,
     add,
     add_json_option,
+    add_verbs,
     number_between,
     positive_count,
 )
 
 
 def add_prompts(commands: "Commands[Parser]") -> None:
-    parser = add(
-        commands,
-        "prompts",
-        "explain why a provider's own prompt cache is missed, and how to fix it",
-        """
-`askonce prompts VERB --help` explains a verb.
-""",
-        """
-  askonce prompts analyze requests.jsonl
-  askonce prompts check prompts/*.json
-""",
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
-    for add_verb in (_add_analyze, _add_check):
-        add_verb(verbs)
-    parser.commands = dict(verbs.choices)
+    add_verbs(add(commands, "prompts"), _add_analyze, _add_check)
 
 
 def _add_analyze(verbs: "Commands[Parser]") -> None:
-    parser = add(
-        verbs,
-        "analyze",
-        "report what a log of requests loses at the providers' prompt caches, and why",
-        """
-LOG has one JSON object a line, plain or gzip:
-
-  {"ts": seconds, "provider": ..., "api": "chat|responses|messages|gemini",
-   "request": {...}, "response": {"usage": ...}, "session": ..., "tenant": ...}
-
-The last three may be missing. The gateway writes such a log: [log] requests.
-For each route it prints what the provider reported, what its rules predict for
-the requests as sent, and what markers and another layout could achieve; and for
-each cause its place, its cost and its fix. A wrong line is reported and
-skipped. Nothing leaves this machine.
-Exit status 1: --fail-under was given and is not reached.
-""",
-        """
-  askonce prompts analyze requests.jsonl
-  askonce prompts analyze requests.jsonl.gz --html report.html
-  askonce prompts analyze - --json --hash-only < requests.jsonl | jq .findings
-""",
-    )
+    parser = add(verbs, "prompts analyze")
     _add_analyze_options(parser)
     add_json_option(parser)
 
@@ -81,23 +45,7 @@ def _add_analyze_options(parser: Parser) -> None:
 
 
 def _add_check(verbs: "Commands[Parser]") -> None:
-    parser = add(
-        verbs,
-        "check",
-        "check that the prompts of a repository have not changed",
-        """
-Each FILE is the JSON body of a request, for example written by a test. One file
-of snapshots keeps hashes of the parts that providers' prompt caches compare; it
-belongs into the repository. A changed prompt is reported with the place of its
-first change: the provider bills everything after it again.
-Exit status 0: nothing changed, or --update has renewed the snapshots; 1: some
-prompts changed, are new or are gone.
-""",
-        """
-  askonce prompts check --update tests/prompts/*.json
-  askonce prompts check tests/prompts/*.json
-""",
-    )
+    parser = add(verbs, "prompts check")
     parser.add_argument("files", metavar="FILE", nargs="+", help="bodies of requests")
     parser.add_argument("--update", action="store_true", help="keep the prompts as they are now")
     parser.add_argument(

@@ -1,35 +1,22 @@
 """The grammar of `askonce savings`."""
 
-import argparse
-
-from askonce.cli.grammar.parts import Commands, Parser, add, add_config_option, add_json_option
+from askonce.cli.grammar.parts import (
+    Commands,
+    Parser,
+    add,
+    add_config_option,
+    add_json_option,
+    count_up_to,
+)
 from askonce.ledger.savings import BY
 from askonce.library.arguments import MOST_DAYS
 
 
 def add_savings(commands: "Commands[Parser]") -> None:
-    parser = add(
-        commands,
-        "savings",
-        "print the savings in dollars, and their costs",
-        """
-Savings by answers from the cache, joined calls and the provider's own prompt
-cache, minus the costs of writing into that cache, of refreshes, embeddings,
-audits and storage. Days are in UTC. A model without a price counts as unpriced.
-
-Asks the running gateway of the settings; if none answers, or if it has no admin
-token and so names no tenants, reads the store.
-""",
-        """
-  askonce savings
-  askonce savings --days 7 --by tenant
-  askonce savings --days 365 --csv > savings.csv
-  askonce savings --plot savings.png
-""",
-    )
+    parser = add(commands, "savings")
     parser.add_argument(
         "--days",
-        type=_days,
+        type=count_up_to(MOST_DAYS),
         default=30,
         metavar="N",
         help="the last N days, today included (default: 30)",
@@ -43,10 +30,3 @@ token and so names no tenants, reads the store.
     )
     add_config_option(parser)
     add_json_option(parser)
-
-
-def _days(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"write a number of days from 1 to {MOST_DAYS}")
-    return number

@@ -18,7 +18,7 @@ STRETCHES = 8
 
 OURS, BARE, VCACHE, FAINT = "#0b6e4f", "#c0392b", "#2a5caa", "#8a8f98"
 _DPI = 150
-_BELOW, _BELOW_LEFT, _ABOVE_LEFT = (5, -9), (-4, -12), (-5, 6)  # points from what is numbered
+_BELOW, _BELOW_LEFT, _ABOVE_LEFT = (5, -9), (-4, -12), (-5, 6)  # points from the numbered point
 _APART = 0.03  # of an axis: numbers of points that lie nearer would cover each other
 
 

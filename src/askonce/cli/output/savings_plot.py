@@ -1,4 +1,4 @@
-"""The picture of `askonce savings`: what was saved each day, what that cost, and what is left."""
+"""The picture of `askonce savings`: the savings each day, what that cost, and what is left."""
 
 from pathlib import Path
 

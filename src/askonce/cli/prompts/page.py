@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 
 from askonce.cli.prompts.tables import money, name_of, short
 from askonce.prompts.analyzer.report import Report
@@ -20,43 +21,17 @@ _PARTS = (
 _MOST = 60  # routes and findings that are shown
 _WIDTH, _LABEL, _BAR, _GAP = 760, 190, 20, 7
 
-_STYLE = """
-:root { --ink: #1b1f24; --faint: #67707b; --line: #d9dee4; --paper: #fff; --read: #0b6e4f;
-  --written: #d98e04; --other: #b9c1ca; --lost: #c0392b; --mark: #fde9c8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --faint: #98a1ab; --line: #363d45;
-  --paper: #16191d; --read: #2fa37c; --written: #e0a63b; --other: #59626c; --lost: #e06a5b;
-  --mark: #5a451c; } }
-* { box-sizing: border-box; }
-body { color: var(--ink); background: var(--paper); font: 15px/1.5 system-ui, sans-serif;
-  max-width: 60rem; margin: 2rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { margin-top: 2.6rem; }
-h3 { margin: 1.8rem 0 .4rem; font-size: 1.05rem; }
-p, ul { margin: .35rem 0; } .faint { color: var(--faint); }
-svg { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-svg text { fill: var(--ink); } svg text.faint { fill: var(--faint); }
-.read { fill: var(--read); } .written { fill: var(--written); } .other { fill: var(--other); }
-.lost { fill: var(--lost); }
-.key span { display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 1em; }
-.tiles { display: flex; flex-wrap: wrap; gap: 2.2rem; margin: 1.2rem 0; }
-.tiles b { display: block; font-size: 1.7rem; line-height: 1.2; }
-pre { background: color-mix(in srgb, var(--ink) 5%, var(--paper)); padding: .5rem .7rem;
-  margin: .3rem 0; white-space: pre-wrap; overflow-wrap: anywhere; border-radius: 4px;
-  font: 13px/1.45 ui-monospace, monospace; }
-mark { background: var(--mark); color: inherit; border-radius: 2px; }
-code { font: 13px ui-monospace, monospace; overflow-wrap: anywhere; }
-.fix { border-left: 3px solid var(--read); padding-left: .7rem; margin-top: .5rem; }
-"""
-
 
 def page(report: Report, log: str) -> str:
     """Return the page of a report on a log."""
     name = "standard input" if log == "-" else log.rpartition("/")[2]
     title = f"Prompt caches: {escape(name)}"
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     body = "\n".join([*_top(report, title), *_routes(report["routes"]), *_findings(report)])
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+        f"<title>{title}</title>\n<style>\n{style}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
 
 

@@ -76,7 +76,7 @@ class Keys:
 
 
 class KeyFile(Keys):
-    """The same in a file. What is added is found there the next time it is opened."""
+    """The same in a file: keys added in one run are still there in the next."""
 
     def __init__(self, path: str, *, keep: bool) -> None:
         super().__init__()
@@ -119,6 +119,6 @@ def writing(path: str) -> Iterator[None]:
 
 
 def open_private(path: str, *, keep: bool) -> BinaryIO:
-    """Open for reading and writing, for nobody else's eyes; empty unless `keep`."""
+    """Open for reading and writing, with permissions for the owner only; empty unless `keep`."""
     flags = os.O_RDWR | os.O_CREAT | (0 if keep else os.O_TRUNC)
     return os.fdopen(os.open(path, flags, 0o600), "r+b")

@@ -5,7 +5,7 @@ all of it can be stopped at any moment, also by `kill -9`: a file beside the arc
 came, and the same command goes on from there.
 
 Two stores count epochs apart. So an entry that arrives takes the target's present epochs of its
-tags, and what was invalidated at the source while it was under way is invalidated on arrival too.
+tags, and an invalidation at the source while it was under way applies on arrival too.
 """
 
 import itertools
@@ -103,7 +103,7 @@ class Export:
             await self._collect(writer, Keys(), stage, report, lasting=False)
 
     async def _begin(self, writer: ArchiveWriter, *, lasting: bool = True) -> Stage:
-        # The mark first: what is invalidated from here on, the footer says.
+        # Read the mark first: the footer lists every invalidation after it.
         mark = (await self._store.changes(None, 0)).cursor
         header = ArchiveHeader(
             made_by=f"askonce {__version__}",
@@ -238,7 +238,7 @@ class Import(ImportedEntry):
 class Copy(ImportedEntry):
     """One store's entries on their way into another.
 
-    `progress` is the file that says how far it came; `of` says what is copied where.
+    `progress` is the file that says how far it came; `of` names the two stores.
     """
 
     def __init__(
@@ -300,13 +300,13 @@ async def scan(store: Store, namespace: str | None) -> AsyncIterator[Entry]:
 
 
 async def all_news(store: Store, mark: str) -> ChangeBatch:
-    """What happened since the mark. Raises StoreError if nobody knows any more."""
+    """Collect the changes since the mark. Raises StoreError if the store dropped some of them."""
     epochs: dict[str, int] = {}
     removed: tuple[Selection, ...] = ()
     while not (news := await store.changes(mark, 0)).empty:
         if news.lost:
             raise StoreError(
-                "so much was invalidated meanwhile that nobody knows what is still valid; "
+                "the store's change log no longer reaches back to the start of this copy; "
                 "start over with --restart"
             )
         epochs |= news.epochs

@@ -12,8 +12,8 @@ from askonce.prompts.provider.rules import ProviderRule, Section
 from askonce.prompts.requests import chat, gemini, messages, responses
 from askonce.prompts.requests.reader import PromptReader
 from askonce.prompts.requests.segments import (
+    CacheRequestMarks,
     RenderedPrompt,
-    RequestedCaching,
     Segment,
     SegmentKind,
     marker_ttl,
@@ -96,11 +96,11 @@ def _model(request: Any) -> str:
     return _text(request.get("model")) if isinstance(request, dict) else ""
 
 
-def _requested_caching(request: dict[str, Any], dialect: str) -> RequestedCaching:
+def _requested_caching(request: dict[str, Any], dialect: str) -> CacheRequestMarks:
     automatic = request.get("cache_control") if dialect == "messages" else None
     options = request.get("prompt_cache_options")
     options = options if isinstance(options, dict) else {}
-    return RequestedCaching(
+    return CacheRequestMarks(
         None if automatic is None else marker_ttl(automatic),
         _text(options.get("mode")),
         _text(options.get("ttl")) or _text(request.get("prompt_cache_retention")),

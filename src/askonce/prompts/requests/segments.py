@@ -56,7 +56,7 @@ class Segment(msgspec.Struct, frozen=True):
         return _frame(self.kind, self.role, self.form)
 
 
-class RequestedCaching(msgspec.Struct, frozen=True):
+class CacheRequestMarks(msgspec.Struct, frozen=True):
     """What a request asks of the provider's cache, beside the markers of its blocks.
 
     automatic  the lifetime of a marker at the request's top level (Anthropic); None without one
@@ -78,7 +78,7 @@ class RenderedPrompt(msgspec.Struct, frozen=True):
     dialect: str
     model: str
     segments: tuple[Segment, ...]
-    caching: RequestedCaching = RequestedCaching()
+    caching: CacheRequestMarks = CacheRequestMarks()
     doubts: tuple[str, ...] = ()
 
     @property

@@ -30,14 +30,7 @@ class TextVectors:
     @classmethod
     def of(cls, address: str) -> "TextVectors":
         """Open the embedder of an address. Raises `ConfigError` if the address names none."""
-        runtime = SyncRuntime()
-        context = StoreContext(
-            runtime.lock,
-            runtime.now,
-            runtime.loop_or_process,
-            deadline=_DEADLINE,
-            monotonic=runtime.monotonic,
-        )
+        context = StoreContext.of(SyncRuntime(), _DEADLINE)
         embedder = open_embedder(address, context, key=os.environ.get("OPENAI_API_KEY"))
         # A local embedder computes in the thread of its caller: one on each core.
         return cls(embedder, workers=(os.cpu_count() or 1) if is_local(address) else 1)

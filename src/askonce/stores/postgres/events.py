@@ -28,10 +28,10 @@ from askonce.stores.event_message import parse_message
 from askonce.stores.postgres.address import PostgresAddress, parse_address
 from askonce.stores.postgres.connections import PostgresConnections
 from askonce.stores.postgres.migration import (
-    MIGRATION_LOCK,
     NOT_ALLOWED,
     create_if_missing,
     migrate_with,
+    read_sql,
 )
 from askonce.stores.postgres.session import PostgresError, PostgresSession
 
@@ -40,6 +40,7 @@ _PAGE = 100
 _TIDY_EVERY = 2_000  # reads: a quarter of an hour and more
 _TIDY_AT_ONCE = 10_000
 
+_MAKE = read_sql("events.sql")
 _AFTER = """
     SELECT now::text, page.xact, page.seq, page.id, page.event, page.data
     FROM (SELECT pg_current_snapshot() AS now) AS taken
@@ -62,35 +63,6 @@ _TIDY = f"""
             SELECT seq FROM {{table}} ORDER BY xact, seq LIMIT {_TIDY_AT_ONCE})
         RETURNING 1)
     SELECT count(*) FROM gone"""
-_MAKE = f"""
-BEGIN;
-DO $making$
-BEGIN
-    PERFORM pg_advisory_xact_lock({MIGRATION_LOCK});
-    IF to_regnamespace('{{schema}}') IS NULL THEN
-        CREATE SCHEMA {{schema}};
-    END IF;
-    IF to_regclass('{{table}}') IS NULL THEN
-        CREATE TABLE {{table}} (
-            seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-            id text,
-            event text NOT NULL,
-            data jsonb NOT NULL DEFAULT '{{}}',
-            sent timestamptz NOT NULL DEFAULT now(),
-            xact xid8 NOT NULL DEFAULT pg_current_xact_id()
-        );
-        CREATE INDEX ON {{table}} (xact, seq);
-        CREATE OR REPLACE FUNCTION {{function}}(
-            event text, data jsonb DEFAULT '{{}}', id text DEFAULT NULL)
-        RETURNS void LANGUAGE sql AS $emit$
-            INSERT INTO {{table}} (event, data, id) VALUES ($1, $2, $3);
-            SELECT pg_notify('{{channel}}', '');
-        $emit$;
-    END IF;
-END
-$making$;
-COMMIT
-"""
 
 
 class TablePosition(NamedTuple):

@@ -1,6 +1,7 @@
 """Migration in PostgreSQL: create tables once, whichever of many processes comes first."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from askonce.core.errors import AskOnceError
@@ -18,6 +19,12 @@ NOT_ALLOWED = "42501"
 """The SQLSTATE of a missing privilege."""
 
 _SECONDS = 60.0
+
+
+def read_sql(file: str) -> str:
+    """Read a script of the folder `sql`; `{lock}` stands there for `MIGRATION_LOCK`."""
+    text = Path(__file__).with_name("sql").joinpath(file).read_text(encoding="utf-8")
+    return text.replace("{lock}", str(MIGRATION_LOCK))
 
 
 async def migrate_with(

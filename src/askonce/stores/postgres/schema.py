@@ -22,69 +22,15 @@ Text is kept as UTF-8 in `bytea`, because PostgreSQL's text cannot hold NUL.
 from askonce.core.errors import StoreError
 from askonce.core.models import Key
 from askonce.stores.postgres.address import PostgresAddress
-from askonce.stores.postgres.migration import MIGRATION_LOCK, NOT_ALLOWED
+from askonce.stores.postgres.migration import NOT_ALLOWED, read_sql
 from askonce.stores.postgres.session import PostgresError, PostgresSession
 
 _NO_TABLE, _NO_SCHEMA = "42P01", "3F000"
-_PATIENCE = "60s"
 
 _VERSION = "SELECT version FROM {schema}.meta"
 
-_FIRST = """
-CREATE TABLE {schema}.meta (
-    version integer NOT NULL,
-    base bigint NOT NULL,
-    pepper bytea NOT NULL,
-    generation text NOT NULL
-);
-INSERT INTO {schema}.meta VALUES (
-    0,
-    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
-    sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
-        || uuid_send(gen_random_uuid())),
-    encode(uuid_send(gen_random_uuid()), 'hex')
-);
-CREATE TABLE {schema}.counter (last bigint NOT NULL);
-INSERT INTO {schema}.counter SELECT base FROM {schema}.meta;
-CREATE TABLE {schema}.epochs (tag bytea PRIMARY KEY, epoch bigint NOT NULL);
-CREATE TABLE {schema}.changes (
-    number bigint PRIMARY KEY,
-    what bytea NOT NULL,
-    made timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-INSERT INTO {schema}.changes SELECT base, '{}' FROM {schema}.meta;
-CREATE UNLOGGED TABLE {schema}.entries (
-    namespace bytea NOT NULL,
-    format bytea NOT NULL,
-    digest bytea NOT NULL,
-    created double precision NOT NULL,
-    expires double precision NOT NULL,
-    usable_until double precision NOT NULL,
-    size integer NOT NULL,
-    tags bytea[] NOT NULL,
-    epochs bigint[] NOT NULL,
-    blob bytea NOT NULL,
-    PRIMARY KEY (namespace, format, digest)
-);
-ALTER TABLE {schema}.entries ALTER blob SET STORAGE EXTERNAL; -- it is compressed already
-CREATE INDEX entries_usable_until ON {schema}.entries (usable_until);
-CREATE TABLE {schema}.tallies (name bytea PRIMARY KEY, value bigint NOT NULL);
-CREATE SEQUENCE {schema}.fences;
-CREATE UNLOGGED TABLE {schema}.leases (
-    namespace bytea NOT NULL,
-    format bytea NOT NULL,
-    digest bytea NOT NULL,
-    fence bigint NOT NULL,
-    until timestamptz NOT NULL,
-    PRIMARY KEY (namespace, format, digest)
-);
-CREATE FUNCTION {schema}.lease_lock(fence bigint) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $lock$
-    SELECT hashtextextended('{schema} lease ' || fence, 0)
-$lock$;
-"""
-
-STEPS: tuple[str, ...] = (_FIRST,)
+_MIGRATE = read_sql("steps.sql")
+STEPS: tuple[str, ...] = (read_sql("format_1.sql"),)
 """The script that creates format 1, the one from 1 to 2, and so on. Released ones never change."""
 
 
@@ -153,26 +99,4 @@ def _script(address: PostgresAddress) -> str:
         f"IF found < {number} THEN {step} UPDATE {{schema}}.meta SET version = {number}; END IF;"
         for number, step in enumerate(STEPS, 1)
     )
-    return address.statement(_FRAME.replace("{steps}", steps))
-
-
-# A process that gets the lock second finds nothing left to do.
-_FRAME = f"""
-BEGIN;
-SET LOCAL statement_timeout = '{_PATIENCE}';
-DO $migration$
-DECLARE
-    found integer := 0;
-BEGIN
-    PERFORM pg_advisory_xact_lock({MIGRATION_LOCK});
-    IF to_regnamespace('{{schema}}') IS NULL THEN
-        CREATE SCHEMA {{schema}};
-    END IF;
-    IF to_regclass('{{schema}}.meta') IS NOT NULL THEN
-        SELECT version INTO found FROM {{schema}}.meta;
-    END IF;
-    {{steps}}
-END
-$migration$;
-COMMIT
-"""
+    return address.statement(_MIGRATE.replace("{steps}", steps))

@@ -22,10 +22,10 @@ from askonce.stores.context import StoreContext
 from askonce.stores.postgres.address import PostgresAddress, parse_address
 from askonce.stores.postgres.connections import PostgresConnections
 from askonce.stores.postgres.migration import (
-    MIGRATION_LOCK,
     NOT_ALLOWED,
     create_if_missing,
     migrate_with,
+    read_sql,
 )
 from askonce.stores.postgres.session import PostgresSession
 from askonce.stores.vector_elements import (
@@ -39,34 +39,7 @@ from askonce.stores.vector_elements import (
 _SWEPT = 32
 _NO_EXTENSION = ("0A000", "58P01", "42704")
 
-_MAKE = f"""
-BEGIN;
-DO $making$
-BEGIN
-    PERFORM pg_advisory_xact_lock({MIGRATION_LOCK});
-    IF to_regtype('vector') IS NULL THEN
-        CREATE EXTENSION vector;
-    END IF;
-    IF to_regnamespace('{{schema}}') IS NULL THEN
-        CREATE SCHEMA {{schema}};
-    END IF;
-    IF to_regclass('{{table}}') IS NULL THEN
-        CREATE TABLE {{table}} (
-            scope bytea NOT NULL,
-            key bytea NOT NULL,
-            vector vector({{dimensions}}) NOT NULL,
-            expires double precision NOT NULL,
-            seq bigint GENERATED ALWAYS AS IDENTITY,
-            PRIMARY KEY (scope, key)
-        );
-        CREATE INDEX ON {{table}} (scope, seq);
-        CREATE INDEX ON {{table}} (expires);
-        CREATE INDEX ON {{table}} USING hnsw (vector vector_cosine_ops);
-    END IF;
-END
-$making$;
-COMMIT
-"""
+_MAKE = read_sql("vectors.sql")
 _PUT = """
     INSERT INTO {table} AS old (scope, key, vector, expires)
     VALUES ($1, $2, $3::text::vector, $4::float8)

@@ -32,7 +32,7 @@ from askonce.stores.redis.calls import (
 )
 from askonce.stores.redis.connections import Node, pack
 from askonce.stores.redis.routes import Command, route_to, sure
-from askonce.stores.redis.scripts import Script
+from askonce.stores.redis.scripts import FORGET_VECTORS, REGISTER_VECTOR
 from askonce.stores.vector_elements import (
     bounded_expiry,
     element_of,
@@ -46,44 +46,6 @@ Precision = Literal["Q8", "NOQUANT", "BIN"]
 _PING = pack("PING")
 _BREADTH_OF_ADD = 200
 _BREADTH_OF_SEARCH = 250
-_LONGEST_LIFE_MS = 10**14
-_SWEPT = 32
-
-# After VADD. KEYS: vectors, expiry, age, number. ARGV: element, expires, now, the most elements.
-_REGISTER = Script(f"""
-local function forget(elements)
-    for _, element in ipairs(elements) do
-        redis.call('VREM', KEYS[1], element)
-        redis.call('ZREM', KEYS[2], element)
-        redis.call('ZREM', KEYS[3], element)
-    end
-end
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), ARGV[1])
-forget(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[3], 'LIMIT', 0, {_SWEPT}))
-local most = tonumber(ARGV[4])
-local over = redis.call('ZCARD', KEYS[3]) - most
-if most > 0 and over > 0 then
-    forget(redis.call('ZRANGE', KEYS[3], 0, over - 1))
-end
-local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
-if last then
-    local left = math.ceil((tonumber(last) - tonumber(ARGV[3])) * 1000)
-    left = string.format('%.0f', math.min(math.max(left, 1), {_LONGEST_LIFE_MS}))
-    for _, name in ipairs(KEYS) do redis.call('PEXPIRE', name, left) end
-end
-return 1
-""")
-
-# KEYS: vectors, expiry, age, number. ARGV: elements.
-_FORGET = Script("""
-for _, element in ipairs(ARGV) do
-    redis.call('VREM', KEYS[1], element)
-    redis.call('ZREM', KEYS[2], element)
-    redis.call('ZREM', KEYS[3], element)
-end
-return 1
-""")
 
 
 def open_redis_vectors(
@@ -150,7 +112,9 @@ class RedisVectors:
         element, until = element_of(key), bounded_expiry(expires)
         options = ("CAS", self._precision, "EF", _BREADTH_OF_ADD, "SETATTR", f'{{"x":{until!r}}}')
         added = command(b"VADD", names[0], b"FP32", vector, element, *options)
-        registered = script(_REGISTER, names, element, repr(until), repr(self._clock()), self._most)
+        registered = script(
+            REGISTER_VECTOR, names, element, repr(until), repr(self._clock()), self._most
+        )
         await self._all([added, registered])
 
     async def nearest(self, scope: bytes, vector: bytes, limit: int) -> list[NearestKey]:
@@ -174,7 +138,7 @@ class RedisVectors:
         elements = [element_of(key) for key in keys]
         names = self._names(scope)
         parts = range(0, len(elements), NAMES_AT_ONCE)
-        calls = [script(_FORGET, names, *elements[at : at + NAMES_AT_ONCE]) for at in parts]
+        calls = [script(FORGET_VECTORS, names, *elements[at : at + NAMES_AT_ONCE]) for at in parts]
         await self._all(calls)
 
     async def size(self, scope: bytes | None = None) -> int:

@@ -3,16 +3,9 @@
 import functools
 
 from askonce.semantic.guards.lexicon.english import ALIASES
-from askonce.semantic.guards.lexicon.word_list import words_of
+from askonce.semantic.guards.lexicon.word_list import read_lists, words_in
 
-_KEEP = words_of("""
-    this his news series species physics mathematics economics politics lens bus gas yes always
-    perhaps status virus focus campus during nothing something anything everything morning
-    evening king ring bring spring string thing wedding need speed feed seed bed red shed bleed
-    breed exceed proceed succeed indeed hundred sacred naked less plus us as is was has does
-    goes https dns gps sms ios aws css rss cms dos bios cbs os process access success address
-    business illness
-    """)  # fmt: skip
+_KEEP = words_in(read_lists("stems.txt")["unchanged"])
 _VOWELS = frozenset("aeiouy")
 
 

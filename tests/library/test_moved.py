@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from askonce.core.moved import MOVED, new_name
+from askonce.library.moved import new_name, read_moves
 
 
 def test_every_old_path_fails_and_names_one_that_exists() -> None:
     wrong = []
-    for old, new in MOVED.items():
+    for old, new in read_moves().items():
         package, _, name = f"askonce.{old}".rpartition(".")
         try:
             pkgutil.resolve_name(f"askonce.{new}")
@@ -57,7 +57,7 @@ def test_a_module_that_never_existed_is_missing_as_ever() -> None:
 
 
 def test_the_table_is_read_only_when_an_import_fails() -> None:
-    code = "import sys, askonce; askonce.Cache; print('askonce.core.moved' in sys.modules)"
+    code = "import sys, askonce; askonce.Cache; print('askonce.library.moved' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"
