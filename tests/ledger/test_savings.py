@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askonce.core.models import SUBDIVIDES, Entry, Key, Outcome, Reason, Usage, Verdict
-from askonce.ledger.charges import Charge
 from askonce.ledger.daily import FIELDS, SAVED
 from askonce.ledger.ledger import Ledger, stats_of
+from askonce.ledger.prices import Charge
 from askonce.ledger.savings import SavingsPart, Sums, folded, savings_of_counters, savings_of_json
 
 DAY = 86_400.0

@@ -6,6 +6,7 @@ question; and unknown members are part of the question to the last null, because
 questions must never share a key.
 """
 
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.anthropic_messages_stream import AnthropicFold, unfold
-from askonce.formats.json_values import is_json, is_null_or
+from askonce.formats.json_values import is_json
 from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
@@ -287,7 +288,7 @@ def _is_well_formed(answer: Any) -> bool:
     if type(answer) is not dict or answer.get("type") != "message":
         return False
     content = answer.get("content")
-    if type(content) is not list or not is_null_or(answer.get("usage"), dict):
+    if type(content) is not list or type(answer.get("usage")) not in (dict, NoneType):
         return False
     for block in content:
         if type(block) is not dict or type(block.get("type")) is not str:
@@ -295,11 +296,11 @@ def _is_well_formed(answer: Any) -> bool:
         member = _MUST_BE_TEXT.get(block["type"])
         if member is not None and type(block.get(member)) is not str:
             return False
-        if not is_null_or(block.get("citations"), list):
+        if type(block.get("citations")) not in (list, NoneType):
             return False
-        if not is_null_or(block.get("signature"), str):
+        if type(block.get("signature")) not in (str, NoneType):
             return False
-    return is_null_or(answer.get("stop_reason"), str)
+    return type(answer.get("stop_reason")) in (str, NoneType)
 
 
 def _judge_tool_calls(calls: list[dict[str, Any]], stop_reason: str) -> Reason | None:

@@ -1,4 +1,4 @@
-"""JSON values: the checks and the one-line encoding that all wire formats share."""
+"""JSON values: the check and the one-line encoding that all wire formats share."""
 
 import msgspec
 
@@ -12,11 +12,6 @@ def is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def is_null_or(value: object, kind: type) -> bool:
-    """Whether a value is None or exactly of this type (True is not an int)."""
-    return value is None or type(value) is kind
 
 
 def on_one_line(encoded: bytes) -> bytes:

@@ -5,6 +5,7 @@ null in it, an unknown tool counts as run by the provider, and an answer with an
 `finish_reason` is not stored.
 """
 
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
-from askonce.formats.json_values import is_json, is_null_or
+from askonce.formats.json_values import is_json
 from askonce.formats.openai_chat_stream import ChatFold, unfold, without_usage
 from askonce.formats.usage import read_usage
 
@@ -127,9 +128,9 @@ class OpenAIChat:
         choices = answer.get("choices")
         if choices is None or choices == []:
             return Reason.EMPTY
-        if type(choices) is not list or not is_null_or(answer.get("usage"), dict):
+        if type(choices) is not list or type(answer.get("usage")) not in (dict, NoneType):
             return Reason.GARBAGE
-        if not all(is_null_or(answer.get(name), str) for name in ("id", "model")):
+        if not all(type(answer.get(name)) in (str, NoneType) for name in ("id", "model")):
             return Reason.GARBAGE
         if not all(_is_choice(choice) for choice in choices):
             return Reason.GARBAGE
@@ -184,7 +185,7 @@ def _message(message: dict[str, Any], rename: IdRenames) -> dict[str, Any]:
     content = message.get("content")
     if type(content) is list:
         read["content"] = [_part(part) for part in content]
-    elif not is_null_or(content, str):
+    elif type(content) not in (str, NoneType):
         raise CallMalformed("`messages[].content` is neither a string nor a list.")
     if (calls := message.get("tool_calls")) is not None:
         read["tool_calls"] = [
@@ -261,12 +262,12 @@ def _callers_own(node: dict[str, Any], protocol: frozenset[str] = frozenset()) -
 def _shape(body: dict[str, Any]) -> Shape:
     stream = body.get("stream")
     options = body.get("stream_options")
-    if not is_null_or(stream, bool):
+    if type(stream) not in (bool, NoneType):
         raise CallMalformed("`stream` is not a boolean.")
     include_usage = None
     if options is not None:
         include_usage = _object(options, "stream_options").get("include_usage")
-        if not is_null_or(include_usage, bool):
+        if type(include_usage) not in (bool, NoneType):
             raise CallMalformed("`stream_options.include_usage` is not a boolean.")
     if not stream:
         return _NOT_STREAMED
@@ -304,22 +305,22 @@ def _array(value: Any, where: str) -> list[Any]:
 
 def _is_choice(choice: Any) -> bool:
     """Whether every part of a choice has the type that unfolding relies on."""
-    if type(choice) is not dict or not is_null_or(choice.get("index"), int):
+    if type(choice) is not dict or type(choice.get("index")) not in (int, NoneType):
         return False
     message, logprobs = choice.get("message"), choice.get("logprobs")
     if (
         type(message) is not dict
-        or not is_null_or(logprobs, dict)
-        or not is_null_or(choice.get("finish_reason"), str)
+        or type(logprobs) not in (dict, NoneType)
+        or type(choice.get("finish_reason")) not in (str, NoneType)
     ):
         return False
     texts = ("role", "content", "refusal", "reasoning_content", "reasoning")
-    if not all(is_null_or(message.get(name), str) for name in texts):
+    if not all(type(message.get(name)) in (str, NoneType) for name in texts):
         return False
     calls, legacy = message.get("tool_calls"), message.get("function_call")
     return (
-        all(is_null_or(tokens, list) for tokens in (logprobs or {}).values())
-        and is_null_or(calls, list)
+        all(type(tokens) in (list, NoneType) for tokens in (logprobs or {}).values())
+        and type(calls) in (list, NoneType)
         and all(_is_tool_call(call) for call in calls or ())
         and (legacy is None or _is_named(legacy, "arguments"))
     )

@@ -3,5 +3,5 @@
 This package imports only `core`; every package except `core` and `formats` may import it. Start
 with `ledger.py`: `Ledger` counts calls in memory, `daily.py` adds up money by day, tenant, model
 and route, `persistence.py` writes both to the store, and `savings.py` reads them back as `Savings`.
-`charges.py` and `prices.py` say what an answer cost; `settings.py` has the `[ledger]` settings.
+`prices.py` says what an answer cost; `settings.py` has the `[ledger]` settings.
 """

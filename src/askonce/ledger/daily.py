@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from askonce.core.models import SUBDIVIDES, Entry, Outcome
-from askonce.ledger.charges import Charge
+from askonce.ledger.prices import Charge
 
 KINDS: Final = (
     "exact",

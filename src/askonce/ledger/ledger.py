@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from askonce.core.models import Entry, Outcome, Reason, Verdict
-from askonce.ledger.charges import UNPRICED, Charge
 from askonce.ledger.daily import COSTS, DAILY, MAX_GROUPS, NANO, SAVED, DailyUsage
+from askonce.ledger.prices import UNPRICED, Charge
 
 _OUTCOME = {outcome: f"outcome:{outcome.value}" for outcome in Outcome}
 _REASON = {reason: f"reason:{reason.value}" for reason in Reason}

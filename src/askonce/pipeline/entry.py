@@ -13,7 +13,7 @@ from askonce.core.policy import Life
 from askonce.core.protocols import Response
 from askonce.core.request import CacheRequest
 from askonce.invalidation import cache_groups
-from askonce.ledger.charges import Charge, charge
+from askonce.ledger.prices import Charge, charge
 from askonce.pipeline.context import Context
 
 _GROUP_FIELDS = (cache_groups.GROUPS, cache_groups.INVALIDATION)

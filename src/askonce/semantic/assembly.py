@@ -10,11 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from askonce.core.breaker import CircuitBreaker
 from askonce.core.engine_names import engine_of
 from askonce.core.errors import ConfigError, missing_library
 from askonce.core.fail_open import FailOpen
-from askonce.core.guarded import GuardedBackend
+from askonce.core.guarded import CircuitBreaker, GuardedBackend
 from askonce.core.models import Entry, Key
 from askonce.core.protocols import PaidEmbedder, Store, VectorIndex
 from askonce.core.rules.packs import PACKS

@@ -18,10 +18,10 @@ from askonce.stores.base import BaseStore, selects
 from askonce.stores.counters import add_counts
 from askonce.stores.memory.epoch_table import EpochTable
 from askonce.stores.memory.eviction import EvictionPolicy, GreedyDual, Resident, S3Fifo
-from askonce.stores.memory.shared_strings import SharedStrings
 from askonce.stores.memory.weight import (
     DICT_SLOT_BYTES,
     NUMBER_BYTES,
+    SharedStrings,
     entry_bytes,
     rendered_bytes,
     saving_usd,

@@ -2,7 +2,8 @@
 
 The formula charges bodies and texts, but also the Python objects around them, the slots of hash
 tables and what the allocator adds. Tests compare it with `tracemalloc`, the benchmark with the
-resident size of the process.
+resident size of the process. One copy of each text that many entries have, such as models and
+tags, is shared, and no entry is charged for it.
 """
 
 import sys
@@ -19,6 +20,8 @@ NUMBER_BYTES = 32
 # tokens at the low end of the market, and four bytes count as a token.
 _FLOOR_USD_PER_TOKEN = 1e-7
 _BYTES_PER_TOKEN = 4
+
+_LONGEST_SHARED = 256  # characters
 
 
 def entry_bytes(entry: Entry, charge: Callable[[str], int]) -> int:
@@ -95,3 +98,57 @@ _FIXED_BYTES = (
 )
 # Seldom are more than five of its seven numbers other than 0, which is a shared object.
 _USAGE_BYTES = allocated_bytes(Usage()) + 5 * NUMBER_BYTES
+
+
+class SharedStrings:
+    """Keeps one copy of each text, in at most `limit_bytes`.
+
+    Once that is used up, further texts stay with their entries and are charged there. Nothing is
+    evicted, because entries may still refer to a copy and would then no longer pay for it.
+    """
+
+    __slots__ = ("_copies", "_limit", "bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.bytes = 0
+        self._limit = limit_bytes
+        self._copies: dict[str, str] = {}
+
+    def intern(self, entry: Entry) -> Entry:
+        """Return the same entry, made of shared copies where there are any."""
+        copy = self._copy
+        key = entry.key
+        return Entry(
+            Key(copy(key.namespace), copy(key.format), key.digest),
+            entry.body,
+            entry.status,
+            tuple([(copy(name), value) for name, value in entry.headers]),
+            entry.created,
+            entry.expires,
+            entry.stale_until,
+            copy(entry.model),
+            copy(entry.origin),
+            entry.question,
+            entry.usage,
+            entry.cost_usd,
+            entry.latency_ms,
+            tuple([(copy(tag), epoch) for tag, epoch in entry.tags]),
+            copy(entry.route),
+            copy(entry.asked_model),
+            entry.swept,
+            entry.scope,
+        )
+
+    def charge(self, text: str) -> int:
+        """Return the bytes that one entry pays for this text: 0 if it is the shared copy."""
+        return 0 if self._copies.get(text) is text else text_bytes(text)
+
+    def _copy(self, text: str) -> str:
+        known = self._copies.get(text)
+        if known is None:
+            cost = DICT_SLOT_BYTES + text_bytes(text)
+            if len(text) > _LONGEST_SHARED or self.bytes + cost > self._limit:
+                return text
+            self._copies[text] = known = text
+            self.bytes += cost
+        return known

@@ -1,6 +1,6 @@
 """A tier opened for both modes: its stores, and the breakers that both modes share."""
 
-from askonce.core.breaker import CircuitBreaker
+from askonce.core.guarded import CircuitBreaker
 from askonce.core.protocols import Store
 from askonce.core.runtime.event_loop import AsyncRuntime, ThreadRunner
 from askonce.core.runtime.threads import SyncRuntime

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.core.breaker import BreakerState, CircuitBreaker
+from askonce.core.guarded import BreakerState, CircuitBreaker
 
 
 def opened(now: float = 0.0) -> CircuitBreaker:

@@ -5,8 +5,7 @@ from decimal import Decimal
 import pytest
 
 from askonce.core.models import Usage
-from askonce.ledger.charges import Charge, charge
-from askonce.ledger.prices import GenaiPrices, input_token_price
+from askonce.ledger.prices import Charge, GenaiPrices, charge, input_token_price
 
 OPENAI, ANTHROPIC = "https://api.openai.com", "https://api.anthropic.com"
 
