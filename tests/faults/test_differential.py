@@ -19,6 +19,8 @@ from tests.fixtures.engines import Engine, Engines
 from tests.fixtures.scripted import SSE_HEADERS, CacheUnderTest, Script, call, said, streamed
 
 CALLERS = 6
+SECONDS = max(8.0, FUZZ_SECONDS / 2)
+"""Several troubles fit into it; with less, whether one strikes is chance."""
 
 
 class Provider:
@@ -111,7 +113,7 @@ def test_the_same_bytes_with_and_without(engines: Engines, engine: str, name: st
 
     async def caller(seed: int) -> None:
         choose = random.Random(seed)
-        until = time.perf_counter() + FUZZ_SECONDS / 2
+        until = time.perf_counter() + SECONDS
         while time.perf_counter() < until:
             number = int(choose.paretovariate(0.7)) % 400
             stream = number % 2 == 1
@@ -138,7 +140,7 @@ def test_the_same_bytes_with_and_without(engines: Engines, engine: str, name: st
             ended = await under_test.together(*[lambda s=s: caller(s) for s in range(CALLERS)])
         errors = [error for error in ended if isinstance(error, BaseException)]
         assert errors == []
-        assert trouble.times >= 1
+        assert trouble.times >= 3
 
     under_test.run(story)
     assert counts["hit"] > 50
