@@ -151,6 +151,7 @@ def test_a_slot_on_the_move_is_followed(
             assert there.execute_command("CLUSTER", "COUNTKEYSINSLOT", slot) == 1
             for client in (there, here):
                 client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+            poll("the slot has moved", lambda: redis_cluster.agrees(name, target))
             assert run(shared.read(key("moving"))) == entry("moving")
             assert run(shared.write_all([entry("moving", body=b"new"), entry("other")])) == 2
             assert run(shared.remove(Selection(keys=(key("moving"),)))) == 1
@@ -159,7 +160,7 @@ def test_a_slot_on_the_move_is_followed(
                 client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[0])
             # Gossip would take it away again without an epoch later than the other one's.
             here.execute_command("CLUSTER", "BUMPEPOCH")
-    poll("the slot is back", lambda: redis_cluster.master_of(name).port == source.port)
+    poll("the slot is back", lambda: redis_cluster.agrees(name, source))
 
 
 def test_a_cluster_that_loses_the_index_master_revives_nothing(
