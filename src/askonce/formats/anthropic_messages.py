@@ -17,7 +17,9 @@ from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.anthropic_messages_stream import AnthropicFold, unfold
+from askonce.formats.finish_reasons import unfit
 from askonce.formats.json_values import is_json
+from askonce.formats.provider_search import shows_search
 from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
@@ -60,16 +62,6 @@ _PLAIN_BLOCKS = frozenset(
         "container_upload",
     }
 )  # fmt: skip
-
-_STOPS: dict[str, Reason | None] = {
-    "end_turn": None,
-    "stop_sequence": None,
-    "tool_use": None,
-    "max_tokens": Reason.LENGTH,
-    "model_context_window_exceeded": Reason.LENGTH,
-    "refusal": Reason.REFUSAL,
-    "pause_turn": Reason.PAUSED,
-}
 
 # The one member, besides its type, that a block of this kind must have as a string.
 _MUST_BE_TEXT = {"text": "text", "thinking": "thinking", "redacted_thinking": "data"}
@@ -124,12 +116,11 @@ class AnthropicMessages:
             return Reason.STREAM_ERROR
         if not _is_well_formed(answer):
             return Reason.GARBAGE
+        if shows_search(answer):
+            return Reason.HOSTED_TOOL
         stop_reason = answer.get("stop_reason")
-        if not stop_reason:
-            return Reason.CUT_SHORT
-        unfit = _STOPS.get(stop_reason, Reason.UNKNOWN_FINISH)
-        if unfit is not None:
-            return unfit
+        if (reason := unfit(stop_reason)) is not None:
+            return reason
         content = answer["content"]
         text = self.text(answer)
         calls = [block for block in content if block["type"].endswith("tool_use")]
@@ -139,7 +130,7 @@ class AnthropicMessages:
         # A turn that calls a tool is not yet the requested JSON document.
         if wants_json and stop_reason != "tool_use" and not is_json(text):
             return Reason.NOT_JSON
-        return _judge_tool_calls(calls, stop_reason)
+        return _judge_tool_calls(calls, answer["stop_reason"])
 
     def text(self, answer: dict[str, Any]) -> str:
         return "".join(block["text"] for block in answer["content"] if block["type"] == "text")
