@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     UNKNOWN_ROUTE = "unknown-route"
     MALFORMED = "malformed"
     TOO_LARGE = "too-large"
+    UNKNOWN_ENCODING = "unknown-encoding"
     NO_IDENTITY = "no-identity"
     NO_CACHE = "no-cache"
     NO_STORE = "no-store"

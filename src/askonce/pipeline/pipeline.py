@@ -54,7 +54,10 @@ if TYPE_CHECKING:
 
 _SAMPLED_QUESTIONS = 65_536
 
-_SENT_UNPREPARED = (Reason.UNKNOWN_ROUTE, Reason.MALFORMED, Reason.TOO_LARGE, Reason.NO_IDENTITY)
+_SENT_UNPREPARED = (
+    Reason.UNKNOWN_ROUTE, Reason.MALFORMED, Reason.TOO_LARGE, Reason.UNKNOWN_ENCODING,
+    Reason.NO_IDENTITY,
+)  # fmt: skip
 """Calls that the cache does not understand go to the provider byte for byte."""
 
 
