@@ -183,7 +183,7 @@ def test_what_the_options_name_goes_and_nothing_else(
         (["--key", "zz"], 2, "not a key"),
         (["--key", "99999999"], 1, "no entry whose key begins"),
         (["--tag", ""], 2, "tag is not a text"),
-        (["--about", "return policy"], 2, "the semantic index is off"),
+        (["--about", "return policy"], 2, "unrecognized arguments: --about return policy"),
     ],
 )
 def test_bad_input_is_one_clear_line(

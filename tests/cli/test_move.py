@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import zstandard
+from msgspec.structs import replace
 
 from askonce.cli import main
-from askonce.cli.transfer import checkpoints, moves
+from askonce.cli.transfer import checkpoints, moves, source
 from askonce.cli.transfer.moves import Copy, Export, Import
 from askonce.core.models import Entry, Key, Selection, Usage
 from askonce.core.protocols import Store
@@ -285,10 +286,80 @@ def test_a_store_in_use_keeps_its_secret_and_says_who_is_lost(run: Run, opened: 
     fill(target, 1)
     secret = run_sync(target.pepper())
     run("export", "a")
-    assert (
-        "3 of callers known by their credentials only" in run("import", "a", store="sqlite:b.db")[1]
-    )
+    status, _, err = run("import", "a", store="sqlite:b.db")
+    assert (status, err.partition(";")[0]) == (1, "askonce: a: is from a store with another secret")
+    assert len(content(target)) == 1
+    out = run("import", "--foreign", "a", store="sqlite:b.db")[1]
+    assert "3 of callers known by their credentials only" in out
     assert run_sync(target.pepper()) == secret
+
+
+def test_an_older_answer_never_replaces_a_newer_one_unless_asked(run: Run, opened: Open) -> None:
+    (old,) = fill(opened(), 1)
+    run("export", "a")
+    new = replace(old, body=b"newer", created=old.created + 1)
+    run_sync(opened().write(new))
+    out = run("import", "a")[1]
+    assert "1 left out, because the store has newer answers" in out
+    assert content(opened()) == {new}
+    run("import", "--overwrite", "a")
+    assert content(opened()) == {old}
+
+
+def test_no_archive_writes_into_the_namespace_of_askonce(run: Run, opened: Open) -> None:
+    forged = entry(1)
+    forged = replace(forged, key=Key("~askonce", forged.key.format, forged.key.digest))
+    with open("a", "wb") as file:
+        writer = archive.ArchiveWriter(file, "a")
+        pepper = run_sync(opened().pepper())
+        writer.begin(archive.ArchiveHeader(made_by="test", created=NOW, pepper=pepper))
+        writer.add(forged)
+        writer.end(archive.ArchiveFooter(entries=1))
+    out = run("import", "a", store="sqlite:b.db")[1]
+    assert "1 in AskOnce's own namespace" in out
+    assert run_sync(opened("b.db").read(forged.key)) is None
+
+
+def mode_of(path: str | Path) -> int:
+    return os.stat(path).st_mode & 0o777
+
+
+def test_files_are_private_whatever_was_there_before(run: Run, opened: Open) -> None:
+    for name in ("b.db", "b.db-wal", "a", "a.progress"):
+        Path(name).touch()
+        os.chmod(name, 0o666)
+    fill(opened(), 3)
+    run("export", "a")
+    run("import", "a", store="sqlite:b.db")
+    assert {name: mode_of(name) for name in ("a", "askonce.db", "b.db")} == {
+        "a": 0o600,
+        "askonce.db": 0o600,
+        "b.db": 0o600,
+    }
+
+
+def test_no_link_leads_an_export_to_another_file(
+    run: Run, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither at its name, nor at a name beside it that another program could foresee."""
+    monkeypatch.setattr(archive, "_BLOCK_BYTES", 10_000)
+    fill(opened(), 300)
+    Path("victim").write_bytes(b"precious")
+    for name in ("a", "a.partial", "a.progress", "a.progress.new"):
+        os.symlink("victim", name)
+    assert run("export", "a")[0] == 0
+    assert Path("victim").read_bytes() == b"precious"
+    assert not Path("a").is_symlink()
+
+
+def test_a_forged_checkpoint_leads_to_no_other_file(run: Run, opened: Open) -> None:
+    fill(opened(), 3)
+    Path("victim").write_bytes(b"precious")
+    for name in ("../victim", "victim", "a.0123456789abcdef.partial/../victim"):
+        stage = {"of": "export of everything from sqlite:askonce.db", "partial": name}
+        Path("a.progress").write_text(json.dumps(stage))
+        assert run("export", "a")[0] == 0
+        assert Path("victim").read_bytes() == b"precious"
 
 
 # Stopping and going on
@@ -318,7 +389,8 @@ def test_an_export_goes_on_where_it_was(
         with pytest.raises(Stopped):
             run_sync(export.run(stop_after(count)))
         assert not Path(name).exists()
-    with open(f"{name}.partial", "ab") as file:
+    (partial,) = Path().glob(f"{name}.*.partial")
+    with partial.open("ab") as file:
         file.write(b"half a block")  # as after `kill -9`
     out = run("export", name)[1]
     assert out.startswith("exported 1,000 entries")
@@ -332,7 +404,7 @@ def test_an_export_goes_on_where_it_was(
 def test_an_import_goes_on_where_it_was(
     opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moves, "_CHUNK", 100)
+    monkeypatch.setattr(source, "_CHUNK", 100)
     entries = fill(opened(), 1_000)
     run("export", "a")
     with open("a", "rb") as file:
@@ -353,7 +425,7 @@ def test_an_import_goes_on_where_it_was(
 def test_a_copy_goes_on_where_it_was(
     opened: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moves, "_CHUNK", 100)
+    monkeypatch.setattr(source, "_CHUNK", 100)
     entries = fill(opened(), 1_000)
     clock = SyncRuntime().now
     for count in (300, 600):
@@ -379,10 +451,11 @@ def test_restart_begins_from_the_start(
     )
     with pytest.raises(Stopped):
         run_sync(export.run(stop_after(100)))
-    Path("a.partial").write_bytes(b"something else")
+    (partial,) = Path().glob("a.*.partial")
+    partial.write_bytes(b"something else")
     status, _, err = run("export", "a")
     assert status == 1
-    assert err == "askonce: a.partial: is not what was left there; start over with --restart\n"
+    assert err == f"askonce: {partial}: is not what was left there; start over with --restart\n"
     out = run("export", "a", "--restart")[1]
     assert out.startswith("exported 300 entries")
     assert "earlier" not in out
@@ -472,7 +545,7 @@ def test_a_file_that_cannot_be_read_or_written_is_one_line(run: Run, opened: Ope
         "askonce: missing: cannot be read: No such file or directory\n"
     )
     assert run("export", "no/where")[2] == (
-        "askonce: no/where.partial: cannot be written: No such file or directory\n"
+        "askonce: no/where: cannot be written: No such file or directory\n"
     )
     Path("folder").mkdir()
     assert run("export", "folder")[2] == "askonce: folder: is a folder; name a file in it\n"

@@ -2,7 +2,9 @@
 
 import os
 
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+from askonce.core.runtime.private_files import open_private
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 """Non-blocking: a pipe without a reader must not hold up the caller."""
 
 
@@ -25,13 +27,13 @@ class AppendFile:
 
     def append(self, line: bytes) -> None:
         """Append one line with its line end. Raises OSError."""
-        file = os.open(self._path, _FLAGS, 0o600)
+        file = open_private(self._path, _FLAGS)
         try:
             size = os.fstat(file).st_size
             if self._max_size is not None and 0 < size > self._max_size - len(line):
                 self._rotate(file)
                 os.close(file)
-                file = os.open(self._path, _FLAGS, 0o600)
+                file = open_private(self._path, _FLAGS)
             # One write, so that lines of several processes never mix.
             if os.write(file, line) != len(line):
                 raise OSError("the disk accepted only a part of the line")

@@ -24,7 +24,15 @@ def run(options: argparse.Namespace) -> int:
         file = files.enter_context(_opened(options.file))
         store = open_shared(settings)
         # Reads the whole archive first: a damaged one imports nothing.
-        arriving = Import(store, file, options.file, target=target, clock=SyncRuntime().now)
+        arriving = Import(
+            store,
+            file,
+            options.file,
+            target=target,
+            clock=SyncRuntime().now,
+            foreign=options.foreign,
+            overwrite=options.overwrite,
+        )
         name = "standard input" if options.file == "-" else options.file
         return move(
             options,

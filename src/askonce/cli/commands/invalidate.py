@@ -39,11 +39,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _fields(options: argparse.Namespace) -> dict[str, Any]:
     """Read the options, except the keys, which need a store."""
-    if options.about is not None:
-        raise ConfigError(
-            "the semantic index is off; nothing can be found by meaning: name the answers"
-            " otherwise, or use --match"
-        )
     names = ("namespace", "tenant", "model", "route", "older_than", "match")
     fields = {name: getattr(options, name) for name in names}
     fields = {name: value for name, value in fields.items() if value is not None}

@@ -35,7 +35,6 @@ def add_names(parser: Parser) -> None:
     )
     parser.add_argument("--older-than", metavar="AGE", help="given longer ago than, say, 12h")
     parser.add_argument("--match", metavar="RE2", help="whose question has this pattern in it")
-    parser.add_argument("--about", metavar="TEXT", help="whose question means about the same")
 
 
 def add_forget(commands: "Commands[Parser]") -> None:

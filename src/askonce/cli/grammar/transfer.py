@@ -21,6 +21,10 @@ def add_export(commands: "Commands[Parser]") -> None:
 def add_import(commands: "Commands[Parser]") -> None:
     parser = add(commands, "import")
     parser.add_argument("file", metavar="FILE", help="an exported file; - is standard input")
+    parser.add_argument("--overwrite", action="store_true", help="replace newer answers too")
+    parser.add_argument(
+        "--foreign", action="store_true", help="take an archive of another store's secret too"
+    )
     _add_moving_options(parser)
 
 

@@ -16,17 +16,23 @@ import msgspec
 
 from askonce.core.errors import StoreError
 from askonce.core.models import Key
+from askonce.core.runtime import private_files
+from askonce.core.runtime.private_files import replace_private
 
 _NUMBER_BYTES = 8
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a move came: `of` says which one it is, so that no other goes on from here."""
+    """How far a move came: `of` says which one it is, so that no other goes on from here.
+
+    `partial` is the name of the file beside this one that an export collects entries in.
+    """
 
     of: str
     entries: int = 0
     offset: int = 0
     mark: str = ""
+    partial: str = ""
 
 
 class Checkpoint:
@@ -45,9 +51,7 @@ class Checkpoint:
 
     def save(self, stage: Stage) -> None:
         with writing(self._path):
-            new = f"{self._path}.new"
-            Path(new).write_bytes(msgspec.json.encode(stage))
-            os.replace(new, self._path)
+            replace_private(self._path, msgspec.json.encode(stage))
 
     def discard(self) -> None:
         with writing(self._path):
@@ -121,4 +125,4 @@ def writing(path: str) -> Iterator[None]:
 def open_private(path: str, *, keep: bool) -> BinaryIO:
     """Open for reading and writing, with permissions for the owner only; empty unless `keep`."""
     flags = os.O_RDWR | os.O_CREAT | (0 if keep else os.O_TRUNC)
-    return os.fdopen(os.open(path, flags, 0o600), "r+b")
+    return os.fdopen(private_files.open_private(path, flags), "r+b")

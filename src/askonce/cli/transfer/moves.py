@@ -8,8 +8,10 @@ Two stores count epochs apart. So an entry that arrives takes the target's prese
 tags, and an invalidation at the source while it was under way applies on arrival too.
 """
 
+import contextlib
 import itertools
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import BinaryIO
 
@@ -18,25 +20,27 @@ from msgspec.structs import replace
 
 from askonce import __version__
 from askonce.cli.transfer.checkpoints import Checkpoint, KeyFile, Keys, Stage, open_private, writing
+from askonce.cli.transfer.source import OWN_NAMESPACE, all_news, chunks, scan
 from askonce.core.errors import StoreError
 from askonce.core.models import ChangeBatch, Entry, Selection
 from askonce.core.protocols import Store
+from askonce.core.runtime.private_files import unpredictable
 from askonce.stores.archive import ArchiveFooter, ArchiveHeader, ArchiveReader, ArchiveWriter
 
 Progress = Callable[[int], None]
 
-_CHUNK = 4_096
-_CHUNK_BYTES = 16 << 20
-_OWN_NAMESPACE = "~askonce"  # what a store keeps of its own among the entries
 _OF_CREDENTIALS = "key:"
+_PARTIAL = r"\.[0-9a-f]{16}\.partial"
 
 
 class Moved(msgspec.Struct):
     """What came of a move, in entries.
 
     `resumed` were moved by an earlier run, `expired` were of no more use, `invalid` were
-    invalidated while they were under way, `refused` the target did not take. `orphaned` were
-    moved, but the target has a pepper of its own, so their callers will not find them.
+    invalidated while they were under way, `refused` the target did not take. `older` were left out
+    because the target has a newer answer, `reserved` because they pretend to be AskOnce's own.
+    `orphaned` were moved, but the target has a pepper of its own, so their callers will not find
+    them.
     """
 
     moved: int = 0
@@ -44,6 +48,8 @@ class Moved(msgspec.Struct):
     expired: int = 0
     invalid: int = 0
     refused: int = 0
+    older: int = 0
+    reserved: int = 0
     orphaned: int = 0
 
     @property
@@ -57,7 +63,7 @@ class Moved(msgspec.Struct):
 class Export:
     """One store's entries on their way into an archive.
 
-    They are collected in `PATH.partial`, which becomes `PATH` when it is whole.
+    They are collected in `PATH.<random>.partial`, which becomes `PATH` when it is whole.
     """
 
     def __init__(
@@ -72,15 +78,15 @@ class Export:
         self.moved = Moved()
         self._store = store
         self._path = path
-        self._partial = f"{path}.partial"
+        self._partial = ""
         self._checkpoint = Checkpoint(f"{path}.progress")
         self._of = f"export of {namespace or 'everything'} from {source}"
         self._namespace = namespace
         self._clock = clock
 
     async def run(self, report: Progress, *, restart: bool = False) -> None:
-        stage = None if restart else self._checkpoint.load(self._of)
-        with writing(self._partial), open_private(self._partial, keep=stage is not None) as file:
+        stage = self._left(restart=restart)
+        with writing(self._path), open_private(self._partial, keep=stage is not None) as file:
             writer = ArchiveWriter(file, self._path)
             if stage is None:
                 stage = await self._begin(writer)
@@ -94,6 +100,23 @@ class Export:
         with writing(self._path):
             os.replace(self._partial, self._path)
         self._checkpoint.discard()
+
+    def _left(self, *, restart: bool) -> Stage | None:
+        """Return what an earlier run left to go on with; choose the partial file's name."""
+        stage = self._checkpoint.load(self._of)
+        name = stage.partial if stage is not None else ""
+        folder = os.path.dirname(self._path)
+        # The name comes out of a file: it never leads out of the folder, or to another's file.
+        is_ours = re.fullmatch(re.escape(os.path.basename(self._path)) + _PARTIAL, name) is not None
+        left = os.path.join(folder, name)
+        if stage is not None and is_ours and not restart:
+            self._partial = left
+            return stage
+        if is_ours:
+            with contextlib.suppress(OSError):
+                os.unlink(left)
+        self._partial = unpredictable(self._path, "partial")
+        return None
 
     async def to_stream(self, stream: BinaryIO, report: Progress) -> None:
         """The same into a pipe, which cannot be gone on with."""
@@ -112,7 +135,8 @@ class Export:
             namespace=self._namespace,
         )
         writer.begin(header)
-        stage = Stage(of=self._of, offset=writer.offset, mark=mark)
+        partial = os.path.basename(self._partial)
+        stage = Stage(of=self._of, offset=writer.offset, mark=mark, partial=partial)
         if lasting:
             self._checkpoint.save(stage)
         return stage
@@ -164,38 +188,64 @@ class Export:
 class ImportedEntry:
     """Entries that arrive in a store."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float], *, overwrite: bool = True) -> None:
         self.moved = Moved()
         self._store = store
         self._clock = clock
         self._known_callers = True
+        self._overwrite = overwrite
 
     async def adopt(self, pepper: bytes) -> None:
         self._known_callers = await self._store.adopt(pepper)
 
     async def put(self, entries: Iterable[Entry]) -> None:
         now = self._clock()
-        given = list(entries)
+        given = [entry for entry in entries if entry.key.namespace != OWN_NAMESPACE]
         usable = [entry for entry in given if entry.is_usable(now)]
+        self.moved.expired += len(given) - len(usable)
+        if not self._overwrite:
+            usable = await self._newer_here(usable)
         tags = sorted({tag for entry in usable for tag, _ in entry.tags})
         epochs = await self._store.epochs(tags) if tags else {}
         arriving = [_under(epochs, entry) for entry in usable]
         stored = await self._store.write_all(arriving)
         self.moved.moved += stored
         self.moved.refused += len(usable) - stored
-        self.moved.expired += len(given) - len(usable)
         if not self._known_callers:
             of_credentials = (entry.key.namespace.startswith(_OF_CREDENTIALS) for entry in usable)
             self.moved.orphaned += sum(of_credentials)
 
+    async def _newer_here(self, arriving: list[Entry]) -> list[Entry]:
+        """Leave out the entries that the target has a newer answer of."""
+        now = self._clock()
+        kept = []
+        for entry in arriving:
+            here = await self._store.read(entry.key)
+            if here is None or not here.is_usable(now) or here.created <= entry.created:
+                kept.append(entry)
+        self.moved.older += len(arriving) - len(kept)
+        return kept
+
 
 class Import(ImportedEntry):
-    """An archive on its way into a store. Nothing of it arrives before all of it was checked."""
+    """An archive on its way into a store. Nothing of it arrives before all of it was checked.
+
+    `foreign` takes an archive of another secret too; `overwrite` replaces newer answers too.
+    """
 
     def __init__(
-        self, store: Store, file: BinaryIO, path: str, *, target: str, clock: Callable[[], float]
+        self,
+        store: Store,
+        file: BinaryIO,
+        path: str,
+        *,
+        target: str,
+        clock: Callable[[], float],
+        foreign: bool = False,
+        overwrite: bool = False,
     ) -> None:
-        super().__init__(store, clock)
+        super().__init__(store, clock, overwrite=overwrite)
+        self._foreign = foreign
         self._file = file
         self._path = path
         self._checkpoint = None if path == "-" else Checkpoint(f"{path}.progress")
@@ -218,10 +268,17 @@ class Import(ImportedEntry):
             stage = self._checkpoint.load(of) or stage
         self.moved.resumed = stage.entries
         await self.adopt(self._reader.header.pepper)
+        if not self._known_callers and not self._foreign:
+            raise StoreError(
+                f"{self._path}: is from a store with another secret; --foreign imports it all the"
+                " same, but callers known by their credentials only will not find their answers"
+            )
         rest = itertools.islice(self._opened().entries(), stage.entries, None)
         async for chunk in chunks(_each(rest)):
+            own = [entry for entry in chunk if entry.key.namespace == OWN_NAMESPACE]
             valid = [entry for entry in chunk if _is_valid(entry, self._footer)]
             self.moved.invalid += len(chunk) - len(valid)
+            self.moved.reserved += len(own)
             await self.put(valid)
             stage = replace(stage, entries=stage.entries + len(chunk))
             if self._checkpoint:
@@ -290,43 +347,6 @@ class Copy(ImportedEntry):
 
 
 # What they share
-
-
-async def scan(store: Store, namespace: str | None) -> AsyncIterator[Entry]:
-    """The callers' entries, without what a store keeps of its own among them."""
-    async for entry in store.scan(Selection(namespace=namespace)):
-        if entry.key.namespace != _OWN_NAMESPACE:
-            yield entry
-
-
-async def all_news(store: Store, mark: str) -> ChangeBatch:
-    """Collect the changes since the mark. Raises StoreError if the store dropped some of them."""
-    epochs: dict[str, int] = {}
-    removed: tuple[Selection, ...] = ()
-    while not (news := await store.changes(mark, 0)).empty:
-        if news.lost:
-            raise StoreError(
-                "the store's change log no longer reaches back to the start of this copy; "
-                "start over with --restart"
-            )
-        epochs |= news.epochs
-        removed += news.removed
-        mark = news.cursor
-    return ChangeBatch(mark, epochs, removed)
-
-
-async def chunks(entries: AsyncIterator[Entry]) -> AsyncIterator[list[Entry]]:
-    """As many entries at a time as are written together, of a bounded size."""
-    chunk: list[Entry] = []
-    size = 0
-    async for entry in entries:
-        chunk.append(entry)
-        size += len(entry.body)
-        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
 
 
 async def _each(entries: Iterable[Entry]) -> AsyncIterator[Entry]:

@@ -19,6 +19,8 @@ _SAID = {
     "expired": "{} expired, left out",
     "invalid": "{} invalidated meanwhile, left out",
     "refused": "{} refused by the store (too large, or invalidated meanwhile)",
+    "older": "{} left out, because the store has newer answers (--overwrite replaces them)",
+    "reserved": "{} in AskOnce's own namespace, which no archive may hold, left out",
     "orphaned": "{} of callers known by their credentials only, who will not find them here: "
     "the store has a secret of its own (see docs/guides/moving.md)",
 }

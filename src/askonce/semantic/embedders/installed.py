@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from askonce.core.errors import ConfigError, EmbedderError
+from askonce.semantic.embedders.telemetry import turn_off_telemetry
 
 CHARACTERS = 20_000
 """The longest text whose tokens are counted; a longer one has no vector."""
@@ -52,6 +53,7 @@ class _InstalledEmbedder:
         with self._lock:
             try:
                 if self._model is None:
+                    turn_off_telemetry()
                     self._model = self._open(importlib.import_module(self.library))
                 rows = [row for row, text in enumerate(texts) if self._may_embed(text)]
                 vectors = self._vectors([texts[row] for row in rows]) if rows else []

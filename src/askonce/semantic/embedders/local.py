@@ -18,6 +18,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from askonce.core.errors import ConfigError, EmbedderError, missing_library
+from askonce.semantic.embedders.telemetry import turn_off_telemetry
 
 TOKENS = 254
 """The tokens that a text may have, beside the two that the model adds."""
@@ -115,12 +116,14 @@ class _Model:
     """The tokenizer and the graph in memory."""
 
     def __init__(self, threads: int) -> None:
+        turn_off_telemetry()
         import askonce_models
         import onnxruntime  # type: ignore[import-untyped]  # it has no types
         from tokenizers import Tokenizer
 
         self._errors: tuple[type[Exception], ...] = (*_errors_of(onnxruntime), OSError, ValueError)
         try:
+            turn_off_telemetry()  # once more: Windows may turn it on while it is imported
             # Errors only: it warns of processors and graphics cards that it does not know.
             onnxruntime.set_default_logger_severity(3)
             options = onnxruntime.SessionOptions()

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from askonce.core.errors import StoreError
+from askonce.core.runtime.private_files import make_private
 from askonce.stores.sqlite.schema import (
     APPLICATION_ID,
     FORMAT,
@@ -130,9 +131,11 @@ class DatabaseFile:
             # The file was moved or deleted: this connection would use a file that no other
             # process sees, and miss every invalidation.
             self._disconnect()
-        # A private file: it holds answers and the pepper. SQLite's log files get the same mode.
+        # Private files: they hold answers and the pepper. New log files get the database's mode.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        for ending in ("", "-wal", "-shm"):
+            make_private(f"{self.path}{ending}")
         identity = _identity(self.path)
         db = self._connect()
         try:
