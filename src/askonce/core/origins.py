@@ -52,27 +52,34 @@ class Origins:
     """Says what an address means; safe from several threads.
 
     Parameters:
-        stateless: whether an address counts as a provider's own, by address; it decides before the
-            table of hosts. Default: none.
+        stateless: whether an address counts as a provider's own, by address, perhaps with the
+            beginning of a path. The longest one that fits decides, before the table of hosts.
+            Default: none.
     """
 
     def __init__(self, stateless: Mapping[str, bool] | None = None) -> None:
-        self._stateless = {normalized(origin): own for origin, own in (stateless or {}).items()}
-        self._known: BoundedMap[str, Origin] = BoundedMap(_MEMOIZED)
+        named = [(normalized(origin), own) for origin, own in (stateless or {}).items()]
+        self._stateless = sorted(named, key=lambda one: -len(one[0]))
+        self._known: BoundedMap[str, tuple[str, Origin]] = BoundedMap(_MEMOIZED)
 
-    def find(self, origin: str) -> Origin:
-        """Return what an address means, such as `https://api.openai.com`."""
+    def find(self, origin: str, path: str = "") -> Origin:
+        """Return what an address means.
+
+        Parameters:
+            origin: the address, such as `https://api.openai.com`.
+            path: the path of a call behind it. Default: none.
+        """
         known = self._known.get(origin)
         if known is None:
-            known = self._known[origin] = self._find(origin)
-        return known
-
-    def _find(self, origin: str) -> Origin:
-        host = _host(origin)
-        own = self._stateless.get(normalized(origin))
-        if own is None:
+            host = _host(origin)
             own = any(_fits(host, pattern) for pattern in OWN_HOSTS)
-        return Origin(own, PRESENTATION.get(host, _NONE))
+            found = Origin(own, PRESENTATION.get(host, _NONE))
+            known = self._known[origin] = (normalized(origin), found)
+        start, found = known
+        for address, own in self._stateless:
+            if f"{start}{path}/".startswith(f"{address}/"):
+                return found._replace(is_own=own)
+        return found
 
 
 def normalized(origin: str) -> str:

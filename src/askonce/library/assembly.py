@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from askonce.core.models import Selection
+from askonce.core.origins import Origins
 from askonce.core.protocols import Memory
 from askonce.core.rules.re2 import compiled, compiled_rules
 from askonce.core.runtime.event_loop import AsyncRuntime
@@ -50,7 +51,9 @@ class Assembly:
         self.ledger = Ledger(sync.lock(), settings.ledger.rows)
         self.prices = GenaiPrices() if settings.prices is None else settings.prices
         self.ruleset = compiled_rules(settings.rules) if settings.rules else None
-        self.recognition = Recognition(settings.limits, self.ruleset)
+        self.recognition = Recognition(
+            settings.limits, self.ruleset, origins=Origins(settings.stateless)
+        )
         self.prompts = PromptAssembly(settings.prompts, sync)
         self.memory: Memory = MemoryStore(
             settings.memory.size or 0, lock=sync.lock(), eviction=settings.eviction, clock=sync.now

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from askonce.core import policy
-from askonce.core.content_encoding import codings_of
 from askonce.core.fail_open import HeldError
 from askonce.core.models import Entry, Lease, Outcome, Reason, Verdict
 from askonce.core.policy import Life
@@ -251,9 +250,8 @@ class Fetch:
         """Ask the provider; None if a stale answer had to stand in for it."""
         context, request = self._context, self._request
         body = request.call.body
-        if not codings_of(request.call.headers):
-            with context.boundary.around("body"):
-                body = request.format.to_upstream(body, request.question)
+        with context.boundary.around("body"):
+            body = request.outgoing_body()
         context.ledger.asked_upstream()
         if self._fallback is None:
             return await self._upstream.ask(request.call, body)

@@ -50,7 +50,7 @@ class QuestionReader:
             question = known.read(body)
         except (msgspec.MsgspecError, ValueError, CallMalformed, RecursionError):
             return Reason.MALFORMED
-        seen = as_seen_at(self._origins.find(call.origin), question, body, call.path)
+        seen = as_seen_at(self._origins.find(call.origin, call.path), question, body, call.path)
         return ReadQuestion(body, seen)
 
 
