@@ -71,6 +71,10 @@ class Reason(enum.StrEnum):
     STORE_FAILED = "store-failed"
 
 
+MAY_ALSO_BE_STORED = (Reason.LENGTH, Reason.REFUSAL, Reason.HOSTED_TOOL)
+"""Reasons against storing an answer that a setting or a rule may overrule."""
+
+
 class Verdict(NamedTuple):
     """A decision and its reason: `(yes, reason)`."""
 

@@ -36,7 +36,7 @@ _MEMOIZED = 1_024
 _NONE: frozenset[str] = frozenset()
 
 
-class Origin(NamedTuple):
+class OriginTraits(NamedTuple):
     """What an address means for the calls that it answers.
 
     Parameters:
@@ -60,9 +60,9 @@ class Origins:
     def __init__(self, stateless: Mapping[str, bool] | None = None) -> None:
         named = [(normalized(origin), own) for origin, own in (stateless or {}).items()]
         self._stateless = sorted(named, key=lambda one: -len(one[0]))
-        self._known: BoundedMap[str, tuple[str, Origin]] = BoundedMap(_MEMOIZED)
+        self._known: BoundedMap[str, tuple[str, OriginTraits]] = BoundedMap(_MEMOIZED)
 
-    def find(self, origin: str, path: str = "") -> Origin:
+    def find(self, origin: str, path: str = "") -> OriginTraits:
         """Return what an address means.
 
         Parameters:
@@ -73,7 +73,7 @@ class Origins:
         if known is None:
             host = _host(origin)
             own = any(_fits(host, pattern) for pattern in OWN_HOSTS)
-            found = Origin(own, PRESENTATION.get(host, _NONE))
+            found = OriginTraits(own, PRESENTATION.get(host, _NONE))
             known = self._known[origin] = (normalized(origin), found)
         start, found = known
         for address, own in self._stateless:

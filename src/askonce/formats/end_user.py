@@ -14,7 +14,7 @@ import msgspec
 
 from askonce.core.keys import Opaque
 from askonce.core.models import Reason
-from askonce.core.origins import Origin
+from askonce.core.origins import OriginTraits
 from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.member_names import words_of
 
@@ -50,7 +50,7 @@ _COUNTS = frozenset({"count", "max", "min", "multi", "n", "num", "number", "per"
 
 
 def as_seen_at(
-    origin: Origin, question: ParsedQuestion, body: dict[str, Any], path: str
+    origin: OriginTraits, question: ParsedQuestion, body: dict[str, Any], path: str
 ) -> ParsedQuestion:
     """Return a question as the provider at this address sees it.
 
