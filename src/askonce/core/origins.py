@@ -5,7 +5,7 @@ people behind a key: there, members that name the end user are not part of the q
 other address may stand a program that knows its users and their conversations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -55,9 +55,13 @@ class Origins:
         stateless: whether an address counts as a provider's own, by address, perhaps with the
             beginning of a path. The longest one that fits decides, before the table of hosts.
             Default: none.
+        ignored: members of a body that are never part of a question. Default: none.
     """
 
-    def __init__(self, stateless: Mapping[str, bool] | None = None) -> None:
+    def __init__(
+        self, stateless: Mapping[str, bool] | None = None, ignored: Iterable[str] = ()
+    ) -> None:
+        self._ignored = frozenset(ignored)
         named = [(normalized(origin), own) for origin, own in (stateless or {}).items()]
         self._stateless = sorted(named, key=lambda one: -len(one[0]))
         self._known: BoundedMap[str, tuple[str, OriginTraits]] = BoundedMap(_MEMOIZED)
@@ -73,7 +77,7 @@ class Origins:
         if known is None:
             host = _host(origin)
             own = any(_fits(host, pattern) for pattern in OWN_HOSTS)
-            found = OriginTraits(own, PRESENTATION.get(host, _NONE))
+            found = OriginTraits(own, PRESENTATION.get(host, _NONE) | self._ignored)
             known = self._known[origin] = (normalized(origin), found)
         start, found = known
         for address, own in self._stateless:

@@ -65,7 +65,7 @@ def as_seen_at(
         del asked[name]
     if origin.is_own:
         return question
-    for name in END_USER & body.keys():
+    for name in (END_USER - origin.presentation) & body.keys():
         value = body[name]
         asked[name] = Opaque(value) if isinstance(value, dict | list) else value
     if question.bypass is None and _names_conversation(body, origin.presentation, path):

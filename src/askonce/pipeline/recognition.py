@@ -21,6 +21,7 @@ from askonce.core.scopes import Incomparable, Scoped, Scoping, scoped
 from askonce.core.wire_format import ParsedQuestion, WireFormat
 from askonce.formats import recognize
 from askonce.pipeline.question_reader import QuestionReader
+from askonce.pipeline.restless_members import RestlessMembers
 
 _GENERATION_BYTES = 4 << 20
 """The size of each of the two generations of remembered calls."""
@@ -63,6 +64,7 @@ class Recognition:
         limits: The largest question, and the members that name documents.
         rules: The user's rules; None if there are none.
         origins: Says which addresses are the providers' own; None for the standard table.
+        restless: Finds headers and members that never repeat; None to look for none.
     """
 
     def __init__(
@@ -71,7 +73,9 @@ class Recognition:
         rules: Ruleset | None = None,
         *,
         origins: Origins | None = None,
+        restless: RestlessMembers | None = None,
     ) -> None:
+        self._restless = restless
         self._reader = QuestionReader(limits.max_question, origins or Origins())
         self._document_fields = limits.document_fields
         self._rules = rules
@@ -127,6 +131,8 @@ class Recognition:
             key = self._key_context(call, namespace, known, headers).key(question.asked)
         except (ValueError, CallMalformed, RecursionError):
             return Reason.MALFORMED
+        if self._restless is not None and question.bypass is None:
+            self._restless.observe((call.origin, path), question.text, headers, question.asked)
         ruling = NO_RULING
         if self._rules is not None:
             ruling = self._rules.ruling(
