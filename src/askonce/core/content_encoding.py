@@ -5,11 +5,19 @@ every step, so a small body cannot become a large one.
 """
 
 import importlib
+import importlib.util
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import zstandard
+
 from askonce.core.models import Reason
+
+# At once, because an import in an event loop would stop it; None where it is not installed.
+_brotli_library: Any = (
+    importlib.import_module("brotli") if importlib.util.find_spec("brotli") else None
+)
 
 HEADER = "content-encoding"
 
@@ -111,9 +119,6 @@ def _inflate(body: bytes, container: int, most: int) -> tuple[bytes, bytes]:
 
 
 def _zstd(body: bytes, most: int) -> bytes:
-    # Import lazily: few bodies are compressed.
-    import zstandard
-
     decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     try:
         # The reader stops at a size but accepts a cut body; the other way round below.
@@ -135,16 +140,14 @@ def _zstd(body: bytes, most: int) -> bytes:
 
 
 def _brotli(body: bytes, most: int) -> bytes:
-    try:
-        brotli: Any = importlib.import_module("brotli")
-    except ImportError:
-        raise _Missing from None
-    decoder = brotli.Decompressor()
+    if _brotli_library is None:
+        raise _Missing
+    decoder = _brotli_library.Decompressor()
     try:
         whole: bytes = decoder.process(body, output_buffer_limit=most + 1)
     except TypeError:  # before 1.2 it had no limit
         raise _Missing from None
-    except brotli.error:
+    except _brotli_library.error:
         raise _Broken from None
     if len(whole) > most:
         raise _TooLarge
