@@ -25,6 +25,7 @@ from askonce.config.settings import (
 )
 from askonce.core import values as read
 from askonce.core.errors import ConfigError
+from askonce.core.identity import bare
 from askonce.core.settings_table import settings_of, with_values
 from askonce.invalidation.sources import read_sources
 from askonce.stores.tiered.layers import tiers_of
@@ -226,7 +227,7 @@ def _check_keys_are_unique(settings: Settings) -> None:
     """A key in two tenants would make the namespace depend on the order of the file."""
     owners: dict[str, str] = {}
     for tenant in settings.tenants.values():
-        for key in tenant.keys:
+        for key in map(bare, tenant.keys):  # "Bearer k" and "k" are one key
             owner = owners.setdefault(key, tenant.name)
             if owner != tenant.name:
                 where = settings.origins[f"tenants.{tenant.name}.keys"]

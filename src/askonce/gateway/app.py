@@ -42,7 +42,9 @@ class GatewayApp:
         self._savings = SavingsEndpoint(cache.assembly, self._admin)
         self._latencies = Latencies()
         self._log = RequestLog(settings.log, cache.assembly.ledger, cache.assembly.runtimes.async_)
-        self._endpoints = Endpoints(settings, cache, connections, self._latencies, self._log)
+        self._endpoints = Endpoints(
+            settings, cache, connections, self._latencies, self._log, self._admin
+        )
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
         self._flushing: Task | None = None
         self._own = {
@@ -105,7 +107,7 @@ class GatewayApp:
         signature: RouteSignature,
     ) -> None:
         """Find the route of a request that is not in the route cache."""
-        if self._admin.carries_token(scope["headers"]):
+        if self._admin.carries_token(scope["headers"], scope.get("query_string", b"")):
             await self._admin.refuse_token(send)
             return
         if headers.get(b"upgrade", b"").lower() == b"websocket":

@@ -53,17 +53,17 @@ class Assembly:
         self.prices = GenaiPrices() if settings.prices is None else settings.prices
         self.ruleset = compiled_rules(settings.rules) if settings.rules else None
         self.restless = RestlessMembers(self.ledger.has_hits)
+        origins = Origins(settings.stateless)
         self.recognition = Recognition(
-            settings.limits,
-            self.ruleset,
-            origins=Origins(settings.stateless),
-            restless=self.restless,
+            settings.limits, self.ruleset, origins=origins, restless=self.restless
         )
         self.prompts = PromptAssembly(settings.prompts, sync)
         self.memory: Memory = MemoryStore(
             settings.memory.size or 0, lock=sync.lock(), eviction=settings.eviction, clock=sync.now
         )
-        self.namespaces = NamespaceResolver(self.memory, settings.namespace, settings.tenants)
+        self.namespaces = NamespaceResolver(
+            self.memory, settings.namespace, settings.tenants, origins
+        )
         self.semantic: SemanticAssembly | None = None
         self.stack = TierStack(
             settings.tiers,
@@ -95,9 +95,11 @@ class Assembly:
         counted = self.ledger.counters() if counters is None else counters
         return stats_of(counted, self.stack.states(), self.restless.found)
 
-    async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
+    async def identify(
+        self, tiers: Tiers, headers: Mapping[str, str], origin: str, path: str
+    ) -> str | None:
         """Return a caller's namespace; see `NamespaceResolver.identify`."""
-        return await self.namespaces.identify(tiers, headers)
+        return await self.namespaces.identify(tiers, headers, origin, path)
 
     async def close(self, services: Services) -> None:
         """Finish what is under way and close everything, in the mode of these services."""
