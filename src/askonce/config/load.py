@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,6 +18,7 @@ from askonce.config.settings import (
     NAMED,
     ROUTES,
     TABLES,
+    JwtIdentity,
     LayerTable,
     Provider,
     Settings,
@@ -56,6 +58,7 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         named_layers=_layers(values, source),
         providers=_providers(values, source),
         tenants=_tenants(values, source),
+        jwt=_jwt(values, source),
         sources=read_sources({p[1]: t for p, t in values.items() if p[0] == "sources"}, source),
         rules=rules,
         origins=origins,
@@ -214,6 +217,26 @@ def _tenants(values: dict[_Path, dict[str, Any]], source: str) -> dict[str, Tena
             raise _wrong(source, f"tenants.{name}", 'has no keys; add keys = ["..."]')
         tenants[name] = Tenant(name=name, **table)
     return tenants
+
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
+def _jwt(values: dict[_Path, dict[str, Any]], source: str) -> JwtIdentity | None:
+    for path, table in values.items():
+        if path[0] != "identity":
+            continue
+        if path[1] != "jwt":
+            raise _wrong(source, ".".join(path), "is not a section; write [identity.jwt]")
+        for key in ("issuer", "audience", "keys"):
+            if not table.get(key):
+                mend = "write issuer, audience and keys into [identity.jwt]"
+                raise _wrong(source, "identity.jwt", f"has no {key}; {mend}")
+        jwt = JwtIdentity(name="jwt", **table)
+        if jwt.keys.startswith("http://") and urlsplit(jwt.keys).hostname not in _THIS_MACHINE:
+            raise _wrong(source, "identity.jwt.keys", "is not secure; write an https:// address")
+        return jwt
+    return None
 
 
 def _name(path: _Path, source: str) -> str:

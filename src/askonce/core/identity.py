@@ -22,6 +22,8 @@ CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _MEMOIZED = 10_000
 _SELECTIONS = 1_024
 _COOKIE = "cookie"
+_SIGNER, _ISSUER, _NAME = ":signer", ":issuer", ":name"
+"""Names of what we found out ourselves: no header's name has a colon."""
 _QUERY = "?"
 """Before the name of a query member, which no header's name begins with."""
 
@@ -51,7 +53,12 @@ class Identity:
         self._selections: BoundedMap[tuple[str, ...], tuple[str, ...]] = BoundedMap(_SELECTIONS)
 
     def namespace(
-        self, headers: Mapping[str, str], *, query: str = "", with_cookies: bool = True
+        self,
+        headers: Mapping[str, str],
+        *,
+        query: str = "",
+        with_cookies: bool = True,
+        verified: tuple[str, str] | None = None,
     ) -> str | None:
         """Return the namespace of a call, or None if it shows no credential.
 
@@ -59,8 +66,13 @@ class Identity:
             headers: the request's headers, with lower-case names.
             query: the query of its path. Default: none.
             with_cookies: False at a provider's own address, where a cookie is no credential.
+            verified: the issuer and the name that a verified token in `Authorization` gives; they
+                count instead of the token. Default: none.
         """
         shown = self.shown(headers, query=query, with_cookies=with_cookies)
+        if verified is not None:
+            rest = [pair for pair in shown if pair[0] != "authorization"]
+            shown = ((_ISSUER, verified[0]), (_NAME, verified[1]), *rest)
         known = self._known.get(shown)
         if known is None:
             if not any(bare(value) for _, value in shown):
@@ -81,7 +93,7 @@ class Identity:
             by = signer(headers)
             if by is not None:
                 chosen = tuple([name for name in chosen if name not in SIGNATURE_HEADERS])
-                return (("signer", by), *self._with_rest(headers, chosen, query, with_cookies))
+                return ((_SIGNER, by), *self._with_rest(headers, chosen, query, with_cookies))
         if _COOKIE in chosen or query:
             return tuple(self._with_rest(headers, chosen, query, with_cookies))
         return tuple([(name, headers[name]) for name in chosen])

@@ -12,6 +12,7 @@ from askonce.gateway.request_recorder import RequestLog
 from askonce.gateway.route_cache import RouteCache, RouteSignature
 from askonce.gateway.routes import Routes, has_dot_segments
 from askonce.gateway.savings import SavingsEndpoint
+from askonce.gateway.token_verifier import TokenVerifier
 from askonce.gateway.upstreams import UpstreamConnections
 from askonce.library.cache import AsyncCache
 
@@ -36,8 +37,11 @@ class GatewayApp:
         self._assembly = cache.assembly
         self._connections = connections
         self._version = version
+        verifier = None
+        if settings.jwt is not None:
+            verifier = TokenVerifier(settings.jwt, cache.assembly.runtimes.async_)
         self._routes = Routes(settings)
-        self._route_cache = RouteCache(cache.assembly)
+        self._route_cache = RouteCache(cache.assembly, verifier)
         self._admin = AdminEndpoints(settings, cache.assembly)
         self._savings = SavingsEndpoint(cache.assembly, self._admin)
         self._latencies = Latencies()

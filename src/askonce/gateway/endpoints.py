@@ -88,7 +88,7 @@ class Endpoints:
         if body is None:
             return
         mode = self._assembly.services.async_
-        route, path, path_text, headers, namespace = cached
+        route, path, path_text, headers, namespace, _ = cached
         call = Call("POST", route.provider.base_url, path_text, headers, body, namespace)
         found = mode.pipeline.at_once(call)
         if isinstance(found, Reply):

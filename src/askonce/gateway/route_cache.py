@@ -4,6 +4,7 @@ A program sends the same path and headers with every question, so the gateway wo
 meaning once: everything of a call except its body.
 """
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,10 +15,13 @@ from askonce.core.request_headers import STANDARD, HeaderKind
 from askonce.core.request_signature import signer
 from askonce.gateway.messages import Scope
 from askonce.gateway.routes import ProviderRoute
+from askonce.gateway.token_verifier import TokenVerifier
 from askonce.library.assembly import Assembly
 
 _READ_THOUGH_HARMLESS = frozenset({"cache-control", "pragma", "content-encoding", *OWN_HEADERS})
 _SELECTIONS = 1_024
+_UNVERIFIED_S = 10.0
+"""How long a token counts as unverified before it is tried again."""
 _MOST = 4_096
 _LONGEST = 8_192  # bytes of path and headers; longer requests are not cached
 
@@ -34,6 +38,7 @@ class CachedRoute(NamedTuple):
         path_text: The same as text.
         headers: The headers that the cache reads.
         namespace: The caller's namespace; None without a credential.
+        until: When the caller's token expires, in seconds since the Unix epoch.
     """
 
     route: ProviderRoute
@@ -41,13 +46,20 @@ class CachedRoute(NamedTuple):
     path_text: str
     headers: dict[str, str]
     namespace: str | None
+    until: float = math.inf
 
 
 class RouteCache:
-    """Maps the signatures of requests to their routes."""
+    """Maps the signatures of requests to their routes.
 
-    def __init__(self, assembly: Assembly) -> None:
+    Parameters:
+        assembly: The cache's parts.
+        verifier: Verifies tokens; None if none are verified.
+    """
+
+    def __init__(self, assembly: Assembly, verifier: TokenVerifier | None = None) -> None:
         self._assembly = assembly
+        self._verifier = verifier
         self._routes: BoundedMap[RouteSignature, CachedRoute] = BoundedMap(_MOST)
         self._selections: BoundedMap[tuple[bytes, ...], tuple[bytes, ...]] = BoundedMap(_SELECTIONS)
         self._identity: Identity | None = None
@@ -62,7 +74,15 @@ class RouteCache:
         if self._identity is not self._assembly.namespaces.identity:
             self._routes.clear()
             self._identity = self._assembly.namespaces.identity
-        return signature, self._routes.get(signature)
+        found = self._routes.get(signature)
+        if (
+            found is not None
+            and self._verifier is not None
+            and found.until <= self._assembly.runtimes.async_.now()
+        ):
+            self._routes.pop(signature)
+            found = None
+        return signature, found
 
     async def add(
         self, signature: RouteSignature, route: ProviderRoute, request: Mapping[bytes, bytes]
@@ -75,11 +95,17 @@ class RouteCache:
         }
         path = route.path + b"?" + signature[1] if signature[1] else route.path
         path_text = path.decode("latin-1")
-        namespace = None
+        namespace, until = None, math.inf
         if signer(headers) is None:
+            caller = None
+            if self._verifier is not None and "authorization" in headers:
+                caller = await self._verifier.caller(headers["authorization"])
+                # A token that does not verify now may do so once its issuer's keys are here.
+                until = caller.until if caller else assembly.runtimes.async_.now() + _UNVERIFIED_S
+            verified = None if caller is None else caller.name
             tiers, origin = assembly.services.async_.tiers, route.provider.base_url
-            namespace = await assembly.identify(tiers, headers, origin, path_text)
-        cached = CachedRoute(route, path, path_text, headers, namespace)
+            namespace = await assembly.identify(tiers, headers, origin, path_text, verified)
+        cached = CachedRoute(route, path, path_text, headers, namespace, until)
         size = len(path) + sum([len(value) for value in headers.values()])
         # Without an identity yet, the next call may have one.
         if assembly.namespaces.identity is not None and size <= _LONGEST:

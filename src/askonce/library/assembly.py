@@ -96,10 +96,15 @@ class Assembly:
         return stats_of(counted, self.stack.states(), self.restless.found)
 
     async def identify(
-        self, tiers: Tiers, headers: Mapping[str, str], origin: str, path: str
+        self,
+        tiers: Tiers,
+        headers: Mapping[str, str],
+        origin: str,
+        path: str,
+        verified: tuple[str, str] | None = None,
     ) -> str | None:
         """Return a caller's namespace; see `NamespaceResolver.identify`."""
-        return await self.namespaces.identify(tiers, headers, origin, path)
+        return await self.namespaces.identify(tiers, headers, origin, path, verified)
 
     async def close(self, services: Services) -> None:
         """Finish what is under way and close everything, in the mode of these services."""

@@ -48,7 +48,12 @@ class NamespaceResolver:
         self._attempts = 0
 
     async def identify(
-        self, tiers: Tiers, headers: Mapping[str, str], origin: str, path: str
+        self,
+        tiers: Tiers,
+        headers: Mapping[str, str],
+        origin: str,
+        path: str,
+        verified: tuple[str, str] | None = None,
     ) -> str | None:
         """Return the caller's namespace; None if the caller shows no credential.
 
@@ -57,6 +62,7 @@ class NamespaceResolver:
             headers: The request's headers, names in lower case.
             origin: The upstream's address.
             path: The path with its query.
+            verified: The issuer and the name that a verified token gives; None without one.
         """
         if self._namespace is not None:
             return self._namespace
@@ -72,7 +78,7 @@ class NamespaceResolver:
             return None
         is_own = _COOKIE in headers and self._origins.find(origin, path).is_own
         query = path.partition("?")[2]
-        return identity.namespace(headers, query=query, with_cookies=not is_own)
+        return identity.namespace(headers, query=query, with_cookies=not is_own, verified=verified)
 
     def forget(self) -> None:
         """Read the secret once more: the store may be another one."""
