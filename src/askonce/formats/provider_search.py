@@ -10,6 +10,8 @@ arguments and log probabilities are the model's words, and nothing in them is a 
 import re
 from typing import Any
 
+from askonce.core.models import Reason
+
 SEARCH_WORDS = (
     "brows", "crawl", "executed", "grounding", "retriev", "search",
 )  # fmt: skip
@@ -50,6 +52,25 @@ _COUNTED = frozenset({"citation", "citations", "sources"})
 _OFF = frozenset({"", "disabled", "false", "no", "none", "null", "off"})
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _DEEPEST = 12
+
+
+_FOR_GOOD = {Reason.LENGTH: Reason.CUT_SHORT, Reason.REFUSAL: Reason.FILTERED}
+"""What a reason that a setting can lift becomes if the answer shows a search as well: a setting
+that allows one of them does not allow both."""
+
+
+def judged_with_search(answer: dict[str, Any], judged: Reason | None) -> Reason | None:
+    """Return why an answer must not be stored, as judged or because it shows a search.
+
+    Parameters:
+        answer: the parsed answer, of a known shape.
+        judged: why it must not be stored otherwise; None if it may.
+    """
+    if judged is not None and judged not in _FOR_GOOD:
+        return judged
+    if not shows_search(answer):
+        return judged
+    return Reason.HOSTED_TOOL if judged is None else _FOR_GOOD[judged]
 
 
 def shows_search(answer: Any, depth: int = 0) -> bool:
