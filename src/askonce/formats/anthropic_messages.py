@@ -18,6 +18,7 @@ from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
 from askonce.formats.anthropic_messages_stream import AnthropicFold, unfold
 from askonce.formats.finish_reasons import unfit
+from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
 from askonce.formats.json_values import is_json
 from askonce.formats.provider_search import judged_with_search
 from askonce.formats.usage import read_usage
@@ -240,20 +241,20 @@ def _with_opaque_members(thing: Any, name: str) -> dict[str, Any]:
 def _is_hosted(tool: dict[str, Any]) -> bool:
     """Whether the provider runs this tool, so the answer depends on more than the question."""
     kind = tool.get("type")
-    if kind is None or kind == "custom":
-        return False
-    if type(kind) is not str:
+    if type(kind) not in (str, NoneType):
         raise CallMalformed("a tool's type must be a string")
-    return not kind.startswith(_CLIENT_TOOLS)
+    if kind is not None and kind.startswith(_CLIENT_TOOLS):
+        return False
+    return is_hosted(tool, ("custom",))
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
-    if body.get("container") is not None or body.get("mcp_servers"):
+    if body.get("container") is not None or asks_for_lookup(body):
         return Reason.HOSTED_TOOL
     if any(_is_hosted(tool) for tool in body.get("tools") or ()):
         return Reason.HOSTED_TOOL
     # `max_tokens: 0` only fills the provider's own prompt cache.
-    if body.get("max_tokens") == 0 or any(body.get(name) is not None for name in _STATE):
+    if body.get("max_tokens") == 0 or any(body.get(name) not in (None, False) for name in _STATE):
         return Reason.SERVER_STATE
     return None
 

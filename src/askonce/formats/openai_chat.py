@@ -15,6 +15,7 @@ from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import ParsedQuestion
+from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
 from askonce.formats.openai_chat_fold import ChatFold
 from askonce.formats.openai_chat_judge import content_text, judge
 from askonce.formats.openai_chat_stream import unfold, without_usage
@@ -217,14 +218,13 @@ def _tools(tools: Any) -> tuple[list[Any], Reason | None]:
     read = []
     bypass = None
     for tool in _array(tools, "tools"):
-        kind = _object(tool, "tools[]").get("type", "function")
-        if type(kind) is not str:
+        kind = _object(tool, "tools[]").get("type")
+        if type(kind) not in (str, NoneType):
             raise CallMalformed("`tools[].type` is not a string.")
-        if kind not in _CLIENT_TOOLS:
-            # The provider runs it (a web search, say), with another result tomorrow.
+        if is_hosted(tool, _CLIENT_TOOLS):
             bypass = Reason.HOSTED_TOOL
-        elif kind in tool:
-            _object(tool[kind], f"tools[].{kind}")
+        elif tool.get(kind or "function") is not None:
+            _object(tool[kind or "function"], f"tools[].{kind or 'function'}")
         read.append(_callers_own(tool, _CLIENT_TOOLS))
     return read, bypass
 
@@ -268,7 +268,7 @@ def _sampled(temperature: Any) -> bool:
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
-    if body.get("web_search_options") is not None:
+    if asks_for_lookup(body):
         return Reason.HOSTED_TOOL
     modalities = body.get("modalities")
     if modalities is not None and "audio" in _array(modalities, "modalities"):

@@ -17,7 +17,14 @@ from askonce.core.sse import SseEvent
 from askonce.formats.finish_reasons import unfit
 from askonce.formats.json_values import is_json
 from askonce.formats.openai_chat_stream import CALLS, is_usage_alone
-from askonce.formats.pieces import ContradictionError, Growing, Text, grow, grow_content, joined
+from askonce.formats.pieces import (
+    ContradictionError,
+    Growing,
+    GrowingText,
+    grow,
+    grow_content,
+    joined,
+)
 
 _decode = msgspec.json.Decoder().decode
 
@@ -265,7 +272,9 @@ def _add_argument(called: Growing, name: str, value: Any) -> None:
     """Extend arguments by a text, or take them whole as an object."""
     held = called.get(name)
     if type(value) is dict:
-        if (type(held) is Text and any(held.pieces)) or (type(held) is dict and held != value):
+        if (type(held) is GrowingText and any(held.pieces)) or (
+            type(held) is dict and held != value
+        ):
             raise ContradictionError
         called[name] = value
     elif type(held) is dict or type(value) not in (str, type(None)):

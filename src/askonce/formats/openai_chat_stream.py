@@ -188,5 +188,5 @@ def kind_of_call(call: dict[str, Any]) -> str:
 
 
 def _opened(called: dict[str, Any], argument: str) -> dict[str, Any]:
-    """Return what is called, with an empty text for its arguments if they are one."""
+    """Return a call's function with empty arguments, if its arguments are a text."""
     return {**called, argument: ""} if type(called.get(argument)) is str else called

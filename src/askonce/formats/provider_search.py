@@ -7,10 +7,10 @@ holds the address of a page; citations of what the request itself carried are no
 arguments and log probabilities are the model's words, and nothing in them is a sign.
 """
 
-import re
 from typing import Any
 
 from askonce.core.models import Reason
+from askonce.formats.member_names import words_of
 
 SEARCH_WORDS = (
     "brows", "crawl", "executed", "grounding", "retriev", "search",
@@ -50,7 +50,6 @@ _COUNTED = frozenset({"citation", "citations", "sources"})
 """Words in the names of numbers that count what a search found."""
 
 _OFF = frozenset({"", "disabled", "false", "no", "none", "null", "off"})
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _DEEPEST = 12
 
 
@@ -92,7 +91,7 @@ def shows_search(answer: Any, depth: int = 0) -> bool:
     for name, value in answer.items():
         if not value or name in _OWN_WORDS:
             continue
-        words = _words(name)
+        words = words_of(name)
         if _is_search(words) and _is_shown(value):
             return True
         if any(word.startswith(SOURCE_WORDS) for word in words):
@@ -104,17 +103,13 @@ def shows_search(answer: Any, depth: int = 0) -> bool:
     return False
 
 
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name)]
-
-
 def _is_hosted(kind: str) -> bool:
     """Whether a block of this type comes from a tool that the provider runs."""
     hosted = kind.endswith(("_tool_result", "server_tool_use", "mcp_tool_use"))
-    return hosted or _is_search(_words(kind))
+    return hosted or _is_search(words_of(kind))
 
 
-def _is_search(words: list[str]) -> bool:
+def _is_search(words: tuple[str, ...]) -> bool:
     return "_".join(words) in SEARCH_NAMES or any(word.startswith(SEARCH_WORDS) for word in words)
 
 

@@ -249,7 +249,7 @@ class Fetch:
         context, request = self._context, self._request
         body = request.call.body
         with context.boundary.around("body"):
-            body = request.format.to_upstream(body, request.question)
+            body = request.outgoing_body()
         context.ledger.asked_upstream()
         if self._fallback is None:
             return await self._upstream.ask(request.call, body)
