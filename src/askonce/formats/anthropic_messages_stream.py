@@ -212,13 +212,11 @@ def _taken(early: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 def _total(early: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     """Return the usage of a whole message; later numbers are cumulative, so they replace."""
-    early = dict(early)
-    later = _taken(early, later)
-    middle = {**early, **later}.get("output_tokens")
-    known = {} if middle is None else {"output_tokens": middle}
-    early.pop("output_tokens", None)
-    later.pop("output_tokens", None)
-    return {**early, **known, **later}
+    total = dict(early)
+    merge_members(total, later)
+    begun = {name: total[name] for name in early if name != "output_tokens"}
+    output = {"output_tokens": total["output_tokens"]} if "output_tokens" in total else {}
+    return {**begun, **output, **total}
 
 
 _CUMULATIVE = (
