@@ -67,7 +67,8 @@ def read_chat(row: dict[str, Any], body: bytes) -> dict[str, Any]:
     asked = {name: value for name, value in row["request"].items() if name != "stream"}
     with client_over(body) as http, openai.OpenAI(api_key="k", http_client=http) as client:
         if body.startswith(b"{"):
-            return client.chat.completions.create(**asked).to_dict(mode="json", warnings=False)
+            plain: openai.BaseModel = client.chat.completions.create(**asked)
+            return plain.to_dict(mode="json", warnings=False)
         with client.chat.completions.stream(**asked) as stream:
             final: openai.BaseModel = stream.get_final_completion()
             return final.to_dict(mode="json", warnings=False)
@@ -77,7 +78,8 @@ def read_claude(row: dict[str, Any], body: bytes) -> dict[str, Any]:
     asked = {name: value for name, value in row["request"].items() if name != "stream"}
     with client_over(body) as http, anthropic.Anthropic(api_key="k", http_client=http) as client:
         if body.startswith(b"{"):
-            return client.beta.messages.create(**asked).to_dict(mode="json", warnings=False)
+            plain: anthropic.BaseModel = client.beta.messages.create(**asked)
+            return plain.to_dict(mode="json", warnings=False)
         with client.beta.messages.stream(**asked) as stream:
             final: anthropic.BaseModel = stream.get_final_message()
             return final.to_dict(mode="json", warnings=False)

@@ -13,14 +13,14 @@ from askonce.core.models import Reason
 from askonce.formats.member_names import words_of
 
 SEARCH_WORDS = (
-    "brows", "crawl", "executed", "grounding", "retriev", "search",
+    "brows", "crawl", "grounding", "retriev", "search",
 )  # fmt: skip
 """Beginnings of words in a member's name that say that the provider searched."""
 
 SEARCH_NAMES = frozenset(
     {
-        "server_side_tool_usage", "server_side_tool_usage_details", "server_tool_use",
-        "tool_usage", "tool_usage_details", "tool_uses", "url_context", "url_context_metadata",
+        "executed_tools", "server_side_tool_usage", "server_side_tool_usage_details",
+        "server_tool_use", "tool_usage", "tool_usage_details", "tool_uses", "url_context", "url_context_metadata",
         "vertex_ai_url_context_metadata",
     }
 )  # fmt: skip
@@ -92,9 +92,10 @@ def shows_search(answer: Any, depth: int = 0) -> bool:
         if not value or name in _OWN_WORDS:
             continue
         words = words_of(name)
-        if _is_search(words) and _is_shown(value):
-            return True
-        if any(word.startswith(SOURCE_WORDS) for word in words):
+        if _is_search(words):
+            if _is_shown(value):
+                return True
+        elif any(word.startswith(SOURCE_WORDS) for word in words):
             counted = type(value) in (int, float) and any(word in _COUNTED for word in words)
             if counted or _names_a_page(value):
                 return True
@@ -144,8 +145,8 @@ def _names_a_page(value: Any, depth: int = 0) -> bool:
     if type(value) is not dict:
         return False
     kind = value.get("type")
-    if type(kind) is str and kind in OF_THE_REQUEST:
-        return False
+    if type(kind) is str and (kind in OF_THE_REQUEST or _is_search(words_of(kind))):
+        return kind not in OF_THE_REQUEST
     return any(
         _names_a_page(each, depth + 1) for name, each in value.items() if name not in _OWN_WORDS
     )
