@@ -67,7 +67,10 @@ class ChatFold:
                 if value is not None:
                     self._usage = _object(value)
                     self._usage_alone = self._usage_alone and is_usage_alone(chunk)
-            elif member not in ("choices", "obfuscation"):
+            elif member not in ("choices", "obfuscation") and (
+                # The fast path: every chunk repeats what it belongs to.
+                member not in self._early or self._early[member] != value
+            ):
                 self._keep(member, value)
         for part in _array(chunk.get("choices")):
             index = _object(part).get("index")
@@ -77,7 +80,7 @@ class ChatFold:
             if index not in self._choices:
                 self._choices[index] = _Choice(index)
             self._choices[index].add(part)
-            if _object(part.get("delta") or {}).get("audio") is not None:
+            if (delta := part.get("delta")) and delta.get("audio") is not None:
                 self.failed = Reason.AUDIO
 
     def _keep(self, member: str, value: Any) -> None:
@@ -125,7 +128,8 @@ class _Choice:
             elif member == "delta":
                 self._add_delta(_object(value or {}))
             elif member == "finish_reason":
-                self._finish(value)
+                if value is not None or member not in self._members:
+                    self._finish(value)
             elif member not in ("index", "message"):
                 # Some providers repeat the whole message so far beside each delta.
                 _keep(self._members, member, value)
@@ -139,7 +143,10 @@ class _Choice:
     def _add_delta(self, delta: dict[str, Any]) -> None:
         message = self._message
         for member, value in delta.items():
-            if value is None:
+            held = message.get(member)
+            if type(held) is GrowingText and type(value) is str:
+                held.pieces.append(value)
+            elif value is None:
                 message.setdefault(member, None)
             elif member == "role":
                 _keep(message, member, value)
@@ -151,10 +158,9 @@ class _Choice:
                     self._calls = _Calls()
                 self._calls.add(_array(value))
             elif member == "function_call":
-                called = message.get(member)
-                if type(called) is not Growing:
-                    called = message[member] = Growing()
-                _add_called(called, _object(value), "arguments")
+                if type(held) is not Growing:
+                    held = message[member] = Growing()
+                _add_called(held, _object(value), "arguments")
             else:
                 if member == "refusal" and type(value) is not str:
                     raise ContradictionError

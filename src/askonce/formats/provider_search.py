@@ -7,6 +7,8 @@ holds the address of a page; citations of what the request itself carried are no
 arguments and log probabilities are the model's words, and nothing in them is a sign.
 """
 
+import enum
+import functools
 from typing import Any
 
 from askonce.core.models import Reason
@@ -20,8 +22,8 @@ SEARCH_WORDS = (
 SEARCH_NAMES = frozenset(
     {
         "executed_tools", "server_side_tool_usage", "server_side_tool_usage_details",
-        "server_tool_use", "tool_usage", "tool_usage_details", "tool_uses", "url_context", "url_context_metadata",
-        "vertex_ai_url_context_metadata",
+        "server_tool_use", "tool_usage", "tool_usage_details", "tool_uses", "url_context",
+        "url_context_metadata", "vertex_ai_url_context_metadata",
     }
 )  # fmt: skip
 """Names of members that say the same without such a word."""
@@ -89,21 +91,45 @@ def shows_search(answer: Any, depth: int = 0) -> bool:
     if type(kind) is str and (kind in OF_THE_REQUEST or _is_hosted(kind)):
         return kind not in OF_THE_REQUEST
     for name, value in answer.items():
-        if not value or name in _OWN_WORDS:
+        if not value:
             continue
-        words = words_of(name)
-        if _is_search(words):
+        sign = _sign(name)
+        if sign is _Sign.SEARCH:
             if _is_shown(value):
                 return True
-        elif any(word.startswith(SOURCE_WORDS) for word in words):
-            counted = type(value) in (int, float) and any(word in _COUNTED for word in words)
+        elif sign is _Sign.NOTHING:
+            if type(value) in (dict, list) and shows_search(value, depth + 1):
+                return True
+        elif sign is not _Sign.OWN_WORDS:
+            counted = sign is _Sign.COUNTED and type(value) in (int, float)
             if counted or _names_a_page(value):
                 return True
-        elif shows_search(value, depth + 1):
-            return True
     return False
 
 
+class _Sign(enum.Enum):
+    """What the name of a member says."""
+
+    NOTHING = enum.auto()
+    OWN_WORDS = enum.auto()
+    SEARCH = enum.auto()
+    SOURCE = enum.auto()
+    COUNTED = enum.auto()
+
+
+@functools.lru_cache(maxsize=4096)
+def _sign(name: str) -> _Sign:
+    if name in _OWN_WORDS:
+        return _Sign.OWN_WORDS
+    words = words_of(name)
+    if _is_search(words):
+        return _Sign.SEARCH
+    if not any(word.startswith(SOURCE_WORDS) for word in words):
+        return _Sign.NOTHING
+    return _Sign.SOURCE if _COUNTED.isdisjoint(words) else _Sign.COUNTED
+
+
+@functools.lru_cache(maxsize=1024)
 def _is_hosted(kind: str) -> bool:
     """Whether a block of this type comes from a tool that the provider runs."""
     hosted = kind.endswith(("_tool_result", "server_tool_use", "mcp_tool_use"))
