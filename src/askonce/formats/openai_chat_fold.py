@@ -108,7 +108,7 @@ class _Choice:
     def __init__(self, index: int) -> None:
         self._members: dict[str, Any] = {"index": index}
         self._message = Growing(role="assistant", content=None)
-        self._logprobs: Growing | None = None
+        self._logprobs: dict[str, Any] | None = None
         self._calls: _Calls | None = None
 
     @property
@@ -122,9 +122,9 @@ class _Choice:
             if member == "logprobs":
                 self._members.setdefault("logprobs", None)
                 if value is not None:
-                    self._logprobs = self._logprobs or Growing()
+                    self._logprobs = self._logprobs or {}
                     for name, tokens in _object(value).items():
-                        grow(self._logprobs, name, tokens)
+                        _extend(self._logprobs, name, tokens)
             elif member == "delta":
                 self._add_delta(_object(value or {}))
             elif member == "finish_reason":
@@ -132,7 +132,10 @@ class _Choice:
                     self._finish(value)
             elif member not in ("index", "message"):
                 # Some providers repeat the whole message so far beside each delta.
-                _keep(self._members, member, value)
+                if type(value) is list and not any(type(each) is dict for each in value):
+                    _extend(self._members, member, value)
+                else:
+                    _keep(self._members, member, value)
 
     def _finish(self, finish: Any) -> None:
         """Keep the latest finish reason, but never forget that the answer is not whole."""
@@ -172,7 +175,7 @@ class _Choice:
             message["tool_calls"] = self._calls.whole()
         choice = {"finish_reason": None, **self._members, "message": message}
         if self._logprobs is not None:
-            choice["logprobs"] = joined(self._logprobs)
+            choice["logprobs"] = self._logprobs
         return choice
 
 
@@ -294,6 +297,15 @@ def _keep(into: dict[str, Any], name: str, value: Any) -> None:
     """Keep the latest value, unless it is empty."""
     if value or name not in into:
         into[name] = value
+
+
+def _extend(into: dict[str, Any], name: str, value: Any) -> None:
+    """Extend a list, as of tokens; keep the latest of anything else."""
+    held = into.get(name)
+    if type(held) is list and type(value) is list:
+        held.extend(value)
+    else:
+        _keep(into, name, value)
 
 
 def _keep_once(into: dict[str, Any], name: str, value: Any) -> None:

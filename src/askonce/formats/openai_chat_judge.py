@@ -35,7 +35,7 @@ def judge(answer: dict[str, Any], *, wants_json: bool) -> Reason | None:
         return Reason.EMPTY
     if type(choices) is not list or type(answer.get("usage")) not in (dict, NoneType):
         return Reason.GARBAGE
-    if not all(type(answer.get(name)) in (str, NoneType) for name in ("id", "model")):
+    if type(answer.get("model")) not in (str, NoneType):
         return Reason.GARBAGE
     if not all(_is_choice(choice) for choice in choices):
         return Reason.GARBAGE
