@@ -10,7 +10,7 @@ from askonce.core.keys import canonical
 from askonce.core.models import Reason
 from askonce.core.origins import Origins
 from askonce.core.wire_format import ParsedQuestion, WireFormat
-from askonce.formats import FORMATS, OPENAI_CHAT
+from askonce.formats import FORMATS
 from askonce.formats.anthropic_messages import NOT_ASKED as NOT_ASKED_OF_MESSAGES
 from askonce.formats.end_user import (
     CONVERSATION_NOUNS,
@@ -20,7 +20,7 @@ from askonce.formats.end_user import (
     refers_to_conversation,
 )
 from askonce.formats.openai_chat import NOT_ASKED as NOT_ASKED_OF_CHAT
-from askonce.formats.openai_chat import PROTOCOL
+from askonce.formats.openai_chat import OPENAI_CHAT, PROTOCOL
 
 OWN, FOREIGN = "https://api.openai.com", "https://llm.example.com"
 OPENROUTER = "https://openrouter.ai/api"
@@ -29,7 +29,7 @@ PATH = "/v1/chat/completions"
 
 
 def seen(
-    origin: str, path: str = PATH, format_: WireFormat = OPENAI_CHAT, **more: Any
+    origin: str, path: str = PATH, format_: WireFormat = OPENAI_CHAT, /, **more: Any
 ) -> ParsedQuestion:
     body = {**BODY, **more}
     return as_seen_at(Origins().find(origin), format_.read(body), body, path)
@@ -162,6 +162,8 @@ def test_openrouter_only_displays_a_session_and_a_trace() -> None:
     assert seen(FOREIGN, session_id="a").bypass is Reason.SERVER_STATE
 
 
-def test_an_earlier_reason_stays() -> None:
+def test_state_is_the_stronger_reason_because_no_rule_overrules_it() -> None:
     found = seen(FOREIGN, conversation_id="c", web_search_options={})
-    assert found.bypass is Reason.HOSTED_TOOL
+    assert found.bypass is Reason.SERVER_STATE
+    found = seen(FOREIGN, conversation_id="c", modalities=["audio"])
+    assert found.bypass is Reason.AUDIO

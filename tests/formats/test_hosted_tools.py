@@ -6,7 +6,7 @@ import pytest
 
 from askonce.core.models import Reason
 from askonce.core.wire_format import WireFormat
-from askonce.formats import FORMATS, OPENAI_CHAT
+from askonce.formats import FORMATS
 from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES, PROTOCOL
 from askonce.formats.hosted_tools import (
     LIVE_VARIANTS,
@@ -20,6 +20,7 @@ from askonce.formats.hosted_tools import (
     is_off,
     is_search_model,
 )
+from askonce.formats.openai_chat import OPENAI_CHAT
 from askonce.formats.openai_chat import PROTOCOL as PROTOCOL_OF_CHAT
 
 BODY = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}]}

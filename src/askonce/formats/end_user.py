@@ -68,7 +68,10 @@ def as_seen_at(
     for name in (END_USER - origin.presentation) & body.keys():
         value = body[name]
         asked[name] = Opaque(value) if isinstance(value, dict | list) else value
-    if question.bypass is None and _names_conversation(body, origin.presentation, path):
+    # A rule may overrule a lookup, but never a conversation.
+    if question.bypass in (None, Reason.HOSTED_TOOL) and _names_conversation(
+        body, origin.presentation, path
+    ):
         return msgspec.structs.replace(question, bypass=Reason.SERVER_STATE)
     return question
 

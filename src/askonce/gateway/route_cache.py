@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from askonce.core.bounded import BoundedMap
+from askonce.core.content_encoding import HEADER
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.identity import CREDENTIALS, Identity
 from askonce.core.keys import HEADERS_THAT_MATTER
@@ -19,6 +20,7 @@ _READ = (
     *CREDENTIALS,
     *HEADERS_THAT_MATTER,
     "cache-control",
+    HEADER,
     *sorted(OWN_HEADERS),
 )
 _READ_BYTES = tuple([name.encode() for name in _READ])

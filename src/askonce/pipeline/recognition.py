@@ -91,7 +91,8 @@ class Recognition:
         headers = relevant_headers(call.headers)
         small = len(call.body) <= _LARGEST_REMEMBERED
         if small:
-            seen = (call.body, namespace, call.origin, call.path, call.method, headers)
+            coding = call.headers.get("content-encoding")
+            seen = (call.body, namespace, call.origin, call.path, call.method, headers, coding)
             known = self._young.get(seen) or self._old.get(seen)
             if known is not None:
                 return known
