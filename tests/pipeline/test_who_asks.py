@@ -17,7 +17,7 @@ def in_memory(mode: str, clock: Clock) -> CacheUnderTest:
     return CacheUnderTest(mode, "memory:", clock)
 
 
-def at(origin: str, path: str = "/v1/chat/completions", **body: Any) -> Call:
+def at(origin: str, path: str = "/v1/chat/completions", /, **body: Any) -> Call:
     return msgspec.structs.replace(call(**body), origin=origin, path=path)
 
 
