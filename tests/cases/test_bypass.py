@@ -1,4 +1,4 @@
-"""The table of bypasses: which requests are never kept, whoever asks, and which only look so.
+"""The table of bypasses: which requests are never kept, and which only look so.
 
 A row of `bypass.json` is a request to a provider that is not at a provider's own address:
 

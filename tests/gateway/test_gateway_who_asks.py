@@ -9,8 +9,8 @@ import pytest
 
 from askonce.cli import main
 from askonce.pipeline.restless_members import WINDOW
-from tests.core.test_content_encoding import PACKERS
 from tests.fixtures.scripted import said
+from tests.formats.test_content_decoding import PACKERS
 from tests.gateway.stage import (
     CHAT,
     Caller,

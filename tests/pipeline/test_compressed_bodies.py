@@ -8,7 +8,6 @@ import pytest
 import zstandard
 
 from askonce.core.models import Call
-from tests.core.test_content_encoding import PACKERS
 from tests.fixtures.scripted import (
     SSE_HEADERS,
     CacheUnderTest,
@@ -19,6 +18,7 @@ from tests.fixtures.scripted import (
     said,
     streamed,
 )
+from tests.formats.test_content_decoding import PACKERS
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_an_end_user_shares_at_the_providers_own_address_only(
         ({OWN: False}, OWN, False),
     ],
 )
-def test_a_cache_can_be_told_which_addresses_are_stateless(
+def test_an_argument_names_the_addresses_that_are_stateless(
     in_memory: CacheUnderTest, stateless: Any, origin: str, expected: bool
 ) -> None:
     in_memory.open(stateless=stateless)

@@ -1,8 +1,8 @@
 """Origins: which addresses are a provider's own, and what that means for a call.
 
-A provider's own address answers a question alike whoever asks it, and keeps nothing about the
-people behind a key: there, members that name the end user are not part of the question. Behind any
-other address may stand a program that knows its users and their conversations.
+A provider's own address answers all callers alike, and keeps nothing about the people behind a key:
+there, members that name the end user are not part of the question. Behind any other address may
+stand a program that knows its users and their conversations.
 """
 
 from collections.abc import Iterable, Mapping

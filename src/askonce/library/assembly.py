@@ -53,12 +53,7 @@ class Assembly:
         self.prices = GenaiPrices() if settings.prices is None else settings.prices
         self.ruleset = compiled_rules(settings.rules) if settings.rules else None
         self.restless = RestlessMembers(self.ledger.has_hits)
-        self.recognition = Recognition(
-            settings.limits,
-            self.ruleset,
-            origins=Origins(settings.stateless),
-            restless=self.restless,
-        )
+        self.recognition = self._new_recognition()
         self.prompts = PromptAssembly(settings.prompts, sync)
         self.memory: Memory = MemoryStore(
             settings.memory.size or 0, lock=sync.lock(), eviction=settings.eviction, clock=sync.now
@@ -136,6 +131,11 @@ class Assembly:
             )
             self.semantic.reconciler.start()
         return Services(context, self.recognition, self.ruleset, lookup)
+
+    def _new_recognition(self) -> Recognition:
+        settings = self.settings
+        origins = Origins(settings.stateless)
+        return Recognition(settings.limits, self.ruleset, origins=origins, restless=self.restless)
 
     def _new_semantic(self) -> "SemanticAssembly":
         # Import lazily: heavy, and only needed for semantic matching.

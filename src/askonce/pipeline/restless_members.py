@@ -1,9 +1,9 @@
 """Restless members: headers and members of a body that differ in each call, so that nothing hits.
 
-A tracing id in a header that counts makes every call a question of its own, and nobody notices. So
-the calls that were not recognized from memory are sampled: for each route and each name, a window
-of calls with the hashes of its values and of the questions. A name whose values all differ in one
-window, while a question came twice or nothing was ever a hit, is reported once.
+A tracing id in a header that counts makes every call a question of its own, and nothing shows it.
+So the calls that were not recognized from memory are compared: for each route and each name, a
+window of calls with the hashes of its values and of the questions. A name whose values all differ
+in one window, while a question came twice or nothing was ever a hit, is reported once.
 """
 
 import logging

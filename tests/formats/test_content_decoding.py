@@ -1,4 +1,4 @@
-"""Content encodings of request bodies: what is decoded, within which bounds, and what is not."""
+"""Compressed request bodies: the codings that are decoded, the bounds, and the refusals."""
 
 import gzip
 import zlib
@@ -10,9 +10,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askonce.core import content_encoding
-from askonce.core.content_encoding import CODINGS, MOST_CODINGS, codings_of, decoded
+from askonce.core.content_encoding import codings_of
 from askonce.core.models import Reason
+from askonce.formats import content_decoding
+from askonce.formats.content_decoding import CODINGS, MOST_CODINGS, decoded
 
 MOST = 4_096
 
@@ -103,7 +104,7 @@ def test_unknown_and_missing_codings_have_their_own_reason(
 ) -> None:
     assert decoded(b"{}", ("compress",), MOST) is Reason.UNKNOWN_ENCODING
     assert decoded(gzip.compress(b"{}"), ("aws-chunked", "gzip"), MOST) is Reason.UNKNOWN_ENCODING
-    monkeypatch.setattr(content_encoding, "_brotli_library", None)
+    monkeypatch.setattr(content_decoding, "_brotli_library", None)
     assert decoded(brotli.compress(b"{}"), ("br",), MOST) is Reason.UNKNOWN_ENCODING
 
 
