@@ -311,6 +311,7 @@ class TestStats:
             "saved_tokens": 700,
             "by_meaning": 2,
             "semantic": {"shadow:0.93:agrees": 4, "shadow:agrees": 4, "shadow:none": 5},
+            "never_repeats": {},
             "source": "sqlite:askonce.db",
         }
 

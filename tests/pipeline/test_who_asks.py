@@ -5,8 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from askonce import Rules
+from askonce import Cache, Rules
+from askonce.config.load import load
+from askonce.core.errors import ConfigError
 from askonce.core.models import Call
+from askonce.core.origins import QUESTION_MEMBERS
 from tests.fixtures.scripted import CacheUnderTest, Clock, Script, Scripted, call, said
 
 FOREIGN, OWN = "https://llm.example.com", "https://api.openai.com"
@@ -65,6 +68,27 @@ def test_an_argument_names_the_addresses_that_are_stateless(
         assert ("bypass; detail=server-state" in status) is not expected
 
     in_memory.run(scenario)
+
+
+def test_a_member_that_changes_no_answer_can_be_named(in_memory: CacheUnderTest) -> None:
+    in_memory.open(ignore_members=["trace_ref", "session_id", "user"])
+
+    async def scenario() -> None:
+        for name in ("trace_ref", "session_id", "user"):
+            one, other = (at(FOREIGN, **{name: value, "about": name}) for value in ("a", "b"))
+            assert await shares(in_memory, one, other)
+        assert not await shares(in_memory, at(FOREIGN, other="a"), at(FOREIGN, other="b"))
+
+    in_memory.run(scenario)
+
+
+@pytest.mark.parametrize("name", sorted(QUESTION_MEMBERS))
+def test_the_question_itself_cannot_be_ignored(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"ignore_members cannot have '{name}'"):
+        Cache(ignore_members=name)
+    with pytest.raises(ConfigError, match=f"keys.ignore_members cannot have '{name}'"):
+        load(f'[keys]\nignore_members = ["{name}"]', {})
+    assert load('[keys]\nignore_members = ["a"]', {}).keys.ignore_members == ("a",)
 
 
 def test_azure_takes_the_model_from_the_path(in_memory: CacheUnderTest) -> None:

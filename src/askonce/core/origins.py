@@ -31,6 +31,15 @@ PRESENTATION: dict[str, frozenset[str]] = {
 }
 """Members of a body that a host uses for its own display only; they are not part of a question."""
 
+QUESTION_MEMBERS = frozenset(
+    {
+        "audio", "functions", "input", "max_tokens", "messages", "modalities", "model",
+        "output_config", "output_format", "prediction", "prompt", "response_format", "stream",
+        "system", "tool_choice", "tools",
+    }
+)  # fmt: skip
+"""Members that are the question itself: they are meant to differ, and none can be ignored."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MEMOIZED = 1_024
 _NONE: frozenset[str] = frozenset()

@@ -134,7 +134,7 @@ class Assembly:
 
     def _new_recognition(self) -> Recognition:
         settings = self.settings
-        origins = Origins(settings.stateless)
+        origins = Origins(settings.stateless, settings.ignore_members)
         return Recognition(settings.limits, self.ruleset, origins=origins, restless=self.restless)
 
     def _new_semantic(self) -> "SemanticAssembly":

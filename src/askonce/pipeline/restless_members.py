@@ -12,6 +12,7 @@ from typing import Any
 
 from askonce.core.bounded import BoundedMap
 from askonce.core.keys import canonical
+from askonce.core.origins import QUESTION_MEMBERS
 from askonce.formats.end_user import END_USER
 
 _log = logging.getLogger("askonce.keys")
@@ -22,14 +23,6 @@ WINDOW = 20
 _ROUTES = 64
 _NAMES = 64  # of one route
 _REPORTS = 64
-
-_CONTENT = frozenset(
-    {
-        "audio", "functions", "messages", "model", "output_config", "output_format", "prediction",
-        "response_format", "system", "tools",
-    }
-)  # fmt: skip
-"""Members that are the question itself: they are meant to differ."""
 
 
 class _Window:
@@ -84,7 +77,7 @@ class RestlessMembers:
         for name, value in headers:
             self._add(windows, name, name, hash(value), asked)
         for name, value in members.items():
-            if name not in _CONTENT and value is not None:
+            if name not in QUESTION_MEMBERS and value is not None:
                 kind = type(value)
                 hashed = hash(value if kind is str or kind is int else canonical(value))
                 self._add(windows, f"member `{name}`", name, hashed, asked)
