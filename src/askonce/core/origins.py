@@ -57,6 +57,10 @@ class OriginTraits(NamedTuple):
     presentation: frozenset[str]
 
 
+OWN = OriginTraits(True, _NONE)
+"""A provider's own address."""
+
+
 class Origins:
     """Says what an address means; safe from several threads.
 
