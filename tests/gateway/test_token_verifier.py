@@ -39,7 +39,13 @@ def pem(key: Any) -> bytes:
 
 def token(key: Any = KEY, kid: str | None = "one", alg: str = "RS256", **claims: Any) -> str:
     now = time.time()
-    said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": now + 600, "jti": str(time.time_ns())}
+    said = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "alice",
+        "exp": now + 600,
+        "jti": str(time.time_ns()),
+    }
     headers = {} if kid is None else {"kid": kid}
     said = {name: value for name, value in {**said, **claims}.items() if value is not None}
     return jwt.encode(said, key, algorithm=alg, headers=headers)

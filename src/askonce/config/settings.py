@@ -103,6 +103,16 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
 
 
+class KeySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is part of a question besides what AskOnce knows."""
+
+    ignore_members: Annotated[
+        tuple[str, ...],
+        SettingKind(values.members, list),
+        'members of a body that change no answer: ["trace_ref"]',
+    ] = ()
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests are logged for `askonce prompts`, and how much is kept.
 
@@ -196,6 +206,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     semantic: Semantic = Semantic(mode="shadow")
     prompts: Prompts = Prompts()
     documents: Documents = Documents()
+    keys: KeySettings = KeySettings()
     admin: Admin = Admin()
     ledger: LedgerSettings = LedgerSettings()
     log: Log = Log()
@@ -259,6 +270,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "semantic": Semantic,
     "prompts": Prompts,
     "documents": Documents,
+    "keys": KeySettings,
     "admin": Admin,
     "ledger": LedgerSettings,
     "log": Log,

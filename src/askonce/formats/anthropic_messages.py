@@ -249,13 +249,14 @@ def _is_hosted(tool: dict[str, Any]) -> bool:
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
+    # The strongest reason first: a rule may overrule a lookup, but never state.
+    # `max_tokens: 0` only fills the provider's own prompt cache.
+    if body.get("max_tokens") == 0 or any(body.get(name) not in (None, False) for name in _STATE):
+        return Reason.SERVER_STATE
     if body.get("container") is not None or asks_for_lookup(body):
         return Reason.HOSTED_TOOL
     if any(_is_hosted(tool) for tool in body.get("tools") or ()):
         return Reason.HOSTED_TOOL
-    # `max_tokens: 0` only fills the provider's own prompt cache.
-    if body.get("max_tokens") == 0 or any(body.get(name) not in (None, False) for name in _STATE):
-        return Reason.SERVER_STATE
     return None
 
 

@@ -268,12 +268,13 @@ def _sampled(temperature: Any) -> bool:
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
-    if asks_for_lookup(body):
-        return Reason.HOSTED_TOOL
+    # The strongest reason first: a rule may overrule a lookup only.
     modalities = body.get("modalities")
     if modalities is not None and "audio" in _array(modalities, "modalities"):
         return Reason.AUDIO
-    return None if body.get("audio") is None else Reason.AUDIO
+    if body.get("audio") is not None:
+        return Reason.AUDIO
+    return Reason.HOSTED_TOOL if asks_for_lookup(body) else None
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:

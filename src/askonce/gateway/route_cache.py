@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from askonce.core.bounded import BoundedMap
+from askonce.core.content_encoding import HEADER
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.identity import Identity
 from askonce.core.request_headers import STANDARD, HeaderKind
@@ -18,7 +19,7 @@ from askonce.gateway.routes import ProviderRoute
 from askonce.gateway.token_verifier import TokenVerifier
 from askonce.library.assembly import Assembly
 
-_READ_THOUGH_HARMLESS = frozenset({"cache-control", "pragma", "content-encoding", *OWN_HEADERS})
+_READ_THOUGH_HARMLESS = frozenset({"cache-control", "pragma", HEADER, *OWN_HEADERS})
 _SELECTIONS = 1_024
 _UNVERIFIED_S = 10.0
 """How long a token counts as unverified before it is tried again."""

@@ -69,6 +69,11 @@ def stateless(given: Iterable[str] | Mapping[str, bool]) -> dict[str, bool]:
     return {_read("stateless", values.base_url, origin): own for origin, own in named.items()}
 
 
+def members(given: Iterable[str]) -> tuple[str, ...]:
+    """Read names of members of a body that change no answer; a text is one name."""
+    return tuple(_read("ignore_members", values.members, _as_list(given)))
+
+
 def _as_list(given: Iterable[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 

@@ -53,17 +53,13 @@ class Assembly:
         self.prices = GenaiPrices() if settings.prices is None else settings.prices
         self.ruleset = compiled_rules(settings.rules) if settings.rules else None
         self.restless = RestlessMembers(self.ledger.has_hits)
-        origins = Origins(settings.stateless)
-        self.recognition = Recognition(
-            settings.limits, self.ruleset, origins=origins, restless=self.restless
-        )
+        self.origins = Origins(settings.stateless, settings.ignore_members)
+        self.recognition = self._new_recognition()
         self.prompts = PromptAssembly(settings.prompts, sync)
         self.memory: Memory = MemoryStore(
             settings.memory.size or 0, lock=sync.lock(), eviction=settings.eviction, clock=sync.now
         )
-        self.namespaces = NamespaceResolver(
-            self.memory, settings.namespace, settings.tenants, origins
-        )
+        self.namespaces = self._new_namespaces()
         self.semantic: SemanticAssembly | None = None
         self.stack = TierStack(
             settings.tiers,
@@ -143,6 +139,14 @@ class Assembly:
             )
             self.semantic.reconciler.start()
         return Services(context, self.recognition, self.ruleset, lookup)
+
+    def _new_recognition(self) -> Recognition:
+        limits, origins = self.settings.limits, self.origins
+        return Recognition(limits, self.ruleset, origins=origins, restless=self.restless)
+
+    def _new_namespaces(self) -> NamespaceResolver:
+        settings = self.settings
+        return NamespaceResolver(self.memory, settings.namespace, settings.tenants, self.origins)
 
     def _new_semantic(self) -> "SemanticAssembly":
         # Import lazily: heavy, and only needed for semantic matching.

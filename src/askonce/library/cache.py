@@ -72,6 +72,7 @@ class Cache(CacheFacade):
         bookkeeping: What the ledger keeps, and for how long.
         stateless: Addresses where the end user changes no answer, as at the providers' own; a
             mapping to False says the opposite. docs/how-it-works/keys.md explains it.
+        ignore_members: Members of a body that change no answer, so that they are not in the key.
 
     Raises:
         ConfigError: A value is wrong, or an extra is not installed; the message has the remedy.

@@ -89,6 +89,7 @@ class CacheFacade:
         prices: Prices | None = None,
         bookkeeping: LedgerSettings = DEFAULT_LEDGER,
         stateless: Iterable[str] | Mapping[str, bool] = (),
+        ignore_members: Iterable[str] = (),
     ) -> None:
         if limits is None:
             limits = arguments.limits(
@@ -119,6 +120,7 @@ class CacheFacade:
             prices=prices,
             ledger=bookkeeping,
             stateless=arguments.stateless(stateless),
+            ignore_members=arguments.members(ignore_members),
         )
         self._assembly = Assembly(settings)
 

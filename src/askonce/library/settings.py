@@ -38,3 +38,4 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     prices: Prices | None = None
     ledger: LedgerSettings = DEFAULT_LEDGER
     stateless: Mapping[str, bool] = {}
+    ignore_members: tuple[str, ...] = ()
