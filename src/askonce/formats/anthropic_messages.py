@@ -80,9 +80,9 @@ class AnthropicMessages:
         _check_types(body)
         asked = {name: member for name, member in body.items() if name not in NOT_ASKED}
         rename = IdRenames()
-        asked["messages"] = _turns(body["messages"], rename)
-        if type(body.get("system")) is list:
-            asked["system"] = _blocks(body["system"], rename)
+        asked |= _conversation(body, rename)
+        if named := rename.named_in(asked):
+            asked |= _conversation(body, IdRenames(named))
         if body.get("tools"):
             asked["tools"] = [_with_opaque_members(tool, "tools") for tool in body["tools"]]
         if body.get("output_config"):
@@ -165,6 +165,14 @@ def _check_types(body: Any) -> None:
             types, words = _TYPES[name]
             if type(member) not in types:
                 raise CallMalformed(f"{name} must be {words}")
+
+
+def _conversation(body: dict[str, Any], rename: IdRenames) -> dict[str, Any]:
+    """Return the turns and the system prompt as they enter the key."""
+    read: dict[str, Any] = {"messages": _turns(body["messages"], rename)}
+    if type(body.get("system")) is list:
+        read["system"] = _blocks(body["system"], rename)
+    return read
 
 
 def _turns(messages: list[Any], rename: IdRenames) -> list[Any]:

@@ -73,7 +73,10 @@ class OpenAIChat:
             if (kind is dict or kind is list) and name not in PROTOCOL:
                 value = Opaque(value)
             asked[name] = value
-        asked["messages"], text = _messages(body.get("messages"))
+        rename = IdRenames()
+        asked["messages"], text = _messages(body.get("messages"), rename)
+        if named := rename.named_in(asked):
+            asked["messages"], text = _messages(body.get("messages"), IdRenames(named))
         bypass = None
         if (tools := body.get("tools")) is not None:
             asked["tools"], bypass = _tools(tools)
@@ -143,10 +146,9 @@ class OpenAIChat:
         )
 
 
-def _messages(messages: Any) -> tuple[list[Any], str]:
+def _messages(messages: Any, rename: IdRenames) -> tuple[list[Any], str]:
     """Return the messages for the key, and the text of the last one from the user."""
     read: list[Any] = []
-    rename: IdRenames | None = None
     asked_last: Any = ""
     for message in _array(messages, "messages"):
         if type(message) is not dict:
@@ -161,7 +163,6 @@ def _messages(messages: Any) -> tuple[list[Any], str]:
         if type(content) is str and message.keys() <= _PLAIN_MESSAGE:
             read.append(message)
         else:
-            rename = rename or IdRenames()
             read.append(_message(message, rename))
     return read, asked_last if type(asked_last) is str else _text(asked_last)
 

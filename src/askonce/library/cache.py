@@ -73,6 +73,9 @@ class Cache(CacheFacade):
         stateless: Addresses where the end user changes no answer, as at the providers' own; a
             mapping to False says the opposite. docs/how-it-works/keys.md explains it.
         ignore_members: Members of a body that change no answer, so that they are not in the key.
+        ignore_headers: Names of request headers that change no answer, beside those that AskOnce
+            knows, perhaps with one `*`: `x-my-trace`.
+        credentials: Names of request headers that say who calls, in the same form.
 
     Raises:
         ConfigError: A value is wrong, or an extra is not installed; the message has the remedy.

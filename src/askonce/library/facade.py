@@ -90,6 +90,8 @@ class CacheFacade:
         bookkeeping: LedgerSettings = DEFAULT_LEDGER,
         stateless: Iterable[str] | Mapping[str, bool] = (),
         ignore_members: Iterable[str] = (),
+        ignore_headers: Iterable[str] = (),
+        credentials: Iterable[str] = (),
     ) -> None:
         if limits is None:
             limits = arguments.limits(
@@ -121,6 +123,7 @@ class CacheFacade:
             ledger=bookkeeping,
             stateless=arguments.stateless(stateless),
             ignore_members=arguments.members(ignore_members),
+            kinds=arguments.header_kinds(ignore_headers, credentials),
         )
         self._assembly = Assembly(settings)
 
