@@ -162,6 +162,30 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         return f"Tenant(name={self.name!r}, keys={len(self.keys)} masked)"
 
 
+class JwtIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """`[identity.jwt]`: callers whom a claim of their JSON Web Token names.
+
+    Callers with valid tokens of one claim share their answers, whatever token they show.
+    """
+
+    name: str
+    issuer: Annotated[str, SettingKind(values.text), "the `iss` of the tokens, exactly"]
+    audience: Annotated[
+        tuple[str, ...], SettingKind(values.texts, list), "the `aud` of the tokens; any of these"
+    ]
+    keys: Annotated[
+        str,
+        SettingKind(values.text),
+        "the issuer's public keys: the URL of a JSON Web Key Set (https), a file with one, or PEM",
+    ]
+    claim: Annotated[str, SettingKind(values.text), "the claim that names the caller"] = "sub"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the keys are fetched."""
+        return self.keys.startswith(("https://", "http://"))
+
+
 def default_providers() -> dict[str, Provider]:
     openai = Provider(name="openai", base_url="https://api.openai.com", format="openai")
     anthropic = Provider(name="anthropic", base_url="https://api.anthropic.com", format="anthropic")
@@ -189,6 +213,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=default_providers)
     tenants: dict[str, Tenant] = msgspec.field(default_factory=dict)
+    jwt: JwtIdentity | None = None
     sources: tuple[EventSource, ...] = ()
     rules: Rules = msgspec.field(default_factory=Rules)
     origins: dict[str, str] = msgspec.field(default_factory=dict)
@@ -223,6 +248,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "layers": self.named_layers,
             "providers": self.providers,
             "tenants": self.tenants,
+            "identity": {} if self.jwt is None else {"jwt": self.jwt},
             "sources": {source.name: source for source in self.sources},
         }
         return named[section]
@@ -250,9 +276,10 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "log": Log,
     "providers": Provider,
     "tenants": Tenant,
+    "identity": JwtIdentity,
     "sources": EventSource,
 }
 """The sections of the file but `[[rules]]`, in the order in which they are shown."""
 
-NAMED = ("layers", "providers", "tenants", "sources")
+NAMED = ("layers", "providers", "tenants", "identity", "sources")
 """Sections that hold a table for each name; any other is the field of `Settings` of its name."""

@@ -20,7 +20,7 @@ from askonce.formats.anthropic_messages_stream import AnthropicFold, unfold
 from askonce.formats.finish_reasons import unfit
 from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
 from askonce.formats.json_values import is_json
-from askonce.formats.provider_search import shows_search
+from askonce.formats.provider_search import judged_with_search
 from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
@@ -117,8 +117,9 @@ class AnthropicMessages:
             return Reason.STREAM_ERROR
         if not _is_well_formed(answer):
             return Reason.GARBAGE
-        if shows_search(answer):
-            return Reason.HOSTED_TOOL
+        return judged_with_search(answer, self._judge_message(answer, wants_json))
+
+    def _judge_message(self, answer: dict[str, Any], wants_json: bool) -> Reason | None:
         stop_reason = answer.get("stop_reason")
         if (reason := unfit(stop_reason)) is not None:
             return reason
