@@ -291,3 +291,33 @@ def test_blocks_may_begin_anywhere_and_leave_gaps(indexes: list[int], stopped: b
     assert folding.ended
     texts = [block["text"] for block in folding.answer()["content"]]
     assert texts == [f"block {number}" for number in range(len(indexes))]
+
+
+# --- Answers with something wrong in them -----------------------------------------------------
+
+
+def places_in(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a tree, as what holds it and the name or number there."""
+    steps: Any = ()
+    if isinstance(value, dict):
+        steps = value.items()
+    elif isinstance(value, list):
+        steps = enumerate(value)
+    return [place for step, inner in steps for place in [(value, step), *places_in(inner)]]
+
+
+@settings(max_examples=300)
+@given(chats() | messages(), st.data())
+def test_an_answer_that_may_be_stored_can_be_shown(
+    answer: dict[str, Any], data: st.DataObject
+) -> None:
+    answer = json.loads(json.dumps(answer))
+    format_: WireFormat = OPENAI_CHAT if "choices" in answer else ANTHROPIC_MESSAGES
+    for _ in range(data.draw(st.integers(0, 3))):
+        holder, step = data.draw(st.sampled_from(places_in(answer)))
+        holder[step] = data.draw(VALUE | st.sampled_from(["stop", "text", "function", "custom"]))
+    if format_.judge(answer, wants_json=False) is None:
+        format_.text(answer)
+        format_.usage(answer)
+        whole = folded(format_, b"".join(format_.unfold(answer, Shape(stream=True))))
+        assert format_.judge(whole, wants_json=False) is None

@@ -290,7 +290,10 @@ def _is_well_formed(answer: Any) -> bool:
         member = _MUST_BE_TEXT.get(block["type"])
         if member is not None and type(block.get(member)) is not str:
             return False
-        if type(block.get("citations")) not in (list, NoneType):
+        citations = block.get("citations")
+        if type(citations) not in (list, NoneType) or not all(
+            type(c) is dict for c in citations or ()
+        ):
             return False
         if type(block.get("signature")) not in (str, NoneType):
             return False
