@@ -63,6 +63,7 @@ class Reason(enum.StrEnum):
     PAUSED = "paused"
     UNKNOWN_FINISH = "unknown-finish"
     NOT_JSON = "not-json"
+    BAD_SCHEMA = "bad-schema"
     BAD_TOOL_CALL = "bad-tool-call"
     OVER_SIZE = "over-size"
     TTL_ZERO = "ttl-zero"

@@ -30,6 +30,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         refresh_ahead: XFetch's beta, see `is_due`; 0 never refreshes ahead.
         jitter: the part of a lifetime that may be cut off, from 0 to 0.9.
         negative_ttl: how long a provider's error answer is kept; 0 keeps none.
+        validate: `schema` keeps out JSON that violates the schema that was asked for, and tool
+            calls that do not fit the offered tool; `json` only JSON that is not well-formed.
         expire_on: which change of a model's answers expires older ones.
         document_fields: the paths to the documents that a request names.
     """
@@ -56,6 +58,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         Literal["model", "fingerprint", "never"],
         'a new model behind a name ends older answers; or "fingerprint", "never"',
     ] = "model"
+    validate: Annotated[
+        Literal["schema", "json"],
+        'JSON must fit its schema, and calls their tools; or "json": only be well-formed',
+    ] = "schema"
     pool: Annotated[
         int,
         SettingKind(values.sampling, printers.sampling),

@@ -14,7 +14,9 @@ from askonce.core.errors import CallMalformed
 from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
-from askonce.core.wire_format import ParsedQuestion
+from askonce.core.wire_format import AnswerParts, ExpectedAnswer, ParsedQuestion
+from askonce.formats.answer_parts import chat_parts
+from askonce.formats.expected_answer import expected_answer, function_tools
 from askonce.formats.json_values import is_json
 from askonce.formats.openai_chat_stream import ChatFold, unfold, without_usage
 from askonce.formats.usage import read_usage
@@ -138,6 +140,12 @@ class OpenAIChat:
             if (reason := _judge_choice(choice, wants_json)) is not None:
                 return reason
         return None
+
+    def expected(self, body: Any) -> ExpectedAnswer:
+        return expected_answer(body, function_tools(body))
+
+    def parts(self, answer: dict[str, Any]) -> AnswerParts:
+        return chat_parts(answer)
 
     def text(self, answer: dict[str, Any]) -> str:
         texts = [choice["message"].get("content") for choice in answer["choices"]]

@@ -70,6 +70,7 @@ class CacheFacade:
         jitter: float | str = 0.0,
         negative_ttl: timedelta | str = "0s",
         expire_on: Literal["model", "fingerprint", "never"] = "model",
+        validate: Literal["schema", "json"] = "schema",
         sampling: str = "bypass",
         layers: Sequence[Layer | str | Store] | None = None,
         memory: int | str = "256 MiB",
@@ -98,6 +99,7 @@ class CacheFacade:
                 jitter=jitter,
                 negative_ttl=negative_ttl,
                 expire_on=expire_on,
+                validate=validate,
                 sampling=sampling,
             )
         named, tiers = arguments.tiers(url, layers)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from askonce.core.protocols import Prices
 from askonce.invalidation.target import Invalidation
+from askonce.pipeline.form_check import FormCheck
 from askonce.pipeline.single_flight import SingleFlight
 from askonce.prompts.upstream import PromptOptimization
 from askonce.stores.tiered.tiers import Tiers
@@ -45,6 +46,8 @@ class Context:
         self.ledger = tiers.ledger
         self.limits = tiers.limits
         self.boundary = tiers.boundary
+        whole = tiers.limits.validate == "schema"
+        self.form_check = FormCheck(tiers.runtime, tiers.boundary, whole=whole)
         self.flights = SingleFlight(tiers.runtime.lock())
         self.prices = prices
         self.prompts = prompts

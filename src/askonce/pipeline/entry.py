@@ -15,6 +15,7 @@ from askonce.core.request import CacheRequest
 from askonce.invalidation import cache_groups
 from askonce.ledger.prices import Charge, charge
 from askonce.pipeline.context import Context
+from askonce.stores.tiered.tiers import TierHit
 
 _GROUP_FIELDS = (cache_groups.GROUPS, cache_groups.INVALIDATION)
 _RENAMED_HEADERS = {
@@ -170,6 +171,25 @@ async def _with_groups(
 def life_of(context: Context, entry: Entry, request: CacheRequest) -> Life:
     """Classify an entry's age for this request: fresh, stale, over and so on."""
     return policy.life_of(entry, request.directives, context.limits, context.runtime.now())
+
+
+async def find_best(context: Context, request: CacheRequest, beyond: float) -> TierHit | None:
+    """Find the best entry of all tiers; a fresh one expires after `beyond` (seconds)."""
+    tags = request.directives.tags
+    found = await context.tiers.recall(request.key)
+    if (
+        found is not None
+        and found.entry.expires > beyond
+        and life_of(context, found.entry, request) is Life.FRESH
+    ):
+        return found
+    below = await context.tiers.read(request.key, beyond, tags)
+    if below is None or found is None:
+        return below or found
+    lacks_tags = bool(tags) and not policy.carries(found.entry, tags)
+    if lacks_tags and policy.carries(below.entry, tags):
+        return below
+    return below if below.entry.expires > found.entry.expires else found
 
 
 def is_due(context: Context, entry: Entry, request: CacheRequest) -> bool:
