@@ -180,7 +180,7 @@ def test_an_event_that_cannot_be_meant_is_an_error(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('match = "("', "rule 1: says nothing; give it ttl, tags, never or pack"),
+        ('match = "("', "rule 1: says nothing; give it ttl, tags, never, also_store or pack"),
         ('match = "("\nttl = "5m"', r"rule 1: '\(' is not a pattern that RE2 knows: missing \)"),
         ('match = "(?=x)"\nttl = 5', "rule 1: .* is not a pattern that RE2 knows"),
         (f'match = "{"x" * 1001}"\nttl = 5', "a pattern has 1001 characters, which is too long"),

@@ -195,8 +195,8 @@ def _providers(values: dict[_Path, dict[str, Any]], source: str) -> dict[str, Pr
         if before is not None:
             providers[name] = with_values(before, table)
             continue
-        for key in settings_of(Provider):
-            if key not in table:
+        for key, setting in settings_of(Provider).items():
+            if setting.default is msgspec.NODEFAULT and key not in table:
                 mend = 'add base_url and format ("openai", "anthropic")'
                 raise _wrong(source, f"providers.{name}", f"has no {key}; {mend}")
         providers[name] = Provider(name=name, **table)

@@ -9,7 +9,7 @@ from askonce.core.errors import ConfigError
 from askonce.core.rules.rules import SAYS_NEVER, EventRule, Rule, Rules
 from askonce.core.units import parse_duration
 
-_KEYS = ("match", "model", "route", "ttl", "tags", "never", "pack", "on")
+_KEYS = ("match", "model", "route", "ttl", "tags", "never", "pack", "also_store", "on")
 _OF_EVENTS = ("on", "tags", "match")
 
 
@@ -65,6 +65,8 @@ def _value(key: str, value: Any, where: str) -> Any:
             return (value,) if isinstance(value, str) else read.texts(value)
         if key == "ttl":
             return _seconds(value)
+        if key == "also_store":
+            return tuple(sorted(read.reasons([value] if isinstance(value, str) else value)))
         if key == "never" and value is True:
             return SAYS_NEVER
         if not isinstance(value, str) or not value.strip():
@@ -93,7 +95,7 @@ def _plain(rule: Rule | EventRule) -> dict[str, Any]:
             continue
         if name == "ttl":
             value = show_ttl(value)
-        elif name == "tags":
+        elif name in ("tags", "also_store"):
             value = list(value)
         given["on" if name == "event" else name] = value
     return given

@@ -128,6 +128,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         str, SettingKind(values.base_url), "the address before /v1; a trailing /v1 is accepted too"
     ]
     format: Annotated[Literal["openai", "anthropic"], 'its wire format: "openai" or "anthropic"']
+    stateless: Annotated[
+        bool | None,
+        "true: `user`, `metadata` and conversation members change no answer there; without it, at"
+        " the providers' own addresses only",
+    ] = None
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):

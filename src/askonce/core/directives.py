@@ -51,6 +51,7 @@ class Directives(msgspec.Struct, frozen=True):
         ignored: the names of malformed headers.
         lives: the rules' bound on an answer's lifetime; see `policy.ruled`.
         never: the rules' reason not to store the answer.
+        also_store: the rules' reasons that do not keep the answer out.
         semantic: how this call is matched by meaning; None for the default.
         similarity: the lowest acceptable similarity, from 0 to 1.
     """
@@ -67,6 +68,7 @@ class Directives(msgspec.Struct, frozen=True):
     ignored: tuple[str, ...] = ()
     lives: float | None = None
     never: Reason | None = None
+    also_store: frozenset[Reason] = frozenset()
     semantic: Mode | None = None
     similarity: float = 0.0
 

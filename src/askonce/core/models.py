@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     UNKNOWN_ROUTE = "unknown-route"
     MALFORMED = "malformed"
     TOO_LARGE = "too-large"
+    UNKNOWN_ENCODING = "unknown-encoding"
     NO_IDENTITY = "no-identity"
     NO_CACHE = "no-cache"
     NO_STORE = "no-store"
@@ -69,6 +70,10 @@ class Reason(enum.StrEnum):
     TTL_ZERO = "ttl-zero"
     BAD_TAGS = "bad-tags"
     STORE_FAILED = "store-failed"
+
+
+MAY_ALSO_BE_STORED = (Reason.LENGTH, Reason.REFUSAL, Reason.HOSTED_TOOL)
+"""Reasons against storing an answer that a setting or a rule may overrule."""
 
 
 class Verdict(NamedTuple):

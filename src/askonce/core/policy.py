@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             calls, 1 reuses one answer, k cycles through k of them.
         max_entry: the largest body that is stored.
         max_question: the largest body that is looked up.
-        also_store: reasons (`length`, `refusal`) that do not keep an answer out.
+        also_store: reasons (`length`, `refusal`, `hosted-tool`) that do not keep an answer out.
         refresh_ahead: XFetch's beta, see `is_due`; 0 never refreshes ahead.
         jitter: the part of a lifetime that may be cut off, from 0 to 0.9.
         negative_ttl: how long a provider's error answer is kept; 0 keeps none.
@@ -72,7 +72,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     also_store: Annotated[
         frozenset[Reason],
         SettingKind(values.reasons, sorted),
-        '"length", "refusal": store answers that end that way too',
+        '"length", "refusal", "hosted-tool": store answers of these kinds too',
     ] = frozenset()
     document_fields: tuple[document_tags.Path, ...] = ()
 
@@ -116,6 +116,7 @@ def ruled(directives: Directives, ruling: Ruling) -> Directives:
         tags_in_doubt=in_doubt,
         lives=ruling.ttl,
         never=ruling.reason,
+        also_store=ruling.also_store,
     )
 
 
@@ -123,7 +124,7 @@ def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) ->
     """Decide whether the cache takes part in this call: is read, joined or written."""
     if directives.identity_in_doubt:
         return Verdict(False, Reason.NO_IDENTITY)
-    if question.bypass is not None:
+    if question.bypass is not None and not _overruled(question.bypass, directives, limits):
         return Verdict(False, question.bypass)
     if directives.no_store:
         return Verdict(False, Reason.NO_STORE)
@@ -132,6 +133,11 @@ def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) ->
     if question.sampled and limits.pool == 0:
         return Verdict(False, Reason.SAMPLING)
     return _YES
+
+
+def _overruled(reason: Reason, directives: Directives, limits: Limits) -> bool:
+    """Whether a setting or a rule overrules a reason against the cache."""
+    return reason in limits.also_store or reason in directives.also_store
 
 
 def life_of(entry: Entry, directives: Directives, limits: Limits, now: float) -> Life:
@@ -279,7 +285,7 @@ def may_store(
     """Decide whether an answer is stored; `judged` is the format's reason against it, if any."""
     if not 200 <= status < 300:
         return Verdict(False, Reason.STATUS)
-    if judged is not None and judged not in limits.also_store:
+    if judged is not None and not _overruled(judged, directives, limits):
         return Verdict(False, judged)
     if size > limits.max_entry:
         return Verdict(False, Reason.OVER_SIZE)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from askonce.core.content_encoding import codings_of
 from askonce.core.directives import Directives
 from askonce.core.models import Call, Key, Verdict
 from askonce.core.wire_format import ParsedQuestion, WireFormat
@@ -31,3 +32,9 @@ class CacheRequest(msgspec.Struct, frozen=True):
     verdict: Verdict
     refreshing: bool = False
     beyond: float = 0.0
+
+    def outgoing_body(self) -> bytes:
+        """Return the body to send to the provider; a compressed one goes on as it came."""
+        if codings_of(self.call.headers):
+            return self.call.body
+        return self.format.to_upstream(self.call.body, self.question)

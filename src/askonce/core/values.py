@@ -15,10 +15,8 @@ from urllib.parse import urlsplit
 
 from askonce.core import document_tags
 from askonce.core.errors import ConfigError
-from askonce.core.models import Reason
+from askonce.core.models import MAY_ALSO_BE_STORED, Reason
 from askonce.core.units import parse_duration, parse_size
-
-MAY_ALSO_BE_STORED = (Reason.LENGTH, Reason.REFUSAL)
 
 Reader = Callable[[Any], Any]
 

@@ -89,13 +89,19 @@ class AnswerFold(Protocol):
     """Builds the non-streamed response from a stream's events."""
 
     ended: bool
-    """Whether the terminal event was parsed."""
+    """Whether the answer is whole: its terminal event was parsed, or its body ended after it."""
 
     failed: Reason | None
     """The reason if the stream reported an error or cannot be understood; None otherwise."""
 
     def feed(self, event: SseEvent) -> None:
         """Add one event."""
+
+    def finish(self) -> None:
+        """Note that the body ended by its framing.
+
+        An answer that says why it ended is whole then, even without the terminal event.
+        """
 
     def answer(self) -> dict[str, Any]:
         """Return the response as if it had not been streamed; only if `ended` and not `failed`."""

@@ -19,7 +19,10 @@ from askonce.core.wire_format import AnswerParts, ExpectedAnswer, ParsedQuestion
 from askonce.formats.answer_parts import message_parts
 from askonce.formats.anthropic_messages_stream import AnthropicFold, unfold
 from askonce.formats.expected_answer import expected_answer, message_tools
+from askonce.formats.finish_reasons import unfit
+from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
 from askonce.formats.json_values import is_json
+from askonce.formats.provider_search import shows_search
 from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
@@ -62,16 +65,6 @@ _PLAIN_BLOCKS = frozenset(
         "container_upload",
     }
 )  # fmt: skip
-
-_STOPS: dict[str, Reason | None] = {
-    "end_turn": None,
-    "stop_sequence": None,
-    "tool_use": None,
-    "max_tokens": Reason.LENGTH,
-    "model_context_window_exceeded": Reason.LENGTH,
-    "refusal": Reason.REFUSAL,
-    "pause_turn": Reason.PAUSED,
-}
 
 # The one member, besides its type, that a block of this kind must have as a string.
 _MUST_BE_TEXT = {"text": "text", "thinking": "thinking", "redacted_thinking": "data"}
@@ -126,12 +119,11 @@ class AnthropicMessages:
             return Reason.STREAM_ERROR
         if not _is_well_formed(answer):
             return Reason.GARBAGE
+        if shows_search(answer):
+            return Reason.HOSTED_TOOL
         stop_reason = answer.get("stop_reason")
-        if not stop_reason:
-            return Reason.CUT_SHORT
-        unfit = _STOPS.get(stop_reason, Reason.UNKNOWN_FINISH)
-        if unfit is not None:
-            return unfit
+        if (reason := unfit(stop_reason)) is not None:
+            return reason
         content = answer["content"]
         text = self.text(answer)
         calls = [block for block in content if block["type"].endswith("tool_use")]
@@ -141,7 +133,7 @@ class AnthropicMessages:
         # A turn that calls a tool is not yet the requested JSON document.
         if wants_json and stop_reason != "tool_use" and not is_json(text):
             return Reason.NOT_JSON
-        return _judge_tool_calls(calls, stop_reason)
+        return _judge_tool_calls(calls, answer["stop_reason"])
 
     def expected(self, body: Any) -> ExpectedAnswer:
         return expected_answer(body, message_tools(body))
@@ -256,20 +248,20 @@ def _with_opaque_members(thing: Any, name: str) -> dict[str, Any]:
 def _is_hosted(tool: dict[str, Any]) -> bool:
     """Whether the provider runs this tool, so the answer depends on more than the question."""
     kind = tool.get("type")
-    if kind is None or kind == "custom":
-        return False
-    if type(kind) is not str:
+    if type(kind) not in (str, NoneType):
         raise CallMalformed("a tool's type must be a string")
-    return not kind.startswith(_CLIENT_TOOLS)
+    if kind is not None and kind.startswith(_CLIENT_TOOLS):
+        return False
+    return is_hosted(tool, ("custom",))
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
-    if body.get("container") is not None or body.get("mcp_servers"):
+    if body.get("container") is not None or asks_for_lookup(body):
         return Reason.HOSTED_TOOL
     if any(_is_hosted(tool) for tool in body.get("tools") or ()):
         return Reason.HOSTED_TOOL
     # `max_tokens: 0` only fills the provider's own prompt cache.
-    if body.get("max_tokens") == 0 or any(body.get(name) is not None for name in _STATE):
+    if body.get("max_tokens") == 0 or any(body.get(name) not in (None, False) for name in _STATE):
         return Reason.SERVER_STATE
     return None
 

@@ -6,10 +6,14 @@
     message_stop
 
 `ping` and events of unknown kinds may come in between.
+
+The order of a message's members says when they came, where the protocol does not: members before
+`content` with `message_start`, those between `content` and `usage` in the delta of `message_delta`,
+and those after `usage` beside it. In `usage`, what stands after `output_tokens` came last.
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,8 +38,14 @@ _GROWS: dict[str, tuple[tuple[str, tuple[type, ...]], ...]] = {
     "thinking": (("thinking", (str, type(None))),),
 }
 
+_EARLY = frozenset({"id", "type", "role", "model", "content", "diagnostics"})
+"""Members that say what a message is: they come with `message_start`, and never change."""
+
 _LATE = ("stop_reason", "stop_sequence", "stop_details", "container")
-"""Members of a message that come only with `message_delta`."""
+"""Members of a message that come in the delta of `message_delta`."""
+
+_BESIDE = ("context_management", "input_transformations")
+"""Members of a message that come beside that delta."""
 
 
 class AnthropicFold:
@@ -49,7 +59,10 @@ class AnthropicFold:
         self.ended = False
         self.failed: Reason | None = None
         self._message: dict[str, Any] | None = None
-        self._content: list[dict[str, Any]] = []
+        self._content: dict[int, dict[str, Any]] = {}
+        self._delta: dict[str, Any] = {}
+        self._beside: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
         self._open: dict[int, dict[str, list[Any]]] = {}
 
     def feed(self, event: SseEvent) -> None:
@@ -73,11 +86,24 @@ class AnthropicFold:
         if not self._take(kind, data) and self.failed is None:
             self.failed = Reason.GARBAGE
 
+    def finish(self) -> None:
+        """End with the body: without `message_stop`, it is whole if it says why it stopped."""
+        if self.failed is None and self._message is not None and not self._open:
+            self.ended = self.ended or bool(self._delta.get("stop_reason"))
+
     def answer(self) -> dict[str, Any]:
         """Return the whole message. Raises `AnswerCut` if the stream has not ended."""
         if not self.ended or self._message is None:
             raise AnswerCut("the stream has not ended, so there is no whole message")
-        return {**self._message, "content": self._content}
+        early = dict(self._message)
+        usage = early.pop("usage", None)
+        content = [self._content[index] for index in sorted(self._content)]
+        delta = _taken(early, self._delta)
+        beside = _taken(early, self._beside)
+        if self._usage:
+            usage = _total(usage if type(usage) is dict else {}, self._usage)
+        said = {} if usage is None and "usage" not in self._message else {"usage": usage}
+        return {**early, "content": content, **delta, **said, **beside}
 
     def _take(self, kind: str, data: dict[str, Any]) -> bool:
         """Apply one event; False if it makes no sense at this point."""
@@ -102,17 +128,18 @@ class AnthropicFold:
     def _start_message(self, message: Any) -> bool:
         if self._message is not None or type(message) is not dict or message.get("content"):
             return False
-        self._message = {**message, "content": []}
+        self._message = {name: value for name, value in message.items() if name != "content"}
         return True
 
     def _start_block(self, index: Any, block: Any) -> bool:
-        if self._message is None or type(index) is not int or index != len(self._content):
+        # Most providers count from 0; some count from 1, or leave gaps.
+        if self._message is None or type(index) is not int or index in self._content:
             return False
         if type(block) is not dict or type(block.get("type")) is not str:
             return False
         if any(type(block.get(n)) not in types for n, types in _GROWS.get(block["type"], ())):
             return False
-        self._content.append(block)
+        self._content[index] = block
         self._open[index] = {}
         return True
 
@@ -120,6 +147,9 @@ class AnthropicFold:
         if type(index) is not int or index not in self._open or type(delta) is not dict:
             return False
         kind = delta.get("type")
+        if kind == "compaction_delta" and self._content[index]["type"] == "compaction":
+            merge_members(self._content[index], {n: v for n, v in delta.items() if n != "type"})
+            return True
         if type(kind) is not str or kind not in _DELTAS:
             return False
         owner, member = _DELTAS[kind]
@@ -165,15 +195,30 @@ class AnthropicFold:
             return False
         if usage is not None and type(usage) is not dict:
             return False
-        merge_members(message, {n: v for n, v in delta.items() if n in _LATE or n not in message})
-        # Beside the delta, not inside it.
-        late = ("context_management", "input_transformations")
-        merge_members(message, {name: data[name] for name in late if name in data})
-        if usage:
-            if type(message.get("usage")) is not dict:
-                message["usage"] = {}
-            merge_members(message["usage"], usage)
+        merge_members(self._delta, {n: v for n, v in delta.items() if n not in _EARLY})
+        own = {"type", "delta", "usage", *_EARLY}
+        merge_members(self._beside, {n: v for n, v in data.items() if n not in own})
+        merge_members(self._usage, usage or {})
         return True
+
+
+def _taken(early: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Return later members, and remove them from the early ones; a null keeps the early value."""
+    kept = {n: v for n, v in later.items() if v is not None or early.get(n) is None}
+    for name in kept:
+        early.pop(name, None)
+    return kept
+
+
+def _total(early: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Return the usage of a whole message; later numbers are cumulative, so they replace."""
+    early = dict(early)
+    later = _taken(early, later)
+    middle = {**early, **later}.get("output_tokens")
+    known = {} if middle is None else {"output_tokens": middle}
+    early.pop("output_tokens", None)
+    later.pop("output_tokens", None)
+    return {**early, **known, **later}
 
 
 _CUMULATIVE = (
@@ -198,19 +243,56 @@ def _encode(value: Any) -> bytes:
     return on_one_line(_encoder.encode(value))
 
 
-def _frame(kind: bytes, **members: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind, _encode({"type": kind.decode(), **members}))
+def _frame(kind: str, members: dict[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode({"type": kind, **members}))
 
 
-def _first_frame(answer: dict[str, Any], usage: dict[str, Any]) -> bytes:
-    message = {**answer, "content": [], **{name: None for name in _LATE if name in answer}}
+class _Places(NamedTuple):
+    """The members of a message by the event that they come in."""
+
+    start: dict[str, Any]
+    delta: dict[str, Any]
+    beside: dict[str, Any]
+
+
+def _places(answer: dict[str, Any]) -> _Places:
+    places = _Places({}, {name: answer[name] for name in _LATE if name in answer}, {})
+    place = places.start
+    for name, value in answer.items():
+        if name == "content":
+            place = places.delta
+        elif name == "usage":
+            place = places.beside
+        elif name in _BESIDE:
+            places.beside[name] = value
+        elif name in _EARLY:
+            places.start[name] = value
+        elif name not in _LATE:
+            place[name] = value
+    return places
+
+
+_WITH_START = frozenset({"cache_creation", "service_tier", "inference_geo", "speed"})
+"""Members of usage that come only with `message_start`."""
+
+
+def _late_usage(usage: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of usage that only `message_delta` has: see the order above."""
+    names = list(usage)
+    start = names.index("output_tokens") + 1 if "output_tokens" in usage else len(names)
+    known = {*_CUMULATIVE, *_WITH_START}
+    return {name: usage[name] for name in names[start:] if name not in known}
+
+
+def _first_frame(answer: dict[str, Any], early: dict[str, Any], usage: dict[str, Any]) -> bytes:
+    message = {**early, "content": [], **{name: None for name in _LATE if name in answer}}
     early = {"input_tokens": 0, "output_tokens": 0, **usage}
     if type(early["output_tokens"]) is int:
         early["output_tokens"] = min(1, early["output_tokens"])
     if "output_tokens_details" in early:
         early["output_tokens_details"] = None
     message["usage"] = early
-    return _frame(b"message_start", message=message)
+    return _frame("message_start", {"message": message})
 
 
 def _block_frames(index: int, block: dict[str, Any]) -> list[bytes]:
@@ -236,12 +318,12 @@ def _block_frames(index: int, block: dict[str, Any]) -> list[bytes]:
     # Redacted thinking, tool results and unknown kinds go whole into the start.
     head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,' % index
     return [
-        _frame(b"content_block_start", index=index, content_block=start),
+        _frame("content_block_start", {"index": index, "content_block": start}),
         *(
             b"%b%b%b}}\n\n" % (head, _DELTA_HEADS[delta_kind], _encode(piece))
             for delta_kind, piece in deltas
         ),
-        _frame(b"content_block_stop", index=index),
+        _frame("content_block_stop", {"index": index}),
     ]
 
 
@@ -253,11 +335,14 @@ _DELTA_HEADS = {
 def unfold(answer: dict[str, Any]) -> list[bytes]:
     """Return the frames of a stream that folds into this message."""
     usage = answer.get("usage") or {}
+    places, late = _places(answer), _late_usage(usage)
     totals = {name: usage[name] for name in _CUMULATIVE if name in usage}
-    frames = [_first_frame(answer, usage)]
+    early = {name: value for name, value in usage.items() if name not in late}
+    frames = [_first_frame(answer, places.start, early)]
     for index, block in enumerate(answer["content"]):
         frames += _block_frames(index, block)
-    late = {name: answer[name] for name in _LATE if name in answer}
-    frames.append(_frame(b"message_delta", delta=late, usage={"output_tokens": 0, **totals}))
-    frames.append(_frame(b"message_stop"))
+    total = {"output_tokens": 0, **totals, **late}
+    finish = {**places.beside, "delta": places.delta, "usage": total}
+    frames.append(_frame("message_delta", finish))
+    frames.append(_frame("message_stop", {}))
     return frames

@@ -1,8 +1,8 @@
 """OpenAI Chat Completions: the format of `POST …/chat/completions`, which most providers speak.
 
 Whatever is unknown here is taken literally: an unknown member is part of the question with every
-null in it, an unknown tool counts as run by the provider, and an answer with an unknown
-`finish_reason` is not stored.
+null in it, and an unknown tool counts as run by the provider. Answers may have any shape in which
+providers with a compatible API write a whole one: see `_is_choice` and `finish_reasons`.
 """
 
 from types import NoneType
@@ -15,10 +15,14 @@ from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import AnswerParts, ExpectedAnswer, ParsedQuestion
-from askonce.formats.answer_parts import chat_parts
+from askonce.formats.answer_parts import chat_parts, content_text
 from askonce.formats.expected_answer import expected_answer, function_tools
+from askonce.formats.finish_reasons import unfit
+from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
 from askonce.formats.json_values import is_json
-from askonce.formats.openai_chat_stream import ChatFold, unfold, without_usage
+from askonce.formats.openai_chat_fold import ChatFold
+from askonce.formats.openai_chat_stream import CALLS, kind_of_call, unfold, without_usage
+from askonce.formats.provider_search import shows_search
 from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
@@ -42,7 +46,7 @@ _PLAIN_MESSAGE = frozenset({"role", "content", "name"})
 _KNOWN_PARTS = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
 _CLIENT_TOOLS = frozenset({"function", "custom"})
 _JSON_FORMATS = frozenset({"json_object", "json_schema"})
-_WHOLE = frozenset({"stop", "tool_calls", "function_call"})
+_BEFORE_EMPTY = frozenset({Reason.LENGTH, Reason.REFUSAL, Reason.FILTERED, Reason.PAUSED})
 
 _NOT_STREAMED = Shape()
 _STREAMED = Shape(stream=True)
@@ -136,6 +140,8 @@ class OpenAIChat:
             return Reason.GARBAGE
         if not all(_is_choice(choice) for choice in choices):
             return Reason.GARBAGE
+        if shows_search(answer):
+            return Reason.HOSTED_TOOL
         for choice in choices:
             if (reason := _judge_choice(choice, wants_json)) is not None:
                 return reason
@@ -148,8 +154,7 @@ class OpenAIChat:
         return chat_parts(answer)
 
     def text(self, answer: dict[str, Any]) -> str:
-        texts = [choice["message"].get("content") for choice in answer["choices"]]
-        return "\n".join([text for text in texts if type(text) is str])
+        return "\n".join([text for c in answer["choices"] if (text := content_text(c["message"]))])
 
     def model(self, answer: dict[str, Any]) -> str:
         model = answer.get("model")
@@ -240,14 +245,13 @@ def _tools(tools: Any) -> tuple[list[Any], Reason | None]:
     read = []
     bypass = None
     for tool in _array(tools, "tools"):
-        kind = _object(tool, "tools[]").get("type", "function")
-        if type(kind) is not str:
+        kind = _object(tool, "tools[]").get("type")
+        if type(kind) not in (str, NoneType):
             raise CallMalformed("`tools[].type` is not a string.")
-        if kind not in _CLIENT_TOOLS:
-            # The provider runs it (a web search, say), with another result tomorrow.
+        if is_hosted(tool, _CLIENT_TOOLS):
             bypass = Reason.HOSTED_TOOL
-        elif kind in tool:
-            _object(tool[kind], f"tools[].{kind}")
+        elif tool.get(kind or "function") is not None:
+            _object(tool[kind or "function"], f"tools[].{kind or 'function'}")
         read.append(_callers_own(tool, _CLIENT_TOOLS))
     return read, bypass
 
@@ -291,7 +295,7 @@ def _sampled(temperature: Any) -> bool:
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
-    if body.get("web_search_options") is not None:
+    if asks_for_lookup(body):
         return Reason.HOSTED_TOOL
     modalities = body.get("modalities")
     if modalities is not None and "audio" in _array(modalities, "modalities"):
@@ -312,7 +316,7 @@ def _array(value: Any, where: str) -> list[Any]:
 
 
 def _is_choice(choice: Any) -> bool:
-    """Whether every part of a choice has the type that unfolding relies on."""
+    """Whether every part of a choice has a type that unfolding knows."""
     if type(choice) is not dict or type(choice.get("index")) not in (int, NoneType):
         return False
     message, logprobs = choice.get("message"), choice.get("logprobs")
@@ -322,61 +326,71 @@ def _is_choice(choice: Any) -> bool:
         or type(choice.get("finish_reason")) not in (str, NoneType)
     ):
         return False
-    texts = ("role", "content", "refusal", "reasoning_content", "reasoning")
-    if not all(type(message.get(name)) in (str, NoneType) for name in texts):
+    if not all(type(message.get(name)) in (str, NoneType) for name in ("role", "refusal")):
         return False
     calls, legacy = message.get("tool_calls"), message.get("function_call")
     return (
-        all(type(tokens) in (list, NoneType) for tokens in (logprobs or {}).values())
+        _is_content(message.get("content"))
+        and all(type(tokens) in (list, NoneType) for tokens in (logprobs or {}).values())
         and type(calls) in (list, NoneType)
         and all(_is_tool_call(call) for call in calls or ())
         and (legacy is None or _is_named(legacy, "arguments"))
     )
 
 
+def _is_content(content: Any) -> bool:
+    """Whether a content is a text or a list of parts, as some providers send it."""
+    if type(content) is not list:
+        return type(content) in (str, NoneType)
+    return all(
+        type(part) is dict
+        and type(part.get("type")) is str
+        and (part["type"] != "text" or type(part.get("text")) is str)
+        for part in content
+    )
+
+
 def _is_tool_call(call: Any) -> bool:
-    if type(call) is not dict or type(call.get("id")) is not str:
+    """Whether a call names a tool; its type, ID and arguments may be absent."""
+    if type(call) is not dict or type(call.get("id")) not in (str, NoneType):
         return False
-    match call.get("type"):
-        case "function":
-            return _is_named(call.get("function"), "arguments")
-        case "custom":
-            return _is_named(call.get("custom"), "input")
-    return False
+    if type(call.get("type")) not in (str, NoneType) or (kind := kind_of_call(call)) not in CALLS:
+        return False
+    return _is_named(call.get(kind), CALLS[kind])
 
 
 def _is_named(called: Any, argument: str) -> bool:
     return (
         type(called) is dict
         and type(called.get("name")) is str
-        and type(called.get(argument)) is str
+        and type(called.get(argument)) in (str, dict, NoneType)
     )
 
 
 def _judge_choice(choice: dict[str, Any], wants_json: bool) -> Reason | None:
-    message, finish = choice["message"], choice.get("finish_reason")
-    content, calls = message.get("content"), message.get("tool_calls")
+    message, finish = choice["message"], unfit(choice.get("finish_reason"))
+    text, calls = content_text(message), message.get("tool_calls")
     legacy = message.get("function_call")
-    if finish == "content_filter":
-        return Reason.FILTERED
-    if message.get("refusal"):
+    if finish is not Reason.FILTERED and message.get("refusal"):
         return Reason.REFUSAL
-    if finish == "length":
-        return Reason.LENGTH
-    if not content and not calls and legacy is None:
+    if finish in _BEFORE_EMPTY:
+        return finish
+    if not text and not message.get("content") and not calls and legacy is None:
         return Reason.EMPTY
-    if finish is None:
-        return Reason.CUT_SHORT
-    if finish not in _WHOLE:
-        return Reason.UNKNOWN_FINISH
-    if wants_json and content and not is_json(content):
+    if finish is not None:
+        return finish
+    if wants_json and text and not is_json(text):
         return Reason.NOT_JSON
     arguments = [
-        call["function"]["arguments"] for call in calls or () if call["type"] == "function"
+        call["function"].get("arguments")
+        for call in calls or ()
+        if kind_of_call(call) == "function"
     ]
     if legacy is not None:
-        arguments.append(legacy["arguments"])
-    return None if all(map(is_json, arguments)) else Reason.BAD_TOOL_CALL
+        arguments.append(legacy.get("arguments"))
+    # Calls without arguments come without them, or with an empty text.
+    texts = [each for each in arguments if type(each) is str and each.strip()]
+    return None if all(map(is_json, texts)) else Reason.BAD_TOOL_CALL
 
 
 OPENAI_CHAT = OpenAIChat()

@@ -1,7 +1,9 @@
-"""Chat Completions as a stream: chunks are folded into one response, and unfolded from it.
+"""Chat Completions as a stream: a response is unfolded into chunks, and chunks are shown.
 
-Folding is strict. If chunks contradict each other (a call changes its name, a text becomes a list)
-the folding fails, because a guess must not be stored.
+Members of the response that are in no choice go where they came from, which their order says (see
+`openai_chat_fold`): objects and lists before `choices` into the first chunk, those after them into
+the last one. `usage` after the choices is what `include_usage` asks for, a chunk of its own for
+those who ask; before them the provider sends it unasked, in the last chunk.
 """
 
 import re
@@ -9,18 +11,24 @@ from typing import Any
 
 import msgspec
 
-from askonce.core.models import Reason, Shape
+from askonce.core.models import Shape
 from askonce.core.sse import SseEvent
 from askonce.formats.json_values import on_one_line
 
-_TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
+TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
 """Members of a message that arrive in pieces, in the order of unfolding."""
 
-_CALLS = {"function": "arguments", "custom": "input"}
+CALLS = {"function": "arguments", "custom": "input"}
 """The member of each type of tool call that holds its arguments, a string in pieces."""
 
 _SPREAD = frozenset({"index", "message", "logprobs"})
-_NESTED = frozenset({"function_call", *_CALLS})
+_HEAD = frozenset(
+    {
+        "id", "object", "created", "model", "system_fingerprint", "service_tier", "choices",
+        "usage", "obfuscation",
+    }
+)  # fmt: skip
+"""Members of the chunk that `include_usage` adds."""
 
 _PIECE = re.compile(r".{1,32}(?=\s|\Z)|.{1,32}", re.DOTALL)
 """A few words, at least one code point; a blank begins a piece, as it begins a token."""
@@ -29,206 +37,6 @@ _DONE = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-class _ContradictionError(Exception):
-    """Chunks of a stream contradict each other."""
-
-
-class _GrowingPart:
-    """A string in pieces, joined once: `+=` on a member would copy all of it each time."""
-
-    __slots__ = ("pieces",)
-
-    def __init__(self, piece: str) -> None:
-        self.pieces = [piece]
-
-
-class ChatFold:
-    """Builds one non-streamed response from its chunks."""
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.failed: Reason | None = None
-        self._response: dict[str, Any] = {}
-        self._choices: dict[int, _Choice] = {}
-
-    def feed(self, event: SseEvent) -> None:
-        data = event.data.strip()
-        if self.ended or self.failed is not None or not data:
-            return
-        if data == b"[DONE]":
-            self.ended = True
-            return
-        try:
-            self._add(_object(_decode(data)), event.name)
-        except (_ContradictionError, ValueError, RecursionError):
-            self.failed = Reason.GARBAGE
-
-    def _add(self, chunk: dict[str, Any], name: bytes) -> None:
-        if name == b"error" or chunk.get("error") is not None or chunk.get("object") == "error":
-            self.failed = Reason.STREAM_ERROR
-            return
-        for member, value in chunk.items():
-            if member == "usage":
-                if value is not None:
-                    self._response["usage"] = _object(value)
-            elif member not in ("choices", "obfuscation"):
-                _keep(self._response, member, value)
-        for part in _array(chunk.get("choices")):
-            index = _object(part).get("index", 0)
-            if type(index) is not int:
-                raise _ContradictionError
-            if index not in self._choices:
-                self._choices[index] = _Choice(index)
-            self._choices[index].add(part)
-            if _object(part.get("delta") or {}).get("audio") is not None:
-                self.failed = Reason.AUDIO
-
-    def answer(self) -> dict[str, Any]:
-        choices = [self._choices[index].whole() for index in sorted(self._choices)]
-        return {**self._response, "object": "chat.completion", "choices": choices}
-
-
-class _Choice:
-    """One of the `n` answers, as far as it has arrived."""
-
-    def __init__(self, index: int) -> None:
-        self._members: dict[str, Any] = {"index": index}
-        self._message: dict[str, Any] = {"role": "assistant", "content": None}
-        self._logprobs: dict[str, Any] | None = None
-        self._calls: dict[int, dict[str, Any]] | None = None
-
-    def add(self, part: dict[str, Any]) -> None:
-        for member, value in part.items():
-            if member == "logprobs":
-                self._members.setdefault("logprobs", None)
-                if value is not None:
-                    self._logprobs = self._logprobs or {}
-                    for name, tokens in _object(value).items():
-                        _grow(self._logprobs, name, tokens)
-            elif member == "delta":
-                self._add_delta(_object(value or {}))
-            elif member not in ("index", "message"):
-                # Some providers repeat the whole message so far beside each delta.
-                _keep(self._members, member, value)
-
-    def _add_delta(self, delta: dict[str, Any]) -> None:
-        message = self._message
-        for member, value in delta.items():
-            if value is None:
-                message.setdefault(member, None)
-            elif member == "role":
-                _keep(message, member, value)
-            elif member == "tool_calls":
-                message[member] = []
-                if self._calls is None:
-                    self._calls = {}
-                for fragment in _array(value):
-                    self._add_call(self._calls, _object(fragment))
-            elif member == "function_call":
-                message[member] = called = message.get(member) or {}
-                _add_called(called, _object(value), "arguments")
-            else:
-                if member in _TEXTS and type(value) is not str:
-                    raise _ContradictionError
-                _grow(message, member, value)
-
-    def _add_call(self, calls: dict[int, dict[str, Any]], fragment: dict[str, Any]) -> None:
-        index = fragment.get("index")
-        if type(index) is not int:
-            raise _ContradictionError
-        call = calls.setdefault(index, {})
-        for member, value in fragment.items():
-            if member in _CALLS and value is not None:
-                called = call.setdefault(member, {})
-                _add_called(called, _object(value), _CALLS[member])
-            elif member in ("id", "type"):
-                _keep_once(call, member, value)
-            elif member != "index":
-                _keep(call, member, value)
-
-    def whole(self) -> dict[str, Any]:
-        message = _joined(self._message)
-        if self._calls is not None:
-            message["tool_calls"] = [
-                {"type": "function", **_joined(self._calls[index])} for index in sorted(self._calls)
-            ]
-        choice = {"finish_reason": None, **self._members, "message": message}
-        if self._logprobs is not None:
-            choice["logprobs"] = self._logprobs
-        return choice
-
-
-def _add_called(called: dict[str, Any], fragment: dict[str, Any], argument: str) -> None:
-    for member, value in fragment.items():
-        if member == argument:
-            _grow(called, member, value)
-        elif member == "name":
-            _keep_once(called, member, value)
-        else:
-            _keep(called, member, value)
-
-
-def _keep(into: dict[str, Any], name: str, value: Any) -> None:
-    """Keep the latest value, unless it is empty."""
-    if value or name not in into:
-        into[name] = value
-
-
-def _keep_once(into: dict[str, Any], name: str, value: Any) -> None:
-    """Keep a name or an ID, which may be repeated but never changes."""
-    if value is not None and type(value) is not str:
-        raise _ContradictionError
-    if value and into.get(name) and into[name] != value:
-        raise _ContradictionError
-    _keep(into, name, value)
-
-
-def _grow(into: dict[str, Any], name: str, value: Any) -> None:
-    """Extend a string or a list; replace any other value."""
-    held = into.get(name)
-    if value is None:
-        into.setdefault(name, None)
-    elif type(value) is str:
-        if type(held) is _GrowingPart:
-            held.pieces.append(value)
-        elif held is None:
-            into[name] = _GrowingPart(value)
-        else:
-            raise _ContradictionError
-    elif type(held) is _GrowingPart:
-        raise _ContradictionError
-    elif type(value) is list and type(held) is list:
-        held.extend(value)
-    else:
-        into[name] = value
-
-
-def _joined(tree: dict[str, Any]) -> dict[str, Any]:
-    joined = {}
-    for name, value in tree.items():
-        if type(value) is _GrowingPart:
-            value = "".join(value.pieces)
-        elif type(value) is dict and name in _NESTED:
-            value = _joined(value)
-        joined[name] = value
-    return joined
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise _ContradictionError
-    return value
-
-
-def _array(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    if type(value) is not list:
-        raise _ContradictionError
-    return value
 
 
 def unfold(answer: dict[str, Any], shape: Shape) -> list[bytes]:
@@ -236,45 +44,61 @@ def unfold(answer: dict[str, Any], shape: Shape) -> list[bytes]:
 
     Choices come one after another, because the SDK's helper needs them dense and in order.
     """
-    head, extras = _head(answer)
+    head, first, last = _head(answer)
     usage = answer.get("usage")
-    tail = b'],"usage":null}' if shape.usage else b"]}"
+    alone = shape.usage and "usage" not in last
+    tail = b'],"usage":null}' if alone else b"]}"
+    chunks = _chunks_of(answer["choices"])
     frames = []
-    for choice in _chunks_of(answer["choices"]):
-        frames.append(_frame(head + extras + b',"choices":[' + _encode(choice) + tail))
-        extras = b""
-    if shape.usage and usage is not None:
-        last = {"choices": [], "usage": usage}
-        frames.append(_frame(head + b"," + _encode(last)[1:]))
+    for number, choice in enumerate(chunks, 1):
+        extras = {**(first if number == 1 else {}), **(last if number == len(chunks) else {})}
+        written = b"," + _encode(extras)[1:-1] if extras else b""
+        frames.append(_frame(head + written + b',"choices":[' + _encode(choice) + tail))
+    if alone and usage is not None:
+        frames.append(_frame(head + b"," + _encode({"choices": [], "usage": usage})[1:]))
     frames.append(_DONE)
     return frames
 
 
+def is_usage_alone(chunk: dict[str, Any]) -> bool:
+    """Whether a chunk is the one that `include_usage` adds: usage, and nothing else."""
+    if chunk.get("usage") is None or chunk.get("choices"):
+        return False
+    return all(name in _HEAD or value is None for name, value in chunk.items())
+
+
 def without_usage(event: SseEvent) -> bytes | None:
-    """Return the event without usage, for a caller that did not ask for it; None if it is empty."""
+    """Return the event for a caller that did not ask for usage; None if it is usage alone.
+
+    Usage in a chunk with anything else is what the provider sends unasked, and stays.
+    """
     try:
-        chunk = _decode_members(event.data)
+        chunk = _decode(event.data)
     except (ValueError, RecursionError):
         return event.raw
-    usage = chunk.pop("usage", None)
-    if usage is None:
-        return event.raw
-    choices = bytes(chunk.get("choices", b"")).translate(None, b" \t\n")
-    # Azure's first chunk has no choices either, but its usage is null.
-    if choices == b"[]" and bytes(usage) != b"null":
-        return None
-    # A line break between members would end the `data:` line; a blank is equivalent JSON.
-    return b"data: " + _encode(chunk).replace(b"\n", b" ") + b"\n\n"
+    return None if type(chunk) is dict and is_usage_alone(chunk) else event.raw
 
 
-def _head(answer: dict[str, Any]) -> tuple[bytes, bytes]:
-    """Return the members that all chunks have, as an open object, and those of the first only."""
+def _head(answer: dict[str, Any]) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
+    """Return the members that all chunks have, as an open object, and the first's and the last's.
+
+    The last chunk has the usage if the provider sends it unasked.
+    """
     same: dict[str, Any] = {}
-    extras: dict[str, Any] = {}
+    first: dict[str, Any] = {}
+    last: dict[str, Any] = {}
+    early = True
     for member, value in {**answer, "object": "chat.completion.chunk"}.items():
-        if member not in ("choices", "usage"):
-            (extras if type(value) in (dict, list) else same)[member] = value
-    return _encode(same)[:-1], b"," + _encode(extras)[1:-1] if extras else b""
+        if member == "choices":
+            early = False
+        elif member == "usage":
+            if early and value is not None:
+                last[member] = value
+        elif type(value) in (dict, list):
+            (first if early else last)[member] = value
+        else:
+            same[member] = value
+    return _encode(same)[:-1], first, last
 
 
 def _frame(data: bytes) -> bytes:
@@ -301,7 +125,8 @@ _Delta = tuple[dict[str, Any], dict[str, Any] | None]
 
 def _deltas_of(message: dict[str, Any], logprobs: dict[str, Any] | None) -> list[_Delta]:
     """Return a message's deltas, each with the log probabilities of its tokens, if any."""
-    texts = {member: message[member] for member in _TEXTS if message.get(member)}
+    texts = {name: message[name] for name in TEXTS if type(message.get(name)) is str}
+    texts = {name: text for name, text in texts.items() if text}
     deltas: list[_Delta] = [(_opening(message), None)]
     if logprobs is not None:
         # Empty at first: the SDK's helper counts the first delta of later choices twice.
@@ -316,8 +141,9 @@ def _deltas_of(message: dict[str, Any], logprobs: dict[str, Any] | None) -> list
             deltas.append(({member: piece}, {**others, member: spelling} if spelling else None))
     for index, call in enumerate(message.get("tool_calls") or ()):
         deltas += [({"tool_calls": [part]}, None) for part in _parts_of(index, call)]
-    if (called := message.get("function_call")) is not None:
-        for piece in _PIECE.findall(called["arguments"]):
+    called = message.get("function_call") or {}
+    if type(arguments := called.get("arguments")) is str:
+        for piece in _PIECE.findall(arguments):
             deltas.append(({"function_call": {"arguments": piece}}, None))
     return deltas
 
@@ -326,10 +152,10 @@ def _opening(message: dict[str, Any]) -> dict[str, Any]:
     """Return the first delta: the role, empty texts, and members that come in one piece."""
     opening: dict[str, Any] = {"role": "assistant"}
     for member, value in message.items():
-        if member in _TEXTS and type(value) is str:
+        if member in TEXTS and type(value) is str:
             opening[member] = ""
         elif member == "function_call" and value is not None:
-            opening[member] = {**value, "arguments": ""}
+            opening[member] = _opened(value, "arguments")
         elif member != "tool_calls" or not value:
             opening[member] = value
     return opening
@@ -347,8 +173,20 @@ def _pieces_of(text: str, tokens: list[Any]) -> list[tuple[str, list[Any]]]:
 
 def _parts_of(index: int, call: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a tool call in pieces: its name, then its arguments."""
-    kind = call["type"]
-    called, argument = call[kind], _CALLS[kind]
-    first = {"index": index, **call, kind: {**called, argument: ""}}
-    pieces = _PIECE.findall(called[argument])
+    kind = kind_of_call(call)
+    called, argument = call[kind], CALLS[kind]
+    first = {**call, "index": index, kind: _opened(called, argument)}
+    if type(text := called.get(argument)) is not str:
+        return [first]
+    pieces = _PIECE.findall(text)
     return [first, *({"index": index, kind: {argument: piece}} for piece in pieces)]
+
+
+def kind_of_call(call: dict[str, Any]) -> str:
+    """Return the type of a tool call; some providers leave out `function`."""
+    return call.get("type") or ("custom" if call.get("custom") else "function")
+
+
+def _opened(called: dict[str, Any], argument: str) -> dict[str, Any]:
+    """Return what is called, with an empty text for its arguments if they are one."""
+    return {**called, argument: ""} if type(called.get(argument)) is str else called

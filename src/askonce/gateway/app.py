@@ -13,7 +13,6 @@ from askonce.gateway.route_cache import RouteCache, RouteSignature
 from askonce.gateway.routes import Routes, has_dot_segments
 from askonce.gateway.savings import SavingsEndpoint
 from askonce.gateway.upstreams import UpstreamConnections
-from askonce.ledger.ledger import stats_of
 from askonce.library.cache import AsyncCache
 
 _FLUSH_SECONDS = 1.0
@@ -166,4 +165,4 @@ class GatewayApp:
 
     async def _stats(self, send: Sender) -> None:
         counters = await self._assembly.ledger_service.flush(self._assembly.services.async_.tiers)
-        await send.json(200, plain_stats(stats_of(counters, self._assembly.stack.states())))
+        await send.json(200, plain_stats(self._assembly.stats(counters)))

@@ -48,6 +48,11 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         clock=clock,
         prices=prices,
         bookkeeping=settings.ledger,
+        stateless={
+            provider.base_url: provider.stateless
+            for provider in settings.providers.values()
+            if provider.stateless is not None
+        },
     )
     connections = UpstreamConnections(
         settings.gateway.connect_timeout.total_seconds(),

@@ -18,6 +18,7 @@ from askonce.ledger.prices import UNPRICED, Charge
 
 _OUTCOME = {outcome: f"outcome:{outcome.value}" for outcome in Outcome}
 _REASON = {reason: f"reason:{reason.value}" for reason in Reason}
+_HITS = (Outcome.HIT_MEMORY, Outcome.HIT_SHARED, Outcome.HIT_SEMANTIC, Outcome.STALE)
 _NOT_STORED = {reason: f"not_stored:{reason.value}" for reason in Reason}
 
 
@@ -59,6 +60,8 @@ class Stats(msgspec.Struct, frozen=True):
         layers: The layers below memory by name, nearest first.
         semantic: Steps of the semantic lookup; docs/guides/semantic.md lists the words.
         prompts: Changes to prompts; docs/guides/prompts.md lists the words.
+        never_repeats: Headers and members of a body that differ in each call, so that it cannot
+            hit, each with a sentence that says what to do. Of this process only.
     """
 
     calls: int = 0
@@ -78,6 +81,7 @@ class Stats(msgspec.Struct, frozen=True):
     layers: dict[str, LayerStats] = {}
     semantic: dict[str, int] = {}
     prompts: dict[str, int] = {}
+    never_repeats: dict[str, str] = {}
 
     @property
     def hit_rate(self) -> float:
@@ -86,10 +90,15 @@ class Stats(msgspec.Struct, frozen=True):
         return served / (served + self.misses) if served + self.misses else 0.0
 
 
-def stats_of(counters: Mapping[str, int], states: Mapping[str, str] | None = None) -> Stats:
+def stats_of(
+    counters: Mapping[str, int],
+    states: Mapping[str, str] | None = None,
+    never_repeats: dict[str, str] | None = None,
+) -> Stats:
     """Return the stats that a ledger's counters hold, of one process or of all of them.
 
     `states` maps the layers of this cache, nearest first, to the states of their circuit breakers.
+    `never_repeats` is what differs in each call; see `Stats`.
     """
 
     def part(prefix: str) -> dict[str, int]:
@@ -100,10 +109,9 @@ def stats_of(counters: Mapping[str, int], states: Mapping[str, str] | None = Non
         }
 
     outcomes = part("outcome:")
-    hits = (Outcome.HIT_MEMORY, Outcome.HIT_SHARED, Outcome.HIT_SEMANTIC, Outcome.STALE)
     return Stats(
         calls=sum(outcomes.values()),
-        hits=sum(outcomes.get(hit, 0) for hit in hits),
+        hits=sum(outcomes.get(hit, 0) for hit in _HITS),
         misses=outcomes.get(Outcome.MISS, 0),
         joined=outcomes.get(Outcome.JOINED, 0),
         bypassed=outcomes.get(Outcome.BYPASS, 0),
@@ -119,6 +127,7 @@ def stats_of(counters: Mapping[str, int], states: Mapping[str, str] | None = Non
         layers=_layers(part("layer:"), states or {}),
         semantic=part("semantic:"),
         prompts=part("prompts:"),
+        never_repeats=never_repeats or {},
     )
 
 
@@ -231,6 +240,11 @@ class Ledger:
         with self._lock:
             count = self._counters[f"fault:{what}"] = self._counters[f"fault:{what}"] + 1
         return count & (count - 1) == 0
+
+    def has_hits(self) -> bool:
+        """Whether any call was a hit since the process started."""
+        with self._lock:
+            return any(self._counters.get(_OUTCOME[hit]) for hit in _HITS)
 
     def counters(self) -> dict[str, int]:
         """Return every counter since the process started, except the daily ones."""

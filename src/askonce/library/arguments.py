@@ -1,7 +1,7 @@
 """Readers of the library's arguments: they return precise values, or raise `ConfigError`."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, cast
 
@@ -63,6 +63,16 @@ def sharing(consistency: str, lease: timedelta | str, wait: timedelta | str) -> 
     )
 
 
+def stateless(given: Iterable[str] | Mapping[str, bool]) -> dict[str, bool]:
+    """Read the addresses where the end user changes no answer; a text is one address."""
+    named = given if isinstance(given, Mapping) else dict.fromkeys(_as_list(given), True)
+    return {_read("stateless", values.base_url, origin): own for origin, own in named.items()}
+
+
+def _as_list(given: Iterable[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
 def namespace(given: str | None) -> str | None:
     """Check a namespace."""
     if given is not None and not _NAMESPACE.fullmatch(given):
@@ -72,7 +82,7 @@ def namespace(given: str | None) -> str | None:
 
 def tags(given: Iterable[str], retrieved: Iterable[Any] = ()) -> list[str]:
     """Read tags, and add those of retrieved documents; a text is one tag."""
-    wanted = [given] if isinstance(given, str) else list(given)
+    wanted = _as_list(given)
     for tag in wanted:
         if not is_tag(tag):
             raise ConfigError(no_tag(tag))

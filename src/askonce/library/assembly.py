@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from askonce.core.models import Selection
+from askonce.core.origins import Origins
 from askonce.core.protocols import Memory
 from askonce.core.rules.re2 import compiled, compiled_rules
 from askonce.core.runtime.event_loop import AsyncRuntime
@@ -21,6 +22,7 @@ from askonce.library.settings import CacheSettings
 from askonce.pipeline.context import BackgroundWork, Context
 from askonce.pipeline.namespaces import NamespaceResolver
 from askonce.pipeline.recognition import Recognition
+from askonce.pipeline.restless_members import RestlessMembers
 from askonce.pipeline.services import Services
 from askonce.prompts.assembly import PromptAssembly
 from askonce.stores.memory.store import MemoryStore
@@ -50,7 +52,13 @@ class Assembly:
         self.ledger = Ledger(sync.lock(), settings.ledger.rows)
         self.prices = GenaiPrices() if settings.prices is None else settings.prices
         self.ruleset = compiled_rules(settings.rules) if settings.rules else None
-        self.recognition = Recognition(settings.limits, self.ruleset)
+        self.restless = RestlessMembers(self.ledger.has_hits)
+        self.recognition = Recognition(
+            settings.limits,
+            self.ruleset,
+            origins=Origins(settings.stateless),
+            restless=self.restless,
+        )
         self.prompts = PromptAssembly(settings.prompts, sync)
         self.memory: Memory = MemoryStore(
             settings.memory.size or 0, lock=sync.lock(), eviction=settings.eviction, clock=sync.now
@@ -79,9 +87,13 @@ class Assembly:
             unindex=None if self.semantic is None else self.semantic.unindex,
         )
 
-    def stats(self) -> Stats:
-        """Return what this cache did since it was opened, in this process."""
-        return stats_of(self.ledger.counters(), self.stack.states())
+    def stats(self, counters: Mapping[str, int] | None = None) -> Stats:
+        """Return what this cache did since it was opened, in this process.
+
+        With `counters` of several processes, return what all of them did.
+        """
+        counted = self.ledger.counters() if counters is None else counters
+        return stats_of(counted, self.stack.states(), self.restless.found)
 
     async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
         """Return a caller's namespace; see `NamespaceResolver.identify`."""

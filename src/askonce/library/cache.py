@@ -72,6 +72,8 @@ class Cache(CacheFacade):
         clock: Returns seconds since the Unix epoch. Default: the system's clock.
         prices: What answers cost. Default: the tables of `genai-prices`, if it is installed.
         bookkeeping: What the ledger keeps, and for how long.
+        stateless: Addresses where the end user changes no answer, as at the providers' own; a
+            mapping to False says the opposite. docs/how-it-works/keys.md explains it.
 
     Raises:
         ConfigError: A value is wrong, or an extra is not installed; the message has the remedy.

@@ -89,6 +89,7 @@ class CacheFacade:
         clock: Callable[[], float] | None = None,
         prices: Prices | None = None,
         bookkeeping: LedgerSettings = DEFAULT_LEDGER,
+        stateless: Iterable[str] | Mapping[str, bool] = (),
     ) -> None:
         if limits is None:
             limits = arguments.limits(
@@ -119,6 +120,7 @@ class CacheFacade:
             clock=clock,
             prices=prices,
             ledger=bookkeeping,
+            stateless=arguments.stateless(stateless),
         )
         self._assembly = Assembly(settings)
 

@@ -37,3 +37,4 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], float] | None = None
     prices: Prices | None = None
     ledger: LedgerSettings = DEFAULT_LEDGER
+    stateless: Mapping[str, bool] = {}

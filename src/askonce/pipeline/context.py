@@ -46,8 +46,7 @@ class Context:
         self.ledger = tiers.ledger
         self.limits = tiers.limits
         self.boundary = tiers.boundary
-        whole = tiers.limits.validate == "schema"
-        self.form_check = FormCheck(tiers.runtime, tiers.boundary, whole=whole)
+        self.form_check = FormCheck(tiers.runtime, tiers.boundary, tiers.limits)
         self.flights = SingleFlight(tiers.runtime.lock())
         self.prices = prices
         self.prompts = prompts

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from askonce.core import policy
+from askonce.core.content_encoding import codings_of
 from askonce.core.models import Entry, Reason, Usage, Verdict
 from askonce.core.policy import Life
 from askonce.core.protocols import Response
@@ -142,6 +143,8 @@ async def _may_keep_refusal(
     context: Context, request: CacheRequest, status: int, answer: Any, size: int
 ) -> Verdict:
     """Decide whether to store a provider's refusal; it never replaces a usable answer."""
+    if codings_of(request.call.headers):
+        return Verdict(False, Reason.STATUS)  # the encoding may be what the provider refuses
     verdict = policy.may_store_refusal(status, answer, size, request.directives, context.limits)
     if verdict.yes and await context.tiers.has_answer(request.key):
         return Verdict(False, Reason.STATUS)

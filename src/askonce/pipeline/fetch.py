@@ -18,8 +18,7 @@ from askonce.core.policy import Life
 from askonce.core.protocols import Response, Upstream
 from askonce.core.request import CacheRequest
 from askonce.core.scopes import Scoped
-from askonce.core.sse import Splitter, SseEvent
-from askonce.core.wire_format import AnswerFold
+from askonce.core.sse import SseEvent
 from askonce.pipeline.context import Context
 from askonce.pipeline.entry import (
     Provenance,
@@ -33,6 +32,7 @@ from askonce.pipeline.entry import (
     may_store,
     parsed,
 )
+from askonce.pipeline.event_stream import EventStream
 from askonce.pipeline.form_check import FormVerdict, LongCheck
 from askonce.pipeline.model_aliases import ModelAliases
 from askonce.pipeline.single_flight import Recording
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 _SHAPELESS = frozenset({Reason.GARBAGE, Reason.EMPTY, Reason.STREAM_ERROR, Reason.CUT_SHORT})
 """Answers that cannot be shown in another shape."""
-
-_STREAM_FACTOR = 4  # an event stream is several times as long as the answer that it folds into
 
 _encode = msgspec.json.Encoder().encode
 
@@ -84,8 +82,7 @@ class Fetch:
         self._lease: Lease | None = None
         self._provenance = Provenance({})
         self._response: Response | None = None
-        self._splitter: Splitter
-        self._folding: AnswerFold
+        self._events: EventStream
         self._body: list[bytes] = []
         self._in_check = False
         """The answer is whole, and a long check decides in the background."""
@@ -137,11 +134,12 @@ class Fetch:
         call = request.call
         apply_cache_groups(context, call.origin, call.method, response.headers)
         content = next((v for n, v in response.headers if n.lower() == "content-type"), "")
-        streamed = 200 <= response.status < 300 and content.startswith("text/event-stream")
+        is_stream = content.lower().startswith("text/event-stream")
+        streamed = 200 <= response.status < 300 and is_stream
         if streamed:
             # Not earlier: most flights end in a tier.
-            self._splitter = Splitter()
-            self._folding = request.format.fold()
+            limit = context.limits.max_entry
+            self._events = EventStream(request.format.fold(), limit)
         else:
             await self._read_ahead(recording, response)
         recording.begin(response.status, response.headers, streamed=streamed)
@@ -233,7 +231,7 @@ class Fetch:
         context, request = self._context, self._request
         body = request.call.body
         with context.boundary.around("body"):
-            body = request.format.to_upstream(body, request.question)
+            body = request.outgoing_body()
         context.ledger.asked_upstream()
         if self._fallback is None:
             return await self._upstream.ask(request.call, body)
@@ -278,37 +276,26 @@ class Fetch:
         recording.end()
 
     async def _add_events(self, recording: Recording, piece: bytes | None) -> None:
-        if piece is None:
-            if self._is_open(recording):
-                reason = self._folding.failed or Reason.CUT_SHORT
-                await self._decide(recording, None, None, reason)
-            if self._splitter.rest:
-                recording.add([self._splitter.rest])
-            recording.end()
-            return
-        if self._splitter.overfull or self._size > self._context.limits.max_entry * _STREAM_FACTOR:
+        if self._events.is_over_size:
             self._give_up(recording, Reason.OVER_SIZE)
-        self._size += len(piece)
-        events = self._splitter.feed(piece)
+        events = self._events.take(piece)
         if self._is_open(recording):
             await self._fold(recording, events)
         recording.add([*events])
+        if piece is None:
+            recording.end()
 
     async def _fold(self, recording: Recording, events: list[SseEvent]) -> None:
-        folding = self._folding
         answer: dict[str, Any] | None = None
         attempt = self._context.boundary.around("fold")
         with attempt:
-            for event in events:
-                if event.data and not folding.ended:
-                    folding.feed(event)
-            if folding.ended and not folding.failed:
-                answer = folding.answer()
+            answer = self._events.fold(events)
         if attempt.failed:
             self._give_up(recording, Reason.GARBAGE)
-        elif folding.ended or folding.failed is not None:
-            body = None if answer is None else _encode(answer)
-            await self._decide(recording, body, answer, folding.failed)
+        elif answer is not None:
+            await self._decide(recording, _encode(answer), answer)
+        elif self._events.failed is not None:
+            await self._decide(recording, None, None, self._events.failed)
 
     def _give_up(self, recording: Recording, reason: Reason) -> None:
         """Relay the rest of an answer that will not be stored, whatever follows."""

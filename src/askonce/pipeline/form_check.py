@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 
+from askonce.core.content_encoding import codings_of, decoded
 from askonce.core.fail_open import FailOpen
-from askonce.core.models import Reason
+from askonce.core.models import Call, Reason
+from askonce.core.policy import Limits
 from askonce.core.request import CacheRequest
 from askonce.core.runtime.interface import Runtime
 from askonce.core.wire_format import AnswerParts, ExpectedAnswer
@@ -30,14 +32,15 @@ class FormCheck:
     Args:
         runtime: The mode's runtime.
         boundary: The fail-open boundary: a fault of a check is not the answer's.
-        whole: Whether JSON is checked against its schema and calls against their tools; else only
-            whether JSON is well-formed.
+        limits: Say whether JSON must fit its schema and calls their tools, or JSON only has to be
+            well-formed.
     """
 
-    def __init__(self, runtime: Runtime, boundary: FailOpen, *, whole: bool) -> None:
+    def __init__(self, runtime: Runtime, boundary: FailOpen, limits: Limits) -> None:
         self._runtime = runtime
         self._boundary = boundary
-        self._whole = whole
+        self._whole = limits.validate == "schema"
+        self._max_question = limits.max_question
         self._loaded = False
         self._waiting = 0
 
@@ -47,8 +50,8 @@ class FormCheck:
         A `LongCheck` if that takes too long to be found at once.
         """
         with self._boundary.around("validate"):
-            parts, body = request.format.parts(answer), request.call.body
-            if not parts.calls and not may_expect(body):
+            parts, body = request.format.parts(answer), self._body(request.call)
+            if isinstance(body, Reason) or (not parts.calls and not may_expect(body)):
                 return None
             expected = request.format.expected(_decode(body))
             if expected.schema is None and not parts.calls:
@@ -63,6 +66,11 @@ class FormCheck:
             except json_schema.StepsSpent:
                 return LongCheck(self, expected, parts) if self._waiting < _MOST_WAITING else None
         return None
+
+    def _body(self, call: Call) -> bytes | Reason:
+        """Return the body of a call without its content encoding."""
+        codings = codings_of(call.headers)
+        return decoded(call.body, codings, self._max_question) if codings else call.body
 
     async def finish(self, expected: ExpectedAnswer, parts: AnswerParts) -> Reason | None:
         """Make a long check; None also if it takes too long even so."""

@@ -36,6 +36,7 @@ import msgspec
 
 from askonce.core import policy
 from askonce.core.bounded import BoundedMap
+from askonce.core.content_encoding import codings_of
 from askonce.core.directives import parse as parse_directives
 from askonce.core.models import SUBDIVIDES, Call, Entry, Key, Outcome, Reason
 from askonce.core.policy import Life
@@ -54,7 +55,10 @@ if TYPE_CHECKING:
 
 _SAMPLED_QUESTIONS = 65_536
 
-_SENT_UNPREPARED = (Reason.UNKNOWN_ROUTE, Reason.MALFORMED, Reason.TOO_LARGE, Reason.NO_IDENTITY)
+_SENT_UNPREPARED = (
+    Reason.UNKNOWN_ROUTE, Reason.MALFORMED, Reason.TOO_LARGE, Reason.UNKNOWN_ENCODING,
+    Reason.NO_IDENTITY,
+)  # fmt: skip
 """Calls that the cache does not understand go to the provider byte for byte."""
 
 
@@ -216,7 +220,7 @@ class Pipeline:
     # Step 6.
 
     async def _join(self, request: CacheRequest, upstream: Upstream) -> tuple[Recording, bool]:
-        context, tags = self._context, request.directives.tags
+        context, call, tags = self._context, request.call, request.directives.tags
         # A caller who asks after an invalidation must not join a question from before it.
         epochs = await context.tiers.epochs(tags) if tags else {}
         flight: Hashable = (
@@ -224,6 +228,7 @@ class Pipeline:
             request.key,
             request.directives.restrict,
             request.verdict.yes,
+            codings_of(call.headers),  # a provider may refuse an encoding
             tuple(epochs.values()),
             self._last_sweep_of(request),
             request.refreshing,

@@ -15,17 +15,19 @@ from askonce.core.bounded import BoundedMap
 from askonce.core.directives import NONE, Directives
 from askonce.core.errors import CallMalformed, ConfigError
 from askonce.core.models import Call, Key, Reason
+from askonce.core.origins import Origins
 from askonce.core.rules.ruleset import NO_RULING, Ruleset, Ruling
 from askonce.core.scopes import Incomparable, Scoped, Scoping, scoped
 from askonce.core.wire_format import ParsedQuestion, WireFormat
 from askonce.formats import recognize
+from askonce.pipeline.question_reader import QuestionReader
+from askonce.pipeline.restless_members import RestlessMembers
 
 _GENERATION_BYTES = 4 << 20
 """The size of each of the two generations of remembered calls."""
 _LARGEST_REMEMBERED = 65_536  # bytes; a longer body is parsed each time, which is cheap for it
 _RECORD_BYTES = 1_024  # memory for a question beside its body, roughly
 _KEY_CONTEXTS = 1_024
-_decode = msgspec.json.Decoder().decode
 
 
 class Recognized(msgspec.Struct, frozen=True):
@@ -61,10 +63,20 @@ class Recognition:
     Args:
         limits: The largest question, and the members that name documents.
         rules: The user's rules; None if there are none.
+        origins: Says which addresses are the providers' own; None for the standard table.
+        restless: Finds headers and members that never repeat; None to look for none.
     """
 
-    def __init__(self, limits: policy.Limits, rules: Ruleset | None = None) -> None:
-        self._max_question = limits.max_question
+    def __init__(
+        self,
+        limits: policy.Limits,
+        rules: Ruleset | None = None,
+        *,
+        origins: Origins | None = None,
+        restless: RestlessMembers | None = None,
+    ) -> None:
+        self._restless = restless
+        self._reader = QuestionReader(limits.max_question, origins or Origins())
         self._document_fields = limits.document_fields
         self._rules = rules
         self._contexts: BoundedMap[tuple[object, ...], keys.KeyContext] = BoundedMap(_KEY_CONTEXTS)
@@ -99,7 +111,10 @@ class Recognition:
         This reads the body once more: few calls come this far.
         """
         context = self._key_context(call, namespace, known, relevant_headers(call.headers))
-        return scoped(context, known.read(_decode(call.body)).asked, scoping)
+        read = self._reader.read(call, known)
+        if isinstance(read, Reason):  # it was read before, so this does not happen
+            raise CallMalformed(f"the body has no question: {read}")
+        return scoped(context, read.question.asked, scoping)
 
     def _parse(
         self, call: Call, namespace: str, headers: tuple[tuple[str, str], ...]
@@ -108,14 +123,16 @@ class Recognition:
         known = recognize(path) if call.method == "POST" else None
         if known is None:
             return Reason.UNKNOWN_ROUTE
-        if len(call.body) > self._max_question:
-            return Reason.TOO_LARGE
+        read = self._reader.read(call, known)
+        if isinstance(read, Reason):
+            return read
+        body, question = read
         try:
-            body = _decode(call.body)
-            question = known.read(body)
             key = self._key_context(call, namespace, known, headers).key(question.asked)
-        except (msgspec.MsgspecError, ValueError, CallMalformed, RecursionError):
+        except (ValueError, CallMalformed, RecursionError):
             return Reason.MALFORMED
+        if self._restless is not None and question.bypass is None:
+            self._restless.observe((call.origin, path), question.text, headers, question.asked)
         ruling = NO_RULING
         if self._rules is not None:
             ruling = self._rules.ruling(

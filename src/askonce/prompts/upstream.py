@@ -9,6 +9,7 @@ import logging
 from contextlib import AbstractContextManager
 from typing import Any
 
+from askonce.core.content_encoding import codings_of
 from askonce.core.fail_open import FailOpen
 from askonce.core.models import Call, Usage
 from askonce.core.protocols import Prices, Response, Upstream
@@ -78,7 +79,7 @@ class PromptOptimization:
             path = call.path.partition("?")[0]
             known = recognize(path)
             dialect = None if known is None else _DIALECTS.get(known.name)
-            if dialect is None or call.method != "POST":
+            if dialect is None or call.method != "POST" or codings_of(call.headers):
                 return None
             sent = OutgoingRequest(dialect, call.origin, path, call.namespace, body)
             now = self._runtime.now()

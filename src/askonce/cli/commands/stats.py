@@ -32,7 +32,9 @@ def run(options: argparse.Namespace) -> int:
         numbers["saved_usd"] = float(round(stats.saved_usd, 9))
         numbers["saved_tokens"] = stats.saved_tokens
         numbers["by_meaning"] = stats.outcomes.get("semantic", 0)
-        print(json.dumps({**numbers, "semantic": stats.semantic, "source": source}, indent=2))
+        numbers["semantic"] = stats.semantic
+        numbers["never_repeats"] = stats.never_repeats
+        print(json.dumps({**numbers, "source": source}, indent=2))
     else:
         _print(stats, source)
     return 0
@@ -54,6 +56,8 @@ def _print(stats: Stats, source: str) -> None:
         rate = f"{stats.hit_rate:>14.1%}"
         print(f"{'hit rate':<14}{rate} (hits and joined, of calls not bypassed)")
     _print_semantic(stats)
+    for advice in stats.never_repeats.values():
+        print(advice)
     print(f"from {source}")
 
 

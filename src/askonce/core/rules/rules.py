@@ -20,6 +20,7 @@ from typing import Self
 import msgspec
 
 from askonce.core.errors import ConfigError
+from askonce.core.models import MAY_ALSO_BE_STORED, Reason
 from askonce.core.rules import tag_templates
 from askonce.core.rules.packs import PACKS
 from askonce.core.units import parse_duration
@@ -44,6 +45,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             where `match` is found.
         never: why answers are not stored, as a sentence. Default: they may be.
         pack: the name of a pack, whose patterns take the place of `match`.
+        also_store: reasons (`length`, `refusal`, `hosted-tool`) that do not keep an answer out.
+            Default: none but those of the cache.
     """
 
     match: str | None = None
@@ -53,6 +56,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     never: str | None = None
     pack: str | None = None
+    also_store: tuple[Reason, ...] = ()
 
 
 class EventRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -119,7 +123,7 @@ class Rules:
 
     def after(
         self, pattern: str | None, ttl: timedelta | str, *, model: str | None = None,
-        route: str | None = None,
+        route: str | None = None, also_store: Iterable[Reason | str] = (),
     ) -> Self:  # fmt: skip
         """Limit the lifetime of answers to questions that match.
 
@@ -128,8 +132,18 @@ class Rules:
             ttl: how long answers live at most, as a timedelta or a text such as `5m`.
             model: a shell pattern such as `gpt-4o*`. Default: any model.
             route: a shell pattern such as `/v1/*`, or a wire format. Default: any.
+            also_store: reasons that do not keep these answers out: `hosted-tool` keeps what the
+                provider looked up, for this long; also `length` and `refusal`. Default: none.
         """
-        return self._with(Rule(match=pattern, model=model, route=route, ttl=_seconds(ttl)))
+        return self._with(
+            Rule(
+                match=pattern,
+                model=model,
+                route=route,
+                ttl=_seconds(ttl),
+                also_store=_reasons(also_store),
+            )
+        )
 
     def tag(
         self, pattern: str | None, *tags: str, model: str | None = None, route: str | None = None
@@ -191,10 +205,13 @@ def _check_rule(rule: Rule, where: str) -> None:
         return
     if rule.match is None and rule.model is None and rule.route is None:
         raise ConfigError(f"{where}: matches no question; give it match, model or route")
-    if rule.ttl is None and not rule.tags and rule.never is None:
-        raise ConfigError(f"{where}: says nothing; give it ttl, tags, never or pack")
+    if rule.ttl is None and not rule.tags and rule.never is None and not rule.also_store:
+        raise ConfigError(f"{where}: says nothing; give it ttl, tags, never, also_store or pack")
     if rule.ttl is not None and rule.never is not None:
         raise ConfigError(f"{where}: has both ttl and never; leave one of them out")
+    if rule.also_store and rule.never is not None:
+        raise ConfigError(f"{where}: has both also_store and never; leave one of them out")
+    _check_reasons(rule, where)
     if rule.match is None:
         tag_templates.check(rule.tags, (), where, "a named group, as there is no match")
     for template in rule.tags:
@@ -213,10 +230,17 @@ def _check_texts(rule: Rule | EventRule, where: str) -> None:
 def _check_pack(rule: Rule, pack: str, where: str) -> None:
     if pack not in PACKS:
         raise ConfigError(f"{where}: there is no pack {pack!r}; there are {', '.join(PACKS)}")
-    if rule.match is not None or rule.ttl is not None or rule.tags or rule.never is not None:
+    if rule != Rule(pack=pack, model=rule.model, route=rule.route):
         raise ConfigError(
             f"{where}: a pack has patterns of its own and says never; give it only model and route"
         )
+
+
+def _check_reasons(rule: Rule, where: str) -> None:
+    for reason in rule.also_store:
+        if reason not in MAY_ALSO_BE_STORED:
+            there = ", ".join(MAY_ALSO_BE_STORED)
+            raise ConfigError(f"{where}: also_store cannot have {reason!r}; there are {there}")
 
 
 def _check_event(rule: EventRule, where: str) -> None:
@@ -250,6 +274,14 @@ def _shadowed(rules: Iterable[tuple[int, Rule]]) -> list[tuple[int, int]]:
         and earlier.model in (None, later.model)
         and earlier.route in (None, later.route)
     ]
+
+
+def _reasons(given: Iterable[Reason | str]) -> tuple[Reason, ...]:
+    words = (given,) if isinstance(given, str) else tuple(given)
+    if wrong := [word for word in words if word not in MAY_ALSO_BE_STORED]:
+        there = ", ".join(MAY_ALSO_BE_STORED)
+        raise ConfigError(f"also_store cannot have {wrong[0]!r}; there are {there}")
+    return tuple(map(Reason, words))
 
 
 def _seconds(ttl: timedelta | str) -> float:

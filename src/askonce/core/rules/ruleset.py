@@ -35,6 +35,7 @@ class Ruling(NamedTuple):
         tags_in_doubt: True if a tag may be missing, so the answer must not be stored.
         won: the rules that decided, as pairs of `ttl`, `tags` or `never` and a rule's number.
         matched: the numbers of all rules that match the question, the first being 1.
+        also_store: reasons that do not keep its answers out.
     """
 
     ttl: float | None = None
@@ -44,6 +45,7 @@ class Ruling(NamedTuple):
     tags_in_doubt: bool = False
     won: tuple[tuple[str, int], ...] = ()
     matched: tuple[int, ...] = ()
+    also_store: frozenset[Reason] = frozenset()
 
 
 class RuleEffect(NamedTuple):
@@ -98,7 +100,7 @@ class Ruleset:
         tags: dict[str, None] = {}
         won: list[tuple[str, int]] = []
         matched: list[int] = []
-        in_doubt = False
+        in_doubt, also_store = False, set[Reason]()
         for number, rule, applies_to, patterns in self._compiled:
             if not applies_to(model, route, format):
                 continue
@@ -109,6 +111,7 @@ class Ruleset:
             if patterns and not found:
                 continue
             matched.append(number)
+            also_store.update(rule.also_store)
             why_not = why_not or rule.never
             if why_not is not None and never is None:
                 never = (why_not, Reason.RULE if rule.pack is None else REASONS[rule.pack])
@@ -126,7 +129,9 @@ class Ruleset:
         sentence, reason = never or (None, None)
         in_doubt = in_doubt or len(tags) > MAX_TAGS
         kept = tuple(sorted(tags)[:MAX_TAGS])
-        return Ruling(ttl, kept, sentence, reason, in_doubt, tuple(won), tuple(matched))
+        return Ruling(
+            ttl, kept, sentence, reason, in_doubt, tuple(won), tuple(matched), frozenset(also_store)
+        )
 
     def effect(self, event: str, data: Mapping[str, Any]) -> RuleEffect:
         """Return what an event invalidates.

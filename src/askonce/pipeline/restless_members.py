@@ -1,0 +1,118 @@
+"""Restless members: headers and members of a body that differ in each call, so that nothing hits.
+
+A tracing id in a header that counts makes every call a question of its own, and nobody notices. So
+the calls that were not recognized from memory are sampled: for each route and each name, a window
+of calls with the hashes of its values and of the questions. A name whose values all differ in one
+window, while a question came twice or nothing was ever a hit, is reported once.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from askonce.core.bounded import BoundedMap
+from askonce.core.keys import canonical
+from askonce.formats.end_user import END_USER
+
+_log = logging.getLogger("askonce.keys")
+
+WINDOW = 20
+"""Calls of one route that are compared before a name is reported."""
+
+_ROUTES = 64
+_NAMES = 64  # of one route
+_REPORTS = 64
+
+_CONTENT = frozenset(
+    {
+        "audio", "functions", "messages", "model", "output_config", "output_format", "prediction",
+        "response_format", "system", "tools",
+    }
+)  # fmt: skip
+"""Members that are the question itself: they are meant to differ."""
+
+
+class _Window:
+    """The calls of one name: the hashes of its values and of the questions."""
+
+    __slots__ = ("calls", "questions", "values")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.values: set[int] = set()
+        self.questions: set[int] = set()
+
+
+class RestlessMembers:
+    """Finds headers and members that never repeat; both modes share it.
+
+    It keeps salted hashes of values, never a value.
+
+    Args:
+        has_hits: Returns whether any call was a hit so far.
+    """
+
+    def __init__(self, has_hits: Callable[[], bool]) -> None:
+        self._has_hits = has_hits
+        self._routes: BoundedMap[tuple[str, str], BoundedMap[str, _Window]] = BoundedMap(_ROUTES)
+        self._found: BoundedMap[str, str] = BoundedMap(_REPORTS)
+
+    @property
+    def found(self) -> dict[str, str]:
+        """The names that were found, each with a sentence that says what to do."""
+        return dict(self._found.items())
+
+    def observe(
+        self,
+        route: tuple[str, str],
+        question: str,
+        headers: Iterable[tuple[str, str]],
+        members: Mapping[str, Any],
+    ) -> None:
+        """Take a call into account.
+
+        Args:
+            route: The address and the path, without a query.
+            question: The text of the last user turn.
+            headers: The headers that are part of the question.
+            members: The members of the body that are.
+        """
+        windows = self._routes.get(route)
+        if windows is None:
+            windows = self._routes[route] = BoundedMap(_NAMES)
+        asked = hash(question)
+        for name, value in headers:
+            self._add(windows, name, name, hash(value), asked)
+        for name, value in members.items():
+            if name not in _CONTENT and value is not None:
+                kind = type(value)
+                hashed = hash(value if kind is str or kind is int else canonical(value))
+                self._add(windows, f"member `{name}`", name, hashed, asked)
+
+    def _add(
+        self, windows: BoundedMap[str, _Window], shown: str, name: str, value: int, asked: int
+    ) -> None:
+        if shown in self._found:
+            return
+        window = windows.get(shown)
+        if window is None:
+            window = windows[shown] = _Window()
+        window.calls += 1
+        window.values.add(value)
+        window.questions.add(asked)
+        if window.calls < WINDOW:
+            return
+        windows[shown] = _Window()
+        if len(window.values) < window.calls:
+            return
+        if len(window.questions) < window.calls or not self._has_hits():
+            advice = self._found[shown] = f"{shown} differs in each call: {_mend(shown, name)}"
+            _log.warning("%s", advice)
+
+
+def _mend(shown: str, name: str) -> str:
+    if shown == name:
+        return "add it to ignore_headers if it changes no answer"
+    if name in END_USER:
+        return "set stateless = true for the provider if its answers are the same for all users"
+    return "add it to ignore_members if it changes no answer"
