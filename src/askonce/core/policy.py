@@ -9,7 +9,7 @@ import msgspec
 
 from askonce.core import document_tags, printers, values
 from askonce.core.directives import MAX_TAGS, Directives
-from askonce.core.models import Entry, Reason, Verdict
+from askonce.core.models import CLOCK_SKEW_S, Entry, Reason, Verdict
 from askonce.core.rules.ruleset import NO_RULING, Ruling
 from askonce.core.settings_table import PositiveBytes, Seconds, SettingKind
 from askonce.core.wire_format import ParsedQuestion
@@ -144,6 +144,8 @@ def life_of(entry: Entry, directives: Directives, limits: Limits, now: float) ->
     """Return how a found entry may be used. Reading never extends its life."""
     if directives.tags and not carries(entry, directives.tags):
         return Life.OTHER_TAGS
+    if entry.created - now > CLOCK_SKEW_S:
+        return Life.OVER
     if directives.lives is not None:
         entry = bounded(entry, directives)
     if directives.max_age is not None and now - entry.created > directives.max_age:

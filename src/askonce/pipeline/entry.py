@@ -13,6 +13,7 @@ from askonce.core.models import Entry, Reason, Usage, Verdict
 from askonce.core.policy import Life
 from askonce.core.protocols import Response
 from askonce.core.request import CacheRequest
+from askonce.core.response_headers import cleaned
 from askonce.invalidation import cache_groups
 from askonce.ledger.prices import Charge, charge
 from askonce.pipeline.context import Context
@@ -248,11 +249,11 @@ def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     for name, value in headers:
         lower = name.lower()
         if lower in _KEPT_HEADERS:
-            kept.append((lower, value))
+            kept.append((lower, cleaned(value)))
         elif lower in _RENAMED_HEADERS:
-            kept.append((_RENAMED_HEADERS[lower], value))
+            kept.append((_RENAMED_HEADERS[lower], cleaned(value)))
     if _has_groups(headers) and (names := cache_groups.named(headers, cache_groups.GROUPS)):
-        kept.append((cache_groups.GROUPS, cache_groups.serialize(names)))
+        kept.append((cache_groups.GROUPS, cleaned(cache_groups.serialize(names))))
     return tuple(kept)
 
 
