@@ -75,6 +75,7 @@ class Reason(enum.StrEnum):
     OVER_SIZE = "over-size"
     TTL_ZERO = "ttl-zero"
     BAD_TAGS = "bad-tags"
+    VARY = "vary"
     STORE_FAILED = "store-failed"
 
 

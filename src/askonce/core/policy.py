@@ -94,6 +94,9 @@ class Life(enum.Enum):
 
 _YES = Verdict(True, Reason.OK)
 _LATEST_DRAW = 53 * math.log(2)  # -ln of the smallest number above 0 that is ever drawn
+WHOLE = frozenset({200, 201})
+"""Statuses of a whole answer. Others of 2xx say that it is a part (206), not made yet (202), from
+another hand (203) or none."""
 REFUSALS = frozenset({400, 404, 405, 410, 413, 414, 415, 422, 451})
 """Statuses that a provider repeats for the same question, at any time and for any caller."""
 MAX_REFUSAL = 64 * 1024  # bytes
@@ -285,7 +288,7 @@ def may_store(
     status: int, judged: Reason | None, size: int, directives: Directives, limits: Limits
 ) -> Verdict:
     """Decide whether an answer is stored; `judged` is the format's reason against it, if any."""
-    if not 200 <= status < 300:
+    if status not in WHOLE:
         return Verdict(False, Reason.STATUS)
     if judged is not None and not _overruled(judged, directives, limits):
         return Verdict(False, judged)

@@ -74,6 +74,8 @@ class Cache(CacheFacade):
         bookkeeping: What the ledger keeps, and for how long.
         stateless: Addresses where the end user changes no answer, as at the providers' own; a
             mapping to False says the opposite. docs/how-it-works/keys.md explains it.
+        response_cache_control: How a provider's `no-store` is taken: `heed` it, `ignore` it, or
+            `auto`, which ignores it where all of the first 20 answers said so; or this by address.
 
     Raises:
         ConfigError: A value is wrong, or an extra is not installed; the message has the remedy.

@@ -26,6 +26,7 @@ from askonce.library import arguments
 from askonce.library.assembly import Assembly
 from askonce.library.settings import CacheSettings
 from askonce.pipeline.functions import MemoizedFunction
+from askonce.pipeline.response_cache_control import CacheControlMode
 from askonce.pipeline.texts import TextQuestion
 from askonce.prompts.settings import Level, Prompts, read_prompts
 from askonce.semantic.settings import Semantic, semantic_of
@@ -90,6 +91,7 @@ class CacheFacade:
         prices: Prices | None = None,
         bookkeeping: LedgerSettings = DEFAULT_LEDGER,
         stateless: Iterable[str] | Mapping[str, bool] = (),
+        response_cache_control: CacheControlMode | Mapping[str, CacheControlMode] = "auto",
     ) -> None:
         if limits is None:
             limits = arguments.limits(
@@ -121,6 +123,7 @@ class CacheFacade:
             prices=prices,
             ledger=bookkeeping,
             stateless=arguments.stateless(stateless),
+            response_cache_control=arguments.response_cache_control(response_cache_control),
         )
         self._assembly = Assembly(settings)
 

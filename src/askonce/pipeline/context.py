@@ -6,6 +6,7 @@ from typing import NamedTuple
 from askonce.core.protocols import Prices
 from askonce.invalidation.target import Invalidation
 from askonce.pipeline.form_check import FormCheck
+from askonce.pipeline.response_cache_control import ResponseCacheControl
 from askonce.pipeline.single_flight import SingleFlight
 from askonce.prompts.upstream import PromptOptimization
 from askonce.stores.tiered.tiers import Tiers
@@ -31,6 +32,7 @@ class Context:
         prices: Prices of the providers' answers; None if they are not known.
         prompts: Prepares requests for the provider's own prompt cache.
         background: Work that a request does not wait for.
+        response_cache_control: Decides whether a provider's headers forbid storing.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Context:
         prices: Prices | None,
         prompts: PromptOptimization,
         background: BackgroundWork,
+        response_cache_control: ResponseCacheControl,
     ) -> None:
         self.tiers = tiers
         self.runtime = tiers.runtime
@@ -51,3 +54,4 @@ class Context:
         self.prices = prices
         self.prompts = prompts
         self.background = background
+        self.response_cache_control = response_cache_control

@@ -83,6 +83,12 @@ async def may_store(
     if verdict.reason is Reason.STATUS:
         verdict = await _may_keep_refusal(context, request, status, answer, size)
     if verdict.yes:
+        control, tiers = context.response_cache_control, context.tiers
+        forbidden: Reason | None = None
+        with context.boundary.around("cache-control"):
+            forbidden = await control.forbids(tiers, request.call, response)
+        if forbidden is not None:
+            return Verdict(False, forbidden), provenance
         grouped = await _with_groups(context, request, response, provenance)
         if grouped is None:
             return Verdict(False, Reason.BAD_TAGS), provenance
