@@ -111,6 +111,6 @@ class ResponseCacheControl:
 
 
 def _name(route: str, kind: str) -> str:
-    """Return how the counters of a route begin; as a ledger's, so that no other reader sees them."""
+    """Return how the names of a route's counters begin: with `|`, which statistics leave out."""
     digest = hashlib.sha256(f"{kind} {route}".encode(errors="replace")).hexdigest()
     return f"|no-store|{digest[:32]}|"
