@@ -149,6 +149,7 @@ def test_keywords(schema: Any, right: Any, wrong: Any) -> None:
         {"pattern": "a" * 2_000},
         {"patternProperties": {"^x": True}, "unevaluatedProperties": False},
         {"description": "x" * 300_000},
+        {"patternProperties": {f"^{n}$": True for n in range(100)}},
         "a text",
         [1],
     ],
@@ -186,6 +187,21 @@ def test_a_check_ends_when_its_steps_are_spent() -> None:
         check(doubling(60), 1, steps=2_000)
     with pytest.raises(StepsSpent):
         check({"items": {"enum": [[n] for n in range(1_000)]}}, [[999]] * 1_000)
+    names = {f"n{n}": n for n in range(2_000)}
+    with pytest.raises(StepsSpent):
+        check({"patternProperties": {f"{n}$": True for n in range(60)}}, names)
+    # RE2 takes many seconds for this one, in one call.
+    with pytest.raises(StepsSpent):
+        check({"pattern": ".{0,400}.{0,400}z"}, "a" * 1_000_000)
+    assert check({"pattern": ".{0,400}.{0,400}z"}, "a" * 100 + "z")
+    # The library looks through the whole schema for each reference by name.
+    named = {f"n{n}": {"$anchor": f"n{n}", "type": "integer"} for n in range(3_000)}
+    with pytest.raises(StepsSpent):
+        check({"items": {"$ref": "#n1"}, "$defs": named}, [1] * 50)
+    assert check({"items": {"$ref": "#/$defs/n1"}, "$defs": named}, [1] * 50)
+    small = {"n1": {"$anchor": "n1", "type": "integer"}}
+    assert check({"items": {"$ref": "#n1"}, "$defs": small}, [1] * 50)
+    assert not check({"items": {"$ref": "#n1"}, "$defs": small}, [1, "1"])
 
 
 def test_without_re2_only_patterns_that_cannot_backtrack_are_searched(

@@ -141,6 +141,20 @@ def test_arguments_are_an_object_with_what_the_tool_requires() -> None:
     assert verdict({}, calls("now", "{}")) is Reason.BAD_TOOL_CALL
 
 
+def test_tools_in_other_forms() -> None:
+    flat = {"tools": [{"type": "function", "name": "weather", "parameters": WEATHER}]}
+    plain = {"tools": [{"function": {"name": "weather", "parameters": WEATHER}}]}
+    for body in (flat, plain):
+        assert verdict(body, calls("weather", '{"city": "Rome"}')) is None
+        assert verdict(body, calls("weather", "{}")) is Reason.BAD_TOOL_CALL
+        assert verdict(body, calls("other", "{}")) is Reason.BAD_TOOL_CALL
+    # Nothing says which names the tools of a server have.
+    server = {"tools": [*plain["tools"], {"type": "mcp", "server_url": "https://mcp.example"}]}
+    assert verdict(server, calls("other", "{}")) is None
+    assert verdict(server, calls("other", "[]")) is Reason.BAD_TOOL_CALL
+    assert verdict(server, calls("weather", "{}")) is Reason.BAD_TOOL_CALL
+
+
 def test_a_strict_tool_takes_what_fits_its_whole_schema() -> None:
     body = offers({"name": "weather", "parameters": WEATHER, "strict": True})
     assert verdict(body, calls("weather", '{"city": "Rome", "days": 7}')) is None

@@ -52,10 +52,12 @@ class ExpectedAnswer(NamedTuple):
     Parameters:
         schema: the schema of the JSON that it wants, an object or a boolean; None if it wants text.
         tools: the offered tools by name.
+        any_tool: True if tools without a name are offered too, so that a call may have any name.
     """
 
     schema: Any
     tools: dict[str, OfferedTool]
+    any_tool: bool
 
 
 class ToolCall(NamedTuple):

@@ -55,22 +55,21 @@ def expected_answer(body: Any, tools: dict[str, OfferedTool]) -> ExpectedAnswer:
     wants_json = schema is not None or _OBJECT in types or _SCHEMA in types
     if not isinstance(schema, dict | bool):
         schema = {"type": "object"} if _OBJECT in types else True
-    return ExpectedAnswer(schema if wants_json else None, tools)
+    return ExpectedAnswer(schema if wants_json else None, tools, any_tool="" in tools)
 
 
 def function_tools(body: Any) -> dict[str, OfferedTool]:
-    """Return the tools that a Chat Completions body offers, by name."""
+    """Return the tools that a Chat Completions body offers, by name; "" for one without a name."""
     offered: dict[str, OfferedTool] = {}
     for tool in _objects(body.get("tools")):
-        function = tool.get("custom") if tool.get("type") == "custom" else tool.get("function")
-        _offer(offered, function, "parameters")
+        _offer(offered, tool.get(str(tool.get("type") or "function"), tool), "parameters")
     for function in _objects(body.get("functions")):
         _offer(offered, function, "parameters")
     return offered
 
 
 def message_tools(body: Any) -> dict[str, OfferedTool]:
-    """Return the tools that a Messages body offers, by name."""
+    """Return the tools that a Messages body offers, by name; "" for one without a name."""
     offered: dict[str, OfferedTool] = {}
     for tool in _objects(body.get("tools")):
         _offer(offered, tool, "input_schema")
@@ -80,6 +79,8 @@ def message_tools(body: Any) -> dict[str, OfferedTool]:
 def _offer(offered: dict[str, OfferedTool], tool: Any, schema: str) -> None:
     if isinstance(tool, dict) and isinstance(name := tool.get("name"), str):
         offered[name] = OfferedTool(tool.get(schema), tool.get("strict") is True)
+    else:
+        offered[""] = OfferedTool(None, False)
 
 
 def _objects(values: Any) -> list[dict[str, Any]]:

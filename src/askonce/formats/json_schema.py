@@ -10,15 +10,16 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import Any, Literal, Union
+from typing import Any, Literal, NamedTuple, Union
 
 import msgspec
 
 from askonce.core.bounded import BoundedMap
-from askonce.formats.schema_patterns import SchemaUncheckable, search_of
+from askonce.formats.schema_patterns import MOST_PATTERNS, SchemaUncheckable, search_of
 
 MAX_SCHEMA_BYTES = 256 * 1024
 _KNOWN_BYTES = 4 * 1024 * 1024  # of schemas whose validators are kept
+_BYTES_PER_NODE = 14  # of a schema; the library takes a step to look at each
 _BYTES_PER_STEP = 256  # of a value that a failed keyword quotes
 
 _DIALECTS = {
@@ -39,6 +40,8 @@ _QUOTES_NOTHING = frozenset(
     }
 )  # fmt: skip
 """Keywords whose failure does not quote the value, which would take time with its size."""
+
+_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 _Check = Callable[[Any, Any, Any, Any], Iterable[Any] | None]
 _Type = Literal["array", "boolean", "integer", "null", "number", "object", "string"]
@@ -87,14 +90,26 @@ class _Keywords(msgspec.Struct, rename="camel"):
     negated: _Schema | None = msgspec.field(name="not", default=None)
 
 
+class _CompiledSchema(NamedTuple):
+    """A schema's validator, and the steps that a reference takes: by name, and by pointer.
+
+    The library looks for a name, and for a schema with an `$id`, in the whole schema each time.
+    """
+
+    validator: Any
+    by_name: int
+    by_pointer: int
+
+
 class _Steps:
-    """The steps that are left to one check, and what a failed keyword costs."""
+    """The steps that are left to one check, and what a failed keyword and a reference cost."""
 
-    __slots__ = ("_left", "failure")
+    __slots__ = ("_left", "failure", "schema")
 
-    def __init__(self, most: int, size: int) -> None:
+    def __init__(self, most: int, size: int, schema: _CompiledSchema) -> None:
         self._left = most
         self.failure = 1 + size // _BYTES_PER_STEP
+        self.schema = schema
 
     def spend(self, steps: int) -> None:
         self._left -= steps
@@ -103,7 +118,10 @@ class _Steps:
 
 
 _steps: ContextVar[_Steps] = ContextVar("askonce_schema_steps")
-_known: BoundedMap[bytes, Any] = BoundedMap(_KNOWN_BYTES, lambda schema, _: len(schema) + 1_024)
+_UNCHECKABLE = _CompiledSchema(None, 0, 0)
+_known: BoundedMap[bytes, _CompiledSchema] = BoundedMap(
+    _KNOWN_BYTES, lambda schema, _: len(schema) + 1_024
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -124,13 +142,13 @@ def fits(schema: Any, document: Any, size: int, steps: int) -> bool:
     Raises `SchemaUncheckable` if the schema is wrong or cannot be checked within its bounds, and
     `StepsSpent` if `steps` were too few.
     """
-    validator = _validator_of(schema)
+    compiled = _compiled(schema)
     from jsonschema.exceptions import UnknownType
     from referencing.exceptions import Unresolvable
 
-    token = _steps.set(_Steps(steps, size))
+    token = _steps.set(_Steps(steps, size, compiled))
     try:
-        return next(validator.iter_errors(document), None) is None
+        return next(compiled.validator.iter_errors(document), None) is None
     except (UnknownType, Unresolvable, LookupError, AttributeError, TypeError, ValueError) as error:
         raise SchemaUncheckable(type(error).__name__) from None
     except (ArithmeticError, RecursionError) as error:
@@ -139,25 +157,25 @@ def fits(schema: Any, document: Any, size: int, steps: int) -> bool:
         _steps.reset(token)
 
 
-def _validator_of(schema: Any) -> Any:
+def _compiled(schema: Any) -> _CompiledSchema:
     """Return the validator of a schema, perhaps a known one."""
     try:
         encoded = _encode(schema)
     except (ValueError, TypeError, RecursionError):
         raise SchemaUncheckable("the schema is no JSON") from None
-    validator = _known.get(encoded)
-    if validator is None:
+    found = _known.get(encoded)
+    if found is None:
         try:
-            validator = _compiled(encoded)
+            found = _compile(encoded)
         except (SchemaUncheckable, msgspec.MsgspecError, RecursionError):
-            validator = SchemaUncheckable
-        _known[encoded] = validator
-    if validator is SchemaUncheckable:
+            found = _UNCHECKABLE
+        _known[encoded] = found
+    if found is _UNCHECKABLE:
         raise SchemaUncheckable("the schema is wrong, or larger than its bounds")
-    return validator
+    return found
 
 
-def _compiled(encoded: bytes) -> Any:
+def _compile(encoded: bytes) -> _CompiledSchema:
     if len(encoded) > MAX_SCHEMA_BYTES:
         raise SchemaUncheckable("the schema is too large")
     _decoder().decode(encoded)
@@ -167,7 +185,10 @@ def _compiled(encoded: bytes) -> Any:
     _prepare(schema)
     from referencing import Registry
 
-    return _validator_class(name)(schema, registry=Registry())
+    validator = _validator_class(name)(schema, registry=Registry())
+    by_name = len(encoded) // _BYTES_PER_NODE
+    word = b'"id"' if name == "Draft4Validator" else b'"$id"'
+    return _CompiledSchema(validator, by_name, by_name if encoded.count(word) else 0)
 
 
 @functools.cache
@@ -181,7 +202,8 @@ def _prepare(schema: Any) -> None:
     Raises `SchemaUncheckable` for a pattern that cannot be searched, or keywords that would search
     one in another way.
     """
-    seen: set[str] = set()
+    words: set[str] = set()
+    patterns: set[str] = set()
     waiting = [schema]
     while waiting:
         node = waiting.pop()
@@ -191,15 +213,16 @@ def _prepare(schema: Any) -> None:
             continue
         if isinstance(node.get("$schema"), str):
             del node["$schema"]
-        if isinstance(node.get("pattern"), str):
-            search_of(node["pattern"])
+        if isinstance(pattern := node.get("pattern"), str):
+            patterns.add(pattern)
         if isinstance(named := node.get("patternProperties"), dict):
-            for pattern in named:
-                search_of(pattern)
-        seen |= node.keys() & {"patternProperties", "unevaluatedProperties"}
+            patterns.update(named)
+        words |= node.keys() & {"patternProperties", "unevaluatedProperties"}
         waiting += [value for name, value in node.items() if name not in _VALUES]
-    if len(seen) == 2:
-        raise SchemaUncheckable("unevaluatedProperties beside patternProperties")
+    if len(words) == 2 or len(patterns) > MOST_PATTERNS:
+        raise SchemaUncheckable("unevaluatedProperties beside patternProperties, or many patterns")
+    for pattern in patterns:
+        search_of(pattern)
 
 
 @functools.cache
@@ -215,11 +238,14 @@ def _validator_class(name: str) -> Any:
 
 def _counted(word: str, check: _Check) -> _Check:
     """Wrap the check of a keyword so that it spends steps."""
-    quotes = word not in _QUOTES_NOTHING
+    quotes, refers = word not in _QUOTES_NOTHING, word in _REFERENCES
 
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         steps = _steps.get()
         steps.spend(1 + _extent(value) + _extent(instance))
+        if refers:
+            is_pointer = str(value).startswith("#/") or value == "#"
+            steps.spend(steps.schema.by_pointer if is_pointer else steps.schema.by_name)
         for error in check(validator, value, instance, schema) or ():
             if quotes and isinstance(instance, dict | list | str):
                 steps.spend(steps.failure)
@@ -238,8 +264,15 @@ def _failed(why: str) -> Any:
     return ValidationError(why)
 
 
+def _found(pattern: str, text: str) -> bool:
+    """Search a text for a pattern, which takes steps."""
+    search = search_of(pattern)
+    _steps.get().spend(search.steps(text))
+    return search(text)
+
+
 def _pattern(_: Any, value: str, instance: Any, __: Any) -> Iterator[Any]:
-    if isinstance(instance, str) and not search_of(value)(instance):
+    if isinstance(instance, str) and not _found(value, instance):
         yield _failed("the text does not match its pattern")
 
 
@@ -247,19 +280,19 @@ def _pattern_properties(
     validator: Any, value: dict[str, Any], instance: Any, _: Any
 ) -> Iterator[Any]:
     if isinstance(instance, dict):
-        for text, schema in value.items():
-            search = search_of(text)
+        _steps.get().spend(len(value) * len(instance))
+        for pattern, schema in value.items():
             for name, member in instance.items():
-                if search(name):
+                if _found(pattern, name):
                     yield from validator.descend(member, schema, path=name)
 
 
 def _additional_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if isinstance(instance, dict):
-        named = schema.get("properties", {})
-        searches = [search_of(text) for text in schema.get("patternProperties", {})]
+        named, patterns = schema.get("properties", {}), schema.get("patternProperties", ())
+        _steps.get().spend(len(patterns) * len(instance))
         for name, member in instance.items():
-            if name not in named and not any(search(name) for search in searches):
+            if name not in named and not any(_found(pattern, name) for pattern in patterns):
                 yield from validator.descend(member, value, path=name)
 
 
