@@ -10,6 +10,7 @@ A row of `answers.json` is a request and the provider's answer to it:
     detail      why not: the reason in the statistics
     whole       members of the message that a caller without `stream` gets from the store
     last        members of the last event (before `[DONE]`), live and replayed
+    shown       members of events, each of them in one event, live and replayed
 
 Every row runs through the transport in both modes, and through the gateway.
 """
@@ -23,6 +24,7 @@ from typing import Any, Protocol
 import httpx2
 import pytest
 
+from askonce import Rules
 from tests.fixtures.stores import run_blocking
 from tests.gateway.stage import CHAT, PATIENCE_S, Exchange, Puppet, gateway
 from tests.library.sdks import Door, entered, ready
@@ -100,9 +102,10 @@ async def check(row: dict[str, Any], puppet: Puppet, ask: Asking) -> None:
     if whole := row.get("whole"):
         message = plain if row.get("path", CHAT) != CHAT else plain["choices"][0]["message"]
         assert holds(message, whole)
-    if last := row.get("last"):
-        assert holds(events_of(first.content)[-1], last)
-        assert holds(events_of(streamed.content)[-1], last)
+    for body in (first.content, streamed.content) if "sse" in row else ():
+        assert holds(events_of(body)[-1], row.get("last", {}))
+        for shown in row.get("shown", ()):
+            assert any(holds(event, shown) for event in events_of(body)), shown
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +148,51 @@ def test_through_the_gateway(
 
     scenario = check(row, puppet, Asking(gateway_client.post, not_stored))
     run_blocking(scenario)
+
+
+async def _broken_off(exchange: Exchange) -> None:
+    await exchange.head(content_type="text/event-stream")
+    await exchange.piece(bytes_of(row_of("stream-without-done")))
+    raise ConnectionResetError("the connection breaks after the finish reason")
+
+
+def row_of(name: str) -> dict[str, Any]:
+    return next(row for row in ROWS if row["name"] == name)
+
+
+def test_a_body_that_its_framing_does_not_end_is_not_whole(puppet: Puppet, mode: str) -> None:
+    door, row = Door(httpx2, mode == "blocking", puppet.url), row_of("stream-without-done")
+
+    async def scenario() -> None:
+        async with (
+            door.cache() as cache,
+            entered(door.http(cache, timeout=PATIENCE_S)) as client,
+        ):
+            asking = Asking(client.post, lambda: dict(cache.stats().not_stored))
+            puppet.act = _broken_off
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await asking(row)
+            assert cache.stats().stored == 0
+
+    door.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["answer-with-citations-of-a-search", "claude-search-blocks"])
+def test_a_rule_may_store_searches(name: str, puppet: Puppet, mode: str) -> None:
+    door, row = Door(httpx2, mode == "blocking", puppet.url), row_of(name)
+    rules = Rules().after("larger|today", "5m", also_store=["hosted-tool"])
+
+    async def scenario() -> None:
+        async with (
+            door.cache(rules=rules) as cache,
+            entered(door.http(cache, timeout=PATIENCE_S)) as client,
+        ):
+            asking = Asking(client.post, lambda: dict(cache.stats().not_stored))
+            puppet.act = answering(row)
+            assert not is_hit(await asking(row))
+            assert is_hit(await asking(row))
+
+    door.run(scenario())
 
 
 def test_the_table_is_read() -> None:

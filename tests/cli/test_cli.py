@@ -187,6 +187,26 @@ class TestExplain:
         assert [item["pointer"] for item in answer["matter"]] == ["/seed", "/temperature"]
         assert (answer["bypass_a"], answer["bypass_b"]) == (None, "sampling")
 
+    def test_the_provider_decides_whether_the_end_user_counts(self, run: Run) -> None:
+        a, b = write("a.json", {**BODY, "user": "a"}), write("b.json", {**BODY, "user": "b"})
+        Path("askonce.toml").write_text(
+            '[providers.own]\nbase_url = "http://own"\nformat = "openai"\nstateless = true\n'
+            '[providers.vllm]\nbase_url = "http://vllm"\nformat = "openai"\n',
+            encoding="utf-8",
+        )
+        assert run("explain", a, b)[0] == 0
+        assert run("explain", "--provider", "own", a, b)[0] == 0
+        status, out, _ = run("explain", "--provider", "vllm", a, b)
+        assert (status, "/user" in out) == (1, True)
+        status, _, err = run("explain", "--provider", "vlm", a, b)
+        assert (status, err.count("\n")) == (2, 1)
+        assert """'vlm' is not a provider; did you mean "vllm"?""" in err
+        Path("askonce.toml").write_text(
+            '[keys]\nignore_members = ["user"]\n[providers.openai]\nbase_url = "http://vllm"\n',
+            encoding="utf-8",
+        )
+        assert run("explain", a, b)[0] == 0
+
     def test_the_settings_decide_about_sampling(self, run: Run) -> None:
         Path("askonce.toml").write_text('[cache]\nsampling = "reuse"\n', encoding="utf-8")
         a = write("a.json", {**BODY, "temperature": 1})
@@ -311,6 +331,7 @@ class TestStats:
             "saved_tokens": 700,
             "by_meaning": 2,
             "semantic": {"shadow:0.93:agrees": 4, "shadow:agrees": 4, "shadow:none": 5},
+            "never_repeats": {},
             "source": "sqlite:askonce.db",
         }
 

@@ -133,7 +133,8 @@ def test_callers_keep_their_namespace_when_redis_has_lost_everything(mode: str) 
 
     async def identified() -> str:
         headers = {"authorization": "Bearer sk-one"}
-        namespace = await assembly.identify(under_test.parts.tiers, headers)
+        tiers = under_test.parts.tiers
+        namespace = await assembly.identify(tiers, headers, "https://api.openai.com", "/")
         assert namespace is not None
         return namespace
 

@@ -28,7 +28,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def caller(http: httpx2.Client, provider_url: str, store: str) -> Iterator[Caller]:
-    environ = {"ASKONCE_STORE__URL": store, "ASKONCE_CACHE__CONSISTENCY": "strong"}
+    environ = {
+        "ASKONCE_STORE__URL": store,
+        "ASKONCE_CACHE__CONSISTENCY": "strong",
+        "ASKONCE_PROVIDERS__OPENAI__STATELESS": "true",  # else the metadata counts
+    }
     with gateway(provider_url, environ, more=FIELDS) as url:
         yield Caller(http, url)
 

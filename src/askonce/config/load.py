@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,6 +18,7 @@ from askonce.config.settings import (
     NAMED,
     ROUTES,
     TABLES,
+    JwtIdentity,
     LayerTable,
     Provider,
     Settings,
@@ -25,6 +27,7 @@ from askonce.config.settings import (
 )
 from askonce.core import values as read
 from askonce.core.errors import ConfigError
+from askonce.core.identity import bare
 from askonce.core.settings_table import settings_of, with_values
 from askonce.invalidation.sources import read_sources
 from askonce.stores.tiered.layers import tiers_of
@@ -55,6 +58,7 @@ def load(text: str, environ: Mapping[str, str], source: str = "askonce.toml") ->
         named_layers=_layers(values, source),
         providers=_providers(values, source),
         tenants=_tenants(values, source),
+        jwt=_jwt(values, source),
         sources=read_sources({p[1]: t for p, t in values.items() if p[0] == "sources"}, source),
         rules=rules,
         origins=origins,
@@ -215,6 +219,26 @@ def _tenants(values: dict[_Path, dict[str, Any]], source: str) -> dict[str, Tena
     return tenants
 
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
+def _jwt(values: dict[_Path, dict[str, Any]], source: str) -> JwtIdentity | None:
+    for path, table in values.items():
+        if path[0] != "identity":
+            continue
+        if path[1] != "jwt":
+            raise _wrong(source, ".".join(path), "is not a section; write [identity.jwt]")
+        for key in ("issuer", "audience", "keys"):
+            if not table.get(key):
+                mend = "write issuer, audience and keys into [identity.jwt]"
+                raise _wrong(source, "identity.jwt", f"has no {key}; {mend}")
+        jwt = JwtIdentity(name="jwt", **table)
+        if jwt.keys.startswith("http://") and urlsplit(jwt.keys).hostname not in _THIS_MACHINE:
+            raise _wrong(source, "identity.jwt.keys", "is not secure; write an https:// address")
+        return jwt
+    return None
+
+
 def _name(path: _Path, source: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", path[1]):
         what = "has a name that cannot be used; use letters, digits, '.', '_' and '-'"
@@ -226,7 +250,7 @@ def _check_keys_are_unique(settings: Settings) -> None:
     """A key in two tenants would make the namespace depend on the order of the file."""
     owners: dict[str, str] = {}
     for tenant in settings.tenants.values():
-        for key in tenant.keys:
+        for key in map(bare, tenant.keys):  # "Bearer k" and "k" are one key
             owner = owners.setdefault(key, tenant.name)
             if owner != tenant.name:
                 where = settings.origins[f"tenants.{tenant.name}.keys"]

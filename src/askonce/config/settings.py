@@ -103,6 +103,16 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
 
 
+class KeySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is part of a question besides what AskOnce knows."""
+
+    ignore_members: Annotated[
+        tuple[str, ...],
+        SettingKind(values.members, list),
+        'members of a body that change no answer: ["trace_ref"]',
+    ] = ()
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests are logged for `askonce prompts`, and how much is kept.
 
@@ -156,6 +166,30 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         return f"Tenant(name={self.name!r}, keys={len(self.keys)} masked)"
 
 
+class JwtIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """`[identity.jwt]`: callers whom a claim of their JSON Web Token names.
+
+    Callers with valid tokens of one claim share their answers, whatever token they show.
+    """
+
+    name: str
+    issuer: Annotated[str, SettingKind(values.text), "the `iss` of the tokens, exactly"]
+    audience: Annotated[
+        tuple[str, ...], SettingKind(values.texts, list), "the `aud` of the tokens; any of these"
+    ]
+    keys: Annotated[
+        str,
+        SettingKind(values.text),
+        "the issuer's public keys: the URL of a JSON Web Key Set (https), a file with one, or PEM",
+    ]
+    claim: Annotated[str, SettingKind(values.text), "the claim that names the caller"] = "sub"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the keys are fetched."""
+        return self.keys.startswith(("https://", "http://"))
+
+
 def default_providers() -> dict[str, Provider]:
     openai = Provider(name="openai", base_url="https://api.openai.com", format="openai")
     anthropic = Provider(name="anthropic", base_url="https://api.anthropic.com", format="anthropic")
@@ -176,12 +210,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     semantic: Semantic = Semantic(mode="shadow")
     prompts: Prompts = Prompts()
     documents: Documents = Documents()
+    keys: KeySettings = KeySettings()
     admin: Admin = Admin()
     ledger: LedgerSettings = LedgerSettings()
     log: Log = Log()
     named_layers: dict[str, LayerTable] = msgspec.field(default_factory=dict)
     providers: dict[str, Provider] = msgspec.field(default_factory=default_providers)
     tenants: dict[str, Tenant] = msgspec.field(default_factory=dict)
+    jwt: JwtIdentity | None = None
     sources: tuple[EventSource, ...] = ()
     rules: Rules = msgspec.field(default_factory=Rules)
     origins: dict[str, str] = msgspec.field(default_factory=dict)
@@ -216,6 +252,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "layers": self.named_layers,
             "providers": self.providers,
             "tenants": self.tenants,
+            "identity": {} if self.jwt is None else {"jwt": self.jwt},
             "sources": {source.name: source for source in self.sources},
         }
         return named[section]
@@ -237,14 +274,16 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "semantic": Semantic,
     "prompts": Prompts,
     "documents": Documents,
+    "keys": KeySettings,
     "admin": Admin,
     "ledger": LedgerSettings,
     "log": Log,
     "providers": Provider,
     "tenants": Tenant,
+    "identity": JwtIdentity,
     "sources": EventSource,
 }
 """The sections of the file but `[[rules]]`, in the order in which they are shown."""
 
-NAMED = ("layers", "providers", "tenants", "sources")
+NAMED = ("layers", "providers", "tenants", "identity", "sources")
 """Sections that hold a table for each name; any other is the field of `Settings` of its name."""

@@ -40,6 +40,7 @@ class Reason(enum.StrEnum):
     TOO_LARGE = "too-large"
     UNKNOWN_ENCODING = "unknown-encoding"
     NO_IDENTITY = "no-identity"
+    SIGNED = "signed"
     NO_CACHE = "no-cache"
     NO_STORE = "no-store"
     SAMPLING = "sampling"

@@ -1,8 +1,8 @@
 """Origins: which addresses are a provider's own, and what that means for a call.
 
-A provider's own address answers a question alike whoever asks it, and keeps nothing about the
-people behind a key: there, members that name the end user are not part of the question. Behind any
-other address may stand a program that knows its users and their conversations.
+A provider's own address answers all callers alike, and keeps nothing about the people behind a key:
+there, members that name the end user are not part of the question. Behind any other address may
+stand a program that knows its users and their conversations.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,6 +31,15 @@ PRESENTATION: dict[str, frozenset[str]] = {
 }
 """Members of a body that a host uses for its own display only; they are not part of a question."""
 
+QUESTION_MEMBERS = frozenset(
+    {
+        "audio", "functions", "input", "max_tokens", "messages", "modalities", "model",
+        "output_config", "output_format", "prediction", "prompt", "response_format", "stream",
+        "system", "tool_choice", "tools",
+    }
+)  # fmt: skip
+"""Members that are the question itself: they are meant to differ, and none can be ignored."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MEMOIZED = 1_024
 _NONE: frozenset[str] = frozenset()
@@ -46,6 +55,10 @@ class OriginTraits(NamedTuple):
 
     is_own: bool
     presentation: frozenset[str]
+
+
+OWN = OriginTraits(True, _NONE)
+"""A provider's own address."""
 
 
 class Origins:

@@ -127,7 +127,7 @@ def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) ->
     """Decide whether the cache takes part in this call: is read, joined or written."""
     if directives.identity_in_doubt:
         return Verdict(False, Reason.NO_IDENTITY)
-    if question.bypass is not None and not _overruled(question.bypass, directives, limits):
+    if question.bypass is not None and not is_overruled(question.bypass, directives, limits):
         return Verdict(False, question.bypass)
     if directives.no_store:
         return Verdict(False, Reason.NO_STORE)
@@ -138,7 +138,7 @@ def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) ->
     return _YES
 
 
-def _overruled(reason: Reason, directives: Directives, limits: Limits) -> bool:
+def is_overruled(reason: Reason, directives: Directives, limits: Limits) -> bool:
     """Whether a setting or a rule overrules a reason against the cache."""
     return reason in limits.also_store or reason in directives.also_store
 
@@ -290,7 +290,7 @@ def may_store(
     """Decide whether an answer is stored; `judged` is the format's reason against it, if any."""
     if status not in WHOLE:
         return Verdict(False, Reason.STATUS)
-    if judged is not None and not _overruled(judged, directives, limits):
+    if judged is not None and not is_overruled(judged, directives, limits):
         return Verdict(False, judged)
     if size > limits.max_entry:
         return Verdict(False, Reason.OVER_SIZE)

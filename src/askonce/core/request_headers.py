@@ -11,7 +11,7 @@ header decides: the user's own names, `COUNTED`, `DROPPED`, `HARMLESS`, `CREDENT
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from askonce.core.bounded import BoundedMap
 from askonce.core.errors import ConfigError
@@ -171,3 +171,21 @@ def caller_cookies(value: str) -> str:
 def forwards(name: str) -> bool:
     """Whether a header, by its name in lower case, may go to the provider."""
     return name not in _DROPPED
+
+
+def without_connection_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers without those that `Connection` names: they end at this hop.
+
+    Parameters:
+        headers: headers with lower-case names.
+    """
+    named = headers.get("connection", "").lower()
+    if named in _USUAL_CONNECTIONS:
+        return headers
+    dropped = {name.strip() for name in named.split(",")} - FRAMING
+    return {name: value for name, value in headers.items() if name not in dropped}
+
+
+_USUAL_CONNECTIONS = frozenset({"", "keep-alive", "close"})
+FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
+"""Headers that say where a message goes and ends; `Connection` cannot take them away."""

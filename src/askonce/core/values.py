@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from askonce.core import document_tags
 from askonce.core.errors import ConfigError
 from askonce.core.models import MAY_ALSO_BE_STORED, Reason
+from askonce.core.origins import QUESTION_MEMBERS
 from askonce.core.units import parse_duration, parse_size
 
 Reader = Callable[[Any], Any]
@@ -172,6 +173,15 @@ def reasons(value: Any) -> frozenset[Reason]:
         if word not in MAY_ALSO_BE_STORED:
             raise ValueError(f"cannot have {word!r}; choose from {quoted(MAY_ALSO_BE_STORED)}")
     return frozenset(Reason(word) for word in texts(value))
+
+
+def members(value: Any) -> tuple[str, ...]:
+    """Read names of members of a body that are not part of a question."""
+    names = texts(value)
+    for name in names:
+        if name in QUESTION_MEMBERS:
+            raise ValueError(f"cannot have {name!r}, which is the question itself; leave it out")
+    return names
 
 
 def log_file(value: Any) -> str:

@@ -13,7 +13,7 @@ def chat_parts(answer: dict[str, Any]) -> AnswerParts:
         calls = _calls(message)
         parts.calls.extend(calls)
         # A turn that calls a tool is not yet the requested JSON document.
-        if not calls and (text := content_text(message)):
+        if not calls and (text := _text(message.get("content"))):
             parts.documents.append(text)
     return parts
 
@@ -29,11 +29,6 @@ def message_parts(answer: dict[str, Any]) -> AnswerParts:
     ]
     text = _text(content)
     return AnswerParts([text] if text and not calls else [], calls)
-
-
-def content_text(message: dict[str, Any]) -> str:
-    """Return the text of a message, which may be the texts of its parts."""
-    return _text(message.get("content"))
 
 
 def _text(content: Any) -> str:

@@ -22,7 +22,7 @@ from askonce.formats.expected_answer import expected_answer, message_tools
 from askonce.formats.finish_reasons import unfit
 from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
 from askonce.formats.json_values import is_json
-from askonce.formats.provider_search import shows_search
+from askonce.formats.provider_search import judged_with_search
 from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
@@ -119,8 +119,9 @@ class AnthropicMessages:
             return Reason.STREAM_ERROR
         if not _is_well_formed(answer):
             return Reason.GARBAGE
-        if shows_search(answer):
-            return Reason.HOSTED_TOOL
+        return judged_with_search(answer, self._judge_message(answer, wants_json))
+
+    def _judge_message(self, answer: dict[str, Any], wants_json: bool) -> Reason | None:
         stop_reason = answer.get("stop_reason")
         if (reason := unfit(stop_reason)) is not None:
             return reason
@@ -256,13 +257,14 @@ def _is_hosted(tool: dict[str, Any]) -> bool:
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
+    # The strongest reason first: a rule may overrule a lookup, but never state.
+    # `max_tokens: 0` only fills the provider's own prompt cache.
+    if body.get("max_tokens") == 0 or any(body.get(name) not in (None, False) for name in _STATE):
+        return Reason.SERVER_STATE
     if body.get("container") is not None or asks_for_lookup(body):
         return Reason.HOSTED_TOOL
     if any(_is_hosted(tool) for tool in body.get("tools") or ()):
         return Reason.HOSTED_TOOL
-    # `max_tokens: 0` only fills the provider's own prompt cache.
-    if body.get("max_tokens") == 0 or any(body.get(name) not in (None, False) for name in _STATE):
-        return Reason.SERVER_STATE
     return None
 
 

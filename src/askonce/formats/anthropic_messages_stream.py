@@ -48,6 +48,13 @@ _BESIDE = ("context_management", "input_transformations")
 """Members of a message that come beside that delta."""
 
 
+class _OpenBlock(NamedTuple):
+    """A block that has begun, and the pieces of it that have arrived, by the type of delta."""
+
+    block: dict[str, Any]
+    pieces: dict[str, list[Any]]
+
+
 class AnthropicFold:
     """Builds one message from the events of a stream.
 
@@ -59,11 +66,11 @@ class AnthropicFold:
         self.ended = False
         self.failed: Reason | None = None
         self._message: dict[str, Any] | None = None
-        self._content: dict[int, dict[str, Any]] = {}
+        self._content: list[tuple[int, dict[str, Any]]] = []
         self._delta: dict[str, Any] = {}
         self._beside: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
-        self._open: dict[int, dict[str, list[Any]]] = {}
+        self._open: dict[int, _OpenBlock] = {}
 
     def feed(self, event: SseEvent) -> None:
         if self.ended or self.failed is not None:
@@ -97,7 +104,7 @@ class AnthropicFold:
             raise AnswerCut("the stream has not ended, so there is no whole message")
         early = dict(self._message)
         usage = early.pop("usage", None)
-        content = [self._content[index] for index in sorted(self._content)]
+        content = [block for _, block in sorted(self._content, key=lambda placed: placed[0])]
         delta = _taken(early, self._delta)
         beside = _taken(early, self._beside)
         if self._usage:
@@ -132,41 +139,42 @@ class AnthropicFold:
         return True
 
     def _start_block(self, index: Any, block: Any) -> bool:
-        # Most providers count from 0; some count from 1, or leave gaps.
-        if self._message is None or type(index) is not int or index in self._content:
+        # Most providers count from 0; some count from 1, leave gaps, or use a number again.
+        if self._message is None or type(index) is not int or index in self._open:
             return False
         if type(block) is not dict or type(block.get("type")) is not str:
             return False
         if any(type(block.get(n)) not in types for n, types in _GROWS.get(block["type"], ())):
             return False
-        self._content[index] = block
-        self._open[index] = {}
+        self._content.append((index, block))
+        self._open[index] = _OpenBlock(block, {})
         return True
 
     def _extend_block(self, index: Any, delta: Any) -> bool:
         if type(index) is not int or index not in self._open or type(delta) is not dict:
             return False
         kind = delta.get("type")
-        if kind == "compaction_delta" and self._content[index]["type"] == "compaction":
-            merge_members(self._content[index], {n: v for n, v in delta.items() if n != "type"})
+        block, pieces = self._open[index]
+        if kind == "compaction_delta" and block["type"] == "compaction":
+            merge_members(block, {n: v for n, v in delta.items() if n != "type"})
             return True
         if type(kind) is not str or kind not in _DELTAS:
             return False
         owner, member = _DELTAS[kind]
-        block_kind = self._content[index]["type"]
+        block_kind = block["type"]
         if block_kind != owner and not (owner == "tool_use" and block_kind.endswith(owner)):
             return False
         piece = delta.get(member)
         if type(piece) is not (dict if member == "citation" else str):
             return False
-        self._open[index].setdefault(kind, []).append(piece)
+        pieces.setdefault(kind, []).append(piece)
         return True
 
     def _stop_block(self, index: Any) -> bool:
         if type(index) is not int or index not in self._open:
             return False
-        block = self._content[index]
-        for kind, pieces in self._open.pop(index).items():
+        block, grown = self._open.pop(index)
+        for kind, pieces in grown.items():
             match kind:
                 case "citations_delta":
                     block["citations"] = [*(block.get("citations") or ()), *pieces]
@@ -212,13 +220,11 @@ def _taken(early: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 def _total(early: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     """Return the usage of a whole message; later numbers are cumulative, so they replace."""
-    early = dict(early)
-    later = _taken(early, later)
-    middle = {**early, **later}.get("output_tokens")
-    known = {} if middle is None else {"output_tokens": middle}
-    early.pop("output_tokens", None)
-    later.pop("output_tokens", None)
-    return {**early, **known, **later}
+    total = dict(early)
+    merge_members(total, later)
+    begun = {name: total[name] for name in early if name != "output_tokens"}
+    output = {"output_tokens": total["output_tokens"]} if "output_tokens" in total else {}
+    return {**begun, **output, **total}
 
 
 _CUMULATIVE = (

@@ -6,25 +6,28 @@ count. A conversation that such a program keeps is state: the same body has anot
 later, so the call bypasses the cache.
 """
 
+import enum
 import itertools
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from askonce.core.bounded import BoundedMap
 from askonce.core.keys import Opaque
 from askonce.core.models import Reason
 from askonce.core.origins import OriginTraits
 from askonce.core.wire_format import ParsedQuestion
-from askonce.formats.member_names import words_of
+from askonce.formats.member_names import LONGEST, PROTOCOL_MEMBERS, words_of
 
 END_USER = frozenset({"metadata", "safety_identifier", "user", "user_profile_id"})
 """Members that name who asks. They count everywhere but at the providers' own addresses."""
 
 CONVERSATION_NOUNS = frozenset(
     {
-        "chat", "context", "conv", "conversation", "convo", "dialog", "dialogue", "discussion",
-        "interaction", "memory", "session", "thread",
+        "chat", "checkpoint", "context", "continuation", "conv", "conversation", "convo", "dialog",
+        "dialogue", "discussion", "history", "interaction", "memory", "session", "state", "thread",
+        "transcript",
     }
 )  # fmt: skip
 """Words for a conversation. With one of `REFERENCE_WORDS` behind it, a member refers to one."""
@@ -32,7 +35,7 @@ CONVERSATION_NOUNS = frozenset(
 REFERENCE_WORDS = frozenset(
     {
         "code", "cursor", "guid", "handle", "hash", "id", "identifier", "ids", "key", "name",
-        "number", "ref", "reference", "state", "token", "uid", "uuid",
+        "number", "ref", "reference", "sid", "state", "token", "ts", "uid", "uuid",
     }
 )  # fmt: skip
 """Words for a reference."""
@@ -45,7 +48,8 @@ TURN_NOUNS = frozenset(
 )
 """Words for one turn; with one of `EARLIER_WORDS` before it, a member continues a conversation."""
 
-_ALONE = CONVERSATION_NOUNS - {"context"}  # a `context` may be the text itself, as Ollama's is
+# A `context` may be the text itself, as Ollama's is; so may these others.
+_ALONE = CONVERSATION_NOUNS - {"checkpoint", "context", "history", "state", "transcript"}
 _COUNTS = frozenset({"count", "max", "min", "multi", "n", "num", "number", "per"})
 
 
@@ -68,7 +72,10 @@ def as_seen_at(
     for name in (END_USER - origin.presentation) & body.keys():
         value = body[name]
         asked[name] = Opaque(value) if isinstance(value, dict | list) else value
-    if question.bypass is None and _names_conversation(body, origin.presentation, path):
+    # A rule may overrule a lookup, but never a conversation.
+    if question.bypass in (None, Reason.HOSTED_TOOL) and _names_conversation(
+        body, origin.presentation, path
+    ):
         return msgspec.structs.replace(question, bypass=Reason.SERVER_STATE)
     return question
 
@@ -94,32 +101,45 @@ def refers_to_conversation(name: str, value: Any) -> bool:
         name: the member's name, in any case.
         value: its value; null and false refer to nothing, and a list is the text itself.
     """
-    if value is None or value is False:
+    if name in PROTOCOL_MEMBERS or value is None or value is False:
         return False
-    words = _split(words_of(name))
-    if not words:
+    if len(name) > LONGEST:
         return False
-    if any(
-        word in CONVERSATION_NOUNS and after in REFERENCE_WORDS
-        for word, after in itertools.pairwise(words)
-    ):
-        return True
-    if type(value) is list:
-        return False
-    if "session" in words and words[0] not in _COUNTS:
-        return True
-    if words[-1] in _ALONE and words[0] not in _COUNTS:
-        return True
-    return any(
-        word in EARLIER_WORDS and after in TURN_NOUNS for word, after in itertools.pairwise(words)
-    )
+    kind = _kinds.get(name)
+    if kind is None:
+        kind = _kinds[name] = _kind(_split(words_of(name)))
+    return kind is _Kind.REFERENCE or (kind is _Kind.NOUN and type(value) is not list)
+
+
+class _Kind(enum.Enum):
+    """What a member's name says of a conversation."""
+
+    NOTHING = enum.auto()
+    REFERENCE = enum.auto()
+    NOUN = enum.auto()
+
+
+_kinds: BoundedMap[str, _Kind] = BoundedMap(4_096)
+
+
+def _kind(words: tuple[str, ...]) -> _Kind:
+    pairs = list(itertools.pairwise(words))
+    if any(word in CONVERSATION_NOUNS and after in REFERENCE_WORDS for word, after in pairs):
+        return _Kind.REFERENCE
+    if not words or words[0] in _COUNTS:
+        return _Kind.NOTHING
+    if words[-1] in _ALONE or "session" in words:
+        return _Kind.NOUN
+    if any(word in EARLIER_WORDS and after in TURN_NOUNS for word, after in pairs):
+        return _Kind.NOUN
+    return _Kind.NOTHING
 
 
 def _split(words: tuple[str, ...]) -> tuple[str, ...]:
     """Split words that are written in one, such as `sessionid`."""
     found: list[str] = []
     for word in words:
-        for end in ("uuid", "id"):
+        for end in ("uuid", "sid", "id"):
             if word.endswith(end) and word[: -len(end)] in CONVERSATION_NOUNS:
                 found += (word[: -len(end)], end)
                 break

@@ -11,7 +11,8 @@ import re
 from collections.abc import Container, Mapping
 from typing import Any
 
-from askonce.formats.member_names import has_pair, words_of
+from askonce.core.bounded import BoundedMap
+from askonce.formats.member_names import PROTOCOL_MEMBERS, has_pair, words_of
 
 LOOKUP_WORDS = frozenset(
     {
@@ -26,9 +27,12 @@ LOOKUP_WORDS = frozenset(
 
 LOOKUP_PAIRS = frozenset(
     {
-        ("builtin", "tools"), ("code", "execution"), ("code", "interpreter"), ("data", "source"),
-        ("data", "sources"), ("deep", "research"), ("enable", "enhancement"), ("enabled", "tools"),
-        ("hosted", "tools"), ("knowledge", "base"), ("knowledge", "bases"),
+        ("builtin", "tools"), ("code", "execution"), ("code", "interpreter"),
+        ("collection", "ids"), ("collection", "names"), ("corpus", "id"), ("corpus", "ids"),
+        ("data", "source"), ("data", "sources"), ("data", "store"), ("data", "stores"),
+        ("dataset", "ids"), ("deep", "research"), ("enable", "enhancement"), ("enabled", "tools"),
+        ("hosted", "tools"), ("knowledge", "base"), ("knowledge", "bases"), ("knowledge", "id"),
+        ("knowledge", "ids"), ("knowledge", "source"), ("knowledge", "sources"),
         ("server", "tools"), ("tool", "ids"), ("tool", "servers"), ("url", "context"),
         ("vector", "store"), ("vector", "stores"),
     }
@@ -69,16 +73,6 @@ _SWITCHES = frozenset({"active", "enable", "enabled", "mode", "on", "status", "t
 _REVERSED = frozenset({"disable", "disabled", "exclude", "no", "skip", "without"})
 _SWITCH_WORDS = frozenset({"allow", "enable", "enabled", "force", "forced", "use", "with"})
 
-# Members whose content is the caller's own text or JSON; no name in it means anything here.
-_CONTENT = frozenset(
-    {
-        "audio", "function_call", "functions", "logit_bias", "max_completion_tokens", "max_tokens",
-        "messages", "metadata", "modalities", "model", "output_config", "output_format",
-        "prediction", "response_format", "seed", "stop", "stop_sequences", "stream",
-        "stream_options", "system", "temperature", "thinking", "tool_choice", "tools", "top_p",
-        "user",
-    }
-)  # fmt: skip
 _CONTENT_WORDS = frozenset(
     {
         "content", "documents", "examples", "grammar", "history", "inputs", "json", "labels",
@@ -98,6 +92,8 @@ _ABOUT_A_TOOL = frozenset(
     }
 )  # fmt: skip
 _MODEL_WORD = re.compile(r"[a-z]+|[0-9]+")
+_LONGEST_MODEL = 256  # characters; a longer name is no model's
+_models: BoundedMap[str, tuple[bool, bool]] = BoundedMap(1_024)
 
 
 def asks_for_lookup(body: Mapping[str, Any]) -> bool:
@@ -109,7 +105,7 @@ def asks_for_lookup(body: Mapping[str, Any]) -> bool:
     options: list[tuple[str, ...]] = []
     off: list[tuple[str, ...]] = []
     for name, value in body.items():
-        if name in _CONTENT or value is None:
+        if name in PROTOCOL_MEMBERS or value is None:
             continue
         words = words_of(name)
         if not _speaks_of_lookup(words):
@@ -163,16 +159,27 @@ def is_search_model(model: Any, *, switched_off: bool = False) -> bool:
         model: the model's name, perhaps with its maker before a `/` and variants behind a `:`.
         switched_off: True if the request turns the model's search off. A variant stays on.
     """
-    if type(model) is not str:
+    if type(model) is not str or len(model) > _LONGEST_MODEL:
         return False
-    name, *variants = model.lower().rpartition("/")[2].split(":")
+    known = _models.get(model)
+    if known is None:
+        known = _models[model] = _searches(model.lower().rpartition("/")[2])
+    by_variant, by_itself = known
+    return by_variant or (by_itself and not switched_off)
+
+
+def _searches(model: str) -> tuple[bool, bool]:
+    """Return whether a variant of a model searches, and whether the model does by itself."""
+    name, *variants = model.split(":")
     if name == "ft" and variants:  # a model that was trained further: `ft:gpt-4o:acme::id`
         name, variants = variants[0], []
-    if not LIVE_VARIANTS.isdisjoint(variants):
-        return True
     words = tuple(_MODEL_WORD.findall(name))
-    speaks = not SEARCH_MODELS.isdisjoint(words) or any(map(_is_search, words))
-    return (speaks or ("deep", "research") in itertools.pairwise(words)) and (not switched_off)
+    by_itself = (
+        not SEARCH_MODELS.isdisjoint(words)
+        or any(map(_is_search, words))
+        or ("deep", "research") in itertools.pairwise(words)
+    )
+    return not LIVE_VARIANTS.isdisjoint(variants), by_itself
 
 
 def is_off(value: Any) -> bool:

@@ -5,6 +5,20 @@ import re
 
 from askonce.core.bounded import BoundedMap
 
+PROTOCOL_MEMBERS = frozenset(
+    {
+        "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
+        "max_completion_tokens", "max_tokens", "messages", "metadata", "modalities", "model", "n",
+        "output_config", "output_format", "parallel_tool_calls", "prediction", "presence_penalty",
+        "reasoning_effort", "response_format", "seed", "stop", "stop_sequences", "stream",
+        "stream_options", "system", "temperature", "thinking", "tool_choice", "tools", "top_k",
+        "top_logprobs", "top_p", "user",
+    }
+)  # fmt: skip
+"""Members of the protocols whose names say nothing of lookups or conversations.
+
+Some of them hold a caller's own text or JSON, in which no name means anything."""
+
 LONGEST = 128
 """Characters of a name that is looked at; a longer one is no name of a protocol."""
 

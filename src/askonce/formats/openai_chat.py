@@ -2,7 +2,7 @@
 
 Whatever is unknown here is taken literally: an unknown member is part of the question with every
 null in it, and an unknown tool counts as run by the provider. Answers may have any shape in which
-providers with a compatible API write a whole one: see `_is_choice` and `finish_reasons`.
+providers with a compatible API write a whole one: see `openai_chat_judge`.
 """
 
 from types import NoneType
@@ -15,14 +15,12 @@ from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
 from askonce.core.wire_format import AnswerParts, ExpectedAnswer, ParsedQuestion
-from askonce.formats.answer_parts import chat_parts, content_text
+from askonce.formats.answer_parts import chat_parts
 from askonce.formats.expected_answer import expected_answer, function_tools
-from askonce.formats.finish_reasons import unfit
 from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
-from askonce.formats.json_values import is_json
 from askonce.formats.openai_chat_fold import ChatFold
-from askonce.formats.openai_chat_stream import CALLS, kind_of_call, unfold, without_usage
-from askonce.formats.provider_search import shows_search
+from askonce.formats.openai_chat_judge import content_text, judge
+from askonce.formats.openai_chat_stream import unfold, without_usage
 from askonce.formats.usage import read_usage
 
 NOT_ASKED = frozenset(
@@ -46,7 +44,6 @@ _PLAIN_MESSAGE = frozenset({"role", "content", "name"})
 _KNOWN_PARTS = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
 _CLIENT_TOOLS = frozenset({"function", "custom"})
 _JSON_FORMATS = frozenset({"json_object", "json_schema"})
-_BEFORE_EMPTY = frozenset({Reason.LENGTH, Reason.REFUSAL, Reason.FILTERED, Reason.PAUSED})
 
 _NOT_STREAMED = Shape()
 _STREAMED = Shape(stream=True)
@@ -129,23 +126,7 @@ class OpenAIChat:
         return without_usage(event)
 
     def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Reason | None:
-        if answer.get("error") is not None or answer.get("object") == "error":
-            return Reason.STREAM_ERROR
-        choices = answer.get("choices")
-        if choices is None or choices == []:
-            return Reason.EMPTY
-        if type(choices) is not list or type(answer.get("usage")) not in (dict, NoneType):
-            return Reason.GARBAGE
-        if not all(type(answer.get(name)) in (str, NoneType) for name in ("id", "model")):
-            return Reason.GARBAGE
-        if not all(_is_choice(choice) for choice in choices):
-            return Reason.GARBAGE
-        if shows_search(answer):
-            return Reason.HOSTED_TOOL
-        for choice in choices:
-            if (reason := _judge_choice(choice, wants_json)) is not None:
-                return reason
-        return None
+        return judge(answer, wants_json=wants_json)
 
     def expected(self, body: Any) -> ExpectedAnswer:
         return expected_answer(body, function_tools(body))
@@ -295,12 +276,13 @@ def _sampled(temperature: Any) -> bool:
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
-    if asks_for_lookup(body):
-        return Reason.HOSTED_TOOL
+    # The strongest reason first: a rule may overrule a lookup only.
     modalities = body.get("modalities")
     if modalities is not None and "audio" in _array(modalities, "modalities"):
         return Reason.AUDIO
-    return None if body.get("audio") is None else Reason.AUDIO
+    if body.get("audio") is not None:
+        return Reason.AUDIO
+    return Reason.HOSTED_TOOL if asks_for_lookup(body) else None
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
@@ -313,84 +295,6 @@ def _array(value: Any, where: str) -> list[Any]:
     if type(value) is not list:
         raise CallMalformed(f"`{where}` is not a list.")
     return value
-
-
-def _is_choice(choice: Any) -> bool:
-    """Whether every part of a choice has a type that unfolding knows."""
-    if type(choice) is not dict or type(choice.get("index")) not in (int, NoneType):
-        return False
-    message, logprobs = choice.get("message"), choice.get("logprobs")
-    if (
-        type(message) is not dict
-        or type(logprobs) not in (dict, NoneType)
-        or type(choice.get("finish_reason")) not in (str, NoneType)
-    ):
-        return False
-    if not all(type(message.get(name)) in (str, NoneType) for name in ("role", "refusal")):
-        return False
-    calls, legacy = message.get("tool_calls"), message.get("function_call")
-    return (
-        _is_content(message.get("content"))
-        and all(type(tokens) in (list, NoneType) for tokens in (logprobs or {}).values())
-        and type(calls) in (list, NoneType)
-        and all(_is_tool_call(call) for call in calls or ())
-        and (legacy is None or _is_named(legacy, "arguments"))
-    )
-
-
-def _is_content(content: Any) -> bool:
-    """Whether a content is a text or a list of parts, as some providers send it."""
-    if type(content) is not list:
-        return type(content) in (str, NoneType)
-    return all(
-        type(part) is dict
-        and type(part.get("type")) is str
-        and (part["type"] != "text" or type(part.get("text")) is str)
-        for part in content
-    )
-
-
-def _is_tool_call(call: Any) -> bool:
-    """Whether a call names a tool; its type, ID and arguments may be absent."""
-    if type(call) is not dict or type(call.get("id")) not in (str, NoneType):
-        return False
-    if type(call.get("type")) not in (str, NoneType) or (kind := kind_of_call(call)) not in CALLS:
-        return False
-    return _is_named(call.get(kind), CALLS[kind])
-
-
-def _is_named(called: Any, argument: str) -> bool:
-    return (
-        type(called) is dict
-        and type(called.get("name")) is str
-        and type(called.get(argument)) in (str, dict, NoneType)
-    )
-
-
-def _judge_choice(choice: dict[str, Any], wants_json: bool) -> Reason | None:
-    message, finish = choice["message"], unfit(choice.get("finish_reason"))
-    text, calls = content_text(message), message.get("tool_calls")
-    legacy = message.get("function_call")
-    if finish is not Reason.FILTERED and message.get("refusal"):
-        return Reason.REFUSAL
-    if finish in _BEFORE_EMPTY:
-        return finish
-    if not text and not message.get("content") and not calls and legacy is None:
-        return Reason.EMPTY
-    if finish is not None:
-        return finish
-    if wants_json and text and not is_json(text):
-        return Reason.NOT_JSON
-    arguments = [
-        call["function"].get("arguments")
-        for call in calls or ()
-        if kind_of_call(call) == "function"
-    ]
-    if legacy is not None:
-        arguments.append(legacy.get("arguments"))
-    # Calls without arguments come without them, or with an empty text.
-    texts = [each for each in arguments if type(each) is str and each.strip()]
-    return None if all(map(is_json, texts)) else Reason.BAD_TOOL_CALL
 
 
 OPENAI_CHAT = OpenAIChat()

@@ -17,7 +17,14 @@ from askonce.core.sse import SseEvent
 from askonce.formats.finish_reasons import unfit
 from askonce.formats.json_values import is_json
 from askonce.formats.openai_chat_stream import CALLS, is_usage_alone
-from askonce.formats.pieces import ContradictionError, Growing, Text, grow, grow_content, joined
+from askonce.formats.pieces import (
+    ContradictionError,
+    Growing,
+    GrowingText,
+    grow,
+    grow_content,
+    joined,
+)
 
 _decode = msgspec.json.Decoder().decode
 
@@ -60,7 +67,10 @@ class ChatFold:
                 if value is not None:
                     self._usage = _object(value)
                     self._usage_alone = self._usage_alone and is_usage_alone(chunk)
-            elif member not in ("choices", "obfuscation"):
+            elif member not in ("choices", "obfuscation") and (
+                # The fast path: every chunk repeats what it belongs to.
+                member not in self._early or self._early[member] != value
+            ):
                 self._keep(member, value)
         for part in _array(chunk.get("choices")):
             index = _object(part).get("index")
@@ -70,7 +80,7 @@ class ChatFold:
             if index not in self._choices:
                 self._choices[index] = _Choice(index)
             self._choices[index].add(part)
-            if _object(part.get("delta") or {}).get("audio") is not None:
+            if (delta := part.get("delta")) and delta.get("audio") is not None:
                 self.failed = Reason.AUDIO
 
     def _keep(self, member: str, value: Any) -> None:
@@ -98,7 +108,7 @@ class _Choice:
     def __init__(self, index: int) -> None:
         self._members: dict[str, Any] = {"index": index}
         self._message = Growing(role="assistant", content=None)
-        self._logprobs: Growing | None = None
+        self._logprobs: dict[str, Any] | None = None
         self._calls: _Calls | None = None
 
     @property
@@ -112,16 +122,20 @@ class _Choice:
             if member == "logprobs":
                 self._members.setdefault("logprobs", None)
                 if value is not None:
-                    self._logprobs = self._logprobs or Growing()
+                    self._logprobs = self._logprobs or {}
                     for name, tokens in _object(value).items():
-                        grow(self._logprobs, name, tokens)
+                        _extend(self._logprobs, name, tokens)
             elif member == "delta":
                 self._add_delta(_object(value or {}))
             elif member == "finish_reason":
-                self._finish(value)
+                if value is not None or member not in self._members:
+                    self._finish(value)
             elif member not in ("index", "message"):
                 # Some providers repeat the whole message so far beside each delta.
-                _keep(self._members, member, value)
+                if type(value) is list and not any(type(each) is dict for each in value):
+                    _extend(self._members, member, value)
+                else:
+                    _keep(self._members, member, value)
 
     def _finish(self, finish: Any) -> None:
         """Keep the latest finish reason, but never forget that the answer is not whole."""
@@ -132,7 +146,10 @@ class _Choice:
     def _add_delta(self, delta: dict[str, Any]) -> None:
         message = self._message
         for member, value in delta.items():
-            if value is None:
+            held = message.get(member)
+            if type(held) is GrowingText and type(value) is str:
+                held.pieces.append(value)
+            elif value is None:
                 message.setdefault(member, None)
             elif member == "role":
                 _keep(message, member, value)
@@ -144,10 +161,9 @@ class _Choice:
                     self._calls = _Calls()
                 self._calls.add(_array(value))
             elif member == "function_call":
-                called = message.get(member)
-                if type(called) is not Growing:
-                    called = message[member] = Growing()
-                _add_called(called, _object(value), "arguments")
+                if type(held) is not Growing:
+                    held = message[member] = Growing()
+                _add_called(held, _object(value), "arguments")
             else:
                 if member == "refusal" and type(value) is not str:
                     raise ContradictionError
@@ -159,7 +175,7 @@ class _Choice:
             message["tool_calls"] = self._calls.whole()
         choice = {"finish_reason": None, **self._members, "message": message}
         if self._logprobs is not None:
-            choice["logprobs"] = joined(self._logprobs)
+            choice["logprobs"] = self._logprobs
         return choice
 
 
@@ -265,7 +281,9 @@ def _add_argument(called: Growing, name: str, value: Any) -> None:
     """Extend arguments by a text, or take them whole as an object."""
     held = called.get(name)
     if type(value) is dict:
-        if (type(held) is Text and any(held.pieces)) or (type(held) is dict and held != value):
+        if (type(held) is GrowingText and any(held.pieces)) or (
+            type(held) is dict and held != value
+        ):
             raise ContradictionError
         called[name] = value
     elif type(held) is dict or type(value) not in (str, type(None)):
@@ -279,6 +297,15 @@ def _keep(into: dict[str, Any], name: str, value: Any) -> None:
     """Keep the latest value, unless it is empty."""
     if value or name not in into:
         into[name] = value
+
+
+def _extend(into: dict[str, Any], name: str, value: Any) -> None:
+    """Extend a list, as of tokens; keep the latest of anything else."""
+    held = into.get(name)
+    if type(held) is list and type(value) is list:
+        held.extend(value)
+    else:
+        _keep(into, name, value)
 
 
 def _keep_once(into: dict[str, Any], name: str, value: Any) -> None:

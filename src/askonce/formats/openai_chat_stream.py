@@ -48,12 +48,15 @@ def unfold(answer: dict[str, Any], shape: Shape) -> list[bytes]:
     usage = answer.get("usage")
     alone = shape.usage and "usage" not in last
     tail = b'],"usage":null}' if alone else b"]}"
-    chunks = _chunks_of(answer["choices"])
     frames = []
+    extras = first
+    chunks = _chunks_of(answer["choices"])
     for number, choice in enumerate(chunks, 1):
-        extras = {**(first if number == 1 else {}), **(last if number == len(chunks) else {})}
+        if number == len(chunks):
+            extras = {**extras, **last}
         written = b"," + _encode(extras)[1:-1] if extras else b""
         frames.append(_frame(head + written + b',"choices":[' + _encode(choice) + tail))
+        extras = {}
     if alone and usage is not None:
         frames.append(_frame(head + b"," + _encode({"choices": [], "usage": usage})[1:]))
     frames.append(_DONE)
@@ -188,5 +191,5 @@ def kind_of_call(call: dict[str, Any]) -> str:
 
 
 def _opened(called: dict[str, Any], argument: str) -> dict[str, Any]:
-    """Return what is called, with an empty text for its arguments if they are one."""
+    """Return a call's function with empty arguments, if its arguments are a text."""
     return {**called, argument: ""} if type(called.get(argument)) is str else called

@@ -21,7 +21,7 @@ class ContradictionError(Exception):
     """Pieces contradict each other."""
 
 
-class Text:
+class GrowingText:
     """A string in pieces, joined once: `+=` on a member would copy all of it each time."""
 
     __slots__ = ("pieces",)
@@ -37,7 +37,7 @@ class Growing(dict[str, Any]):
 
 
 class Items:
-    """A list of objects, each of which may arrive in pieces."""
+    """A list of objects, and each may arrive in pieces."""
 
     __slots__ = ("_by_index", "items")
 
@@ -108,13 +108,13 @@ def grow(into: dict[str, Any], name: str, value: Any) -> None:
     if value is None:
         into.setdefault(name, None)
     elif type(value) is str:
-        if type(held) is Text:
+        if type(held) is GrowingText:
             held.pieces.append(value)
         elif held is None:
-            into[name] = Text(value)
+            into[name] = GrowingText(value)
         else:
             raise ContradictionError
-    elif type(held) is Text:
+    elif type(held) is GrowingText:
         raise ContradictionError
     elif type(value) is list:
         _grow_list(into, name, value)
@@ -163,7 +163,7 @@ def grow_content(into: dict[str, Any], value: Any) -> None:
     elif type(value) is list:
         if not all(type(part) is dict and type(part.get("type")) is str for part in value):
             raise ContradictionError
-        if type(held) is Text:
+        if type(held) is GrowingText:
             if not value:
                 return
             said = "".join(held.pieces)
@@ -176,7 +176,7 @@ def grow_content(into: dict[str, Any], value: Any) -> None:
 
 def joined(value: Any) -> Any:
     """Return a value with its pieces joined; what did not grow is shared, not copied."""
-    if type(value) is Text:
+    if type(value) is GrowingText:
         return "".join(value.pieces)
     if type(value) is Items:
         return [joined(item) for item in value.items]

@@ -7,19 +7,23 @@ holds the address of a page; citations of what the request itself carried are no
 arguments and log probabilities are the model's words, and nothing in them is a sign.
 """
 
-import re
+import enum
+import functools
 from typing import Any
 
+from askonce.core.models import Reason
+from askonce.formats.member_names import words_of
+
 SEARCH_WORDS = (
-    "brows", "crawl", "executed", "grounding", "retriev", "search",
+    "brows", "crawl", "grounding", "retriev", "search",
 )  # fmt: skip
 """Beginnings of words in a member's name that say that the provider searched."""
 
 SEARCH_NAMES = frozenset(
     {
-        "server_side_tool_usage", "server_side_tool_usage_details", "server_tool_use",
-        "tool_usage", "tool_usage_details", "tool_uses", "url_context", "url_context_metadata",
-        "vertex_ai_url_context_metadata",
+        "executed_tools", "server_side_tool_usage", "server_side_tool_usage_details",
+        "server_tool_use", "tool_usage", "tool_usage_details", "tool_uses", "url_context",
+        "url_context_metadata", "vertex_ai_url_context_metadata",
     }
 )  # fmt: skip
 """Names of members that say the same without such a word."""
@@ -48,8 +52,26 @@ _COUNTED = frozenset({"citation", "citations", "sources"})
 """Words in the names of numbers that count what a search found."""
 
 _OFF = frozenset({"", "disabled", "false", "no", "none", "null", "off"})
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _DEEPEST = 12
+
+
+_FOR_GOOD = {Reason.LENGTH: Reason.CUT_SHORT, Reason.REFUSAL: Reason.FILTERED}
+"""What a reason that a setting can lift becomes if the answer shows a search as well: a setting
+that allows one of them does not allow both."""
+
+
+def judged_with_search(answer: dict[str, Any], judged: Reason | None) -> Reason | None:
+    """Return why an answer must not be stored, as judged or because it shows a search.
+
+    Parameters:
+        answer: the parsed answer, of a known shape.
+        judged: why it must not be stored otherwise; None if it may.
+    """
+    if judged is not None and judged not in _FOR_GOOD:
+        return judged
+    if not shows_search(answer):
+        return judged
+    return Reason.HOSTED_TOOL if judged is None else _FOR_GOOD[judged]
 
 
 def shows_search(answer: Any, depth: int = 0) -> bool:
@@ -69,31 +91,52 @@ def shows_search(answer: Any, depth: int = 0) -> bool:
     if type(kind) is str and (kind in OF_THE_REQUEST or _is_hosted(kind)):
         return kind not in OF_THE_REQUEST
     for name, value in answer.items():
-        if not value or name in _OWN_WORDS:
+        if not value:
             continue
-        words = _words(name)
-        if _is_search(words) and _is_shown(value):
-            return True
-        if any(word.startswith(SOURCE_WORDS) for word in words):
-            counted = type(value) in (int, float) and any(word in _COUNTED for word in words)
+        sign = _sign(name)
+        if sign is _Sign.SEARCH:
+            if _is_shown(value):
+                return True
+        elif sign is _Sign.NOTHING:
+            if type(value) in (dict, list) and shows_search(value, depth + 1):
+                return True
+        elif sign is not _Sign.OWN_WORDS:
+            counted = sign is _Sign.COUNTED and type(value) in (int, float)
             if counted or _names_a_page(value):
                 return True
-        elif shows_search(value, depth + 1):
-            return True
     return False
 
 
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name)]
+class _Sign(enum.Enum):
+    """What the name of a member says."""
+
+    NOTHING = enum.auto()
+    OWN_WORDS = enum.auto()
+    SEARCH = enum.auto()
+    SOURCE = enum.auto()
+    COUNTED = enum.auto()
 
 
+@functools.lru_cache(maxsize=4096)
+def _sign(name: str) -> _Sign:
+    if name in _OWN_WORDS:
+        return _Sign.OWN_WORDS
+    words = words_of(name)
+    if _is_search(words):
+        return _Sign.SEARCH
+    if not any(word.startswith(SOURCE_WORDS) for word in words):
+        return _Sign.NOTHING
+    return _Sign.SOURCE if _COUNTED.isdisjoint(words) else _Sign.COUNTED
+
+
+@functools.lru_cache(maxsize=1024)
 def _is_hosted(kind: str) -> bool:
     """Whether a block of this type comes from a tool that the provider runs."""
     hosted = kind.endswith(("_tool_result", "server_tool_use", "mcp_tool_use"))
-    return hosted or _is_search(_words(kind))
+    return hosted or _is_search(words_of(kind))
 
 
-def _is_search(words: list[str]) -> bool:
+def _is_search(words: tuple[str, ...]) -> bool:
     return "_".join(words) in SEARCH_NAMES or any(word.startswith(SEARCH_WORDS) for word in words)
 
 
@@ -128,8 +171,8 @@ def _names_a_page(value: Any, depth: int = 0) -> bool:
     if type(value) is not dict:
         return False
     kind = value.get("type")
-    if type(kind) is str and kind in OF_THE_REQUEST:
-        return False
+    if type(kind) is str and (kind in OF_THE_REQUEST or _is_search(words_of(kind))):
+        return kind not in OF_THE_REQUEST
     return any(
         _names_a_page(each, depth + 1) for name, each in value.items() if name not in _OWN_WORDS
     )

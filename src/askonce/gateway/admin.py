@@ -7,14 +7,16 @@ no line contains a secret.
 import contextlib
 import functools
 import hmac
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from askonce.config.settings import Settings
 from askonce.core.errors import AskOnceError, ConfigError
-from askonce.core.identity import CREDENTIALS, bare
 from askonce.gateway.messages import (
     CallerGone,
     RawHeaders,
@@ -36,7 +38,7 @@ _UNAUTHENTICATED = {401, 405, 408, 413}
 """The statuses of requests that were refused before they were authenticated."""
 
 _EVENT_MEMBERS = {"event", "data", "id"}
-_CREDENTIALS = {name.encode() for name in CREDENTIALS}
+_BASIC = re.compile(rb"basic +([A-Za-z0-9+/=_-]+)", re.IGNORECASE)
 
 Endpoint = Callable[[Scope, Receive, Sender], Awaitable[None]]
 
@@ -88,12 +90,14 @@ class AdminEndpoints:
         """Is an admin token set?"""
         return self._token is not None
 
-    def carries_token(self, headers: RawHeaders) -> bool:
-        """Does a request carry the admin token, which must reach no provider?"""
+    def carries_token(self, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> bool:
+        """Does a request carry the admin token, which must reach no provider?
+
+        In any header and in the query, in any form: with a scheme, in a list, as a cookie, as the
+        user or the password of `Basic`.
+        """
         return self._token is not None and any(
-            hmac.compare_digest(self._token, bare(value.decode("latin-1")).encode("latin-1"))
-            for name, value in headers
-            if name in _CREDENTIALS
+            _holds(self._token, value) for value in (query, *(value for _, value in headers))
         )
 
     async def refuse_token(self, send: Sender) -> None:
@@ -263,3 +267,15 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _Refused(400, "not-json", "the body is not a JSON object")
     return found
+
+
+def _holds(token: bytes, value: bytes) -> bool:
+    """Whether a header's value or a query has the token in it, percent-encoded and in Basic too."""
+    if token in value or token in unquote_to_bytes(value):
+        return True
+    for found in _BASIC.findall(value):
+        text = found.replace(b"+", b"-").replace(b"/", b"_")
+        with contextlib.suppress(ValueError):
+            if token in urlsafe_b64decode(text + b"=" * (-len(text) % 4)):
+                return True
+    return False

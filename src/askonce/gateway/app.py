@@ -12,6 +12,7 @@ from askonce.gateway.request_recorder import RequestLog
 from askonce.gateway.route_cache import RouteCache, RouteSignature
 from askonce.gateway.routes import Routes, has_dot_segments
 from askonce.gateway.savings import SavingsEndpoint
+from askonce.gateway.token_verifier import TokenVerifier
 from askonce.gateway.upstreams import UpstreamConnections
 from askonce.library.cache import AsyncCache
 
@@ -36,13 +37,18 @@ class GatewayApp:
         self._assembly = cache.assembly
         self._connections = connections
         self._version = version
+        verifier = None
+        if settings.jwt is not None:
+            verifier = TokenVerifier(settings.jwt, cache.assembly.runtimes.async_)
         self._routes = Routes(settings)
-        self._route_cache = RouteCache(cache.assembly)
+        self._route_cache = RouteCache(cache.assembly, verifier)
         self._admin = AdminEndpoints(settings, cache.assembly)
         self._savings = SavingsEndpoint(cache.assembly, self._admin)
         self._latencies = Latencies()
         self._log = RequestLog(settings.log, cache.assembly.ledger, cache.assembly.runtimes.async_)
-        self._endpoints = Endpoints(settings, cache, connections, self._latencies, self._log)
+        self._endpoints = Endpoints(
+            settings, cache, connections, self._latencies, self._log, self._admin
+        )
         self._names = ", ".join(f"/{name}/…" for name in settings.providers)
         self._flushing: Task | None = None
         self._own = {
@@ -105,7 +111,7 @@ class GatewayApp:
         signature: RouteSignature,
     ) -> None:
         """Find the route of a request that is not in the route cache."""
-        if self._admin.carries_token(scope["headers"]):
+        if self._admin.carries_token(scope["headers"], scope.get("query_string", b"")):
             await self._admin.refuse_token(send)
             return
         if headers.get(b"upgrade", b"").lower() == b"websocket":

@@ -8,11 +8,11 @@ import httpx2
 
 from askonce.config.settings import Settings
 from askonce.core.errors import AnswerCut
-from askonce.core.identity import CREDENTIALS, bare
 from askonce.core.models import Call, Outcome, Reason
 from askonce.core.runtime.event_loop import run_unless
 from askonce.core.runtime.interface import Event
 from askonce.formats import BY_NAME
+from askonce.gateway.admin import AdminEndpoints
 from askonce.gateway.messages import (
     CallerGone,
     RawHeaders,
@@ -54,7 +54,9 @@ class Endpoints:
         connections: UpstreamConnections,
         latencies: Latencies,
         log: RequestLog,
+        admin: AdminEndpoints,
     ) -> None:
+        self._admin = admin
         self._log = log
         self._max_body = settings.gateway.max_body
         self._assembly = cache.assembly
@@ -66,9 +68,8 @@ class Endpoints:
         self._latencies = latencies
         self._origins = {name: origin_of(p) for name, p in settings.providers.items()}
         self._upstream_keys = {
-            key: tenant.upstream_key
+            tenant.name: tenant.upstream_key
             for tenant in settings.tenants.values()
-            for key in tenant.keys
             if tenant.upstream_key is not None
         }
 
@@ -87,18 +88,21 @@ class Endpoints:
         if body is None:
             return
         mode = self._assembly.services.async_
-        route, path, path_text, headers, namespace = cached
+        route, path, path_text, headers, namespace, _ = cached
         call = Call("POST", route.provider.base_url, path_text, headers, body, namespace)
         found = mode.pipeline.at_once(call)
         if isinstance(found, Reply):
             self._latencies.add(found.outcome, runtime.monotonic() - began)
             await send.whole(found.status, encoded(found.headers), found.body or b"")
             return
+        if self._admin.carries_token(scope["headers"], scope.get("query_string", b"")):
+            await self._admin.refuse_token(send)
+            return
         upstream = CallerUpstream(
             self._connections,
             self._origins[route.provider.name],
             path,
-            self._credited(scope["headers"]),
+            self._credited(scope["headers"], namespace),
             lambda: self._log.recorder(path_text, route.provider, namespace, request_headers),
         )
 
@@ -133,10 +137,12 @@ class Endpoints:
         sized = [(name, value) for name, value in request_headers if name == b"content-length"]
         has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in request_headers)
         ended = self._assembly.runtimes.async_.event() if has_body else None
-        headers = forwarded_headers(self._credited(request_headers), keep_encoding=True) + sized
-        origin = self._origins[route.provider.name]
         path = _with_query(route.path, scope)
-        recorder = await self._recorder(scope, route)
+        namespace = await self._namespace(scope, route, path)
+        credited = self._credited(request_headers, namespace)
+        headers = forwarded_headers(credited, keep_encoding=True) + sized
+        origin = self._origins[route.provider.name]
+        recorder = self._recorder(scope, route, namespace)
 
         async def pass_on() -> None:
             self._assembly.ledger.answered(Outcome.BYPASS, Reason.UNKNOWN_ROUTE)
@@ -163,15 +169,23 @@ class Endpoints:
 
         await self._unless_gone(send, route, pass_on(), receive, ended)
 
-    async def _recorder(self, scope: Scope, route: ProviderRoute) -> RequestRecorder | None:
+    async def _namespace(self, scope: Scope, route: ProviderRoute, path: bytes) -> str | None:
+        """Return the namespace of a request that is passed through, if anything depends on it."""
+        if not self._upstream_keys and not self._log.is_on:
+            return None
+        headers = headers_of(scope)
+        named = {n.decode("latin-1"): value.decode("latin-1") for n, value in headers.items()}
+        tiers, origin = self._assembly.services.async_.tiers, route.provider.base_url
+        return await self._assembly.identify(tiers, named, origin, path.decode("latin-1"))
+
+    def _recorder(
+        self, scope: Scope, route: ProviderRoute, namespace: str | None
+    ) -> RequestRecorder | None:
         """Return what logs a request that is passed through; None without a log of it."""
         path = route.path.decode("latin-1")
         if not self._log.is_on or scope["method"] != "POST" or api_of(path) is None:
             return None
-        headers = headers_of(scope)
-        named = {n.decode("latin-1"): value.decode("latin-1") for n, value in headers.items()}
-        tenant = await self._assembly.identify(self._assembly.services.async_.tiers, named)
-        return self._log.recorder(path, route.provider, tenant, headers)
+        return self._log.recorder(path, route.provider, namespace, headers_of(scope))
 
     async def _unless_gone(
         self,
@@ -203,15 +217,13 @@ class Endpoints:
         error = _FORMATS[route.provider.format].error(message, code)
         await send.whole(status, [(b"content-type", b"application/json")], error)
 
-    def _credited(self, headers: RawHeaders) -> RawHeaders:
-        """Return the headers with the tenant's upstream key, if it has one."""
-        if self._upstream_keys:
-            for name, value in headers:
-                if name.decode("latin-1") in CREDENTIALS:
-                    key = self._upstream_keys.get(bare(value.decode("latin-1")))
-                    if key is not None:
-                        return with_credential(headers, key)
-        return headers
+    def _credited(self, headers: RawHeaders, namespace: str | None) -> RawHeaders:
+        """Return the headers with the upstream key of the caller's tenant, if it has one.
+
+        A caller who shows another credential beside a tenant's key is not that tenant.
+        """
+        key = self._upstream_keys.get(namespace) if namespace is not None else None
+        return headers if key is None else with_credential(headers, key)
 
 
 def _with_query(path: bytes, scope: Scope) -> bytes:

@@ -48,6 +48,7 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         clock=clock,
         prices=prices,
         bookkeeping=settings.ledger,
+        ignore_members=settings.keys.ignore_members,
         stateless={
             provider.base_url: provider.stateless
             for provider in settings.providers.values()

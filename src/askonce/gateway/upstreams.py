@@ -11,6 +11,7 @@ import httpx2
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.models import Call
 from askonce.core.protocols import Response
+from askonce.core.request_headers import STANDARD, forwards
 from askonce.core.response_headers import cleaned
 from askonce.gateway.request_recorder import RequestRecorder
 from askonce.gateway.routes import Origin
@@ -39,7 +40,11 @@ def forwarded_headers(headers: Headers, *, keep_encoding: bool) -> Headers:
     dropped = _HOP_BY_HOP | _OWN | named
     if not keep_encoding:
         dropped |= {b"accept-encoding"}
-    kept = [(name, value) for name, value in headers if name not in dropped]
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in dropped and forwards(name.decode("latin-1"))
+    ]
     if not keep_encoding:
         kept.append((b"accept-encoding", b"identity"))
     elif not any(name == b"accept-encoding" for name, _ in kept):
@@ -49,13 +54,17 @@ def forwarded_headers(headers: Headers, *, keep_encoding: bool) -> Headers:
 
 
 def with_credential(headers: Headers, key: str) -> Headers:
-    """Return the headers with the tenant's upstream key in place of the caller's own."""
+    """Return the headers with the tenant's upstream key in place of the caller's own.
+
+    All credentials of such a caller are the tenant's keys; those in a header that no provider reads
+    are left out.
+    """
     secret = key.encode()
     shown = {name for name, _ in headers}
     replaced = [
         (name, value)
         for name, value in headers
-        if name not in (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+        if not STANDARD.is_credential(name.decode("latin-1"))
     ]
     named = (b"x-api-key", b"api-key", b"x-goog-api-key")
     replaced += [(name, secret) for name in named if name in shown]

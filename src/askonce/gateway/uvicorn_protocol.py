@@ -10,6 +10,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from askonce.core.request_headers import FRAMING
+
 _AT_ONCE = 65_536  # bytes; more is sent at once, so that back-pressure works
 
 
@@ -49,7 +51,29 @@ class JoinedWrites:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with joined writes."""
+    """uvicorn's protocol with joined writes, and with headers that are fixed before a request runs.
+
+    uvicorn appends the trailers of a chunked body to the headers, perhaps before the application
+    reads them: a trailer could then name the caller. Headers that `Connection` names end here.
+    """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(JoinedWrites(transport, self.loop.call_soon))  # type: ignore[arg-type]
+
+    def on_headers_complete(self) -> None:
+        self.scope["headers"] = end_to_end(self.headers)
+        super().on_headers_complete()
+        self.headers = []  # trailers end up here, and are dropped
+
+
+def end_to_end(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return headers without those that `Connection` names, in a form that nothing changes."""
+    named = [value for name, value in headers if name == b"connection"]
+    if not named or named in _USUAL:
+        return tuple(headers)
+    dropped = {name.strip().lower() for value in named for name in value.split(b",")} - _FRAMING
+    return tuple([header for header in headers if header[0] not in dropped])
+
+
+_USUAL = ([b"keep-alive"], [b"close"], [b"Keep-Alive"], [b"Close"])
+_FRAMING = frozenset(name.encode() for name in FRAMING)

@@ -86,6 +86,11 @@ def response_cache_control(
     }
 
 
+def members(given: Iterable[str]) -> tuple[str, ...]:
+    """Read names of members of a body that change no answer; a text is one name."""
+    return tuple(_read("ignore_members", values.members, _as_list(given)))
+
+
 def _as_list(given: Iterable[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 

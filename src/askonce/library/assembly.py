@@ -55,17 +55,13 @@ class Assembly:
         self.ruleset = compiled_rules(settings.rules) if settings.rules else None
         self.response_cache_control = ResponseCacheControl(settings.response_cache_control)
         self.restless = RestlessMembers(self.ledger.has_hits)
-        self.recognition = Recognition(
-            settings.limits,
-            self.ruleset,
-            origins=Origins(settings.stateless),
-            restless=self.restless,
-        )
+        self.origins = Origins(settings.stateless, settings.ignore_members)
+        self.recognition = self._new_recognition()
         self.prompts = PromptAssembly(settings.prompts, sync)
         self.memory: Memory = MemoryStore(
             settings.memory.size or 0, lock=sync.lock(), eviction=settings.eviction, clock=sync.now
         )
-        self.namespaces = NamespaceResolver(self.memory, settings.namespace, settings.tenants)
+        self.namespaces = self._new_namespaces()
         self.semantic: SemanticAssembly | None = None
         self.stack = self._new_stack()
         self.services = ServicePair(self._open_services, self.runtimes)
@@ -89,9 +85,16 @@ class Assembly:
         counted = self.ledger.counters() if counters is None else counters
         return stats_of(counted, self.stack.states(), self.restless.found)
 
-    async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
+    async def identify(
+        self,
+        tiers: Tiers,
+        headers: Mapping[str, str],
+        origin: str,
+        path: str,
+        verified: tuple[str, str] | None = None,
+    ) -> str | None:
         """Return a caller's namespace; see `NamespaceResolver.identify`."""
-        return await self.namespaces.identify(tiers, headers)
+        return await self.namespaces.identify(tiers, headers, origin, path, verified)
 
     async def close(self, services: Services) -> None:
         """Finish what is under way and close everything, in the mode of these services."""
@@ -143,6 +146,14 @@ class Assembly:
             runtimes=self.runtimes,
             callbacks=StackCallbacks(self.namespaces.forget, self._compare_index),
         )
+
+    def _new_recognition(self) -> Recognition:
+        limits, origins = self.settings.limits, self.origins
+        return Recognition(limits, self.ruleset, origins=origins, restless=self.restless)
+
+    def _new_namespaces(self) -> NamespaceResolver:
+        settings = self.settings
+        return NamespaceResolver(self.memory, settings.namespace, settings.tenants, self.origins)
 
     def _new_semantic(self) -> "SemanticAssembly":
         # Import lazily: heavy, and only needed for semantic matching.

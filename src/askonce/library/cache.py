@@ -76,6 +76,7 @@ class Cache(CacheFacade):
             mapping to False says the opposite. docs/how-it-works/keys.md explains it.
         response_cache_control: How a provider's `no-store` is taken: `heed` it, `ignore` it, or
             `auto`, which ignores it where all of the first 20 answers said so; or this by address.
+        ignore_members: Members of a body that change no answer, so that they are not in the key.
 
     Raises:
         ConfigError: A value is wrong, or an extra is not installed; the message has the remedy.

@@ -92,6 +92,7 @@ class CacheFacade:
         bookkeeping: LedgerSettings = DEFAULT_LEDGER,
         stateless: Iterable[str] | Mapping[str, bool] = (),
         response_cache_control: CacheControlMode | Mapping[str, CacheControlMode] = "auto",
+        ignore_members: Iterable[str] = (),
     ) -> None:
         if limits is None:
             limits = arguments.limits(
@@ -124,6 +125,7 @@ class CacheFacade:
             ledger=bookkeeping,
             stateless=arguments.stateless(stateless),
             response_cache_control=arguments.response_cache_control(response_cache_control),
+            ignore_members=arguments.members(ignore_members),
         )
         self._assembly = Assembly(settings)
 

@@ -40,3 +40,4 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     ledger: LedgerSettings = DEFAULT_LEDGER
     stateless: Mapping[str, bool] = {}
     response_cache_control: Mapping[str, CacheControlMode] = {}
+    ignore_members: tuple[str, ...] = ()

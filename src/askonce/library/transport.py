@@ -16,6 +16,7 @@ from askonce.core.directives import OWN_HEADERS
 from askonce.core.errors import AnswerCut, PatienceOver
 from askonce.core.models import Call
 from askonce.core.protocols import Response
+from askonce.core.request_headers import without_connection_headers
 from askonce.core.runtime.threads import run_sync
 from askonce.formats import recognize
 from askonce.invalidation.cache_groups import INVALIDATION
@@ -173,11 +174,13 @@ class CachingTransport(_Transport):
         return response
 
     async def _answer(self, services: Services, request: Any, upstream: Any) -> Reply:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        namespace = await self._assembly.identify(services.tiers, headers)
+        headers = without_connection_headers(
+            {name.lower(): value for name, value in request.headers.items()}
+        )
         url = request.url
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         path = url.raw_path.decode("ascii")
+        namespace = await self._assembly.identify(services.tiers, headers, origin, path)
         patience = request.extensions.get("timeout", {}).get("read")
         call = Call(request.method, origin, path, headers, request.content, namespace, patience)
         try:

@@ -6,7 +6,8 @@ by giving the first body the second one's value.
 """
 
 import copy
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ import msgspec
 from askonce.core.errors import CallMalformed
 from askonce.core.keys import CACHE_MARKERS, Media, Opaque, canonical
 from askonce.core.models import Reason
+from askonce.core.origins import OWN, OriginTraits
 from askonce.core.wire_format import ParsedQuestion, WireFormat
+from askonce.formats.end_user import as_seen_at
 
 ABSENT = "(absent)"
 SHORTENED = 60
@@ -25,6 +28,8 @@ _ONLY_ANTHROPIC = frozenset(
 _RANDOM_IDS = ("/id", "/tool_call_id", "/tool_use_id")
 
 _absent: Any = object()
+
+Read = Callable[[Any], ParsedQuestion]
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -50,7 +55,9 @@ class Explanation(msgspec.Struct, frozen=True):
     bypass_b: Reason | None
 
 
-def explain(format_: WireFormat, a: Any, b: Any, *, samples: int = 0) -> Explanation:
+def explain(
+    format_: WireFormat, a: Any, b: Any, *, samples: int = 0, origin: OriginTraits = OWN
+) -> Explanation:
     """Compare two parsed bodies of one format.
 
     Args:
@@ -59,17 +66,19 @@ def explain(format_: WireFormat, a: Any, b: Any, *, samples: int = 0) -> Explana
         b: The second body.
         samples: The answers kept for a question with a temperature above 0 (`cache.sampling`);
             0 bypasses such calls.
+        origin: What the provider's address means. Default: it is the provider's own.
 
     Raises:
         CallMalformed: A body is not of this format.
     """
-    question_a, question_b = format_.read(a), format_.read(b)
+    read = functools.partial(_read, format_, origin)
+    question_a, question_b = read(a), read(b)
     matter = list(_differences(question_a.asked, question_b.asked, ""))
     return Explanation(
         same=canonical(question_a.asked) == canonical(question_b.asked),
         format=format_.name,
         matter=[_shown(pointer, x, y) for pointer, x, y in matter],
-        ignored=_ignored(format_, a, b),
+        ignored=_ignored(read, a, b),
         bypass_a=_bypass(question_a, samples),
         bypass_b=_bypass(question_b, samples),
     )
@@ -88,6 +97,11 @@ def guess_format(body: Any) -> str | None:
     ):
         return "anthropic_messages"
     return "openai_chat"
+
+
+def _read(format_: WireFormat, origin: OriginTraits, body: Any) -> ParsedQuestion:
+    """Read a body as the provider at this address sees it."""
+    return as_seen_at(origin, format_.read(body), body, "")
 
 
 def _bypass(question: ParsedQuestion, samples: int) -> Reason | None:
@@ -132,23 +146,23 @@ def _raw_differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
         yield pointer, a, b
 
 
-def _ignored(format_: WireFormat, a: Any, b: Any) -> list[Difference]:
+def _ignored(read: Read, a: Any, b: Any) -> list[Difference]:
     """Find the places where the bodies differ and the key does not; each of them is tried."""
     found = list(_raw_differences(a, b, ""))
-    ignored = {item[0] for item in found if _is_ignored(format_, a, [item])}
+    ignored = {item[0] for item in found if _is_ignored(read, a, [item])}
     # Random ids of tool calls matter one by one (a result must find its call), not together.
     ids = [item for item in found if item[0].endswith(_RANDOM_IDS) and item[0] not in ignored]
-    if ids and _is_ignored(format_, a, ids):
+    if ids and _is_ignored(read, a, ids):
         ignored.update(item[0] for item in ids)
     return [_shown(*item) for item in found if item[0] in ignored]
 
 
-def _is_ignored(format_: WireFormat, body: Any, changes: list[_Found]) -> bool:
+def _is_ignored(read: Read, body: Any, changes: list[_Found]) -> bool:
     changed = copy.deepcopy(body)
     for pointer, _, value in changes:
         changed = _with(changed, pointer, value)
     try:
-        return canonical(format_.read(changed).asked) == canonical(format_.read(body).asked)
+        return canonical(read(changed).asked) == canonical(read(body).asked)
     except CallMalformed:
         return False
 

@@ -316,9 +316,14 @@ class Fetch:
     ) -> None:
         """Judge an answer that has ended and conclude it, in the background if that takes long."""
         context, request = self._context, self._request
-        judged: FormVerdict = failed or judge(context, request, answer)
-        if judged is None:
-            judged = await context.form_check.check(request, answer)
+        reason = failed or judge(context, request, answer)
+        judged: FormVerdict = reason
+        looked_up = reason is Reason.HOSTED_TOOL
+        if reason is None or (
+            looked_up and policy.is_overruled(reason, request.directives, context.limits)
+        ):
+            # A setting that keeps lookups keeps no wrong form; one that keeps cut answers does.
+            judged = await context.form_check.check(request, answer) or reason
         concluding = self._conclude(recording, body, answer, judged)
         if isinstance(judged, LongCheck):
             self._in_check = True

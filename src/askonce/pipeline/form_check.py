@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from askonce.core.content_encoding import codings_of, decoded
+from askonce.core.content_encoding import codings_of
 from askonce.core.fail_open import FailOpen
 from askonce.core.models import Call, Reason
 from askonce.core.policy import Limits
@@ -17,6 +17,7 @@ from askonce.core.runtime.interface import Runtime
 from askonce.core.wire_format import AnswerParts, ExpectedAnswer
 from askonce.formats import json_schema
 from askonce.formats.answer_check import violation
+from askonce.formats.content_decoding import decoded
 from askonce.formats.expected_answer import may_expect
 
 _STEPS_AT_ONCE = 2_000  # some milliseconds

@@ -8,9 +8,13 @@ and what they store is never found under the other secret.
 from collections.abc import Mapping
 
 from askonce.core.identity import Identity
+from askonce.core.origins import Origins
 from askonce.core.protocols import Memory
+from askonce.core.request_headers import STANDARD, HeaderKinds
 from askonce.stores.tiered.tier import Tier
 from askonce.stores.tiered.tiers import Tiers
+
+_COOKIE = "cookie"
 
 
 class NamespaceResolver:
@@ -20,26 +24,45 @@ class NamespaceResolver:
         memory: Has the secret that stands in for the shared one.
         namespace: The namespace of every caller; None to derive it from credentials.
         tenants: Names of namespaces by credential.
+        origins: Which addresses are a provider's own; no cookie is a credential there.
+        kinds: Which headers are credentials.
     """
 
     def __init__(
-        self, memory: Memory, namespace: str | None, tenants: Mapping[str, str] | None
+        self,
+        memory: Memory,
+        namespace: str | None,
+        tenants: Mapping[str, str] | None,
+        origins: Origins,
+        kinds: HeaderKinds = STANDARD,
     ) -> None:
         self.identity: Identity | None = None
         """Derives namespaces from credentials; None until the shared secret was read."""
         self._memory = memory
         self._namespace = namespace
         self._tenants = tenants
+        self._origins = origins
+        self._kinds = kinds
         self._stand_in: Identity | None = None
         self._secret: bytes | None = None
         self._attempts = 0
 
-    async def identify(self, tiers: Tiers, headers: Mapping[str, str]) -> str | None:
+    async def identify(
+        self,
+        tiers: Tiers,
+        headers: Mapping[str, str],
+        origin: str,
+        path: str,
+        verified: tuple[str, str] | None = None,
+    ) -> str | None:
         """Return the caller's namespace; None if the caller shows no credential.
 
         Args:
             tiers: The caller's mode.
             headers: The request's headers, names in lower case.
+            origin: The upstream's address.
+            path: The path with its query.
+            verified: The issuer and the name that a verified token gives; None without one.
         """
         if self._namespace is not None:
             return self._namespace
@@ -51,7 +74,11 @@ class NamespaceResolver:
                 if self.identity is None and self._attempts == attempts:
                     await self._load(tiers)
             identity = self.identity or self._stand_in
-        return None if identity is None else identity.namespace(headers)
+        if identity is None:
+            return None
+        is_own = _COOKIE in headers and self._origins.find(origin, path).is_own
+        query = path.partition("?")[2]
+        return identity.namespace(headers, query=query, with_cookies=not is_own, verified=verified)
 
     def forget(self) -> None:
         """Read the secret once more: the store may be another one."""
@@ -64,9 +91,9 @@ class NamespaceResolver:
             secret = await self._shared(tiers.authority)
         if secret is not None:
             self._secret = secret
-            self.identity = Identity(secret, self._tenants)
+            self.identity = Identity(secret, self._tenants, self._kinds)
         elif self._stand_in is None:
-            self._stand_in = Identity(own, self._tenants)
+            self._stand_in = Identity(own, self._tenants, self._kinds)
         self._attempts += 1
 
     async def _shared(self, authority: Tier) -> bytes | None:

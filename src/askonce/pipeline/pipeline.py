@@ -42,6 +42,7 @@ from askonce.core.models import SUBDIVIDES, Call, Entry, Key, Outcome, Reason
 from askonce.core.policy import Life
 from askonce.core.protocols import Upstream
 from askonce.core.request import CacheRequest
+from askonce.core.request_signature import signer
 from askonce.pipeline.context import Context
 from askonce.pipeline.entry import apply_cache_groups, is_due
 from askonce.pipeline.fetch import Fetch
@@ -57,7 +58,7 @@ _SAMPLED_QUESTIONS = 65_536
 
 _SENT_UNPREPARED = (
     Reason.UNKNOWN_ROUTE, Reason.MALFORMED, Reason.TOO_LARGE, Reason.UNKNOWN_ENCODING,
-    Reason.NO_IDENTITY,
+    Reason.NO_IDENTITY, Reason.SIGNED,
 )  # fmt: skip
 """Calls that the cache does not understand go to the provider byte for byte."""
 
@@ -144,7 +145,8 @@ class Pipeline:
 
     def _parse(self, call: Call) -> CacheRequest | Reason:
         if call.namespace is None or SUBDIVIDES in call.namespace:
-            return Reason.NO_IDENTITY
+            is_signed = call.namespace is None and signer(call.headers) is not None
+            return Reason.SIGNED if is_signed else Reason.NO_IDENTITY
         directives = parse_directives(call.headers)
         namespace = call.namespace
         if directives.subdivision:

@@ -6,11 +6,12 @@ from urllib.parse import unquote
 
 import msgspec
 
-from askonce.core import content_encoding
+from askonce.core.content_encoding import codings_of
 from askonce.core.errors import CallMalformed
 from askonce.core.models import Call, Reason
 from askonce.core.origins import Origins
 from askonce.core.wire_format import ParsedQuestion, WireFormat
+from askonce.formats.content_decoding import decoded
 from askonce.formats.end_user import as_seen_at
 
 _decode = msgspec.json.Decoder().decode
@@ -41,8 +42,8 @@ class QuestionReader:
         raw: bytes | Reason = call.body
         if len(call.body) > self._largest:
             return Reason.TOO_LARGE
-        if codings := content_encoding.codings_of(call.headers):
-            raw = content_encoding.decoded(call.body, codings, self._largest)
+        if codings := codings_of(call.headers):
+            raw = decoded(call.body, codings, self._largest)
         if isinstance(raw, Reason):
             return raw
         try:

@@ -76,6 +76,7 @@ class Recognition:
         restless: RestlessMembers | None = None,
     ) -> None:
         self._restless = restless
+        self._limits = limits
         self._reader = QuestionReader(limits.max_question, origins or Origins())
         self._document_fields = limits.document_fields
         self._rules = rules
@@ -90,7 +91,8 @@ class Recognition:
         headers = relevant_headers(call.headers)
         small = len(call.body) <= _LARGEST_REMEMBERED
         if small:
-            seen = (call.body, namespace, call.origin, call.path, call.method, headers)
+            coding = call.headers.get("content-encoding")
+            seen = (call.body, namespace, call.origin, call.path, call.method, headers, coding)
             known = self._young.get(seen) or self._old.get(seen)
             if known is not None:
                 return known
@@ -131,7 +133,7 @@ class Recognition:
             key = self._key_context(call, namespace, known, headers).key(question.asked)
         except (ValueError, CallMalformed, RecursionError):
             return Reason.MALFORMED
-        if self._restless is not None and question.bypass is None:
+        if self._restless is not None and policy.may_ask(question, NONE, self._limits).yes:
             self._restless.observe((call.origin, path), question.text, headers, question.asked)
         ruling = NO_RULING
         if self._rules is not None:

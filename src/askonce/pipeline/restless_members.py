@@ -1,9 +1,9 @@
 """Restless members: headers and members of a body that differ in each call, so that nothing hits.
 
-A tracing id in a header that counts makes every call a question of its own, and nobody notices. So
-the calls that were not recognized from memory are sampled: for each route and each name, a window
-of calls with the hashes of its values and of the questions. A name whose values all differ in one
-window, while a question came twice or nothing was ever a hit, is reported once.
+A tracing id in a header that counts makes every call a question of its own, and nothing shows it.
+So the calls that were not recognized from memory are compared: for each route and each name, a
+window of calls with the hashes of its values and of the questions. A name whose values all differ
+in one window, while a question came twice or nothing was ever a hit, is reported once.
 """
 
 import logging
@@ -12,6 +12,7 @@ from typing import Any
 
 from askonce.core.bounded import BoundedMap
 from askonce.core.keys import canonical
+from askonce.core.origins import QUESTION_MEMBERS
 from askonce.formats.end_user import END_USER
 
 _log = logging.getLogger("askonce.keys")
@@ -22,25 +23,22 @@ WINDOW = 20
 _ROUTES = 64
 _NAMES = 64  # of one route
 _REPORTS = 64
-
-_CONTENT = frozenset(
-    {
-        "audio", "functions", "messages", "model", "output_config", "output_format", "prediction",
-        "response_format", "system", "tools",
-    }
-)  # fmt: skip
-"""Members that are the question itself: they are meant to differ."""
+_HASHED_AS_IS = frozenset({str, int, float, bool})
 
 
 class _Window:
     """The calls of one name: the hashes of its values and of the questions."""
 
-    __slots__ = ("calls", "questions", "values")
+    __slots__ = ("calls", "last", "questions", "values")
 
     def __init__(self) -> None:
         self.calls = 0
+        self.last = 0
         self.values: set[int] = set()
         self.questions: set[int] = set()
+
+
+_Windows = BoundedMap[tuple[bool, str], _Window]
 
 
 class RestlessMembers:
@@ -54,13 +52,13 @@ class RestlessMembers:
 
     def __init__(self, has_hits: Callable[[], bool]) -> None:
         self._has_hits = has_hits
-        self._routes: BoundedMap[tuple[str, str], BoundedMap[str, _Window]] = BoundedMap(_ROUTES)
-        self._found: BoundedMap[str, str] = BoundedMap(_REPORTS)
+        self._routes: BoundedMap[tuple[str, str], _Windows] = BoundedMap(_ROUTES)
+        self._found: BoundedMap[tuple[bool, str], str] = BoundedMap(_REPORTS)
 
     @property
     def found(self) -> dict[str, str]:
         """The names that were found, each with a sentence that says what to do."""
-        return dict(self._found.items())
+        return {_shown(named): advice for named, advice in self._found.items()}
 
     def observe(
         self,
@@ -82,36 +80,42 @@ class RestlessMembers:
             windows = self._routes[route] = BoundedMap(_NAMES)
         asked = hash(question)
         for name, value in headers:
-            self._add(windows, name, name, hash(value), asked)
+            self._add(windows, (False, name), hash(value), asked)
         for name, value in members.items():
-            if name not in _CONTENT and value is not None:
-                kind = type(value)
-                hashed = hash(value if kind is str or kind is int else canonical(value))
-                self._add(windows, f"member `{name}`", name, hashed, asked)
+            if name not in QUESTION_MEMBERS and value is not None:
+                plain = type(value) in _HASHED_AS_IS
+                self._add(windows, (True, name), hash(value if plain else canonical(value)), asked)
 
-    def _add(
-        self, windows: BoundedMap[str, _Window], shown: str, name: str, value: int, asked: int
-    ) -> None:
-        if shown in self._found:
-            return
-        window = windows.get(shown)
+    def _add(self, windows: _Windows, named: tuple[bool, str], value: int, asked: int) -> None:
+        window = windows.get(named)
         if window is None:
-            window = windows[shown] = _Window()
+            window = windows[named] = _Window()
         window.calls += 1
-        window.values.add(value)
+        # Most values are those of the call before.
+        if value != window.last or not window.values:
+            window.last = value
+            window.values.add(value)
         window.questions.add(asked)
-        if window.calls < WINDOW:
-            return
-        windows[shown] = _Window()
-        if len(window.values) < window.calls:
+        if window.calls >= WINDOW:
+            windows[named] = _Window()
+            self._judge(named, window)
+
+    def _judge(self, named: tuple[bool, str], window: _Window) -> None:
+        if len(window.values) < window.calls or named in self._found:
             return
         if len(window.questions) < window.calls or not self._has_hits():
-            advice = self._found[shown] = f"{shown} differs in each call: {_mend(shown, name)}"
+            advice = self._found[named] = f"{_shown(named)} differs in each call: {_mend(named)}"
             _log.warning("%s", advice)
 
 
-def _mend(shown: str, name: str) -> str:
-    if shown == name:
+def _shown(named: tuple[bool, str]) -> str:
+    is_member, name = named
+    return f"member `{name}`" if is_member else name
+
+
+def _mend(named: tuple[bool, str]) -> str:
+    is_member, name = named
+    if not is_member:
         return "add it to ignore_headers if it changes no answer"
     if name in END_USER:
         return "set stateless = true for the provider if its answers are the same for all users"

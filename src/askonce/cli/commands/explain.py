@@ -9,8 +9,11 @@ import msgspec
 
 from askonce.cli.access.configuration import read_settings
 from askonce.cli.output.terminal import show_json
+from askonce.config.settings import Settings
 from askonce.core.errors import CallMalformed, ConfigError
+from askonce.core.origins import OWN, Origins, OriginTraits
 from askonce.core.runtime.threads import run_sync
+from askonce.core.values import nearest
 from askonce.core.wire_format import WireFormat
 from askonce.pipeline.explain import Explanation, explain, guess_format
 
@@ -26,7 +29,10 @@ def run(options: argparse.Namespace) -> int:
     a, b = _body(options.a), _body(options.b)
     name = options.format or _guess(options, a, b)
     try:
-        explanation = explain(_format(name), a, b, samples=settings.cache.limits.pool)
+        origin = _origin(options, settings, name)
+        explanation = explain(
+            _format(name), a, b, samples=settings.cache.limits.pool, origin=origin
+        )
     except CallMalformed as error:
         raise CallMalformed(f"not a body of {name}: {error}") from None
     except RecursionError:
@@ -78,6 +84,23 @@ def _guess(options: argparse.Namespace, a: Any, b: Any) -> str:
             "share a key; give --format if both have one"
         )
     return guess_a
+
+
+def _origin(options: argparse.Namespace, settings: Settings, format_name: str) -> OriginTraits:
+    """Return what the address of the provider means: the named one, or the format's own."""
+    stateless = {
+        provider.base_url: provider.stateless
+        for provider in settings.providers.values()
+        if provider.stateless is not None
+    }
+    origins = Origins(stateless, settings.keys.ignore_members)
+    provider = settings.provider_for(format_name.partition("_")[0])
+    if options.provider is not None:
+        provider = settings.providers.get(options.provider)
+        if provider is None:
+            near = nearest(options.provider, settings.providers)
+            raise ConfigError(f"{options.provider!r} is not a provider{near}")
+    return OWN if provider is None else origins.find(provider.base_url)
 
 
 def _format(name: str) -> WireFormat:

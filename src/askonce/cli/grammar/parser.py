@@ -119,6 +119,11 @@ def _add_explain(commands: "Commands[Parser]") -> None:
         choices=("openai_chat", "anthropic_messages"),
         help="the format of both (default: guessed from their fields)",
     )
+    parser.add_argument(
+        "--provider",
+        metavar="NAME",
+        help="the provider of both (default: the one of their format)",
+    )
     add_config_option(parser)
     add_json_option(parser)
 
