@@ -721,6 +721,18 @@ def test_everything_is_there_after_closing_and_opening(
     assert run(again.pepper()) == pepper
 
 
+def test_a_lease_of_a_clock_that_was_ahead_is_over(path: Path, open_store: Open) -> None:
+    now = [NOW + 3_600]
+    store = open_store(path, clock=lambda: now[0])
+    early = run(store.lease(entry().key, 5.0))
+    assert early is not None
+    now[0] = NOW
+    late = run(store.lease(entry().key, 5.0))
+    assert late is not None
+    assert late.fence > early.fence
+    assert run(store.lease(entry().key, 5.0)) is None
+
+
 def test_what_a_clock_that_was_ahead_stored_is_swept(path: Path, open_store: Open) -> None:
     now = [NOW]
     store = open_store(path, clock=lambda: now[0])

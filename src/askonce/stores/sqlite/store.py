@@ -182,7 +182,7 @@ class SqliteStore(BaseStore):
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         with self._file.connected() as db:
             # Callers who wait ask often; a refusal needs no write lock.
-            if leases.is_held(db, key, self._clock()):
+            if leases.is_held(db, key, self._clock(), seconds):
                 return None
         with self._file.writing() as db:
             return leases.take(db, key, self._clock(), seconds)
