@@ -22,7 +22,7 @@ from askonce.cli.transfer.moves import Copy, Export, Import
 from askonce.core.models import Entry, Key, Selection, Usage
 from askonce.core.protocols import Store
 from askonce.core.runtime.threads import SyncRuntime, run_sync
-from askonce.stores import archive
+from askonce.stores import archive, envelope
 from askonce.stores.context import StoreContext
 from askonce.stores.open_store import open_store
 
@@ -318,6 +318,22 @@ def test_no_archive_writes_into_the_namespace_of_askonce(run: Run, opened: Open)
     out = run("import", "a", store="sqlite:b.db")[1]
     assert "1 in AskOnce's own namespace" in out
     assert run_sync(opened("b.db").read(forged.key)) is None
+
+
+def test_entries_under_keys_of_version_1_are_misses_and_are_said(run: Run, opened: Open) -> None:
+    """They stay behind in an export, and out of the store in an import."""
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr(envelope, "VERSION", 1)
+        earlier.setattr(envelope, "_OUTDATED", None)
+        (old,) = fill(opened(), 1)
+        run("export", "old")
+    assert run_sync(opened().read(old.key)) is None
+    said = "1 with a key of version 1, which no question has any more, left out"
+    assert said in run("export", "new")[1]
+    out = run("import", "old", store="sqlite:b.db")[1]
+    assert said in out
+    assert out.startswith("imported 0 entries")
+    assert content(opened("b.db")) == set()
 
 
 def mode_of(path: str | Path) -> int:

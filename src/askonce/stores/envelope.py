@@ -1,15 +1,16 @@
 """The envelope: the stored form of an entry, as bytes that verify themselves.
 
     magic   4 bytes   "AskE"
-    version 1 byte    1
+    version 1 byte    2; 1 was that of entries under keys of version 1
     flags   1 byte    bit 0: the payload is one zstd frame
     payload           the whole entry, its key included, as MessagePack
     check   16 bytes  BLAKE2b over everything before it
 
 Every store outside the process keeps envelopes. Reading one back gives the entry that was written
 under that very key, or `EntryDamaged`: for a flipped bit, a cut, a blob under another key and a
-format from the future. The check finds accidents. It is no signature: a program that may write to
-the store may forge an entry.
+format from the future. An entry of version 1 is `EntryOutdated`: it lies under a key that no
+question has any more, and goes when it expires. The check finds accidents. It is no signature: a
+program that may write to the store may forge an entry.
 """
 
 import hashlib
@@ -18,12 +19,13 @@ from collections import deque
 import msgspec
 import zstandard
 
-from askonce.core.errors import EntryDamaged, StoreError
+from askonce.core.errors import EntryDamaged, EntryOutdated, StoreError
 from askonce.core.models import Entry, Key
 from askonce.core.response_headers import is_clean, is_name
 
 MAGIC = b"AskE"
-VERSION = 1
+VERSION = 2
+_OUTDATED = 1
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 """The largest entry, so that damaged or hostile bytes cannot claim gigabytes when unpacked."""
 
@@ -83,6 +85,8 @@ def fault_in(blob: object, key: Key) -> str | None:
     """Return what is wrong with a stored value; None if it is the whole entry of this key."""
     try:
         unseal(blob, key)
+    except EntryOutdated:
+        return None
     except EntryDamaged as error:
         return str(error)
     return None
@@ -97,6 +101,8 @@ def unseal_any(blob: bytes) -> Entry:
         raise EntryDamaged("the stored bytes are not an entry")
     version, flags = blob[4], blob[5]
     if version != VERSION:
+        if version == _OUTDATED:
+            raise EntryOutdated("the entry has a key of version 1, which no question has any more")
         raise EntryDamaged(_version_fault(version))
     view = memoryview(blob)
     if _checksum(view[:-_CHECK_BYTES]) != blob[-_CHECK_BYTES:]:

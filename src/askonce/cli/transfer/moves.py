@@ -38,7 +38,8 @@ class Moved(msgspec.Struct):
 
     `resumed` were moved by an earlier run, `expired` were of no more use, `invalid` were
     invalidated while they were under way, `refused` the target did not take. `older` were left out
-    because the target has a newer answer, `reserved` because they pretend to be AskOnce's own.
+    because the target has a newer answer, `reserved` because they pretend to be AskOnce's own,
+    `outdated` because their keys are of version 1, which no question has any more.
     `orphaned` were moved, but the target has a pepper of its own, so their callers will not find
     them.
     """
@@ -50,6 +51,7 @@ class Moved(msgspec.Struct):
     refused: int = 0
     older: int = 0
     reserved: int = 0
+    outdated: int = 0
     orphaned: int = 0
 
     @property
@@ -177,6 +179,7 @@ class Export:
                 if lasting:
                     stage = replace(stage, entries=writer.entries, offset=writer.offset)
                     self._checkpoint.save(stage)
+        self.moved.outdated = getattr(self._store, "outdated", 0)  # a store of ours counts them
         news = await all_news(self._store, stage.mark)
         writer.end(ArchiveFooter(entries=writer.entries, epochs=news.epochs, removed=news.removed))
         report(writer.entries)
@@ -273,7 +276,8 @@ class Import(ImportedEntry):
                 f"{self._path}: is from a store with another secret; --foreign imports it all the"
                 " same, but callers known by their credentials only will not find their answers"
             )
-        rest = itertools.islice(self._opened().entries(), stage.entries, None)
+        reader = self._opened()
+        rest = itertools.islice(reader.entries(), stage.entries, None)
         async for chunk in chunks(_each(rest)):
             own = [entry for entry in chunk if entry.key.namespace == OWN_NAMESPACE]
             valid = [entry for entry in chunk if _is_valid(entry, self._footer)]
@@ -284,6 +288,7 @@ class Import(ImportedEntry):
             if self._checkpoint:
                 self._checkpoint.save(stage)
             report(stage.entries)
+        self.moved.outdated = reader.outdated
         if self._checkpoint:
             self._checkpoint.discard()
 
