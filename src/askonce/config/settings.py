@@ -12,6 +12,7 @@ from askonce.config.admin import Admin
 from askonce.core import printers, values
 from askonce.core.document_tags import Path
 from askonce.core.policy import Limits
+from askonce.core.request_headers import header_names, ignored_names
 from askonce.core.rules.rules import Rules
 from askonce.core.settings_table import (
     Bytes,
@@ -110,6 +111,16 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         SettingKind(values.members, list),
         'members of a body that change no answer: ["trace_ref"]',
+    ] = ()
+    ignore_headers: Annotated[
+        tuple[str, ...],
+        SettingKind(ignored_names, list),
+        'more request headers that change no answer, perhaps with one "*": ["x-my-trace"]',
+    ] = ()
+    credentials: Annotated[
+        tuple[str, ...],
+        SettingKind(header_names, list),
+        'more request headers that say who calls: ["x-employee"]',
     ] = ()
 
 

@@ -12,7 +12,8 @@ D = TypeVar("D")
 class BoundedMap(Generic[K, V]):
     """A map that forgets the least recently used entries once it is full.
 
-    Reading with `get` or `[]` and writing count as use; `in`, `len` and iteration do not.
+    Reading with `get` or `[]` and writing count as use; `peek`, `in`, `len` and iteration do not.
+    `peek` is `get` without that: one look into a dictionary, for the hottest paths.
     Guarantees: after every write the weights sum to at most `most`; one entry heavier than `most`
     is not kept. Each operation takes constant time, plus the entries that it forgets.
     Does not guarantee: atomicity of a read followed by a write. Single operations are safe from
@@ -24,10 +25,11 @@ class BoundedMap(Generic[K, V]):
             number for the same key and value. Default: every entry weighs 1.
     """
 
-    __slots__ = ("_entries", "_most", "_weigh", "_weight")
+    __slots__ = ("_entries", "_most", "_weigh", "_weight", "peek")
 
     def __init__(self, most: int, weigh: Callable[[K, V], int] | None = None) -> None:
         self._entries: OrderedDict[K, V] = OrderedDict()
+        self.peek: Callable[[K], V | None] = self._entries.get
         self._most = most
         self._weigh = weigh
         self._weight = 0

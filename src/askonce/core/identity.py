@@ -138,6 +138,24 @@ def query_credentials(query: str, kinds: HeaderKinds = STANDARD) -> list[tuple[s
     return found
 
 
+def without_credentials(path: str, kinds: HeaderKinds = STANDARD) -> str:
+    """Return a path without the members of its query that may authenticate.
+
+    Parameters:
+        path: a path with its query.
+        kinds: which names are credentials. Default: those of the table.
+    """
+    start, mark, query = path.partition("?")
+    if not mark:
+        return path
+    kept = [
+        member
+        for member in query.split("&")
+        if not is_query_credential(member.partition("=")[0], kinds)
+    ]
+    return f"{start}?{'&'.join(kept)}" if kept else start
+
+
 def is_query_credential(name: str, kinds: HeaderKinds = STANDARD) -> bool:
     """Whether a member of a query, by its name as it is written there, may authenticate."""
     plain = unquote_plus(name).strip().lower().replace("_", "-")

@@ -1,20 +1,24 @@
 """The key: the specification of what makes two questions the same question.
 
-Version 1. A key is a namespace, a format and a SHA-256, never truncated, over length-prefixed
-parts: the version, the namespace, the format, the origin, the path, the headers that matter, the
-canonical question and the sample's number. Length prefixes keep one part from running into the
-next.
+Version 2. A key is a namespace, a format and a SHA-256, never truncated, over length-prefixed
+parts: the version, the namespace, the format, the origin, the path, the headers that are part of
+the question (see `request_headers.py`), the canonical question and the sample's number. Length
+prefixes keep one part from running into the next.
 
 The canonical question is JSON with sorted object keys, arrays in order, no white space and
 literal characters (an escape and its character are the same; NFC and NFD are not). `1`, `1.0` and
-`1e0` are one number; `true` and `"1"` are others. Inside the protocol an absent member and a null
+`1e0` are one number; `true` and `"1"` are others. Numbers that differ differ, beyond the precision
+of a float too (see `ExactNumber`). Inside the protocol an absent member and a null
 one are the same, and the providers' cache markers are not part of the question. Inside a caller's
-own JSON (a tool's schema, a tool's arguments) every null and every name counts: see `Opaque`.
+own JSON (a schema, a tool's arguments) every null and every name counts, and so does the order of
+members, because a model writes in the order of a schema: see `Opaque`.
 """
 
 import hashlib
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -22,24 +26,61 @@ import msgspec
 from askonce.core.errors import CallMalformed
 from askonce.core.models import Key
 
-VERSION = b"askonce-key-1"
+VERSION = b"askonce-key-2"
 
 CACHE_MARKERS = frozenset({"cache_control", "prompt_cache_breakpoint", "cachePoint"})
 """Members that steer a provider's own prompt cache; they never change an answer.
 
 The one list of them: in a request they may occur at any depth outside a caller's own JSON."""
 
-HEADERS_THAT_MATTER = (
-    "anthropic-beta",
-    "anthropic-version",
-    "openai-beta",
-    "openai-organization",
-    "openai-project",
-)
+_EXACT_DIGITS = 15
+"""Any number of so many significant digits is told apart by its float64 (IEEE 754)."""
+_EXACT_INTEGERS = 1 << 53
+
+
+class ExactNumber(float):
+    """A number of JSON that has more digits than a float; it is a float to everything else.
+
+    Parameters:
+        digits: the number in canonical form, as text.
+    """
+
+    digits: str
+
+    def __new__(cls, value: float, digits: str) -> "ExactNumber":
+        number = super().__new__(cls, value)
+        number.digits = digits
+        return number
+
+
+def exact_number(text: str) -> float | int:
+    """Read a number of JSON that has a fraction or an exponent, without losing digits.
+
+    Parameters:
+        text: the number as JSON writes it; the hook for floats of a JSON decoder.
+    """
+    value = float(text)
+    number = Decimal(text)
+    if not math.isfinite(value) or (value == 0 and number):
+        return ExactNumber(value, _plain_digits(number))  # too large or too small for a float
+    if abs(value) >= _EXACT_INTEGERS and number == int(number):
+        return int(number)
+    digits = _plain_digits(number)
+    significant = len(digits.lstrip("-").partition("E")[0])
+    return ExactNumber(value, digits) if significant > _EXACT_DIGITS else value
+
+
+def _plain_digits(number: Decimal) -> str:
+    """Write a number in one way: its significant digits and an exponent."""
+    sign, digits, exponent = number.as_tuple()
+    text = "".join(map(str, digits))
+    kept = text.rstrip("0")
+    assert isinstance(exponent, int)
+    return f"{'-' if sign else ''}{kept.lstrip('0')}E{exponent + len(text) - len(kept)}"
 
 
 class Opaque:
-    """A caller's own JSON inside a question: nulls and marker names in it are content."""
+    """A caller's own JSON inside a question: nulls, marker names and member order are content."""
 
     __slots__ = ("value",)
 
@@ -57,6 +98,7 @@ class Media:
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
+_encode_in_order = msgspec.json.Encoder().encode
 
 
 def canonical(tree: Any) -> bytes:
@@ -128,18 +170,56 @@ def key_of(
 
 
 class IdRenames:
-    """Renames the n-th different ID to `#n`, so that random IDs do not change the key."""
+    """Renames the n-th different ID to `#n`, so that random IDs do not change the key.
 
-    __slots__ = ("_names",)
+    An ID that a text of the conversation names is content, and keeps its name: see `named_in`.
 
-    def __init__(self) -> None:
+    Parameters:
+        kept: IDs that keep their names. Default: none.
+    """
+
+    __slots__ = ("_kept", "_names")
+
+    def __init__(self, kept: Collection[str] = ()) -> None:
         self._names: dict[str, str] = {}
+        self._kept = kept
 
     def __call__(self, identifier: Any) -> Any:
         if type(identifier) is not str:
             return identifier
         names = self._names
+        if identifier in self._kept:
+            # A list: no caller's own ID, a text, can look like it.
+            return [identifier]
         return names.setdefault(identifier, f"#{len(names)}")
+
+    def named_in(self, tree: Any) -> frozenset[str]:
+        """Return the renamed IDs that occur in a text of the tree, which has new names for them."""
+        if not self._names:
+            return frozenset()
+        new = frozenset(self._names.values())
+        words = "\0".join([text for text in _texts_of(tree) if text not in new])
+        return frozenset(
+            name
+            for name in self._names
+            if name in words and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words)
+        )
+
+
+def _texts_of(tree: Any) -> Iterator[str]:
+    """Yield every text in a question's tree, names of members too."""
+    kind = type(tree)
+    if kind is str:
+        yield tree
+    elif kind is dict:
+        for name, member in tree.items():
+            yield name
+            yield from _texts_of(member)
+    elif kind is list:
+        for item in tree:
+            yield from _texts_of(item)
+    elif kind is Opaque:
+        yield from _texts_of(tree.value)
 
 
 def _plain(value: Any) -> Any:
@@ -156,7 +236,7 @@ def _plain(value: Any) -> Any:
     if kind is list:
         return [_plain(item) for item in value]
     if kind is Opaque:
-        return _opaque(value.value)
+        return msgspec.Raw(_encode_in_order(_opaque(value.value)))
     if kind is Media:
         # Invalid JSON on purpose: no caller can send a text that looks like it.
         return msgspec.Raw(b"sha256(%b)" % hashlib.sha256(value.data.encode()).hexdigest().encode())
@@ -174,6 +254,8 @@ def _opaque(value: Any) -> Any:
 
 def _scalar(value: Any) -> Any:
     kind = type(value)
+    if kind is ExactNumber:
+        return msgspec.Raw(value.digits.encode())
     if kind is float:
         if not math.isfinite(value):
             raise CallMalformed(f"{value} is not a number of JSON")

@@ -1,22 +1,31 @@
 """Request headers: what each header of a request means to the cache.
 
 A header is one of four kinds. A credential names the caller: it makes the namespace and is never
-in the key. A harmless header changes no answer: it is neither. A dropped header is not
-for the provider: it is neither, and is not forwarded. Every other header may change the answer, so it
-is part of the question, as an unknown member of a body is.
+in the key. A harmless header changes no answer: it is neither. A dropped header is not for the
+provider: it is neither, and is not forwarded. Every other header may change the answer, so it is
+part of the question, as an unknown member of a body is.
 
 The tables below are the whole specification; `docs/how-it-works/keys.md` lists the same names. A
-name ending in `*` is a prefix, a name beginning with `*` is a suffix. The first table that names a
-header decides: the user's own names, `COUNTED`, `DROPPED`, `HARMLESS`, `CREDENTIALS`.
+`*` stands for any characters. The user's own names decide first, then `DROPPED`, `COUNTED`,
+`HARMLESS` and `CREDENTIALS`.
 """
 
 import enum
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
+from askonce.core import values
 from askonce.core.bounded import BoundedMap
-from askonce.core.errors import ConfigError
+
+N = TypeVar("N", str, bytes)
 
 _MEMOIZED = 4_096  # names
+_SELECTIONS = 512
+_LONGEST_SELECTION = (
+    4_096  # characters of names; the headers of a longer request are read each time
+)
 
 
 class HeaderKind(enum.Enum):
@@ -29,13 +38,12 @@ class HeaderKind(enum.Enum):
 
 
 COUNTED = (
-    # Cloudflare routes and admits by these.
-    "cf-aig-*",
-    "cf-access-*",
-)
-"""Headers that a table below would match and that may change the answer.
-
-A credential among them (`cf-aig-authorization`) stays a credential."""
+    # Cloudflare routes by the former and admits by the latter.
+    "cf-aig-*", "cf-access-*",
+    # A proxy moved the caller's credential here.
+    "x-forwarded-authorization", "x-forwarded-access-token",
+)  # fmt: skip
+"""Headers that count although `HARMLESS` matches them, as credential or as question."""
 
 DROPPED = (
     # Assertions of access proxies about the person behind them, made for us and not for the
@@ -48,13 +56,14 @@ DROPPED = (
 
 HARMLESS = (
     # The client program.
-    "user-agent", "x-user-agent", "x-ms-useragent", "accept", "accept-charset", "accept-encoding",
+    "user-agent", "*-user-agent", "x-ms-useragent", "accept", "accept-charset", "accept-encoding",
     # Telemetry of SDKs.
     "x-stainless-*", "x-goog-api-client", "x-fern-*", "amz-sdk-*",
     "anthropic-dangerous-direct-browser-access",
     # Tracing and request ids.
     "traceparent", "tracestate", "baggage", "b3", "x-b3-*", "uber-trace-id", "sentry-trace",
-    "x-cloud-trace-context", "x-datadog-*", "x-instana-*", "newrelic", "elastic-apm-traceparent",
+    "x-cloud-trace-context", "x-datadog-*", "x-instana-*", "newrelic", "x-newrelic-*",
+    "elastic-apm-traceparent",
     "langsmith-trace", "grpc-trace-bin", "*request-id", "*correlation-id", "*trace-id", "*span-id",
     # Idempotency keys.
     "idempotency-key", "x-idempotency-key", "x-stainless-idempotency-key",
@@ -79,9 +88,15 @@ CREDENTIALS = (
 """Headers that may authenticate the caller."""
 
 INFRASTRUCTURE_COOKIES = (
-    "__cf_bm", "_cfuvid", "__cfruid", "__cflb", "cf_clearance", "cf_*", "__cfwaitingroom",
-    "awsalb*", "awselb*", "gclb", "arraffinity*", "tipmix", "x-ms-routing-name", "ak_bmsc", "bm_*",
-    "_abck", "incap_ses_*", "visid_incap_*", "nlbi_*", "bigipserver*", "serverid", "_fly_*",
+    # Cloudflare.
+    "__cf_bm", "_cfuvid", "__cfruid", "__cflb", "__cfduid", "__cfwaitingroom", "cf_clearance",
+    "cf_chl_*", "cf_ob_info", "cf_use_ob",
+    # Load balancers of AWS, Google, Azure, F5, HAProxy, Citrix and nginx.
+    "awsalb*", "awselb*", "gclb", "gcilb", "arraffinity*", "tipmix", "x-ms-routing-name",
+    "bigipserver*", "ts01*", "serverid", "citrix_ns_id", "ingresscookie",
+    # Shields of Akamai, Imperva and DataDome.
+    "ak_bmsc", "bm_sz", "bm_sv", "bm_mi", "bm_so", "bm_ss", "bm_lso", "_abck", "incap_ses_*",
+    "visid_incap_*", "nlbi_*", "datadome",
 )  # fmt: skip
 """Cookies that load balancers and bot shields set, and HTTP clients send back; lower case."""
 
@@ -94,6 +109,7 @@ class _Names:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
+        patterns = tuple(patterns)
         self._exact = frozenset(name for name in patterns if "*" not in name)
         self._open = tuple([tuple(name.split("*", 1)) for name in patterns if "*" in name])
 
@@ -109,25 +125,51 @@ _HARMLESS, _CREDENTIALS = _Names(HARMLESS), _Names(CREDENTIALS)
 _COOKIES = _Names(INFRASTRUCTURE_COOKIES)
 
 
+ALWAYS_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+"""The providers' own credential headers, which no setting can ignore."""
+
+
+def header_names(value: Any) -> tuple[str, ...]:
+    """Read names of headers as lower case; a name may have one `*`."""
+    names = tuple([name.strip().lower() for name in values.texts(value)])
+    for name in names:
+        if not _NAME.fullmatch(name) or name.count("*") > 1 or name == "*":
+            raise ValueError(
+                f'cannot have {values.short(name)}; write names of headers such as "x-my-trace",'
+                ' perhaps with one "*"'
+            )
+    return names
+
+
+def ignored_names(value: Any) -> tuple[str, ...]:
+    """Read names of harmless headers; the providers' own credentials cannot be among them."""
+    names = header_names(value)
+    for name in names:
+        if name in ALWAYS_CREDENTIALS:
+            raise ValueError(
+                f'cannot have "{name}": it says who calls; give callers who share their answers'
+                " one tenant or namespace"
+            )
+    return names
+
+
+_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,256}")
+
+
 class HeaderKinds:
-    """The kinds of all request headers; safe from several threads.
+    """The kinds of all request headers under the user's settings; safe from several threads.
 
     Parameters:
-        ignored: the user's own harmless headers (`[keys] ignore_headers`), in any case, perhaps
-            with one `*`. Default: none.
-        credentials: the user's own credentials (`[keys] credentials`), in the same form. Default:
-            none.
-
-    Raises `ConfigError` for a name in both.
+        ignored: the user's own harmless headers (`[keys] ignore_headers`), perhaps with one `*`.
+            Default: none.
+        credentials: the user's own credentials (`[keys] credentials`), in the same form; they
+            decide first. Default: none.
     """
 
     def __init__(self, ignored: Iterable[str] = (), credentials: Iterable[str] = ()) -> None:
-        own = [name.strip().lower() for name in ignored]
-        shown = [name.strip().lower() for name in credentials]
-        if both := sorted({*own} & {*shown}):
-            raise ConfigError(f"{both[0]!r} cannot be both ignored and a credential")
-        self._ignored = _Names(own)
-        self._shown = _Names(shown)
+        self._ignored = _Names(name.lower() for name in ignored)
+        own = [name.lower() for name in credentials]
+        self._shown = _Names((*ALWAYS_CREDENTIALS, *own))
         self._known: BoundedMap[str, HeaderKind] = BoundedMap(_MEMOIZED)
 
     def kind(self, name: str) -> HeaderKind:
@@ -141,6 +183,10 @@ class HeaderKinds:
         """Whether a header, by its name in lower case, may authenticate the caller."""
         return self.kind(name) is HeaderKind.CREDENTIAL
 
+    def is_question(self, name: str) -> bool:
+        """Whether a header, by its name in lower case, is part of the question."""
+        return self.kind(name) is HeaderKind.QUESTION
+
     def _classify(self, name: str) -> HeaderKind:
         if name in self._shown:
             return HeaderKind.CREDENTIAL
@@ -148,8 +194,7 @@ class HeaderKinds:
             return HeaderKind.HARMLESS
         if name in _DROPPED:
             return HeaderKind.DROPPED
-        counted = name in _COUNTED
-        if name in _HARMLESS and not counted:
+        if name in _HARMLESS and name not in _COUNTED:
             return HeaderKind.HARMLESS
         return HeaderKind.CREDENTIAL if name in _CREDENTIALS else HeaderKind.QUESTION
 
@@ -158,14 +203,92 @@ STANDARD = HeaderKinds()
 """The kinds of headers without any setting."""
 
 
+_Selection = tuple[tuple[N, ...], Callable[[Mapping[N, N]], tuple[N, ...]]]
+
+
+class HeaderSelector(Generic[N]):
+    """Selects some headers of each request; memoized by the names of all its headers.
+
+    Programs send the same names with each request, so a selection is one look-up and one
+    `itemgetter`.
+
+    Parameters:
+        keeps: whether to select a header, by its name in lower case.
+    """
+
+    def __init__(self, keeps: Callable[[N], bool]) -> None:
+        self._keeps: Callable[[N], bool] = keeps
+        self._known: BoundedMap[tuple[N, ...], _Selection[N]] = BoundedMap(_SELECTIONS)
+        self._peek: Callable[[tuple[N, ...]], _Selection[N] | None] = self._known.peek
+
+    def select(self, headers: Mapping[N, N]) -> tuple[tuple[N, ...], tuple[N, ...]]:
+        """Return the names of the selected headers, sorted, and their values in that order."""
+        names = tuple(headers)
+        selection = self._peek(names)
+        if selection is None:
+            selection = self._selection(names)
+        return selection[0], selection[1](headers)
+
+    def _selection(self, names: tuple[N, ...]) -> "_Selection[N]":
+        kept = tuple(sorted(filter(self._keeps, names)))
+        selection = (kept, _getter(kept))
+        if sum(map(len, names)) <= _LONGEST_SELECTION:
+            self._known[names] = selection
+        return selection
+
+
+def _getter(names: tuple[N, ...]) -> Callable[[Mapping[N, N]], tuple[N, ...]]:
+    """Return a function that returns the values of these names as a tuple."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda headers: tuple([headers[name] for name in names])
+
+
+def normalized(name: str, value: str) -> str | None:
+    """Return the value of a header as it enters the key; None for one that says nothing.
+
+    Parameters:
+        name: the header's name in lower case.
+        value: its value. All spellings of one media type give one result.
+    """
+    if name == "content-type":
+        return _media_type(value)
+    value = value.strip()
+    return None if name == "accept-language" and value == "*" else value
+
+
+def _media_type(value: str) -> str:
+    """Write a media type in one way: `Application/JSON; Charset="UTF-8"` is `application/json`."""
+    kind, *rest = [part.strip() for part in value.split(";")]
+    kind = kind.lower()
+    parameters = []
+    for parameter in rest:
+        name, _, given = parameter.partition("=")
+        name, given = name.strip().lower(), given.strip().strip('"')
+        if name == "charset":
+            given = given.lower()
+            if given in ("utf-8", "utf8") and _JSON.fullmatch(kind):
+                continue  # JSON has no other encoding
+        if name:
+            parameters.append(f"{name}={given}")
+    return "; ".join([kind, *sorted(parameters)])
+
+
+_JSON = re.compile(r"application/(.+\+)?json")
+
+
 def caller_cookies(value: str) -> str:
     """Return a `Cookie` header without the cookies of infrastructure; "" if no other is left."""
     kept = []
-    for cookie in value.split(";"):
+    for cookie in _COOKIE_BORDER.split(value):
         name = cookie.partition("=")[0].strip().lower()
         if name and name not in _COOKIES:
             kept.append(cookie.strip())
     return "; ".join(kept)
+
+
+# Lines of one header are joined with a comma.
+_COOKIE_BORDER = re.compile(r";|, (?=[^\s;,=]+=)")
 
 
 def forwards(name: str) -> bool:

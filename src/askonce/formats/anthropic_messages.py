@@ -82,9 +82,9 @@ class AnthropicMessages:
         _check_types(body)
         asked = {name: member for name, member in body.items() if name not in NOT_ASKED}
         rename = IdRenames()
-        asked["messages"] = _turns(body["messages"], rename)
-        if type(body.get("system")) is list:
-            asked["system"] = _blocks(body["system"], rename)
+        asked |= _conversation(body, rename)
+        if named := rename.named_in(asked):
+            asked |= _conversation(body, IdRenames(named))
         if body.get("tools"):
             asked["tools"] = [_with_opaque_members(tool, "tools") for tool in body["tools"]]
         if body.get("output_config"):
@@ -105,7 +105,7 @@ class AnthropicMessages:
     def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
         return body
 
-    def fold(self) -> AnthropicFold:
+    def fold(self, question: ParsedQuestion | None = None) -> AnthropicFold:
         return AnthropicFold()
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
@@ -173,6 +173,14 @@ def _check_types(body: Any) -> None:
             types, words = _TYPES[name]
             if type(member) not in types:
                 raise CallMalformed(f"{name} must be {words}")
+
+
+def _conversation(body: dict[str, Any], rename: IdRenames) -> dict[str, Any]:
+    """Return the turns and the system prompt as they enter the key."""
+    read: dict[str, Any] = {"messages": _turns(body["messages"], rename)}
+    if type(body.get("system")) is list:
+        read["system"] = _blocks(body["system"], rename)
+    return read
 
 
 def _turns(messages: list[Any], rename: IdRenames) -> list[Any]:
@@ -298,7 +306,10 @@ def _is_well_formed(answer: Any) -> bool:
         member = _MUST_BE_TEXT.get(block["type"])
         if member is not None and type(block.get(member)) is not str:
             return False
-        if type(block.get("citations")) not in (list, NoneType):
+        citations = block.get("citations")
+        if type(citations) not in (list, NoneType) or not all(
+            type(c) is dict for c in citations or ()
+        ):
             return False
         if type(block.get("signature")) not in (str, NoneType):
             return False
@@ -309,7 +320,8 @@ def _judge_tool_calls(calls: list[dict[str, Any]], stop_reason: str) -> Reason |
     if stop_reason == "tool_use" and not calls:
         return Reason.BAD_TOOL_CALL
     for call in calls:
-        if type(call.get("input")) is not dict:
+        # A call without arguments may come without them.
+        if type(call.get("input") or {}) is not dict:
             return Reason.BAD_TOOL_CALL
         if not (type(call.get("id")) is type(call.get("name")) is str):
             return Reason.BAD_TOOL_CALL

@@ -75,7 +75,10 @@ class OpenAIChat:
             if (kind is dict or kind is list) and name not in PROTOCOL:
                 value = Opaque(value)
             asked[name] = value
-        asked["messages"], text = _messages(body.get("messages"))
+        rename = IdRenames()
+        asked["messages"], text = _messages(body.get("messages"), rename)
+        if named := rename.named_in(asked):
+            asked["messages"], text = _messages(body.get("messages"), IdRenames(named))
         bypass = None
         if (tools := body.get("tools")) is not None:
             asked["tools"], bypass = _tools(tools)
@@ -99,6 +102,7 @@ class OpenAIChat:
             _sampled(body.get("temperature")),
             wants_json,
             _bypass(body) or bypass,
+            n if type(n := body.get("n")) is int and n > 0 else 1,
         )
 
     def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
@@ -113,8 +117,8 @@ class OpenAIChat:
         members["stream_options"] = msgspec.Raw(_encode(options))
         return _encode(members)
 
-    def fold(self) -> ChatFold:
-        return ChatFold()
+    def fold(self, question: ParsedQuestion | None = None) -> ChatFold:
+        return ChatFold(1 if question is None else question.choices)
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
         return unfold(answer, shape)
@@ -151,10 +155,9 @@ class OpenAIChat:
         )
 
 
-def _messages(messages: Any) -> tuple[list[Any], str]:
+def _messages(messages: Any, rename: IdRenames) -> tuple[list[Any], str]:
     """Return the messages for the key, and the text of the last one from the user."""
     read: list[Any] = []
-    rename: IdRenames | None = None
     asked_last: Any = ""
     for message in _array(messages, "messages"):
         if type(message) is not dict:
@@ -169,7 +172,6 @@ def _messages(messages: Any) -> tuple[list[Any], str]:
         if type(content) is str and message.keys() <= _PLAIN_MESSAGE:
             read.append(message)
         else:
-            rename = rename or IdRenames()
             read.append(_message(message, rename))
     return read, asked_last if type(asked_last) is str else _text(asked_last)
 

@@ -12,7 +12,7 @@ from askonce.core.bounded import BoundedMap
 from askonce.core.content_encoding import HEADER
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.identity import Identity
-from askonce.core.request_headers import STANDARD, HeaderKind
+from askonce.core.request_headers import HeaderKind, HeaderSelector
 from askonce.core.request_signature import signer
 from askonce.gateway.messages import Scope
 from askonce.gateway.routes import ProviderRoute
@@ -20,7 +20,6 @@ from askonce.gateway.token_verifier import TokenVerifier
 from askonce.library.assembly import Assembly
 
 _READ_THOUGH_HARMLESS = frozenset({"cache-control", "pragma", HEADER, *OWN_HEADERS})
-_SELECTIONS = 1_024
 _UNVERIFIED_S = 10.0
 """How long a token counts as unverified before it is tried again."""
 _MOST = 4_096
@@ -62,15 +61,15 @@ class RouteCache:
         self._assembly = assembly
         self._verifier = verifier
         self._routes: BoundedMap[RouteSignature, CachedRoute] = BoundedMap(_MOST)
-        self._selections: BoundedMap[tuple[bytes, ...], tuple[bytes, ...]] = BoundedMap(_SELECTIONS)
+        self._kinds = assembly.settings.kinds
+        self._headers = HeaderSelector[bytes](self._may_matter)
         self._identity: Identity | None = None
 
     def find(
         self, path: bytes, scope: Scope, headers: Mapping[bytes, bytes]
     ) -> tuple[RouteSignature, CachedRoute | None]:
         """Return the signature of a request, and its route if that is cached."""
-        names = self._select(tuple(headers))
-        values = tuple([headers[name] for name in names])
+        names, values = self._headers.select(headers)
         signature = (path, scope.get("query_string", b""), names, values)
         if self._identity is not self._assembly.namespaces.identity:
             self._routes.clear()
@@ -113,17 +112,9 @@ class RouteCache:
             self._routes[signature] = cached
         return cached
 
-    def _select(self, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Return the headers that a route, a namespace or a key may depend on."""
-        chosen = self._selections.get(names)
-        if chosen is None:
-            chosen = tuple(sorted(filter(_may_matter, names)))
-            self._selections[names] = chosen
-        return chosen
-
-
-def _may_matter(raw: bytes) -> bool:
-    name = raw.decode("latin-1")
-    if name in _READ_THOUGH_HARMLESS or name == "upgrade":
-        return True
-    return STANDARD.kind(name) not in (HeaderKind.HARMLESS, HeaderKind.DROPPED)
+    def _may_matter(self, raw: bytes) -> bool:
+        """Whether a route, a namespace or a key may depend on a header."""
+        name = raw.decode("latin-1")
+        if name in _READ_THOUGH_HARMLESS or name == "upgrade":
+            return True
+        return self._kinds.kind(name) not in (HeaderKind.HARMLESS, HeaderKind.DROPPED)

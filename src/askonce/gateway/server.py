@@ -49,6 +49,8 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
         prices=prices,
         bookkeeping=settings.ledger,
         ignore_members=settings.keys.ignore_members,
+        ignore_headers=settings.keys.ignore_headers,
+        credentials=settings.keys.credentials,
         stateless={
             provider.base_url: provider.stateless
             for provider in settings.providers.values()

@@ -10,6 +10,7 @@ from askonce.core.directives import Mode, is_tag, no_tag
 from askonce.core.errors import ConfigError
 from askonce.core.policy import Limits
 from askonce.core.protocols import Store
+from askonce.core.request_headers import HeaderKinds, header_names, ignored_names
 from askonce.core.settings_table import SECONDS, settings_of, with_values
 from askonce.core.units import seconds, size_bytes
 from askonce.pipeline.response_cache_control import CacheControlMode
@@ -89,6 +90,14 @@ def response_cache_control(
 def members(given: Iterable[str]) -> tuple[str, ...]:
     """Read names of members of a body that change no answer; a text is one name."""
     return tuple(_read("ignore_members", values.members, _as_list(given)))
+
+
+def header_kinds(ignored: Iterable[str], credentials: Iterable[str]) -> HeaderKinds:
+    """Read names of harmless headers and of credentials; a text is one name."""
+    return HeaderKinds(
+        _read("ignore_headers", ignored_names, _as_list(ignored)),
+        _read("credentials", header_names, _as_list(credentials)),
+    )
 
 
 def _as_list(given: Iterable[str]) -> list[str]:

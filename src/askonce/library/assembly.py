@@ -149,11 +149,19 @@ class Assembly:
 
     def _new_recognition(self) -> Recognition:
         limits, origins = self.settings.limits, self.origins
-        return Recognition(limits, self.ruleset, origins=origins, restless=self.restless)
+        return Recognition(
+            limits,
+            self.ruleset,
+            origins=origins,
+            restless=self.restless,
+            kinds=self.settings.kinds,
+        )
 
     def _new_namespaces(self) -> NamespaceResolver:
         settings = self.settings
-        return NamespaceResolver(self.memory, settings.namespace, settings.tenants, self.origins)
+        return NamespaceResolver(
+            self.memory, settings.namespace, settings.tenants, self.origins, settings.kinds
+        )
 
     def _new_semantic(self) -> "SemanticAssembly":
         # Import lazily: heavy, and only needed for semantic matching.

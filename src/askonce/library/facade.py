@@ -93,6 +93,8 @@ class CacheFacade:
         stateless: Iterable[str] | Mapping[str, bool] = (),
         response_cache_control: CacheControlMode | Mapping[str, CacheControlMode] = "auto",
         ignore_members: Iterable[str] = (),
+        ignore_headers: Iterable[str] = (),
+        credentials: Iterable[str] = (),
     ) -> None:
         if limits is None:
             limits = arguments.limits(
@@ -126,6 +128,7 @@ class CacheFacade:
             stateless=arguments.stateless(stateless),
             response_cache_control=arguments.response_cache_control(response_cache_control),
             ignore_members=arguments.members(ignore_members),
+            kinds=arguments.header_kinds(ignore_headers, credentials),
         )
         self._assembly = Assembly(settings)
 

@@ -7,6 +7,7 @@ import msgspec
 
 from askonce.core.policy import Limits
 from askonce.core.protocols import Prices
+from askonce.core.request_headers import STANDARD, HeaderKinds
 from askonce.core.rules.rules import Rules
 from askonce.invalidation.sources import EventSource
 from askonce.ledger.settings import DEFAULT_LEDGER, LedgerSettings
@@ -41,3 +42,4 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     stateless: Mapping[str, bool] = {}
     response_cache_control: Mapping[str, CacheControlMode] = {}
     ignore_members: tuple[str, ...] = ()
+    kinds: HeaderKinds = STANDARD

@@ -8,13 +8,14 @@ import msgspec
 
 from askonce.core.content_encoding import codings_of
 from askonce.core.errors import CallMalformed
+from askonce.core.keys import exact_number
 from askonce.core.models import Call, Reason
 from askonce.core.origins import Origins
 from askonce.core.wire_format import ParsedQuestion, WireFormat
 from askonce.formats.content_decoding import decoded
 from askonce.formats.end_user import as_seen_at
 
-_decode = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder(float_hook=exact_number).decode
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 
 

@@ -5,7 +5,6 @@ with the same bytes.
 """
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,8 +13,11 @@ from askonce.core import document_tags, keys, policy
 from askonce.core.bounded import BoundedMap
 from askonce.core.directives import NONE, Directives
 from askonce.core.errors import CallMalformed, ConfigError
+from askonce.core.identity import without_credentials
 from askonce.core.models import Call, Key, Reason
 from askonce.core.origins import Origins
+from askonce.core.request_headers import STANDARD, HeaderKinds, HeaderSelector, normalized
+from askonce.core.request_signature import SIGNATURE_HEADERS, signer
 from askonce.core.rules.ruleset import NO_RULING, Ruleset, Ruling
 from askonce.core.scopes import Incomparable, Scoped, Scoping, scoped
 from askonce.core.wire_format import ParsedQuestion, WireFormat
@@ -65,6 +67,7 @@ class Recognition:
         rules: The user's rules; None if there are none.
         origins: Says which addresses are the providers' own; None for the standard table.
         restless: Finds headers and members that never repeat; None to look for none.
+        kinds: Which headers are part of the question.
     """
 
     def __init__(
@@ -74,7 +77,10 @@ class Recognition:
         *,
         origins: Origins | None = None,
         restless: RestlessMembers | None = None,
+        kinds: HeaderKinds = STANDARD,
     ) -> None:
+        self._kinds = kinds
+        self._headers = HeaderSelector[str](kinds.is_question)
         self._restless = restless
         self._limits = limits
         self._reader = QuestionReader(limits.max_question, origins or Origins())
@@ -88,15 +94,24 @@ class Recognition:
 
     def recognize(self, call: Call, namespace: str) -> Recognized | Reason:
         """Return a call's format, question and key, or the reason why it has none."""
-        headers = relevant_headers(call.headers)
+        names, values = self._headers.select(call.headers)
         small = len(call.body) <= _LARGEST_REMEMBERED
         if small:
             coding = call.headers.get("content-encoding")
-            seen = (call.body, namespace, call.origin, call.path, call.method, headers, coding)
+            seen = (
+                call.body,
+                namespace,
+                call.origin,
+                call.path,
+                call.method,
+                names,
+                values,
+                coding,
+            )
             known = self._young.get(seen) or self._old.get(seen)
             if known is not None:
                 return known
-        found = self._parse(call, namespace, headers)
+        found = self._parse(call, namespace, self._question_headers(call))
         if small and isinstance(found, Recognized):
             if self._young_bytes >= _GENERATION_BYTES:
                 self._old, self._young = self._young, {}
@@ -112,7 +127,7 @@ class Recognition:
 
         This reads the body once more: few calls come this far.
         """
-        context = self._key_context(call, namespace, known, relevant_headers(call.headers))
+        context = self._key_context(call, namespace, known, self._question_headers(call))
         read = self._reader.read(call, known)
         if isinstance(read, Reason):  # it was read before, so this does not happen
             raise CallMalformed(f"the body has no question: {read}")
@@ -155,6 +170,16 @@ class Recognition:
             return ruling._replace(tags_in_doubt=True)
         return ruling._replace(tags=(*ruling.tags, *tags)) if tags else ruling
 
+    def _question_headers(self, call: Call) -> tuple[tuple[str, str], ...]:
+        """Return the headers that are part of the question, sorted, in one spelling."""
+        is_signed = signer(call.headers) is not None
+        found = []
+        for name, value in zip(*self._headers.select(call.headers), strict=True):
+            said = normalized(name, value)
+            if said is not None and not (is_signed and name in SIGNATURE_HEADERS):
+                found.append((name, said))
+        return tuple(found)
+
     def _key_context(
         self,
         call: Call,
@@ -166,14 +191,13 @@ class Recognition:
         context = self._contexts.get(named)
         if context is None:
             context = self._contexts[named] = keys.KeyContext(
-                namespace, known.name, origin=call.origin, path=call.path, headers=headers
+                namespace,
+                known.name,
+                origin=call.origin,
+                path=without_credentials(call.path, self._kinds),
+                headers=headers,
             )
         return context
-
-
-def relevant_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Select the headers that can change an answer, in a fixed order."""
-    return tuple([(name, headers[name]) for name in keys.HEADERS_THAT_MATTER if name in headers])
 
 
 def sampled_key(key: Key, sample: int) -> Key:
