@@ -75,10 +75,7 @@ class OpenAIChat:
             if (kind is dict or kind is list) and name not in PROTOCOL:
                 value = Opaque(value)
             asked[name] = value
-        rename = IdRenames()
-        asked["messages"], text = _messages(body.get("messages"), rename)
-        if named := rename.named_in(asked):
-            asked["messages"], text = _messages(body.get("messages"), IdRenames(named))
+        text = _read_messages(asked, body.get("messages"))
         bypass = None
         if (tools := body.get("tools")) is not None:
             asked["tools"], bypass = _tools(tools)
@@ -153,6 +150,15 @@ class OpenAIChat:
         return _encode(
             {"error": {"message": message, "type": "askonce_error", "param": None, "code": code}}
         )
+
+
+def _read_messages(asked: dict[str, Any], messages: Any) -> str:
+    """Put the messages into a question; return the text of the last one from the user."""
+    rename = IdRenames()
+    asked["messages"], text = _messages(messages, rename)
+    if named := rename.named_in(asked):
+        asked["messages"], text = _messages(messages, IdRenames(named))
+    return text
 
 
 def _messages(messages: Any, rename: IdRenames) -> tuple[list[Any], str]:
