@@ -102,7 +102,7 @@ def key(name: str = "q") -> Key:
 
 
 def entry(name: str = "q", body: bytes = b"{}", tags: tuple[tuple[str, int], ...] = ()) -> Entry:
-    return Entry(key(name), body, 200, (), NOW, NOW + 60, NOW + 60, tags=tags)
+    return Entry(key(name), body, 200, (), 0.0, NOW + 60, NOW + 60, tags=tags)
 
 
 # What one does, the other sees.

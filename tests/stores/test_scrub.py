@@ -8,7 +8,7 @@ from askonce.core.protocols import Store
 
 def entry(number: int, tags: dict[str, int]) -> Entry:
     key = Key("team-a", "text", number.to_bytes(32, "big"))
-    return Entry(key, b"yes", 200, (), 2e9, 3e9, 3e9, tags=tuple(tags.items()))
+    return Entry(key, b"yes", 200, (), 0.0, 3e9, 3e9, tags=tuple(tags.items()))
 
 
 def test_what_was_invalidated_goes_and_what_is_valid_stays(store: Store, run: Any) -> None:

@@ -45,8 +45,7 @@ class Cache(CacheFacade):
             none.
         expire_on: What ends the answers of a model's older version: a new `model` behind its name,
             a new `fingerprint` as well, or `never`.
-        validate: What keeps an answer out: `schema`, JSON or a tool call that does not fit what was
-            asked for; `json`, only JSON that is not well-formed.
+        validate: `schema` keeps out JSON and tool calls of a wrong form; `json`, malformed JSON.
         sampling: How to treat questions with an explicit temperature above 0: `bypass` the cache,
             `reuse` one answer, or rotate among K answers with `pool:K`.
         layers: Several stores instead of `url`, the nearest first: a `Layer`, an address or a store
