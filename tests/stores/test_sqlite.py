@@ -153,7 +153,7 @@ def forged(payload: bytes, *, version: int = 1, flags: int = 0) -> bytes:
 @pytest.mark.parametrize(
     ("blob", "says"),
     [
-        (forged(b"", version=2), "format 2; this AskOnce reads up to 1: upgrade"),
+        (forged(b"", version=3), "format 3; this AskOnce reads up to 2: upgrade"),
         (forged(b"", version=0), "never existed"),
         (forged(b"", flags=2), "unknown flags"),
         (forged(b"not zstd", flags=1), "cannot be unpacked"),

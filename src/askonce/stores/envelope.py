@@ -1,7 +1,7 @@
 """The envelope: the stored form of an entry, as bytes that verify themselves.
 
     magic   4 bytes   "AskE"
-    version 1 byte    1
+    version 1 byte    2; entries of 1 are under keys of version 1, all else is the same
     flags   1 byte    bit 0: the payload is one zstd frame
     payload           the whole entry, its key included, as MessagePack
     check   16 bytes  BLAKE2b over everything before it
@@ -22,7 +22,8 @@ from askonce.core.errors import EntryDamaged, StoreError
 from askonce.core.models import Entry, Key
 
 MAGIC = b"AskE"
-VERSION = 1
+VERSION = 2
+_OF_OLD_KEYS = 1
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 """The largest entry, so that damaged or hostile bytes cannot claim gigabytes when unpacked."""
 
@@ -93,7 +94,7 @@ def unseal_any(blob: bytes) -> Entry:
     if len(blob) < _HEAD_BYTES + _CHECK_BYTES or not blob.startswith(MAGIC):
         raise EntryDamaged("the stored bytes are not an entry")
     version, flags = blob[4], blob[5]
-    if version != VERSION:
+    if version not in (_OF_OLD_KEYS, VERSION):
         raise EntryDamaged(_version_fault(version))
     view = memoryview(blob)
     if _checksum(view[:-_CHECK_BYTES]) != blob[-_CHECK_BYTES:]:
@@ -104,6 +105,8 @@ def unseal_any(blob: bytes) -> Entry:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         # From None: the decoder's message may quote what it read.
         raise EntryDamaged(f"the entry cannot be decoded ({type(error).__name__})") from None
+    if version == _OF_OLD_KEYS:
+        entry = msgspec.structs.replace(entry, key_version=1)
     return entry
 
 

@@ -38,7 +38,8 @@ class Moved(msgspec.Struct):
 
     `resumed` were moved by an earlier run, `expired` were of no more use, `invalid` were
     invalidated while they were under way, `refused` the target did not take. `older` were left out
-    because the target has a newer answer, `reserved` because they pretend to be AskOnce's own.
+    because the target has a newer answer, `reserved` because they pretend to be AskOnce's own,
+    `outdated` because their keys are of an older version, so no question finds them.
     `orphaned` were moved, but the target has a pepper of its own, so their callers will not find
     them.
     """
@@ -50,6 +51,7 @@ class Moved(msgspec.Struct):
     refused: int = 0
     older: int = 0
     reserved: int = 0
+    outdated: int = 0
     orphaned: int = 0
 
     @property
@@ -170,6 +172,9 @@ class Export:
             if not entry.is_usable(self._clock()):
                 self.moved.expired += 1
                 continue
+            if not entry.is_findable:
+                self.moved.outdated += 1
+                continue
             block_done = writer.add(entry)
             self.moved.moved += 1
             if block_done:
@@ -201,8 +206,10 @@ class ImportedEntry:
     async def put(self, entries: Iterable[Entry]) -> None:
         now = self._clock()
         given = [entry for entry in entries if entry.key.namespace != OWN_NAMESPACE]
-        usable = [entry for entry in given if entry.is_usable(now)]
-        self.moved.expired += len(given) - len(usable)
+        living = [entry for entry in given if entry.is_usable(now)]
+        self.moved.expired += len(given) - len(living)
+        usable = [entry for entry in living if entry.is_findable]
+        self.moved.outdated += len(living) - len(usable)
         if not self._overwrite:
             usable = await self._newer_here(usable)
         tags = sorted({tag for entry in usable for tag, _ in entry.tags})
