@@ -23,7 +23,8 @@ from tests.gateway.stage import CHAT
 
 STORED = [row for row in ROWS if row["stored"]]
 UNREADABLE = {
-    "claude-blocks-from-1", "claude-blocks-with-gaps", "claude-without-message-stop",
+    "claude-blocks-from-1", "claude-blocks-that-are-all-number-0", "claude-blocks-with-gaps",
+    "claude-without-message-stop",
     "stream-tool-call-without-index", "stream-parallel-calls-without-index",
     "stream-calls-in-one-list-without-index", "stream-content-as-parts",
     "stream-call-with-object-arguments", "stream-call-without-arguments",

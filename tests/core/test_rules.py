@@ -198,6 +198,11 @@ def test_an_event_that_cannot_be_meant_is_an_error(
         ('match = "x"\ntags = ["{a!r}"]', "rule 1: the tag '{a!r}' has more in its braces"),
         ('match = "x"\ntags = ["~a"]', "rule 1: the tag '~a' cannot be one"),
         ('match = "x"\ntags = 5', "rule 1: tags is not a list of texts"),
+        ('model = "m"\nalso_store = ["audio"]', "rule 1: also_store cannot have 'audio'; choose"),
+        ('model = "m"\nalso_store = 5', "rule 1: also_store is not a list of texts"),
+        ('also_store = ["length"]', "rule 1: matches no question"),
+        ('model = "m"\nnever = true\nalso_store = "length"', "rule 1: has both also_store and"),
+        ('pack = "personal"\nalso_store = "length"', "rule 1: a pack has patterns of its own"),
         ('pack = "all"', "rule 1: there is no pack 'all'; there are personal, time-sensitive, sid"),
         ('pack = "personal"\nttl = 5', "rule 1: a pack has patterns of its own"),
         ('on = "a b"\ntags = ["x"]', "rule 1: 'a b' cannot be an event's name"),
@@ -372,3 +377,31 @@ def test_what_is_no_text_is_refused_in_the_library_too(make: Any, said: str) -> 
     with pytest.raises(ConfigError) as caught:
         make()
     assert said in str(caught.value)
+
+
+def test_exceptions_of_all_matching_rules_add_up() -> None:
+    rules = (
+        Rules()
+        .after("price", "5m", also_store="length")
+        .after(None, "1h", model="sonar*", also_store=["hosted-tool", "refusal"])
+    )
+    ruleset = Ruleset(rules, compiled)
+    assert ruleset.ruling("a price", model="gpt").also_store == {Reason.LENGTH}
+    both = ruleset.ruling("a price", model="sonar-pro").also_store
+    assert both == {Reason.LENGTH, Reason.HOSTED_TOOL, Reason.REFUSAL}
+    assert ruleset.ruling("a question", model="gpt").also_store == frozenset()
+
+
+@pytest.mark.parametrize("word", ["audio", "server-state", "no-such-word"])
+def test_only_some_reasons_have_exceptions(word: str) -> None:
+    with pytest.raises(ConfigError, match="also_store cannot have"):
+        Rules().after(None, "5m", model="m", also_store=[word])
+    with pytest.raises(ConfigError, match="rule 1: also_store cannot have"):
+        Rules([Rule(model="m", also_store=(word,))])  # type: ignore[arg-type]
+
+
+def test_the_settings_show_an_exception_as_they_were_given_it() -> None:
+    text = '[[rules]]\nmodel = "sonar*"\nttl = "5m"\nalso_store = ["hosted-tool", "length"]\n'
+    settings = load(text, {})
+    assert text.strip() in show(settings)
+    assert load(show(settings), {}).rules == settings.rules

@@ -89,6 +89,11 @@ CONVERSATIONS: list[tuple[str, Any]] = [
     ("continue_from", "r"),
     ("memory_id", "m"),
     ("continue_conversation", True),
+    ("history_id", "h"),
+    ("checkpointId", "c"),
+    ("continuation", "c"),
+    ("thread_ts", "1.2"),
+    ("conversation_sid", "c"),
 ]
 NO_CONVERSATIONS: list[tuple[str, Any]] = [
     ("conversation_id", None),
@@ -98,6 +103,9 @@ NO_CONVERSATIONS: list[tuple[str, Any]] = [
     ("context", [1, 2, 3]),
     ("chat_template", "{{ messages }}"),
     ("chat_template_kwargs", {"enable_thinking": False}),
+    ("state", {"cart": []}),
+    ("history", "Earlier we said"),
+    ("state_code", "CA"),
     ("conversation_history", [{"role": "user"}]),
     ("context_length", 4096),
     ("num_thread", 8),

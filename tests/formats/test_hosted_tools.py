@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from askonce.core.models import Reason
 from askonce.core.wire_format import WireFormat
@@ -177,6 +179,36 @@ def test_a_switch_that_is_on_wins_over_one_that_is_off() -> None:
     assert asks_for_lookup({**BODY, "enable_search": False, "connectors": [{"id": "web"}]})
     assert asks_for_lookup({**BODY, "enable_search": False, "model": "openai/gpt-4o:online"})
     assert asks_for_lookup({**BODY, "search_parameters": {"mode": "on", "enabled": False}})
+
+
+NAMES = st.sampled_from(
+    [
+        "plugins", "enable_search", "disable_search", "search_options", "web_search_options",
+        "search_parameters", "features", "connectors", "data_sources", "note", "model", "tools",
+    ]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["on", "off", "web", "x:online"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(NAMES | st.sampled_from(["id", "mode", "enabled", "type"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(NAMES, VALUES), st.data())
+def test_any_json_has_a_verdict_which_the_order_of_members_does_not_change(
+    body: dict[str, Any], data: st.DataObject
+) -> None:
+    shuffled = data.draw(st.permutations(list(body.items())))
+    assert asks_for_lookup(dict(shuffled)) is asks_for_lookup(body)
+
+
+@given(st.dictionaries(NAMES, VALUES), NAMES)
+def test_a_null_member_is_an_absent_one(body: dict[str, Any], name: str) -> None:
+    without = {key: value for key, value in body.items() if key != name}
+    assert asks_for_lookup({**body, name: None}) is asks_for_lookup(without)
 
 
 @pytest.mark.parametrize("word", sorted(LOOKUP_WORDS - {"plugin", "plugins"}))

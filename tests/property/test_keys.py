@@ -199,9 +199,10 @@ def test_in_a_callers_own_json_a_marker_is_a_name_like_any_other(marker: Any) ->
 
 
 @given(objects, st.data())
-def test_a_callers_own_json_is_free_of_order_and_spelling_too(tree: Any, data: Any) -> None:
+def test_a_callers_own_json_keeps_its_order_and_is_free_of_spelling(tree: Any, data: Any) -> None:
     other = shuffled(tree, data.draw)
-    assert canonical(Opaque(other)) == canonical(Opaque(tree))
+    same = json.dumps(other) == json.dumps(tree)
+    assert (canonical(Opaque(other)) == canonical(Opaque(tree))) == same
     assert canonical(Opaque({"n": 1.0})) == canonical(Opaque({"n": 1}))
 
 
@@ -328,8 +329,8 @@ def test_what_is_not_a_key_is_refused(bad: Any) -> None:
         Key.parse(bad)
 
 
-def test_version_1_never_drifts() -> None:
+def test_version_2_never_drifts() -> None:
     # Pinned: a change of this digest forgets every stored answer, so it needs a new version.
     asked = {"model": "m", "messages": [{"role": "user", "content": "é"}], "top_k": 1.0}
-    pinned = "a03711f996d41d5f47fbaedf2a7d1cf2cb0191743b101a4d92c4b963a18beb60"
+    pinned = "6f64d293fae7a22d9451ad97d900a37ef4987618ab49223b8a9e0d4daf2cf38d"
     assert key(namespace="team-a", format_name="chat", asked=asked).digest.hex() == pinned

@@ -228,7 +228,7 @@ def streamed_details(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[s
         same = {"type": item["type"], "index": item["index"]}
         queue: list[dict[str, Any]] = [{**same, "text": p} for p in pieces_of(draw, item["text"])]
         queues.append([*queue, {**same, "signature": item["signature"]}])
-    fragments = [queue.pop(0) for queue in queues]
+    fragments = [queue.pop(0) for queue in draw(st.permutations(queues))]
     while any(queues):
         fragments.append(draw(st.sampled_from([queue for queue in queues if queue])).pop(0))
     return items, fragments
@@ -259,7 +259,9 @@ def test_odd_streams_fold_into_the_whole(
     assert folding.ended
     message = folding.answer()["choices"][0]["message"]
     assert message["tool_calls"] == calls[0]
-    assert message.get("reasoning_details", []) == details[0]
+    found = message.get("reasoning_details", [])
+    assert [item["index"] for item in found] == sorted(item["index"] for item in details[0])
+    assert all(item in found for item in details[0])
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=5, unique=True), st.booleans())
@@ -289,3 +291,33 @@ def test_blocks_may_begin_anywhere_and_leave_gaps(indexes: list[int], stopped: b
     assert folding.ended
     texts = [block["text"] for block in folding.answer()["content"]]
     assert texts == [f"block {number}" for number in range(len(indexes))]
+
+
+# --- Answers with something wrong in them -----------------------------------------------------
+
+
+def places_in(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a tree, as what holds it and the name or number there."""
+    steps: Any = ()
+    if isinstance(value, dict):
+        steps = value.items()
+    elif isinstance(value, list):
+        steps = enumerate(value)
+    return [place for step, inner in steps for place in [(value, step), *places_in(inner)]]
+
+
+@settings(max_examples=300)
+@given(chats() | messages(), st.data())
+def test_an_answer_that_may_be_stored_can_be_shown(
+    answer: dict[str, Any], data: st.DataObject
+) -> None:
+    answer = json.loads(json.dumps(answer))
+    format_: WireFormat = OPENAI_CHAT if "choices" in answer else ANTHROPIC_MESSAGES
+    for _ in range(data.draw(st.integers(0, 3))):
+        holder, step = data.draw(st.sampled_from(places_in(answer)))
+        holder[step] = data.draw(VALUE | st.sampled_from(["stop", "text", "function", "custom"]))
+    if format_.judge(answer, wants_json=False) is None:
+        format_.text(answer)
+        format_.usage(answer)
+        whole = folded(format_, b"".join(format_.unfold(answer, Shape(stream=True))))
+        assert format_.judge(whole, wants_json=False) is None

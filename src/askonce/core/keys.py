@@ -65,10 +65,9 @@ def exact_number(text: str) -> float | int:
         return ExactNumber(value, _plain_digits(number))  # too large or too small for a float
     if abs(value) >= _EXACT_INTEGERS and number == int(number):
         return int(number)
-    if len(number.as_tuple().digits) > _EXACT_DIGITS:
-        digits = _plain_digits(number)
-        return ExactNumber(value, digits) if len(digits) > _EXACT_DIGITS else value
-    return value
+    digits = _plain_digits(number)
+    significant = len(digits.lstrip("-").partition("E")[0])
+    return ExactNumber(value, digits) if significant > _EXACT_DIGITS else value
 
 
 def _plain_digits(number: Decimal) -> str:
@@ -198,7 +197,8 @@ class IdRenames:
         """Return the renamed IDs that occur in a text of the tree, which has new names for them."""
         if not self._names:
             return frozenset()
-        words = "\0".join(_texts_of(tree))
+        new = frozenset(self._names.values())
+        words = "\0".join([text for text in _texts_of(tree) if text not in new])
         return frozenset(
             name
             for name in self._names

@@ -23,6 +23,7 @@ class ParsedQuestion(msgspec.Struct, frozen=True):
         sampled: True for an explicit temperature above 0.
         wants_json: True if the answer has to be JSON.
         bypass: why the cache must not take part; None if it may.
+        choices: how many answers are asked for. Default: 1.
     """
 
     model: str
@@ -32,6 +33,7 @@ class ParsedQuestion(msgspec.Struct, frozen=True):
     sampled: bool
     wants_json: bool
     bypass: Reason | None
+    choices: int = 1
 
 
 class AnswerFold(Protocol):
@@ -71,8 +73,12 @@ class WireFormat(Protocol):
     def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
         """Return the body to send: the caller's own bytes, unless something must be added."""
 
-    def fold(self) -> AnswerFold:
-        """Return a new folding for one streamed answer."""
+    def fold(self, question: ParsedQuestion | None = None) -> AnswerFold:
+        """Return a new folding for one streamed answer.
+
+        Parameters:
+            question: the question that it answers. Default: unknown.
+        """
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
         """Return the answer as frames of server-sent events, including the terminal one.

@@ -103,7 +103,7 @@ class AnthropicMessages:
     def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
         return body
 
-    def fold(self) -> AnthropicFold:
+    def fold(self, question: ParsedQuestion | None = None) -> AnthropicFold:
         return AnthropicFold()
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
@@ -298,7 +298,10 @@ def _is_well_formed(answer: Any) -> bool:
         member = _MUST_BE_TEXT.get(block["type"])
         if member is not None and type(block.get(member)) is not str:
             return False
-        if type(block.get("citations")) not in (list, NoneType):
+        citations = block.get("citations")
+        if type(citations) not in (list, NoneType) or not all(
+            type(c) is dict for c in citations or ()
+        ):
             return False
         if type(block.get("signature")) not in (str, NoneType):
             return False
@@ -309,7 +312,8 @@ def _judge_tool_calls(calls: list[dict[str, Any]], stop_reason: str) -> Reason |
     if stop_reason == "tool_use" and not calls:
         return Reason.BAD_TOOL_CALL
     for call in calls:
-        if type(call.get("input")) is not dict:
+        # A call without arguments may come without them.
+        if type(call.get("input") or {}) is not dict:
             return Reason.BAD_TOOL_CALL
         if not (type(call.get("id")) is type(call.get("name")) is str):
             return Reason.BAD_TOOL_CALL

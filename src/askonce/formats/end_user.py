@@ -34,8 +34,8 @@ CONVERSATION_NOUNS = frozenset(
 
 REFERENCE_WORDS = frozenset(
     {
-        "code", "cursor", "guid", "handle", "hash", "id", "identifier", "ids", "key", "name",
-        "number", "ref", "reference", "sid", "state", "token", "ts", "uid", "uuid",
+        "cursor", "guid", "handle", "hash", "id", "identifier", "ids", "key", "name",
+        "ref", "reference", "sid", "state", "token", "ts", "uid", "uuid",
     }
 )  # fmt: skip
 """Words for a reference."""

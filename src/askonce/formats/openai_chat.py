@@ -100,6 +100,7 @@ class OpenAIChat:
             _sampled(body.get("temperature")),
             wants_json,
             _bypass(body) or bypass,
+            n if type(n := body.get("n")) is int and n > 0 else 1,
         )
 
     def to_upstream(self, body: bytes, question: ParsedQuestion) -> bytes:
@@ -114,8 +115,8 @@ class OpenAIChat:
         members["stream_options"] = msgspec.Raw(_encode(options))
         return _encode(members)
 
-    def fold(self) -> ChatFold:
-        return ChatFold()
+    def fold(self, question: ParsedQuestion | None = None) -> ChatFold:
+        return ChatFold(1 if question is None else question.choices)
 
     def unfold(self, answer: dict[str, Any], shape: Shape) -> list[bytes]:
         return unfold(answer, shape)

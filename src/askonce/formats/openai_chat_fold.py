@@ -30,9 +30,14 @@ _decode = msgspec.json.Decoder().decode
 
 
 class ChatFold:
-    """Builds one non-streamed response from its chunks."""
+    """Builds one non-streamed response from its chunks.
 
-    def __init__(self) -> None:
+    Parameters:
+        choices: how many choices were asked for; fewer are whole only if `[DONE]` says so.
+    """
+
+    def __init__(self, choices: int = 1) -> None:
+        self._asked = choices
         self.ended = False
         self.failed: Reason | None = None
         self._early: dict[str, Any] = {}
@@ -55,7 +60,7 @@ class ChatFold:
 
     def finish(self) -> None:
         """End with the body: without `[DONE]`, it is whole if every choice has ended."""
-        if self.failed is None and self._choices:
+        if self.failed is None and len(self._choices) >= self._asked:
             self.ended = self.ended or all(each.has_ended for each in self._choices.values())
 
     def _add(self, chunk: dict[str, Any], name: bytes) -> None:

@@ -39,15 +39,17 @@ class Growing(dict[str, Any]):
 class Items:
     """A list of objects, and each may arrive in pieces."""
 
-    __slots__ = ("_by_index", "items")
+    __slots__ = ("_by_index", "_deltas", "_items")
 
     def __init__(self) -> None:
-        self.items: list[Growing] = []
+        self._items: list[Growing] = []
+        self._deltas = 0
         self._by_index: dict[int, list[Growing]] = {}
 
     def add(self, pieces: list[Any]) -> None:
         """Add one delta's list. Raises `ContradictionError` if it holds anything but objects."""
-        last = self.items[-1] if self.items else None
+        self._deltas += 1
+        last = self._items[-1] if self._items else None
         for piece in pieces:
             if type(piece) is not dict:
                 raise ContradictionError
@@ -60,11 +62,18 @@ class Items:
                 last = None
             if held is None:
                 held = Growing()
-                self.items.append(held)
+                self._items.append(held)
                 if type(index) is int:
                     self._by_index.setdefault(index, []).append(held)
             for name, value in piece.items():
                 _merge(held, name, value)
+
+    def whole(self) -> list[dict[str, Any]]:
+        """Return the objects, joined: in the order of their indexes, if they came bit by bit."""
+        items = self._items
+        if self._deltas > 1 and all(type(item.get("index")) is int for item in items):
+            items = sorted(items, key=lambda item: item["index"])
+        return [joined(item) for item in items]
 
     def _indexed(self, index: int, piece: dict[str, Any]) -> Growing | None:
         for held in reversed(self._by_index.get(index, ())):
@@ -179,7 +188,7 @@ def joined(value: Any) -> Any:
     if type(value) is GrowingText:
         return "".join(value.pieces)
     if type(value) is Items:
-        return [joined(item) for item in value.items]
+        return value.whole()
     if type(value) is Growing:
         return {name: joined(each) for name, each in value.items()}
     return value

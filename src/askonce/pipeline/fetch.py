@@ -134,7 +134,7 @@ class Fetch:
         if streamed:
             # Not earlier: most flights end in a tier.
             limit = context.limits.max_entry
-            self._events = EventStream(request.format.fold(), limit)
+            self._events = EventStream(request.format.fold(request.question), limit)
         else:
             await self._read_ahead(recording, response)
         recording.begin(response.status, response.headers, streamed=streamed)
