@@ -14,7 +14,7 @@ from tests.fixtures.scripted import Script, Scripted, call, said
 HIT_FILES = 12
 """A memory hit of a cache with a SQLite file; 18 before the packages were drawn."""
 
-MISS_FILES = 56
+MISS_FILES = 61
 """A JSON answer of the provider, stored in the same cache; 46 before who asks, lookups and content
 encodings had modules of their own."""
 

@@ -53,8 +53,10 @@ def test_may_ask(
         (31, Directives(max_age=30), Limits(stale_if_error=999), Life.OVER),
         # Who asks for a freshness of its own gets nothing stale behind its back.
         (65, Directives(max_age=90), Limits(stale_while_revalidate=10), Life.OVER),
-        # A clock that jumped back makes nothing older, and nothing negative.
-        (-50, NONE, Limits(), Life.FRESH),
+        # Clocks differ a little; what a clock that was ahead has stored is of no known age.
+        (-5, NONE, Limits(), Life.FRESH),
+        (-50, NONE, Limits(), Life.OVER),
+        (-50, NONE, Limits(stale_if_error=1_000), Life.OVER),
     ],
 )
 def test_life(age: float, directives: Directives, limits: Limits, life: Life) -> None:

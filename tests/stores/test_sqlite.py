@@ -57,7 +57,7 @@ def entry(number: int = 0, size: int = 300, **changes: Any) -> Entry:
         body=number.to_bytes(4, "big") * (size // 4),
         status=200,
         headers=(("content-type", "application/json"),),
-        created=NOW + number,
+        created=NOW - 100_000 + number,
         expires=NOW + 60,
         stale_until=NOW + 90,
         question="What is your return policy?",
@@ -719,6 +719,29 @@ def test_everything_is_there_after_closing_and_opening(
     assert run(again.migrate()) == []
     assert run(again.counters({})) == {"hits": 3}
     assert run(again.pepper()) == pepper
+
+
+def test_a_lease_of_a_clock_that_was_ahead_is_over(path: Path, open_store: Open) -> None:
+    now = [NOW + 3_600]
+    store = open_store(path, clock=lambda: now[0])
+    early = run(store.lease(entry().key, 5.0))
+    assert early is not None
+    now[0] = NOW
+    late = run(store.lease(entry().key, 5.0))
+    assert late is not None
+    assert late.fence > early.fence
+    assert run(store.lease(entry().key, 5.0)) is None
+
+
+def test_what_a_clock_that_was_ahead_stored_is_swept(path: Path, open_store: Open) -> None:
+    now = [NOW]
+    store = open_store(path, clock=lambda: now[0])
+    run(store.write(entry(1, created=NOW)))
+    now[0] = NOW - 1_000
+    for number in range(100, 170):
+        run(store.write(entry(number, created=now[0])))
+    assert run(store.read(entry(1).key)) is None
+    assert run(store.read(entry(100).key)) is not None
 
 
 def test_what_is_of_no_more_use_is_swept(path: Path, open_store: Open) -> None:

@@ -154,6 +154,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         "true: `user`, `metadata` and conversation members change no answer there; without it, at"
         " the providers' own addresses only",
     ] = None
+    response_cache_control: Annotated[
+        Literal["auto", "heed", "ignore"],
+        '"heed" or "ignore" its no-store; "auto" ignores it where the first 20 answers all say so',
+    ] = "auto"
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):

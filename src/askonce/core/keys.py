@@ -34,7 +34,7 @@ CACHE_MARKERS = frozenset({"cache_control", "prompt_cache_breakpoint", "cachePoi
 The one list of them: in a request they may occur at any depth outside a caller's own JSON."""
 
 _EXACT_DIGITS = 15
-"""Any number of so many significant digits is told apart by its float64 (IEEE 754)."""
+"""Any number of so many significant digits has a float64 of its own (IEEE 754)."""
 _EXACT_INTEGERS = 1 << 53
 
 

@@ -11,6 +11,12 @@ import msgspec
 KEY_VERSION = 2
 """The version of the keys that this AskOnce makes; see `core.keys`."""
 
+CLOCK_SKEW_S = 5.0
+"""Seconds by which the clocks of one store's processes may differ.
+
+An entry from further ahead was stored by a clock that has been set back since. It counts as
+expired, because nothing says how old it really is."""
+
 SUBDIVIDES = "~"
 """Separates a namespace from the caller's subdivision of it; no namespace contains it."""
 
@@ -68,10 +74,12 @@ class Reason(enum.StrEnum):
     PAUSED = "paused"
     UNKNOWN_FINISH = "unknown-finish"
     NOT_JSON = "not-json"
+    BAD_SCHEMA = "bad-schema"
     BAD_TOOL_CALL = "bad-tool-call"
     OVER_SIZE = "over-size"
     TTL_ZERO = "ttl-zero"
     BAD_TAGS = "bad-tags"
+    VARY = "vary"
     STORE_FAILED = "store-failed"
 
 
@@ -220,7 +228,7 @@ class Entry(msgspec.Struct, frozen=True):
         Parameters:
             now: the time, in seconds since the Unix epoch.
         """
-        return now < self.expires
+        return now < self.expires and not self.is_ahead(now)
 
     def is_usable(self, now: float) -> bool:
         """Whether the entry may be served, fresh or stale.
@@ -228,7 +236,15 @@ class Entry(msgspec.Struct, frozen=True):
         Parameters:
             now: the time, in seconds since the Unix epoch.
         """
-        return now < self.stale_until or now < self.expires
+        return now < max(self.stale_until, self.expires) and not self.is_ahead(now)
+
+    def is_ahead(self, now: float) -> bool:
+        """Whether a clock that was ahead stored the entry, see `CLOCK_SKEW_S`.
+
+        Parameters:
+            now: the time, in seconds since the Unix epoch.
+        """
+        return self.created - now > CLOCK_SKEW_S
 
     def age(self, now: float) -> float:
         """Return seconds since the provider answered; 0 if a clock jumped back.

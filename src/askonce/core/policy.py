@@ -9,7 +9,7 @@ import msgspec
 
 from askonce.core import document_tags, printers, values
 from askonce.core.directives import MAX_TAGS, Directives
-from askonce.core.models import Entry, Reason, Verdict
+from askonce.core.models import CLOCK_SKEW_S, Entry, Reason, Verdict
 from askonce.core.rules.ruleset import NO_RULING, Ruling
 from askonce.core.settings_table import PositiveBytes, Seconds, SettingKind
 from askonce.core.wire_format import ParsedQuestion
@@ -30,6 +30,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         refresh_ahead: XFetch's beta, see `is_due`; 0 never refreshes ahead.
         jitter: the part of a lifetime that may be cut off, from 0 to 0.9.
         negative_ttl: how long a provider's error answer is kept; 0 keeps none.
+        validate: `schema` keeps out JSON that violates the schema that was asked for, and tool
+            calls that do not fit the offered tool; `json` only JSON that is not well-formed.
         expire_on: which change of a model's answers expires older ones.
         document_fields: the paths to the documents that a request names.
     """
@@ -56,6 +58,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         Literal["model", "fingerprint", "never"],
         'a new model behind a name ends older answers; or "fingerprint", "never"',
     ] = "model"
+    validate: Annotated[
+        Literal["schema", "json"],
+        'JSON must fit its schema, and calls their tools; or "json": only be well-formed',
+    ] = "schema"
     pool: Annotated[
         int,
         SettingKind(values.sampling, printers.sampling),
@@ -88,6 +94,9 @@ class Life(enum.Enum):
 
 _YES = Verdict(True, Reason.OK)
 _LATEST_DRAW = 53 * math.log(2)  # -ln of the smallest number above 0 that is ever drawn
+WHOLE = frozenset({200, 201})
+"""Statuses of a whole answer. Others of 2xx say that it is a part (206), not made yet (202), from
+another hand (203) or none."""
 REFUSALS = frozenset({400, 404, 405, 410, 413, 414, 415, 422, 451})
 """Statuses that a provider repeats for the same question, at any time and for any caller."""
 MAX_REFUSAL = 64 * 1024  # bytes
@@ -118,7 +127,7 @@ def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) ->
     """Decide whether the cache takes part in this call: is read, joined or written."""
     if directives.identity_in_doubt:
         return Verdict(False, Reason.NO_IDENTITY)
-    if question.bypass is not None and not _overruled(question.bypass, directives, limits):
+    if question.bypass is not None and not is_overruled(question.bypass, directives, limits):
         return Verdict(False, question.bypass)
     if directives.no_store:
         return Verdict(False, Reason.NO_STORE)
@@ -129,7 +138,7 @@ def may_ask(question: ParsedQuestion, directives: Directives, limits: Limits) ->
     return _YES
 
 
-def _overruled(reason: Reason, directives: Directives, limits: Limits) -> bool:
+def is_overruled(reason: Reason, directives: Directives, limits: Limits) -> bool:
     """Whether a setting or a rule overrules a reason against the cache."""
     return reason in limits.also_store or reason in directives.also_store
 
@@ -138,6 +147,8 @@ def life_of(entry: Entry, directives: Directives, limits: Limits, now: float) ->
     """Return how a found entry may be used. Reading never extends its life."""
     if directives.tags and not carries(entry, directives.tags):
         return Life.OTHER_TAGS
+    if entry.created - now > CLOCK_SKEW_S:
+        return Life.OVER
     if directives.lives is not None:
         entry = bounded(entry, directives)
     if directives.max_age is not None and now - entry.created > directives.max_age:
@@ -277,9 +288,9 @@ def may_store(
     status: int, judged: Reason | None, size: int, directives: Directives, limits: Limits
 ) -> Verdict:
     """Decide whether an answer is stored; `judged` is the format's reason against it, if any."""
-    if not 200 <= status < 300:
+    if status not in WHOLE:
         return Verdict(False, Reason.STATUS)
-    if judged is not None and not _overruled(judged, directives, limits):
+    if judged is not None and not is_overruled(judged, directives, limits):
         return Verdict(False, judged)
     if size > limits.max_entry:
         return Verdict(False, Reason.OVER_SIZE)

@@ -13,7 +13,7 @@ The tables below are the whole specification; `docs/how-it-works/keys.md` lists 
 import enum
 import re
 from collections.abc import Callable, Iterable, Mapping
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any, Generic, TypeVar
 
 from askonce.core import values
@@ -203,14 +203,14 @@ STANDARD = HeaderKinds()
 """The kinds of headers without any setting."""
 
 
-_Selection = tuple[tuple[N, ...], Callable[[Mapping[N, N]], tuple[N, ...]]]
+_Selection = tuple[tuple[N, ...], Callable[[Mapping[N, N]], Any]]
 
 
 class HeaderSelector(Generic[N]):
     """Selects some headers of each request; memoized by the names of all its headers.
 
-    Programs send the same names with each request, so a selection is one look-up and one
-    `itemgetter`.
+    Programs send the same names with each request. So a selection is one look-up, `known(names)`,
+    which returns the selected names, sorted, and a function that reads their values.
 
     Parameters:
         keeps: whether to select a header, by its name in lower case.
@@ -218,30 +218,24 @@ class HeaderSelector(Generic[N]):
 
     def __init__(self, keeps: Callable[[N], bool]) -> None:
         self._keeps: Callable[[N], bool] = keeps
-        self._known: BoundedMap[tuple[N, ...], _Selection[N]] = BoundedMap(_SELECTIONS)
-        self._peek: Callable[[tuple[N, ...]], _Selection[N] | None] = self._known.peek
+        self._selections: BoundedMap[tuple[N, ...], _Selection[N]] = BoundedMap(_SELECTIONS)
+        self.known: Callable[[tuple[N, ...]], _Selection[N] | None] = self._selections.peek
+        """Returns the selection of these names; None if it is not known."""
 
     def select(self, headers: Mapping[N, N]) -> tuple[tuple[N, ...], tuple[N, ...]]:
         """Return the names of the selected headers, sorted, and their values in that order."""
         names = tuple(headers)
-        selection = self._peek(names)
-        if selection is None:
-            selection = self._selection(names)
-        return selection[0], selection[1](headers)
+        kept, _ = self.known(names) or self.learn(names)
+        return kept, tuple([headers[name] for name in kept])
 
-    def _selection(self, names: tuple[N, ...]) -> "_Selection[N]":
+    def learn(self, names: tuple[N, ...]) -> "_Selection[N]":
+        """Return the selection of these names, and remember it."""
         kept = tuple(sorted(filter(self._keeps, names)))
-        selection = (kept, _getter(kept))
+        read: Any = itemgetter(*kept) if kept else methodcaller("get", "")
+        selection = (kept, read)
         if sum(map(len, names)) <= _LONGEST_SELECTION:
-            self._known[names] = selection
+            self._selections[names] = selection
         return selection
-
-
-def _getter(names: tuple[N, ...]) -> Callable[[Mapping[N, N]], tuple[N, ...]]:
-    """Return a function that returns the values of these names as a tuple."""
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda headers: tuple([headers[name] for name in names])
 
 
 def normalized(name: str, value: str) -> str | None:

@@ -4,7 +4,7 @@ Every method is pure. A format is one stateless object; each streamed answer has
 `AnswerFold`.
 """
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -34,6 +34,59 @@ class ParsedQuestion(msgspec.Struct, frozen=True):
     wants_json: bool
     bypass: Reason | None
     choices: int = 1
+
+
+class OfferedTool(NamedTuple):
+    """A tool that a request offers to the model.
+
+    Parameters:
+        schema: the schema of its arguments, an object or a boolean; None if there is none.
+        strict: whether the provider promises arguments that fit the whole schema.
+    """
+
+    schema: Any
+    strict: bool
+
+
+class ExpectedAnswer(NamedTuple):
+    """What a request expects of the form of its answer.
+
+    Parameters:
+        schema: the schema of the JSON that it wants, an object or a boolean; None if it wants text.
+        tools: the offered tools by name.
+        any_tool: True if tools without a name are offered too, so that a call may have any name.
+    """
+
+    schema: Any
+    tools: dict[str, OfferedTool]
+    any_tool: bool
+
+
+class ToolCall(NamedTuple):
+    """A call of a tool in an answer.
+
+    Parameters:
+        name: the tool's name.
+        arguments: a text with JSON, or a value; None and "" mean none.
+        is_text: True for a tool that takes free text. Default: False.
+    """
+
+    name: str
+    arguments: Any
+    is_text: bool = False
+
+
+class AnswerParts(NamedTuple):
+    """What of an answer has a form.
+
+    Parameters:
+        documents: the texts that are JSON if JSON was wanted, one for each choice; not those beside
+            tool calls.
+        calls: the tool calls of all choices.
+    """
+
+    documents: list[str]
+    calls: list[ToolCall]
 
 
 class AnswerFold(Protocol):
@@ -97,6 +150,20 @@ class WireFormat(Protocol):
         Parameters:
             answer: the non-streamed response.
             wants_json: whether the caller asked for JSON.
+        """
+
+    def expected(self, body: Any) -> ExpectedAnswer:
+        """Return what a request says about the form of its answer.
+
+        Parameters:
+            body: the parsed request body, as `read` accepts it.
+        """
+
+    def parts(self, answer: dict[str, Any]) -> AnswerParts:
+        """Return the documents and tool calls of an answer that `judge` has nothing against.
+
+        Parameters:
+            answer: the non-streamed response.
         """
 
     def text(self, answer: dict[str, Any]) -> str:

@@ -15,8 +15,10 @@ from askonce.core.errors import CallMalformed
 from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
-from askonce.core.wire_format import ParsedQuestion
+from askonce.core.wire_format import AnswerParts, ExpectedAnswer, ParsedQuestion
+from askonce.formats.answer_parts import message_parts
 from askonce.formats.anthropic_messages_stream import AnthropicFold, unfold
+from askonce.formats.expected_answer import expected_answer, message_tools
 from askonce.formats.finish_reasons import unfit
 from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
 from askonce.formats.json_values import is_json
@@ -133,6 +135,12 @@ class AnthropicMessages:
         if wants_json and stop_reason != "tool_use" and not is_json(text):
             return Reason.NOT_JSON
         return _judge_tool_calls(calls, answer["stop_reason"])
+
+    def expected(self, body: Any) -> ExpectedAnswer:
+        return expected_answer(body, message_tools(body))
+
+    def parts(self, answer: dict[str, Any]) -> AnswerParts:
+        return message_parts(answer)
 
     def text(self, answer: dict[str, Any]) -> str:
         return "".join(block["text"] for block in answer["content"] if block["type"] == "text")

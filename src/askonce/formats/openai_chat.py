@@ -14,7 +14,9 @@ from askonce.core.errors import CallMalformed
 from askonce.core.keys import IdRenames, Media, Opaque
 from askonce.core.models import Reason, Shape, Usage
 from askonce.core.sse import SseEvent
-from askonce.core.wire_format import ParsedQuestion
+from askonce.core.wire_format import AnswerParts, ExpectedAnswer, ParsedQuestion
+from askonce.formats.answer_parts import chat_parts
+from askonce.formats.expected_answer import expected_answer, function_tools
 from askonce.formats.hosted_tools import asks_for_lookup, is_hosted
 from askonce.formats.openai_chat_fold import ChatFold
 from askonce.formats.openai_chat_judge import content_text, judge
@@ -73,10 +75,7 @@ class OpenAIChat:
             if (kind is dict or kind is list) and name not in PROTOCOL:
                 value = Opaque(value)
             asked[name] = value
-        rename = IdRenames()
-        asked["messages"], text = _messages(body.get("messages"), rename)
-        if named := rename.named_in(asked):
-            asked["messages"], text = _messages(body.get("messages"), IdRenames(named))
+        text = _read_messages(asked, body.get("messages"))
         bypass = None
         if (tools := body.get("tools")) is not None:
             asked["tools"], bypass = _tools(tools)
@@ -130,6 +129,12 @@ class OpenAIChat:
     def judge(self, answer: dict[str, Any], *, wants_json: bool) -> Reason | None:
         return judge(answer, wants_json=wants_json)
 
+    def expected(self, body: Any) -> ExpectedAnswer:
+        return expected_answer(body, function_tools(body))
+
+    def parts(self, answer: dict[str, Any]) -> AnswerParts:
+        return chat_parts(answer)
+
     def text(self, answer: dict[str, Any]) -> str:
         return "\n".join([text for c in answer["choices"] if (text := content_text(c["message"]))])
 
@@ -145,6 +150,15 @@ class OpenAIChat:
         return _encode(
             {"error": {"message": message, "type": "askonce_error", "param": None, "code": code}}
         )
+
+
+def _read_messages(asked: dict[str, Any], messages: Any) -> str:
+    """Put the messages into a question; return the text of the last one from the user."""
+    rename = IdRenames()
+    asked["messages"], text = _messages(messages, rename)
+    if named := rename.named_in(asked):
+        asked["messages"], text = _messages(messages, IdRenames(named))
+    return text
 
 
 def _messages(messages: Any, rename: IdRenames) -> tuple[list[Any], str]:

@@ -56,6 +56,10 @@ def build(settings: Settings, *, clock: Callable[[], float] | None = None) -> Ga
             for provider in settings.providers.values()
             if provider.stateless is not None
         },
+        response_cache_control={
+            provider.base_url: provider.response_cache_control
+            for provider in settings.providers.values()
+        },
     )
     connections = UpstreamConnections(
         settings.gateway.connect_timeout.total_seconds(),

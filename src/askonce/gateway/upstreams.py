@@ -12,6 +12,7 @@ from askonce.core.directives import OWN_HEADERS
 from askonce.core.models import Call
 from askonce.core.protocols import Response
 from askonce.core.request_headers import STANDARD, forwards
+from askonce.core.response_headers import cleaned
 from askonce.gateway.request_recorder import RequestRecorder
 from askonce.gateway.routes import Origin
 
@@ -75,10 +76,11 @@ def with_credential(headers: Headers, key: str) -> Headers:
 def received_headers(response: httpx2.Response) -> list[tuple[str, str]]:
     """Return a provider's headers: names in lower case, one character for each byte of a value.
 
-    `Date` is left out, because the gateway's server sets its own.
+    `Date` is left out, because the gateway's server sets its own. Control characters in a value
+    become spaces: the server would write them as they are, and break the response.
     """
     pairs = [(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in response.headers.raw]
-    return [(name, value) for name, value in pairs if name != "date"]
+    return [(name, cleaned(value)) for name, value in pairs if name != "date"]
 
 
 class UpstreamConnections:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from askonce.core import document_tags, values
 from askonce.core.directives import Mode, is_tag, no_tag
@@ -13,6 +13,7 @@ from askonce.core.protocols import Store
 from askonce.core.request_headers import HeaderKinds, header_names, ignored_names
 from askonce.core.settings_table import SECONDS, settings_of, with_values
 from askonce.core.units import seconds, size_bytes
+from askonce.pipeline.response_cache_control import CacheControlMode
 from askonce.stores.tiered.layers import Layer, SharingSettings, TierSpec, tiers_of
 
 MOST_DAYS = 36_500
@@ -68,6 +69,22 @@ def stateless(given: Iterable[str] | Mapping[str, bool]) -> dict[str, bool]:
     """Read the addresses where the end user changes no answer; a text is one address."""
     named = given if isinstance(given, Mapping) else dict.fromkeys(_as_list(given), True)
     return {_read("stateless", values.base_url, origin): own for origin, own in named.items()}
+
+
+def response_cache_control(
+    given: CacheControlMode | Mapping[str, CacheControlMode],
+) -> dict[str, CacheControlMode]:
+    """Read how a provider's `no-store` is taken, by address; the empty one is for all others."""
+    named = {"": given} if isinstance(given, str) else given
+    if not isinstance(named, Mapping):
+        raise ConfigError("response_cache_control is neither a word nor a mapping by address")
+    mode = values.one_of(*get_args(CacheControlMode))
+    return {
+        _read("response_cache_control", values.base_url, origin) if origin else "": _read(
+            "response_cache_control", mode, word
+        )
+        for origin, word in named.items()
+    }
 
 
 def members(given: Iterable[str]) -> tuple[str, ...]:

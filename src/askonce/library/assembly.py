@@ -22,6 +22,7 @@ from askonce.library.settings import CacheSettings
 from askonce.pipeline.context import BackgroundWork, Context
 from askonce.pipeline.namespaces import NamespaceResolver
 from askonce.pipeline.recognition import Recognition
+from askonce.pipeline.response_cache_control import ResponseCacheControl
 from askonce.pipeline.restless_members import RestlessMembers
 from askonce.pipeline.services import Services
 from askonce.prompts.assembly import PromptAssembly
@@ -52,6 +53,7 @@ class Assembly:
         self.ledger = Ledger(sync.lock(), settings.ledger.rows)
         self.prices = GenaiPrices() if settings.prices is None else settings.prices
         self.ruleset = compiled_rules(settings.rules) if settings.rules else None
+        self.response_cache_control = ResponseCacheControl(settings.response_cache_control)
         self.restless = RestlessMembers(self.ledger.has_hits)
         self.origins = Origins(settings.stateless, settings.ignore_members)
         self.recognition = self._new_recognition()
@@ -61,15 +63,7 @@ class Assembly:
         )
         self.namespaces = self._new_namespaces()
         self.semantic: SemanticAssembly | None = None
-        self.stack = TierStack(
-            settings.tiers,
-            MemoryTier(self.memory, settings.memory.ttl),
-            sharing=settings.sharing,
-            sweeps=RecentSweeps(compiled, monotonic=sync.monotonic, lock=sync.lock()),
-            ledger=self.ledger,
-            runtimes=self.runtimes,
-            callbacks=StackCallbacks(self.namespaces.forget, self._compare_index),
-        )
+        self.stack = self._new_stack()
         self.services = ServicePair(self._open_services, self.runtimes)
         self.ledger_service = LedgerService(self.stack, self.services, self.prices, settings.ledger)
         if settings.semantic.is_on:
@@ -130,6 +124,7 @@ class Assembly:
                 is_flush_due=self.ledger_service.store.due,
                 flush_ledger=self.ledger_service.flush_in_background,
             ),
+            response_cache_control=self.response_cache_control,
         )
         lookup = None
         if self.semantic is not None:
@@ -139,6 +134,18 @@ class Assembly:
             )
             self.semantic.reconciler.start()
         return Services(context, self.recognition, self.ruleset, lookup)
+
+    def _new_stack(self) -> TierStack:
+        settings, sync = self.settings, self.runtimes.sync
+        return TierStack(
+            settings.tiers,
+            MemoryTier(self.memory, settings.memory.ttl),
+            sharing=settings.sharing,
+            sweeps=RecentSweeps(compiled, monotonic=sync.monotonic, lock=sync.lock()),
+            ledger=self.ledger,
+            runtimes=self.runtimes,
+            callbacks=StackCallbacks(self.namespaces.forget, self._compare_index),
+        )
 
     def _new_recognition(self) -> Recognition:
         limits, origins = self.settings.limits, self.origins

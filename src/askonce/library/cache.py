@@ -45,6 +45,8 @@ class Cache(CacheFacade):
             none.
         expire_on: What ends the answers of a model's older version: a new `model` behind its name,
             a new `fingerprint` as well, or `never`.
+        validate: What keeps an answer out: `schema`, JSON or a tool call that does not fit what was
+            asked for; `json`, only JSON that is not well-formed.
         sampling: How to treat questions with an explicit temperature above 0: `bypass` the cache,
             `reuse` one answer, or rotate among K answers with `pool:K`.
         layers: Several stores instead of `url`, the nearest first: a `Layer`, an address or a store
@@ -72,6 +74,8 @@ class Cache(CacheFacade):
         bookkeeping: What the ledger keeps, and for how long.
         stateless: Addresses where the end user changes no answer, as at the providers' own; a
             mapping to False says the opposite. docs/how-it-works/keys.md explains it.
+        response_cache_control: How a provider's `no-store` is taken: `heed` it, `ignore` it, or
+            `auto`, which ignores it where all of the first 20 answers said so; or this by address.
         ignore_members: Members of a body that change no answer, so that they are not in the key.
         ignore_headers: Names of request headers that change no answer, beside those that AskOnce
             knows, perhaps with one `*`: `x-my-trace`.

@@ -26,6 +26,7 @@ from askonce.library import arguments
 from askonce.library.assembly import Assembly
 from askonce.library.settings import CacheSettings
 from askonce.pipeline.functions import MemoizedFunction
+from askonce.pipeline.response_cache_control import CacheControlMode
 from askonce.pipeline.texts import TextQuestion
 from askonce.prompts.settings import Level, Prompts, read_prompts
 from askonce.semantic.settings import Semantic, semantic_of
@@ -70,6 +71,7 @@ class CacheFacade:
         jitter: float | str = 0.0,
         negative_ttl: timedelta | str = "0s",
         expire_on: Literal["model", "fingerprint", "never"] = "model",
+        validate: Literal["schema", "json"] = "schema",
         sampling: str = "bypass",
         layers: Sequence[Layer | str | Store] | None = None,
         memory: int | str = "256 MiB",
@@ -89,6 +91,7 @@ class CacheFacade:
         prices: Prices | None = None,
         bookkeeping: LedgerSettings = DEFAULT_LEDGER,
         stateless: Iterable[str] | Mapping[str, bool] = (),
+        response_cache_control: CacheControlMode | Mapping[str, CacheControlMode] = "auto",
         ignore_members: Iterable[str] = (),
         ignore_headers: Iterable[str] = (),
         credentials: Iterable[str] = (),
@@ -102,6 +105,7 @@ class CacheFacade:
                 jitter=jitter,
                 negative_ttl=negative_ttl,
                 expire_on=expire_on,
+                validate=validate,
                 sampling=sampling,
             )
         named, tiers = arguments.tiers(url, layers)
@@ -122,6 +126,7 @@ class CacheFacade:
             prices=prices,
             ledger=bookkeeping,
             stateless=arguments.stateless(stateless),
+            response_cache_control=arguments.response_cache_control(response_cache_control),
             ignore_members=arguments.members(ignore_members),
             kinds=arguments.header_kinds(ignore_headers, credentials),
         )

@@ -11,6 +11,7 @@ from askonce.core.request_headers import STANDARD, HeaderKinds
 from askonce.core.rules.rules import Rules
 from askonce.invalidation.sources import EventSource
 from askonce.ledger.settings import DEFAULT_LEDGER, LedgerSettings
+from askonce.pipeline.response_cache_control import CacheControlMode
 from askonce.prompts.settings import OBSERVE, Prompts
 from askonce.semantic.settings import OFF, Semantic
 from askonce.stores.tiered.layers import SharingSettings, TierSpec
@@ -39,5 +40,6 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     prices: Prices | None = None
     ledger: LedgerSettings = DEFAULT_LEDGER
     stateless: Mapping[str, bool] = {}
+    response_cache_control: Mapping[str, CacheControlMode] = {}
     ignore_members: tuple[str, ...] = ()
     kinds: HeaderKinds = STANDARD

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from askonce.core.protocols import Prices
 from askonce.invalidation.target import Invalidation
+from askonce.pipeline.form_check import FormCheck
+from askonce.pipeline.response_cache_control import ResponseCacheControl
 from askonce.pipeline.single_flight import SingleFlight
 from askonce.prompts.upstream import PromptOptimization
 from askonce.stores.tiered.tiers import Tiers
@@ -30,6 +32,7 @@ class Context:
         prices: Prices of the providers' answers; None if they are not known.
         prompts: Prepares requests for the provider's own prompt cache.
         background: Work that a request does not wait for.
+        response_cache_control: Decides whether a provider's headers forbid storing.
     """
 
     def __init__(
@@ -39,13 +42,16 @@ class Context:
         prices: Prices | None,
         prompts: PromptOptimization,
         background: BackgroundWork,
+        response_cache_control: ResponseCacheControl,
     ) -> None:
         self.tiers = tiers
         self.runtime = tiers.runtime
         self.ledger = tiers.ledger
         self.limits = tiers.limits
         self.boundary = tiers.boundary
+        self.form_check = FormCheck(tiers.runtime, tiers.boundary, tiers.limits)
         self.flights = SingleFlight(tiers.runtime.lock())
         self.prices = prices
         self.prompts = prompts
         self.background = background
+        self.response_cache_control = response_cache_control

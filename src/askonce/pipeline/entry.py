@@ -13,9 +13,11 @@ from askonce.core.models import Entry, Reason, Usage, Verdict
 from askonce.core.policy import Life
 from askonce.core.protocols import Response
 from askonce.core.request import CacheRequest
+from askonce.core.response_headers import cleaned
 from askonce.invalidation import cache_groups
 from askonce.ledger.prices import Charge, charge
 from askonce.pipeline.context import Context
+from askonce.stores.tiered.tiers import TierHit
 
 _GROUP_FIELDS = (cache_groups.GROUPS, cache_groups.INVALIDATION)
 _RENAMED_HEADERS = {
@@ -81,6 +83,12 @@ async def may_store(
     if verdict.reason is Reason.STATUS:
         verdict = await _may_keep_refusal(context, request, status, answer, size)
     if verdict.yes:
+        control, tiers = context.response_cache_control, context.tiers
+        forbidden: Reason | None = None
+        with context.boundary.around("cache-control"):
+            forbidden = await control.forbids(tiers, request.call, response)
+        if forbidden is not None:
+            return Verdict(False, forbidden), provenance
         grouped = await _with_groups(context, request, response, provenance)
         if grouped is None:
             return Verdict(False, Reason.BAD_TAGS), provenance
@@ -175,6 +183,25 @@ def life_of(context: Context, entry: Entry, request: CacheRequest) -> Life:
     return policy.life_of(entry, request.directives, context.limits, context.runtime.now())
 
 
+async def find_best(context: Context, request: CacheRequest, beyond: float) -> TierHit | None:
+    """Find the best entry of all tiers; a fresh one expires after `beyond` (seconds)."""
+    tags = request.directives.tags
+    found = await context.tiers.recall(request.key)
+    if (
+        found is not None
+        and found.entry.expires > beyond
+        and life_of(context, found.entry, request) is Life.FRESH
+    ):
+        return found
+    below = await context.tiers.read(request.key, beyond, tags)
+    if below is None or found is None:
+        return below or found
+    lacks_tags = bool(tags) and not policy.carries(found.entry, tags)
+    if lacks_tags and policy.carries(below.entry, tags):
+        return below
+    return below if below.entry.expires > found.entry.expires else found
+
+
 def is_due(context: Context, entry: Entry, request: CacheRequest) -> bool:
     """Decide whether to refresh this fresh entry ahead of its expiry."""
     beta = context.limits.refresh_ahead
@@ -228,11 +255,11 @@ def kept_headers(headers: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     for name, value in headers:
         lower = name.lower()
         if lower in _KEPT_HEADERS:
-            kept.append((lower, value))
+            kept.append((lower, cleaned(value)))
         elif lower in _RENAMED_HEADERS:
-            kept.append((_RENAMED_HEADERS[lower], value))
+            kept.append((_RENAMED_HEADERS[lower], cleaned(value)))
     if _has_groups(headers) and (names := cache_groups.named(headers, cache_groups.GROUPS)):
-        kept.append((cache_groups.GROUPS, cache_groups.serialize(names)))
+        kept.append((cache_groups.GROUPS, cleaned(cache_groups.serialize(names))))
     return tuple(kept)
 
 

@@ -25,6 +25,7 @@ from askonce.pipeline.entry import (
     account_for,
     apply_cache_groups,
     build_entry,
+    find_best,
     is_due,
     judge,
     life_of,
@@ -32,6 +33,7 @@ from askonce.pipeline.entry import (
     parsed,
 )
 from askonce.pipeline.event_stream import EventStream
+from askonce.pipeline.form_check import FormVerdict, LongCheck
 from askonce.pipeline.model_aliases import ModelAliases
 from askonce.pipeline.single_flight import Recording
 from askonce.stores.tiered.tiers import TierHit
@@ -82,6 +84,8 @@ class Fetch:
         self._response: Response | None = None
         self._events: EventStream
         self._body: list[bytes] = []
+        self._in_check = False
+        """The answer is whole, and a long check decides in the background."""
         self._size = 0
         self._may_read = request.verdict.yes and not request.directives.no_cache
         self.is_short = self._may_read
@@ -100,7 +104,8 @@ class Fetch:
 
     async def drop(self, recording: Recording) -> None:
         """Release the flight, the lease and the connection."""
-        self._land(recording)
+        if not self._in_check:
+            self._land(recording)
         if self._response is not None:
             await self._response.close()
 
@@ -145,7 +150,7 @@ class Fetch:
         """Look at memory once more, then at the lower tiers; True if one had the answer."""
         context, request = self._context, self._request
         beyond = request.beyond if request.refreshing else 0.0
-        found = await self._find(beyond)
+        found = await find_best(context, request, beyond)
         if found is None:
             return False
         entry = found.entry
@@ -169,25 +174,6 @@ class Fetch:
         if life is not Life.OVER:
             self._fallback = found
         return False
-
-    async def _find(self, beyond: float) -> TierHit | None:
-        """Find the best entry of all tiers."""
-        context, request = self._context, self._request
-        tags = request.directives.tags
-        found = await context.tiers.recall(request.key)
-        if (
-            found is not None
-            and found.entry.expires > beyond
-            and life_of(context, found.entry, request) is Life.FRESH
-        ):
-            return found
-        below = await context.tiers.read(request.key, beyond, tags)
-        if below is None or found is None:
-            return below or found
-        lacks_tags = bool(tags) and not policy.carries(found.entry, tags)
-        if lacks_tags and policy.carries(below.entry, tags):
-            return below
-        return below if below.entry.expires > found.entry.expires else found
 
     async def _answer_from_another_process(self, recording: Recording) -> bool:
         """Get the lease, or another process's answer; True if its answer is replayed."""
@@ -225,13 +211,9 @@ class Fetch:
         return False
 
     def _replay(
-        self,
-        recording: Recording,
-        found: TierHit,
-        outcome: Outcome,
-        similarity: float | None = None,
+        self, recording: Recording, found: TierHit, outcome: Outcome, near: float | None = None
     ) -> None:
-        recording.replay(found.entry, outcome, found.layer, similarity)
+        recording.replay(found.entry, outcome, found.layer, near)
         self._context.flights.land(self._flight, recording)
 
     def _refuse(self, recording: Recording) -> None:
@@ -285,10 +267,10 @@ class Fetch:
             self._size += len(piece)
             if self._size > self._context.limits.max_entry:
                 self._give_up(recording, Reason.OVER_SIZE)
-            elif recording.stored is None:
+            elif self._is_open(recording):
                 self._body.append(piece)
             return
-        if recording.stored is None:
+        if self._is_open(recording):
             body = b"".join(self._body)
             await self._decide(recording, body, parsed(body))
         recording.end()
@@ -297,7 +279,7 @@ class Fetch:
         if self._events.is_over_size:
             self._give_up(recording, Reason.OVER_SIZE)
         events = self._events.take(piece)
-        if recording.stored is None:
+        if self._is_open(recording):
             await self._fold(recording, events)
         recording.add([*events])
         if piece is None:
@@ -317,27 +299,48 @@ class Fetch:
 
     def _give_up(self, recording: Recording, reason: Reason) -> None:
         """Relay the rest of an answer that will not be stored, whatever follows."""
-        if recording.stored is None:
+        if self._is_open(recording):
             recording.stored = Verdict(False, reason)
             self._context.ledger.landed(recording.stored)
             self._context.ledger.unread(self._context.runtime.now())
             self._land(recording)
         self._body.clear()
 
+    def _is_open(self, recording: Recording) -> bool:
+        return recording.stored is None and not self._in_check
+
     # Steps 11 and 12.
 
     async def _decide(
-        self,
-        recording: Recording,
-        body: bytes | None,
-        answer: Any,
-        failed: Reason | None = None,
+        self, recording: Recording, body: bytes | None, answer: Any, failed: Reason | None = None
     ) -> None:
-        """Judge an answer that has ended, store it, and land the flight."""
+        """Judge an answer that has ended and conclude it, in the background if that takes long."""
+        context, request = self._context, self._request
+        reason = failed or judge(context, request, answer)
+        judged: FormVerdict = reason
+        looked_up = reason is Reason.HOSTED_TOOL
+        if reason is None or (
+            looked_up and policy.is_overruled(reason, request.directives, context.limits)
+        ):
+            # A setting that keeps lookups keeps no wrong form; one that keeps cut answers does.
+            judged = await context.form_check.check(request, answer) or reason
+        concluding = self._conclude(recording, body, answer, judged)
+        if isinstance(judged, LongCheck):
+            self._in_check = True
+            recording.answer = body  # for readers who want another shape
+            context.runtime.run_in_background(lambda: concluding)
+        else:
+            await concluding
+
+    async def _conclude(
+        self, recording: Recording, body: bytes | None, answer: Any, judged: FormVerdict
+    ) -> None:
+        """Store an answer, if it may be, and land the flight."""
+        if isinstance(judged, LongCheck):
+            judged = await judged.run()
         context, request = self._context, self._request
         assert self._response is not None
         response, size = self._response, len(body or b"")
-        judged = failed or judge(context, request, answer)
         verdict, self._provenance = await may_store(
             context, request, response, judged, answer, size, self._provenance
         )

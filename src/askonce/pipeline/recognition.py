@@ -94,20 +94,13 @@ class Recognition:
 
     def recognize(self, call: Call, namespace: str) -> Recognized | Reason:
         """Return a call's format, question and key, or the reason why it has none."""
-        names, values = self._headers.select(call.headers)
         small = len(call.body) <= _LARGEST_REMEMBERED
         if small:
             coding = call.headers.get("content-encoding")
-            seen = (
-                call.body,
-                namespace,
-                call.origin,
-                call.path,
-                call.method,
-                names,
-                values,
-                coding,
-            )
+            names = tuple(call.headers)
+            kept, read = self._headers.known(names) or self._headers.learn(names)
+            where = (namespace, call.origin, call.path, call.method)
+            seen = (call.body, *where, kept, read(call.headers), coding)
             known = self._young.get(seen) or self._old.get(seen)
             if known is not None:
                 return known

@@ -20,6 +20,7 @@ import zstandard
 
 from askonce.core.errors import EntryDamaged, StoreError
 from askonce.core.models import Entry, Key
+from askonce.core.response_headers import is_clean, is_name
 
 MAGIC = b"AskE"
 VERSION = 2
@@ -35,6 +36,8 @@ _HEAD_BYTES = len(MAGIC) + 2
 _CHECK_BYTES = 16
 
 # Decimal travels as text and is read back exactly; floats are IEEE doubles on both sides.
+_MOST_SECONDS = 1e13  # since the Unix epoch: no clock and no lifetime gets there
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
 
@@ -107,7 +110,26 @@ def unseal_any(blob: bytes) -> Entry:
         raise EntryDamaged(f"the entry cannot be decoded ({type(error).__name__})") from None
     if version == _OF_OLD_KEYS:
         entry = msgspec.structs.replace(entry, key_version=1)
+    if (fault := _value_fault(entry)) is not None:
+        raise EntryDamaged(fault)
     return entry
+
+
+def _value_fault(entry: Entry) -> str | None:
+    """Return which value of an entry no cache writes; None if there is none.
+
+    A reply of such values could not be written, or would never end to be served.
+    """
+    if not 200 <= entry.status <= 599:
+        return "the entry has a status that is no answer's"
+    if not all(is_name(name) and is_clean(value) for name, value in entry.headers):
+        return "the entry has a header that cannot be written"
+    times = (entry.created, entry.expires, entry.stale_until, entry.latency_ms)
+    if not all(abs(time) < _MOST_SECONDS for time in times):  # never true of NaN
+        return "the entry has a time that no clock shows"
+    if entry.cost_usd is not None and not entry.cost_usd.is_finite():
+        return "the entry has a cost that is no amount"
+    return None
 
 
 def _checksum(sealed: bytes | memoryview) -> bytes:

@@ -75,6 +75,7 @@ class AsyncRuntime:
         self.now = clock
         self.monotonic = monotonic
         self.random = positive_random
+        self._computing = ThreadRunner("askonce-compute")
         self._tasks: set[asyncio.Task[None]] = set()
         self._async_locks: weakref.WeakKeyDictionary[Any, asyncio.Lock] = (
             weakref.WeakKeyDictionary()
@@ -102,6 +103,12 @@ class AsyncRuntime:
         task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        async def run() -> T:
+            return work()
+
+        return await self._computing(run)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

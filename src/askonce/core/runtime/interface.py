@@ -70,6 +70,9 @@ class Runtime(Protocol):
     def run_in_background(self, work: Work) -> None:
         """Run the work without making the caller wait for it."""
 
+    async def compute(self, work: Callable[[], T]) -> T:
+        """Return the result of a long computation, which must not block the event loop."""
+
     async def sleep(self, seconds: float) -> None:
         """Pause this caller and let others run."""
 

@@ -159,6 +159,9 @@ class SyncRuntime:
             # The main thread has ended, and no pool takes work any more.
             run_sync(work())
 
+    async def compute(self, work: Callable[[], T]) -> T:
+        return work()
+
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - the sync mode blocks
 

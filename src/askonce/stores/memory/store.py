@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Literal
 
-from askonce.core.models import Entry, Key, Selection, Shape
+from askonce.core.models import CLOCK_SKEW_S, Entry, Key, Selection, Shape
 from askonce.stores.base import BaseStore, selects
 from askonce.stores.counters import add_counts
 from askonce.stores.memory.epoch_table import EpochTable
@@ -79,6 +79,7 @@ class MemoryStore(BaseStore):
         self.evicted = 0
         self._lock = lock
         self._clock = clock
+        self._latest = 0.0  # the clock's time when an entry was last kept
         self._policy: EvictionPolicy = (
             S3Fifo(size_bytes, ghost_bytes=_GHOST_BYTES)
             if eviction == "s3-fifo"
@@ -108,12 +109,15 @@ class MemoryStore(BaseStore):
         if held is None:
             return None
         entry = held.entry
-        if (entry.tags and not self._epochs.are_current(entry.tags)) or (
-            # As `Entry.is_usable` says, without a call on the hot path.
-            self._clock is not None and self._clock() >= max(entry.stale_until, entry.expires)
-        ):
+        if entry.tags and not self._epochs.are_current(entry.tags):
             self._forget(held)
             return None
+        if self._clock is not None:
+            # As `Entry.is_usable` says, without a call on the hot path.
+            now = self._clock()
+            if now >= max(entry.stale_until, entry.expires) or entry.created - now > CLOCK_SKEW_S:
+                self._forget(held)
+                return None
         self._touch(held)
         return held
 
@@ -123,6 +127,8 @@ class MemoryStore(BaseStore):
         False if one of its tags was invalidated meanwhile (the earlier entry stays), or if it
         alone is larger than the memory (the earlier entry goes: it is no longer the latest answer).
         """
+        if self._clock is not None:
+            self._follow_clock(self._clock())
         with self._lock:
             if entry.tags and not self._epochs.are_current(entry.tags):
                 return False
@@ -138,6 +144,12 @@ class MemoryStore(BaseStore):
             self._let_go(self._policy.add(held, instead_of=old))
             self._held[entry.key] = held
             return True
+
+    def _follow_clock(self, now: float) -> None:
+        """Drop what a clock that was ahead has stored, once it is set back."""
+        before, self._latest = self._latest, now
+        if before - now > CLOCK_SKEW_S:
+            self.sweep(lambda entry: entry.is_ahead(now))
 
     def show(self, held: HeldEntry, shape: Shape, frames: bytes) -> None:
         """Keep a rendered presentation for as long as the entry stays.

@@ -15,7 +15,8 @@ from askonce.stores.sqlite.schema import integer
 _REMEMBERED = 60.0
 
 _IS_HELD = """
-    SELECT 1 FROM leases WHERE namespace = ? AND format = ? AND digest = ? AND until > ?"""
+    SELECT 1 FROM leases
+    WHERE namespace = ? AND format = ? AND digest = ? AND until > ? AND until <= ?"""
 _RENEW = """
     UPDATE leases SET until = ?
     WHERE namespace = ? AND format = ? AND digest = ? AND fence = ? AND until > ?"""
@@ -25,14 +26,17 @@ _RELEASE = """
 _FENCE = "SELECT fence FROM leases WHERE namespace = ? AND format = ? AND digest = ?"
 
 
-def is_held(db: sqlite3.Connection, key: Key, now: float) -> bool:
-    """Does any process hold a lease of this key?"""
-    return db.execute(_IS_HELD, (*key, now)).fetchone() is not None
+def is_held(db: sqlite3.Connection, key: Key, now: float, seconds: float) -> bool:
+    """Does any process hold a lease of this key?
+
+    `seconds` is how long leases last. One that ends much later was taken by a clock that was ahead.
+    """
+    return db.execute(_IS_HELD, (*key, now, now + 2 * seconds)).fetchone() is not None
 
 
 def take(db: sqlite3.Connection, key: Key, now: float, seconds: float) -> Lease | None:
     """Return a new lease; None while another process holds one."""
-    if is_held(db, key, now):
+    if is_held(db, key, now, seconds):
         return None
     db.execute("DELETE FROM leases WHERE until < ?", (now - _REMEMBERED,))
     lease = Lease(key, next_number(db))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from askonce.core.bounded import BoundedMap
-from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
+from askonce.core.models import CLOCK_SKEW_S, ChangeBatch, Damage, Entry, Key, Lease, Selection
 from askonce.stores.base import BaseStore
 from askonce.stores.counters import name_ranges
 from askonce.stores.envelope import seal
@@ -60,6 +60,7 @@ _ADOPT = """
 _SWEEP = """
     DELETE FROM entries WHERE id IN (
         SELECT id FROM entries WHERE usable_until <= ? ORDER BY usable_until LIMIT ?)"""
+_SWEEP_AHEAD = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE created > ? LIMIT ?)"
 
 
 _CACHED_TAGS = 1_024
@@ -181,7 +182,7 @@ class SqliteStore(BaseStore):
     async def lease(self, key: Key, seconds: float) -> Lease | None:
         with self._file.connected() as db:
             # Callers who wait ask often; a refusal needs no write lock.
-            if leases.is_held(db, key, self._clock()):
+            if leases.is_held(db, key, self._clock(), seconds):
                 return None
         with self._file.writing() as db:
             return leases.take(db, key, self._clock(), seconds)
@@ -342,7 +343,9 @@ class SqliteStore(BaseStore):
     def _tidy(self, db: sqlite3.Connection, written: int) -> None:
         """Delete unusable entries now and then, and evict entries above the bound."""
         if self._until_sweep <= 0:
-            db.execute(_SWEEP, (self._clock(), _SWEEP_ROWS))
+            now = self._clock()
+            db.execute(_SWEEP, (now, _SWEEP_ROWS))
+            db.execute(_SWEEP_AHEAD, (now + CLOCK_SKEW_S, _SWEEP_ROWS))
             self._until_sweep = _SWEEP_EVERY
         self._until_sweep -= written
         if self._max_bytes is not None:

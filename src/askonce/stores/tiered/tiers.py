@@ -133,12 +133,13 @@ class Tiers:
             beyond: An entry counts as fresh only if it expires after this time (seconds).
             tags: The tags that the caller gave.
         """
+        now = self.runtime.now()
         latest: TierHit | None = None
         without_tags: TierHit | None = None
         for tier in self.lower:
             store = tier.store
             entry = await tier.ask("read", lambda store=store: store.read(key))  # type: ignore[misc]
-            if entry is None or self._hidden(entry, tier):
+            if entry is None or entry.is_ahead(now) or self._hidden(entry, tier):
                 continue
             if entry.tags and tier is not self.authority and not await self._trusts(entry):
                 continue
@@ -147,7 +148,7 @@ class Tiers:
                 continue
             if latest is None or entry.expires > latest.entry.expires:
                 latest = TierHit(entry, tier)
-            if entry.expires > max(self.runtime.now(), beyond):
+            if entry.expires > max(now, beyond):
                 return TierHit(entry, tier)
         return latest or without_tags
 
