@@ -25,6 +25,7 @@ from askonce.core.keys import canonical, exact_number
 from askonce.core.models import Call
 from askonce.core.policy import Limits
 from askonce.core.request_headers import HeaderKinds
+from askonce.formats.anthropic_messages import ANTHROPIC_MESSAGES
 from askonce.formats.openai_chat import OPENAI_CHAT
 from askonce.pipeline.recognition import Recognition, Recognized
 from tests.fixtures.stores import run_blocking
@@ -212,6 +213,79 @@ def test_the_order_of_a_callers_json_is_part_of_the_question(
     bodies = [ASKED | PLACES[place](one) for one in (tree, other)]
     asked = [canonical(OPENAI_CHAT.read(body).asked) for body in bodies]
     assert (asked[0] == asked[1]) == (json.dumps(tree) == json.dumps(other))
+
+
+def turn(**more: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": "Hi", **more}]}
+
+
+def block(**more: Any) -> dict[str, Any]:
+    return turn(content=[{"type": "text", "text": "Hi", **more}])
+
+
+BOTH: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "an unknown member of a message": lambda tree: turn(zork=tree),
+    "an unknown member of a text": lambda tree: block(zork=tree),
+    "an unknown member of a choice of tools": lambda tree: {
+        "tool_choice": {"type": "auto", "zork": tree}
+    },
+}
+ANTHROPIC_PLACES: dict[str, Callable[[Any], dict[str, Any]]] = BOTH | {
+    "an output format": lambda tree: {"output_format": {"type": "json_schema", "schema": tree}},
+    "an output configuration": lambda tree: {
+        "output_config": {"format": {"type": "json_schema", "schema": tree}}
+    },
+    "a tool": lambda tree: {"tools": [{"name": "f", "input_schema": tree}]},
+    "an input": lambda tree: turn(
+        content=[{"type": "tool_use", "id": "i", "name": "f", "input": tree}]
+    ),
+    "an unknown member of a system prompt": lambda tree: {
+        "system": [{"type": "text", "text": "Hi", "zork": tree}]
+    },
+    "an unknown member of a result": lambda tree: turn(
+        content=[{"type": "tool_result", "tool_use_id": "i", "zork": tree}]
+    ),
+    "an unknown member of an image": lambda tree: turn(
+        content=[{"type": "image", "source": {"type": "url", "url": "u"}, "zork": tree}]
+    ),
+    "an unknown block": lambda tree: turn(content=[{"type": "zork", "zork": tree}]),
+}
+CHAT_PLACES: dict[str, Callable[[Any], dict[str, Any]]] = BOTH | {
+    "an image": lambda tree: turn(
+        content=[{"type": "image_url", "image_url": {"url": "u", "zork": tree}}]
+    ),
+    "a prediction": lambda tree: {"prediction": {"type": "content", "content": "Hi", "zork": tree}},
+    "another response format": lambda tree: {
+        "response_format": {"type": "json_object", "schema": tree}
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "place"),
+    [
+        *[(ANTHROPIC_MESSAGES, place) for place in ANTHROPIC_PLACES.items()],
+        *[(OPENAI_CHAT, place) for place in CHAT_PLACES.items()],
+    ],
+    ids=lambda each: each[0] if isinstance(each, tuple) else each.name,
+)
+@given(tree=st.dictionaries(st.text("abcd", max_size=2), JSON, max_size=4), chance=st.randoms())
+def test_order_counts_wherever_a_callers_json_begins(
+    form: Any, place: Any, tree: dict[str, Any], chance: Any
+) -> None:
+    other = shuffled(tree, chance)
+    bodies = [ASKED | {"max_tokens": 5} | place[1](one) for one in (tree, other)]
+    asked = [canonical(form.read(body).asked) for body in bodies]
+    assert (asked[0] == asked[1]) == (json.dumps(tree) == json.dumps(other))
+
+
+@pytest.mark.parametrize("name", ["output_format", "output_config"])
+def test_the_order_of_anthropics_own_members_does_not_count(name: str) -> None:
+    form = {"type": "json_schema", "schema": {"type": "object"}}
+    turned = dict(reversed(form.items()))
+    given = [form, turned] if name == "output_format" else [{"format": form}, {"format": turned}]
+    asked = [canonical(ANTHROPIC_MESSAGES.read(ASKED | {name: one}).asked) for one in given]
+    assert asked[0] == asked[1]
 
 
 NUMERALS = st.from_regex(

@@ -9,8 +9,15 @@ import askonce
 from askonce.config.settings import ROUTES, Settings
 from askonce.config.show import masked
 from askonce.core.directives import OWN_HEADERS
-from askonce.core.keys import CACHE_MARKERS, key_of
+from askonce.core.keys import CACHE_MARKERS, VERSION, key_of
 from askonce.core.models import Outcome, Reason
+from askonce.core.request_headers import (
+    COUNTED,
+    CREDENTIALS,
+    DROPPED,
+    HARMLESS,
+    INFRASTRUCTURE_COOKIES,
+)
 from askonce.formats import BY_NAME
 from askonce.gateway.metrics import Latencies, metrics
 from askonce.ledger.ledger import LayerStats, Stats
@@ -97,6 +104,21 @@ def test_headers_and_markers_of_the_key_are_listed() -> None:
     page = read("docs/how-it-works/keys.md")
 
     assert set(words(page)) >= CACHE_MARKERS
+
+
+def test_every_header_that_does_not_count_is_listed_and_no_other_is() -> None:
+    page = "docs/how-it-works/keys.md"
+    harmless = [name for _, names in rows(page, "harmless headers") for name in words(names)]
+    assert harmless == list(HARMLESS)
+    others = [words(names) for _, _, names in rows(page, "other headers")]
+    assert others == [list(COUNTED), list(CREDENTIALS), list(DROPPED)]
+    ((_, cookies),) = rows(page, "cookies of infrastructure")
+    assert words(cookies) == list(INFRASTRUCTURE_COOKIES)
+
+
+def test_the_version_of_keys_is_the_documented_one() -> None:
+    (row,) = [one for one in rows("docs/how-it-works/keys.md", "part") if one[0] == "version"]
+    assert words(row[1]) == [VERSION.decode()]
 
 
 def test_every_header_of_ours_is_documented() -> None:

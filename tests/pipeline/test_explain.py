@@ -45,6 +45,36 @@ def test_what_matters_is_pointed_at_with_both_values() -> None:
     }
 
 
+def answering(*names: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    return {"type": "json_schema", "json_schema": {"name": "r", "schema": schema}}
+
+
+def test_order_alone_is_said_to_make_the_difference() -> None:
+    a = {**ASKED, "response_format": answering("why", "verdict")}
+    b = {**ASKED, "response_format": answering("verdict", "why")}
+    explanation = explain(OPENAI_CHAT, a, b)
+    assert not explanation.same
+    assert explanation.order_only
+    (difference,) = explanation.matter
+    assert difference.pointer == "/response_format/json_schema/schema/properties"
+    assert (difference.a, difference.b) == ("why, verdict", "verdict, why")
+
+
+def test_order_is_not_alone_beside_another_difference() -> None:
+    a = {**ASKED, "response_format": answering("why", "verdict")}
+    b = {**ASKED, "seed": 1, "response_format": answering("verdict", "why")}
+    explanation = explain(OPENAI_CHAT, a, b)
+    assert not explanation.order_only
+    assert len(explanation.matter) == 2
+
+
+def test_the_order_of_the_protocols_own_members_makes_no_difference() -> None:
+    explanation = explain(OPENAI_CHAT, ASKED, dict(reversed(ASKED.items())))
+    assert explanation.same
+    assert not explanation.order_only
+
+
 def test_what_does_not_matter_is_listed_apart() -> None:
     explanation = compare(user="me", stream=True, seed=None)
     assert explanation.same

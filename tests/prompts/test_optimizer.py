@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from askonce.core.errors import ConfigError
 from askonce.core.models import Usage
@@ -280,8 +282,8 @@ TOOLS = [
 
 
 def turned(tool: dict[str, Any]) -> dict[str, Any]:
-    schema = dict(reversed(tool["input_schema"].items()))
-    return {"input_schema": schema, "name": tool["name"]}
+    """The same tool: the order of the protocol's own members is free."""
+    return dict(reversed(tool.items()))
 
 
 def test_an_equal_set_of_tools_keeps_its_first_bytes_and_order() -> None:
@@ -302,6 +304,52 @@ def test_another_set_keeps_its_order_and_takes_the_bytes_of_tools_seen_before() 
     plan = made.plan(claude("q", system="short", tools=[new, turned(TOOLS[2])]), 2.0)
 
     assert plan.body == claude("q", system="short", tools=[new, TOOLS[2]]).body
+
+
+SCHEMAS = st.recursive(
+    st.booleans() | st.sampled_from(["string", "1.00000000000000000001", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["a", "b", "type", "properties"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def shuffled(schema: Any, data: Any) -> Any:
+    if isinstance(schema, dict):
+        names = data.draw(st.permutations(list(schema)))
+        return {name: shuffled(schema[name], data) for name in names}
+    return [shuffled(item, data) for item in schema] if isinstance(schema, list) else schema
+
+
+@given(st.lists(SCHEMAS, min_size=1, max_size=3), st.sampled_from(["chat", "messages"]), st.data())
+def test_the_order_inside_a_schema_arrives_as_it_was_sent(
+    schemas: list[Any], dialect: str, data: Any
+) -> None:
+    def tools(schemas: list[Any]) -> list[Any]:
+        named = [({"name": f"t{at}"}, schema) for at, schema in enumerate(schemas)]
+        if dialect == "messages":
+            return [{**name, "input_schema": schema} for name, schema in named]
+        return [{"type": "function", "function": {**n, "parameters": s}} for n, s in named]
+
+    memory = StableTools()
+    memory.stabilize("here", json.dumps(tools(schemas)).encode())
+    second = [shuffled(schema, data) for schema in schemas]
+
+    sent = memory.stabilize("here", json.dumps(tools(second)).encode())
+
+    assert json.dumps(json.loads(bytes(sent))) == json.dumps(tools(second))
+
+
+def test_numbers_beyond_floats_in_a_schema_arrive_as_they_were_sent() -> None:
+    memory = StableTools()
+    first, second = (
+        b'[{"name":"t","input_schema":{"maximum":0.1%b}}]' % end for end in (b"", b"0" * 20 + b"1")
+    )
+    memory.stabilize("here", first)
+
+    assert memory.stabilize("here", second) == second
 
 
 def test_tools_that_differ_in_a_value_are_others() -> None:

@@ -46,10 +46,6 @@ class EntryDamaged(StoreError):
     """Stored bytes fail their own check, which counts as a miss."""
 
 
-class EntryOutdated(EntryDamaged):
-    """A stored entry is of an earlier format, under a key that no question has any more."""
-
-
 class EmbedderError(AskOnceError):
     """An embedder could not turn texts into vectors; exact caching continues without it."""
 

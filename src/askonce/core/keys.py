@@ -24,9 +24,9 @@ from typing import Any
 import msgspec
 
 from askonce.core.errors import CallMalformed
-from askonce.core.models import Key
+from askonce.core.models import KEY_VERSION, Key
 
-VERSION = b"askonce-key-2"
+VERSION = b"askonce-key-%d" % KEY_VERSION
 
 CACHE_MARKERS = frozenset({"cache_control", "prompt_cache_breakpoint", "cachePoint"})
 """Members that steer a provider's own prompt cache; they never change an answer.

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+KEY_VERSION = 2
+"""The version of the keys that this AskOnce makes; see `core.keys`."""
+
 CLOCK_SKEW_S = 5.0
 """Seconds by which the clocks of one store's processes may differ.
 
@@ -186,6 +189,7 @@ class Entry(msgspec.Struct, frozen=True):
         asked_model: the model that the caller asked for.
         swept: the number of the last sweep before the question was asked.
         scope: the scope within which questions are compared by meaning; empty if they must not be.
+        key_version: the version of the key; no question finds an entry of an older one.
     """
 
     key: Key
@@ -206,6 +210,12 @@ class Entry(msgspec.Struct, frozen=True):
     asked_model: str = ""
     swept: int = 0
     scope: bytes = b""
+    key_version: int = KEY_VERSION
+
+    @property
+    def is_findable(self) -> bool:
+        """Whether the key is of the present version, so that a question can find the entry."""
+        return self.key_version == KEY_VERSION
 
     @property
     def is_refusal(self) -> bool:

@@ -36,7 +36,7 @@ NOT_ASKED = frozenset(
 PROTOCOL = frozenset(
     {
         "model", "messages", "system", "max_tokens", "stop_sequences", "thinking",
-        "tool_choice", "tools", "output_config", "temperature", "top_p", "top_k",
+        "tool_choice", "tools", "output_config", "output_format", "temperature", "top_p", "top_k",
     }
 )  # fmt: skip
 """Top-level members of the protocol itself: in them null is the same as absent."""
@@ -66,6 +66,16 @@ _PLAIN_BLOCKS = frozenset(
     }
 )  # fmt: skip
 
+_KNOWN_MEMBERS = frozenset(
+    {
+        "budget_tokens", "cache_control", "caller", "citations", "content", "context", "data",
+        "disable_parallel_tool_use", "display", "file_id", "id", "input", "is_error", "name",
+        "role", "signature", "source", "text", "thinking", "title", "tool_name", "tool_use_id",
+        "type",
+    }
+)  # fmt: skip
+"""Members of messages, blocks and their kind that are the protocol's own; others are a caller's."""
+
 # The one member, besides its type, that a block of this kind must have as a string.
 _MUST_BE_TEXT = {"text": "text", "thinking": "thinking", "redacted_thinking": "data"}
 
@@ -87,8 +97,12 @@ class AnthropicMessages:
             asked |= _conversation(body, IdRenames(named))
         if body.get("tools"):
             asked["tools"] = [_with_opaque_members(tool, "tools") for tool in body["tools"]]
-        if body.get("output_config"):
-            asked["output_config"] = _with_opaque_members(body["output_config"], "output_config")
+        for name in ("output_config", "output_format"):
+            if body.get(name):
+                asked[name] = _with_opaque_members(body[name], name, frozenset({"format"}))
+        for name in ("tool_choice", "thinking"):
+            if type(body.get(name)) is dict:
+                asked[name] = _with_opaque_unknown(body[name])
         for name in asked.keys() - PROTOCOL:
             if type(asked[name]) in (dict, list):
                 asked[name] = Opaque(asked[name])
@@ -190,13 +204,14 @@ def _turns(messages: list[Any], rename: IdRenames) -> list[Any]:
         if type(message) is not dict or type(message.get("role")) is not str:
             raise CallMalformed("every message must be an object with a role")
         content = message.get("content")
-        if type(content) is str:
+        is_plain = message.keys() <= _KNOWN_MEMBERS
+        if type(content) is str and is_plain:
             continue
-        blocks = _blocks(content, rename)
-        if blocks is not content:
+        blocks = content if type(content) is str else _blocks(content, rename)
+        if blocks is not content or not is_plain:
             if marked is messages:
                 marked = messages.copy()
-            marked[at] = {**message, "content": blocks}
+            marked[at] = {**_with_opaque_unknown(message), "content": blocks}
     return marked
 
 
@@ -207,7 +222,7 @@ def _blocks(blocks: Any, rename: IdRenames) -> list[Any]:
     for at, block in enumerate(blocks):
         if type(block) is not dict or type(block.get("type")) is not str:
             raise CallMalformed("every content block must be an object with a type")
-        if block["type"] in _PLAIN_BLOCKS:
+        if block["type"] in _PLAIN_BLOCKS and block.keys() <= _KNOWN_MEMBERS:
             continue
         if marked is blocks:
             marked = blocks.copy()
@@ -217,6 +232,9 @@ def _blocks(blocks: Any, rename: IdRenames) -> list[Any]:
 
 def _marked(block: dict[str, Any], rename: IdRenames) -> Any:
     kind = block["type"]
+    whole, block = block, _with_opaque_unknown(block)
+    if kind in _PLAIN_BLOCKS:
+        return block
     if kind in ("image", "document"):
         return _with_source(block, rename)
     if kind.endswith("tool_use"):
@@ -230,7 +248,7 @@ def _marked(block: dict[str, Any], rename: IdRenames) -> Any:
         if kind == "tool_result" and type(block.get("content")) is list:
             result["content"] = _blocks(block["content"], rename)
         return result
-    return Opaque(block)
+    return Opaque(whole)
 
 
 def _with_source(block: dict[str, Any], rename: IdRenames) -> dict[str, Any]:
@@ -244,13 +262,33 @@ def _with_source(block: dict[str, Any], rename: IdRenames) -> dict[str, Any]:
     return block
 
 
-def _with_opaque_members(thing: Any, name: str) -> dict[str, Any]:
-    """Copy a tool or an output setting, with its nested JSON marked as the caller's own."""
+def _with_opaque_members(
+    thing: Any, name: str, protocol: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Copy a tool or an output setting, with its nested JSON marked as the caller's own.
+
+    Members in `protocol` are the protocol's own for one level.
+    """
     if type(thing) is not dict:
         raise CallMalformed(f"{name} must hold objects")
+    read: dict[str, Any] = {}
+    for member_name, member in thing.items():
+        if type(member) is dict and member_name in protocol:
+            read[member_name] = _with_opaque_members(member, member_name)
+        else:
+            read[member_name] = Opaque(member) if type(member) in (dict, list) else member
+    return read
+
+
+def _with_opaque_unknown(node: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with the JSON in unknown members marked as the caller's own."""
+    if node.keys() <= _KNOWN_MEMBERS:
+        return node
     return {
-        name: Opaque(member) if type(member) in (dict, list) else member
-        for name, member in thing.items()
+        name: Opaque(member)
+        if type(member) in (dict, list) and name not in _KNOWN_MEMBERS
+        else member
+        for name, member in node.items()
     }
 
 

@@ -40,7 +40,13 @@ PROTOCOL = frozenset(
 )  # fmt: skip
 """Top-level members whose structure is the protocol's own: in them null is the same as absent."""
 
+_PROTOCOL_INSIDE = frozenset(
+    {"allowed_tools", "content", "custom", "function", "json_schema", "user_location"}
+)
+"""Members of the members in `PROTOCOL` that are the protocol's own for one level more."""
+
 _PLAIN_MESSAGE = frozenset({"role", "content", "name"})
+_PLAIN_PART = frozenset({"type", "text"})
 _KNOWN_PARTS = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
 _CLIENT_TOOLS = frozenset({"function", "custom"})
 _JSON_FORMATS = frozenset({"json_object", "json_schema"})
@@ -74,6 +80,8 @@ class OpenAIChat:
             kind = type(value)
             if (kind is dict or kind is list) and name not in PROTOCOL:
                 value = Opaque(value)
+            elif kind is dict:
+                value = _callers_own(value, _PROTOCOL_INSIDE)
             asked[name] = value
         text = _read_messages(asked, body.get("messages"))
         bypass = None
@@ -86,11 +94,9 @@ class OpenAIChat:
             ]
         wants_json = False
         if (wanted := body.get("response_format")) is not None:
-            asked["response_format"] = _callers_own(
-                _object(wanted, "response_format"), frozenset({"json_schema"})
-            )
             # A list or an object here cannot be hashed, and is not a format of the protocol.
-            wants_json = type(kind_of := wanted.get("type")) is str and kind_of in _JSON_FORMATS
+            kind_of = _object(wanted, "response_format").get("type")
+            wants_json = type(kind_of) is str and kind_of in _JSON_FORMATS
         return ParsedQuestion(
             model,
             _shape(body),
@@ -214,13 +220,14 @@ def _part(value: Any) -> dict[str, Any]:
     kind = part.get("type")
     if type(kind) is not str or kind not in _KNOWN_PARTS:
         return _callers_own(part)
-    if kind not in _MEDIA:
+    if part.keys() <= _PLAIN_PART:
         return part
-    held, name = part.get(kind), _MEDIA[kind]
+    read = _callers_own(part, frozenset({kind}))
+    held, name = read.get(kind), _MEDIA.get(kind, "")
     data = held.get(name) if type(held) is dict else None
-    if type(data) is not str or (kind == "image_url" and not data.startswith("data:")):
-        return part
-    return {**part, kind: {**_object(held, kind), name: Media(data)}}
+    if type(data) is str and (kind != "image_url" or data.startswith("data:")):
+        read[kind] = {**_object(held, kind), name: Media(data)}
+    return read
 
 
 def _text(content: Any) -> str:

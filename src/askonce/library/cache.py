@@ -76,8 +76,7 @@ class Cache(CacheFacade):
         response_cache_control: How a provider's `no-store` is taken: `heed` it, `ignore` it, or
             `auto`, which ignores it where all of the first 20 answers said so; or this by address.
         ignore_members: Members of a body that change no answer, so that they are not in the key.
-        ignore_headers: Names of request headers that change no answer, beside those that AskOnce
-            knows, perhaps with one `*`: `x-my-trace`.
+        ignore_headers: Names of request headers that change no answer, perhaps with one `*`.
         credentials: Names of request headers that say who calls, in the same form.
 
     Raises:

@@ -33,7 +33,10 @@ Read = Callable[[Any], ParsedQuestion]
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One place where two bodies differ: a JSON pointer and both values, shortened."""
+    """One place where two bodies differ: a JSON pointer and both values, shortened.
+
+    Where the order of an object's members makes the difference, the values list their names.
+    """
 
     pointer: str
     a: str
@@ -44,7 +47,9 @@ class Explanation(msgspec.Struct, frozen=True):
     """Whether two bodies share a key, and why.
 
     `matter` points into the question as the format reads it, `ignored` into the bodies.
-    `bypass_a` and `bypass_b` give the reason why the cache would not look a body up.
+    `bypass_a` and `bypass_b` give the reason why the cache would not look a body up. `order_only`
+    says that nothing but the order of members inside a caller's own JSON, such as a schema, makes
+    two keys.
     """
 
     same: bool
@@ -53,6 +58,14 @@ class Explanation(msgspec.Struct, frozen=True):
     ignored: list[Difference]
     bypass_a: Reason | None
     bypass_b: Reason | None
+    order_only: bool = False
+
+
+class _MemberOrder:
+    """The names of an object's members in their order, where the order makes the difference."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.text = ", ".join(names)
 
 
 def explain(
@@ -81,6 +94,7 @@ def explain(
         ignored=_ignored(read, a, b),
         bypass_a=_bypass(question_a, samples),
         bypass_b=_bypass(question_b, samples),
+        order_only=bool(matter) and all(type(x) is _MemberOrder for _, x, _ in matter),
     )
 
 
@@ -116,7 +130,7 @@ _Found = tuple[str, Any, Any]
 def _differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
     """Yield the smallest subtrees of two questions whose canonical forms differ."""
     if type(a) is Opaque and type(b) is Opaque:
-        yield from _raw_differences(a.value, b.value, pointer)
+        yield from _raw_differences(a.value, b.value, pointer, in_order=True)
     elif type(a) is dict and type(b) is dict:
         for name in _names(a, b):
             if name not in CACHE_MARKERS:
@@ -131,17 +145,23 @@ def _differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
         yield pointer, a, b
 
 
-def _raw_differences(a: Any, b: Any, pointer: str) -> Iterator[_Found]:
-    """Yield the smallest subtrees in which two JSON texts differ, nulls included."""
+def _raw_differences(a: Any, b: Any, pointer: str, *, in_order: bool = False) -> Iterator[_Found]:
+    """Yield the smallest subtrees in which two JSON texts differ, nulls included.
+
+    With `in_order`, the order of the members of an object is a difference too.
+    """
     if type(a) is dict and type(b) is dict:
         for name in _names(a, b):
             x, y = a.get(name, _absent), b.get(name, _absent)
-            yield from _raw_differences(x, y, _member(pointer, name))
+            yield from _raw_differences(x, y, _member(pointer, name), in_order=in_order)
+        shared_a, shared_b = [name for name in a if name in b], [name for name in b if name in a]
+        if in_order and shared_a != shared_b:
+            yield pointer, _MemberOrder(shared_a), _MemberOrder(shared_b)
     elif type(a) is list and type(b) is list:
         for index in range(max(len(a), len(b))):
             x = a[index] if index < len(a) else _absent
             y = b[index] if index < len(b) else _absent
-            yield from _raw_differences(x, y, f"{pointer}/{index}")
+            yield from _raw_differences(x, y, f"{pointer}/{index}", in_order=in_order)
     elif a is _absent or b is _absent or canonical(Opaque(a)) != canonical(Opaque(b)):
         yield pointer, a, b
 
@@ -214,4 +234,6 @@ def _text(value: Any) -> str:
         return ABSENT if value is _absent else "null"
     if type(value) is Media:
         return value.data
+    if type(value) is _MemberOrder:
+        return value.text
     return canonical(value).decode()

@@ -23,7 +23,7 @@ from typing import IO, Any, BinaryIO, cast
 import msgspec
 import zstandard
 
-from askonce.core.errors import EntryOutdated, StoreError
+from askonce.core.errors import StoreError
 from askonce.core.models import Entry, Selection
 from askonce.stores.envelope import MAX_PAYLOAD_BYTES, seal, unseal_any
 
@@ -128,7 +128,6 @@ class ArchiveReader:
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.count = 0
-        self.outdated = 0
         self.check = _new_check()
         self.footer: ArchiveFooter | None = None
         self._name = name
@@ -139,12 +138,10 @@ class ArchiveReader:
         self.header = self._header(line)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield all entries, then set `footer`; those of an earlier format count in `outdated`."""
+        """Yield all entries, then set `footer`."""
         for frame in self.frames():
             try:
                 yield unseal_any(frame)
-            except EntryOutdated:
-                self.outdated += 1
             except StoreError as error:
                 raise ArchiveDamaged(f"{self._name}: is damaged: {error}") from None
 

@@ -13,7 +13,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-from askonce.core.errors import EntryDamaged, EntryOutdated, StoreError
+from askonce.core.errors import EntryDamaged, StoreError
 from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
 from askonce.stores.counters import add_counts
 from askonce.stores.envelope import unseal
@@ -32,7 +32,6 @@ class BaseStore(ABC):
     pushes_changes = False
     leases_travel = True
     damaged = 0
-    outdated = 0
 
     @abstractmethod
     async def read(self, key: Key) -> Entry | None:
@@ -86,15 +85,9 @@ class BaseStore(ABC):
         """
 
     def open_envelope(self, blob: object, key: Key) -> Entry | None:
-        """Return the entry in stored bytes; None if they are damaged, which counts in `damaged`.
-
-        An entry of an earlier format is none either, and counts in `outdated`.
-        """
+        """Return the entry in stored bytes; None if they are damaged, which counts in `damaged`."""
         try:
             return unseal(blob, key)
-        except EntryOutdated:
-            self.outdated += 1
-            return None
         except EntryDamaged:
             self.damaged += 1
             return None

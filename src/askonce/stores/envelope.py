@@ -1,16 +1,15 @@
 """The envelope: the stored form of an entry, as bytes that verify themselves.
 
     magic   4 bytes   "AskE"
-    version 1 byte    2; 1 was that of entries under keys of version 1
+    version 1 byte    2; entries of 1 are under keys of version 1, all else is the same
     flags   1 byte    bit 0: the payload is one zstd frame
     payload           the whole entry, its key included, as MessagePack
     check   16 bytes  BLAKE2b over everything before it
 
 Every store outside the process keeps envelopes. Reading one back gives the entry that was written
 under that very key, or `EntryDamaged`: for a flipped bit, a cut, a blob under another key and a
-format from the future. An entry of version 1 is `EntryOutdated`: it lies under a key that no
-question has any more, and goes when it expires. The check finds accidents. It is no signature: a
-program that may write to the store may forge an entry.
+format from the future. The check finds accidents. It is no signature: a program that may write to
+the store may forge an entry.
 """
 
 import hashlib
@@ -19,13 +18,13 @@ from collections import deque
 import msgspec
 import zstandard
 
-from askonce.core.errors import EntryDamaged, EntryOutdated, StoreError
+from askonce.core.errors import EntryDamaged, StoreError
 from askonce.core.models import Entry, Key
 from askonce.core.response_headers import is_clean, is_name
 
 MAGIC = b"AskE"
 VERSION = 2
-_OUTDATED = 1
+_OF_OLD_KEYS = 1
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 """The largest entry, so that damaged or hostile bytes cannot claim gigabytes when unpacked."""
 
@@ -85,8 +84,6 @@ def fault_in(blob: object, key: Key) -> str | None:
     """Return what is wrong with a stored value; None if it is the whole entry of this key."""
     try:
         unseal(blob, key)
-    except EntryOutdated:
-        return None
     except EntryDamaged as error:
         return str(error)
     return None
@@ -100,9 +97,7 @@ def unseal_any(blob: bytes) -> Entry:
     if len(blob) < _HEAD_BYTES + _CHECK_BYTES or not blob.startswith(MAGIC):
         raise EntryDamaged("the stored bytes are not an entry")
     version, flags = blob[4], blob[5]
-    if version != VERSION:
-        if version == _OUTDATED:
-            raise EntryOutdated("the entry has a key of version 1, which no question has any more")
+    if version not in (_OF_OLD_KEYS, VERSION):
         raise EntryDamaged(_version_fault(version))
     view = memoryview(blob)
     if _checksum(view[:-_CHECK_BYTES]) != blob[-_CHECK_BYTES:]:
@@ -113,6 +108,8 @@ def unseal_any(blob: bytes) -> Entry:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         # From None: the decoder's message may quote what it read.
         raise EntryDamaged(f"the entry cannot be decoded ({type(error).__name__})") from None
+    if version == _OF_OLD_KEYS:
+        entry = msgspec.structs.replace(entry, key_version=1)
     if (fault := _value_fault(entry)) is not None:
         raise EntryDamaged(fault)
     return entry

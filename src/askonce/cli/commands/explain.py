@@ -118,6 +118,11 @@ def _print(explanation: Explanation) -> None:
         print(f"same key: both are one question of {explanation.format}")
     else:
         print(f"different keys: two questions of {explanation.format}")
+    if explanation.order_only:
+        print(
+            "only the order of members inside a schema or other JSON of the caller differs; a model"
+            " writes in\nthat order, so send it in one order to share a key"
+        )
     for title, found in (
         ("what makes the difference:", explanation.matter),
         ("what differs and does not matter:", explanation.ignored),

@@ -39,7 +39,7 @@ class Moved(msgspec.Struct):
     `resumed` were moved by an earlier run, `expired` were of no more use, `invalid` were
     invalidated while they were under way, `refused` the target did not take. `older` were left out
     because the target has a newer answer, `reserved` because they pretend to be AskOnce's own,
-    `outdated` because their keys are of version 1, which no question has any more.
+    `outdated` because their keys are of an older version, so no question finds them.
     `orphaned` were moved, but the target has a pepper of its own, so their callers will not find
     them.
     """
@@ -172,6 +172,9 @@ class Export:
             if not entry.is_usable(self._clock()):
                 self.moved.expired += 1
                 continue
+            if not entry.is_findable:
+                self.moved.outdated += 1
+                continue
             block_done = writer.add(entry)
             self.moved.moved += 1
             if block_done:
@@ -179,7 +182,6 @@ class Export:
                 if lasting:
                     stage = replace(stage, entries=writer.entries, offset=writer.offset)
                     self._checkpoint.save(stage)
-        self.moved.outdated = getattr(self._store, "outdated", 0)  # a store of ours counts them
         news = await all_news(self._store, stage.mark)
         writer.end(ArchiveFooter(entries=writer.entries, epochs=news.epochs, removed=news.removed))
         report(writer.entries)
@@ -204,8 +206,10 @@ class ImportedEntry:
     async def put(self, entries: Iterable[Entry]) -> None:
         now = self._clock()
         given = [entry for entry in entries if entry.key.namespace != OWN_NAMESPACE]
-        usable = [entry for entry in given if entry.is_usable(now)]
-        self.moved.expired += len(given) - len(usable)
+        living = [entry for entry in given if entry.is_usable(now)]
+        self.moved.expired += len(given) - len(living)
+        usable = [entry for entry in living if entry.is_findable]
+        self.moved.outdated += len(living) - len(usable)
         if not self._overwrite:
             usable = await self._newer_here(usable)
         tags = sorted({tag for entry in usable for tag, _ in entry.tags})
@@ -276,8 +280,7 @@ class Import(ImportedEntry):
                 f"{self._path}: is from a store with another secret; --foreign imports it all the"
                 " same, but callers known by their credentials only will not find their answers"
             )
-        reader = self._opened()
-        rest = itertools.islice(reader.entries(), stage.entries, None)
+        rest = itertools.islice(self._opened().entries(), stage.entries, None)
         async for chunk in chunks(_each(rest)):
             own = [entry for entry in chunk if entry.key.namespace == OWN_NAMESPACE]
             valid = [entry for entry in chunk if _is_valid(entry, self._footer)]
@@ -288,7 +291,6 @@ class Import(ImportedEntry):
             if self._checkpoint:
                 self._checkpoint.save(stage)
             report(stage.entries)
-        self.moved.outdated = reader.outdated
         if self._checkpoint:
             self._checkpoint.discard()
 

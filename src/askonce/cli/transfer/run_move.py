@@ -21,7 +21,7 @@ _SAID = {
     "refused": "{} refused by the store (too large, or invalidated meanwhile)",
     "older": "{} left out, because the store has newer answers (--overwrite replaces them)",
     "reserved": "{} in AskOnce's own namespace, which no archive may hold, left out",
-    "outdated": "{} with a key of version 1, which no question has any more, left out",
+    "outdated": "{} under keys of version 1, which no question finds any more, left out",
     "orphaned": "{} of callers known by their credentials only, who will not find them here: "
     "the store has a secret of its own (see docs/guides/moving.md)",
 }

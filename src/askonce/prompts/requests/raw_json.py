@@ -74,6 +74,10 @@ def is_list(raw: Json) -> bool:
     return bytes(memoryview(raw)[:1]) == b"["
 
 
+def is_object(raw: Json) -> bool:
+    return bytes(memoryview(raw)[:1]) == b"{"
+
+
 def is_null(raw: Json | None) -> bool:
     return raw is None or bytes(memoryview(raw)[:4]) == b"null"
 

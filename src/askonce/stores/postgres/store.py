@@ -12,7 +12,7 @@ bulk write) has the deadline for each of them.
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from askonce.core.errors import EntryDamaged, EntryOutdated
+from askonce.core.errors import EntryDamaged
 from askonce.core.models import ChangeBatch, Damage, Entry, Key, Lease, Selection
 from askonce.stores.base import BaseStore
 from askonce.stores.context import StoreContext
@@ -295,8 +295,6 @@ def _fault(row: tuple[Any, ...]) -> str | None:
     *_, blob, tags, epochs = row
     try:
         entry = unseal(blob, _key(row))
-    except EntryOutdated:
-        return None
     except EntryDamaged as error:
         return str(error)
     named = [(tag.decode(errors="replace"), epoch) for tag, epoch in zip(tags, epochs, strict=True)]
