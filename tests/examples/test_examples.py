@@ -58,7 +58,7 @@ EXPECTED = {
         rf" +\d+ ms  My card has not arrived yet\. +{MISS}",
         rf" +\d+ ms  How do I change my PIN\? +{HIT}",
         r"Once more, .*",
-        r" +\d+ ms  How do I change my PIN\? +askonce; fwd=miss; stored; detail=too-old",
+        r" +\d+ ms  How do I change my PIN\? +askonce; fwd=request; stored; detail=too-old",
         r"1 of 4 calls was a hit: [1-9]\d+ tokens",
         r"and \$0\.0000\d\d saved\.",
     ],

@@ -90,7 +90,7 @@ class TestCacheControl:
         clock.forward(5)
         after = caller.chat(question)
 
-        assert status_of(again) == "askonce; fwd=bypass; stored; detail=no-cache"
+        assert status_of(again) == "askonce; fwd=request; stored; detail=no-cache"
         assert provider.calls.questions[question] == 2
         assert after.headers["age"] == "5"
 
@@ -111,7 +111,7 @@ class TestCacheControl:
         at_most_59 = caller.chat("How fresh?", headers={"cache-control": "max-age=59"})
         at_most_60 = caller.chat("How fresh?", headers={"cache-control": 'max-age="60"'})
 
-        assert status_of(at_most_59) == "askonce; fwd=miss; stored; detail=too-old"
+        assert status_of(at_most_59) == "askonce; fwd=request; stored; detail=too-old"
         assert outcome_of(at_most_60) == "hit"
 
     @pytest.mark.parametrize("ask", [Caller.chat, Caller.claude], ids=["openai", "anthropic"])
@@ -127,7 +127,7 @@ class TestCacheControl:
 
         assert (unknown.status_code, asked) == (504, 0)
         assert unknown.headers["x-should-retry"] == "false"  # the SDKs would try again
-        assert status_of(unknown) == "askonce; fwd=miss; detail=only-if-cached"
+        assert status_of(unknown) == "askonce; detail=only-if-cached"
         assert unknown.json()["error"]["type"] == "askonce_error"
         assert outcome_of(known) == "hit"
 
@@ -174,7 +174,8 @@ class TestOwnHeaders:
         assert [outcome_of(answer) for answer in answers] == ["miss", "hit"]
         for answer in answers:
             assert is_answer(answer, question)
-            assert answer.headers["askonce-ignored"] == "cache-control: max-age, askonce-ttl"
+            said = "cache-control: max-age, cache-control: immutable, askonce-ttl"
+            assert answer.headers["askonce-ignored"] == said
         assert re.search(rf"ttl={DAY}\b", status_of(answers[1]))
 
     def test_an_answer_with_a_tag_in_doubt_is_not_stored(self, caller: Caller) -> None:

@@ -1,6 +1,7 @@
 """The gateway over a shared, broken or locked store: calls are answered all the same."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from askonce.cli.demo.provider.provider import DemoProvider
 from tests.gateway.stage import (
+    PATIENCE_S,
     Caller,
     Clock,
     gateway,
@@ -185,10 +187,14 @@ class TestLocked:
                 locked = caller.chat("Who is it?")
                 lock.execute("ROLLBACK")
                 lock.close()
-                later = [caller.chat("Who is it?") for _ in range(2)]
+                end = time.monotonic() + PATIENCE_S
+                # The store is asked again once its breaker lets a call through.
+                while outcome_of(caller.chat("Who is it?")) == "hit":
+                    assert time.monotonic() < end
+                later = caller.chat("Who is it?")
         finally:
             lock.close()
 
         assert outcome_of(locked) == "miss"
-        # The namespace of the store's own secret: what was kept under the other is not found.
-        assert [outcome_of(answer) for answer in later] == ["miss", "hit"]
+        # The namespace of the store's own secret: what was kept under the other was not found.
+        assert outcome_of(later) == "hit"

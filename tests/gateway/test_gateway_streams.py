@@ -95,7 +95,7 @@ def test_a_joined_caller_sees_what_there_is_and_then_what_comes(
 def test_a_joined_caller_gets_none_of_the_leaders_private_headers(
     puppet: Puppet, puppet_caller: Caller, slowly: Slowly
 ) -> None:
-    private = {"set-cookie": "a=1", "x-ratelimit-remaining": "3", "x-request-id": "r"}
+    private = {"set-cookie": "__cf_bm=1", "x-ratelimit-remaining": "3", "x-request-id": "r"}
 
     async def with_cookie(exchange: Exchange) -> None:
         head = exchange.head

@@ -139,7 +139,7 @@ async def test_directives(door: Door, provider: HoldingProvider) -> None:
         assert cache.stats().stored == 0
         await post(client)
         fresh = await post(client, cache_control="no-cache")
-        assert fresh.headers["cache-status"].startswith("askonce; fwd=bypass")
+        assert fresh.headers["cache-status"].startswith("askonce; fwd=request")
         assert provider.calls.total == 3
         cached = await post(client, cache_control="only-if-cached")
         assert cached.content == fresh.content

@@ -106,7 +106,7 @@ def test_a_backfilled_answer_lives_no_longer(under_test: CacheUnderTest, clock: 
         status, _ = await under_test.ask(call(), provider)
         assert status == "askonce; hit; ttl=10; detail=memory"
         clock.forward(10)
-        assert "fwd=miss" in (await under_test.ask(call(), provider))[0]
+        assert "fwd=stale" in (await under_test.ask(call(), provider))[0]
 
     under_test.run(scenario)
 
@@ -195,7 +195,7 @@ def test_no_cache_asks_again_and_stores_the_new_answer(under_test: CacheUnderTes
         provider = Scripted(lambda: Script(said("old")), lambda: Script(said("new")))
         await under_test.ask(call(), provider)
         status, body = await under_test.ask(call(headers={"cache-control": "no-cache"}), provider)
-        assert status == "askonce; fwd=bypass; stored; detail=no-cache"
+        assert status == "askonce; fwd=request; stored; detail=no-cache"
         assert text_of(body) == "new"
         status, body = await under_test.ask(call(), provider)
         assert (status, text_of(body)) == (HIT, "new")
@@ -212,7 +212,7 @@ def test_max_age_refuses_what_is_older(under_test: CacheUnderTest, clock: Clock)
         assert "hit" in (await under_test.ask(call(headers=old), provider))[0]
         young = {"cache-control": "max-age=60"}
         status, _ = await under_test.ask(call(headers=young), provider)
-        assert status == "askonce; fwd=miss; stored; detail=too-old"
+        assert status == "askonce; fwd=request; stored; detail=too-old"
 
     under_test.run(scenario)
 

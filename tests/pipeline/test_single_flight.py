@@ -69,7 +69,7 @@ def test_fifty_identical_calls_make_one_upstream_call(
             assert provider.calls == 1
             assert len({body for _, body in answers}) == 1
             statuses = sorted(status for status, _ in answers)
-            assert statuses[1:] == ["askonce; hit; detail=joined"] * 49
+            assert statuses.count("askonce; fwd=miss; collapsed; detail=joined") == 49
         stats = under_test.cache.stats()
         assert (stats.joined, stats.misses, stats.stored) == (490, 10, 10)
         assert stats.saved_tokens == 490 * 16
@@ -105,7 +105,7 @@ def test_both_shapes_share_one_flight(under_test: CacheUnderTest) -> None:
             one, other, _ = await under_test.together(leader, follower, opening)
             assert provider.calls == 1
             assert text_of(one[1]) == text_of(other[1]) == "Thirty days"
-            assert other[0] == "askonce; hit; detail=joined"
+            assert other[0] == "askonce; fwd=miss; collapsed; detail=joined"
 
     under_test.run(scenario)
 
@@ -118,7 +118,9 @@ def test_followers_get_the_live_bytes(under_test: CacheUnderTest) -> None:
         leader = await under_test.answer(call(stream=True), provider)
         assert await leader.next() == first
         follower = await under_test.answer(call(stream=True), provider)
-        assert dict(follower.headers)["cache-status"] == "askonce; hit; detail=joined"
+        assert (
+            dict(follower.headers)["cache-status"] == "askonce; fwd=miss; collapsed; detail=joined"
+        )
         assert await follower.next() == first, "a follower sees what is there at once"
         gate.open = True
         assert await under_test.read(leader) == await under_test.read(follower)
@@ -175,7 +177,7 @@ def test_a_cancelled_leader_cancels_no_other_caller() -> None:
         with pytest.raises(asyncio.CancelledError):
             await leader
         gate.open = True
-        assert await follower == ("askonce; hit; detail=joined", said())
+        assert await follower == ("askonce; fwd=miss; collapsed; detail=joined", said())
         assert provider.calls == 1
 
     under_test.run(scenario)

@@ -8,7 +8,7 @@ caller's identity in doubt, so the call bypasses the cache.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Literal
 
@@ -60,6 +60,7 @@ class Directives(msgspec.Struct, frozen=True):
     no_store: bool = False
     only_if_cached: bool = False
     max_age: float | None = None
+    min_fresh: float = 0.0
     ttl: float | None = None
     tags: tuple[str, ...] = ()
     subdivision: str = ""
@@ -76,8 +77,8 @@ class Directives(msgspec.Struct, frozen=True):
     def restrict(self) -> tuple[object, ...]:
         """The directives that must be equal before two calls may share one flight."""
         return (
-            self.no_cache, self.only_if_cached, self.max_age, self.ttl, self.tags, self.lives,
-            self.semantic, self.similarity,
+            self.no_cache, self.only_if_cached, self.max_age, self.min_fresh, self.ttl, self.tags,
+            self.lives, self.semantic, self.similarity,
         )  # fmt: skip
 
 
@@ -101,6 +102,8 @@ def no_tag(text: object) -> str:
 def parse(headers: Mapping[str, str]) -> Directives:
     """Read the directives of a call from its headers, which have lower-case names."""
     control = headers.get("cache-control")
+    if control is None and "pragma" in headers:
+        control = _of_pragma(headers["pragma"])
     ttl = headers.get("askonce-ttl")
     tags = headers.get("askonce-tags")
     namespace = headers.get("askonce-namespace")
@@ -167,6 +170,7 @@ def _read(
         no_store="no-store" in directives,
         only_if_cached="only-if-cached" in directives,
         max_age=directives.get("max-age"),
+        min_fresh=directives.get("min-fresh", 0.0),
         ttl=seconds,
         tags=_tags(tags, ignored),
         tags_in_doubt="askonce-tags" in ignored,
@@ -181,19 +185,35 @@ _parsed = lru_cache(_MEMOIZED)(_read)
 
 
 def _control(text: str, ignored: list[str]) -> dict[str, float]:
+    """Read `Cache-Control`; what is not understood is listed in `ignored`.
+
+    Of two values of one directive the one counts that allows less.
+    """
     directives: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, value = part.strip().partition("=")
+    for part in _MEMBER.findall(text):
+        name, equals, value = part.strip().partition("=")
         name = name.lower()
-        if name in ("no-cache", "no-store", "only-if-cached"):
+        if name in _WITHOUT_VALUE and not equals:
             directives[name] = 1.0
-        elif name == "max-age":
-            digits = value.strip().strip('"')
-            if digits.isascii() and digits.isdigit():
-                directives[name] = float(digits[:10])
-            else:
-                ignored.append("cache-control: max-age")
+        elif name in _STRICTER and _SECONDS.fullmatch(value):
+            seconds = float(value.strip('"')[:10])
+            directives[name] = _STRICTER[name](seconds, directives.get(name, seconds))
+        elif name:
+            ignored.append(f"cache-control: {_NO_NAME.sub('?', name)[:40]}")
     return directives
+
+
+def _of_pragma(value: str) -> str | None:
+    """Return the `Cache-Control` that a `Pragma` header means, where it stands alone."""
+    asked = {part.strip().lower() for part in value.split(",")}
+    return "no-cache" if "no-cache" in asked else None
+
+
+_WITHOUT_VALUE = frozenset({"no-cache", "no-store", "only-if-cached"})
+_STRICTER: dict[str, Callable[[float, float], float]] = {"max-age": min, "min-fresh": max}
+_MEMBER = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"|")+')  # a quoted text may hold a comma
+_SECONDS = re.compile(r'[0-9]+|"[0-9]+"')
+_NO_NAME = re.compile(r"[^a-z0-9!#$%&'*+.^_`|~;= -]")
 
 
 def _tags(text: str | None, ignored: list[str]) -> tuple[str, ...]:

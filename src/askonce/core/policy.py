@@ -153,6 +153,8 @@ def life_of(entry: Entry, directives: Directives, limits: Limits, now: float) ->
         entry = bounded(entry, directives)
     if directives.max_age is not None and now - entry.created > directives.max_age:
         return Life.OVER
+    if directives.min_fresh and entry.expires - now < directives.min_fresh:
+        return Life.OVER
     if now < entry.expires:
         return Life.FRESH
     if entry.is_refusal:

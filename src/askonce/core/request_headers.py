@@ -246,7 +246,8 @@ def normalized(name: str, value: str) -> str | None:
         value: its value. All spellings of one media type give one result.
     """
     if name == "content-type":
-        return _media_type(value)
+        kind = _media_type(value)
+        return None if kind == "application/json" else kind  # the body says as much
     value = value.strip()
     return None if name == "accept-language" and value == "*" else value
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 
 from askonce.config.settings import Settings
+from askonce.core.directives import parse as parse_directives
 from askonce.core.errors import AnswerCut
 from askonce.core.models import Call, Outcome, Reason
 from askonce.core.runtime.event_loop import run_unless
@@ -39,7 +40,7 @@ from askonce.gateway.upstreams import (
 )
 from askonce.library.cache import AsyncCache
 from askonce.pipeline.entry import apply_cache_groups
-from askonce.pipeline.present import Reply, cache_status, relayed_headers
+from askonce.pipeline.present import Reply, cache_status, not_cached, relayed_headers
 
 _FORMATS = {"openai": BY_NAME["openai_chat"], "anthropic": BY_NAME["anthropic_messages"]}
 
@@ -134,6 +135,10 @@ class Endpoints:
     ) -> None:
         """Pass any other request and its response through, byte for byte."""
         request_headers: RawHeaders = scope["headers"]
+        control = headers_of(scope).get(b"cache-control", b"").decode("latin-1")
+        if control and parse_directives({"cache-control": control}).only_if_cached:
+            await send.relay(not_cached(route.path.decode("latin-1")))
+            return
         sized = [(name, value) for name, value in request_headers if name == b"content-length"]
         has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in request_headers)
         ended = self._assembly.runtimes.async_.event() if has_body else None

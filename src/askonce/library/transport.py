@@ -13,6 +13,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from askonce.core.directives import OWN_HEADERS
+from askonce.core.directives import parse as parse_directives
 from askonce.core.errors import AnswerCut, PatienceOver
 from askonce.core.models import Call
 from askonce.core.protocols import Response
@@ -22,7 +23,7 @@ from askonce.formats import recognize
 from askonce.invalidation.cache_groups import INVALIDATION
 from askonce.library.cache import AsyncCache, Cache
 from askonce.pipeline.entry import apply_cache_groups
-from askonce.pipeline.present import Reply
+from askonce.pipeline.present import Reply, not_cached
 from askonce.pipeline.services import Services
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class CachingTransport(_Transport):
         lib = _library(request)
         inner = self._to_provider(lib.HTTPTransport)
         if not _is_cached(request):
+            if _may_not_be_sent(request):
+                return _response(lib, not_cached(request.url.path), "sync")
             return self._invalidating(request, inner.handle_request(request))
         request.read()
         reply = run_sync(
@@ -118,6 +121,8 @@ class CachingTransport(_Transport):
         lib = _library(request)
         inner = self._to_provider(lib.AsyncHTTPTransport)
         if not _is_cached(request):
+            if _may_not_be_sent(request):
+                return _response(lib, not_cached(request.url.path), "async")
             return self._invalidating(request, await inner.handle_async_request(request))
         await request.aread()
         upstream = _AsyncUpstream(request, inner)
@@ -192,6 +197,12 @@ class CachingTransport(_Transport):
 def _is_cached(request: Any) -> bool:
     """Decide whether to read a request's body; any other request goes to `inner` untouched."""
     return request.method == "POST" and recognize(request.url.path) is not None
+
+
+def _may_not_be_sent(request: Any) -> bool:
+    """Whether a request that the cache has no answer for said `only-if-cached`."""
+    control = request.headers.get("cache-control")
+    return control is not None and parse_directives({"cache-control": control}).only_if_cached
 
 
 def _library(request: Any) -> ModuleType:

@@ -35,6 +35,7 @@ from askonce.pipeline.entry import (
 from askonce.pipeline.event_stream import EventStream
 from askonce.pipeline.form_check import FormVerdict, LongCheck
 from askonce.pipeline.model_aliases import ModelAliases
+from askonce.pipeline.present import NOT_CACHED
 from askonce.pipeline.single_flight import Recording
 from askonce.stores.tiered.tiers import TierHit
 
@@ -170,7 +171,7 @@ class Fetch:
         if not policy.bounded(entry, request.directives).is_fresh(context.runtime.now()):
             recording.reason = Reason.EXPIRED
         elif life is Life.OVER:
-            recording.reason = Reason.TOO_OLD
+            recording.reason = Reason.TOO_OLD  # for the caller, who asked for a younger one
         if life is not Life.OVER:
             self._fallback = found
         return False
@@ -218,9 +219,7 @@ class Fetch:
 
     def _refuse(self, recording: Recording) -> None:
         """Answer 504: the call said `only-if-cached`, and no tier has the answer."""
-        body = self._request.format.error(
-            "not in the cache, and the call said only-if-cached", Reason.ONLY_IF_CACHED.value
-        )
+        body = self._request.format.error(NOT_CACHED, Reason.ONLY_IF_CACHED.value)
         recording.refuse(504, body, Reason.ONLY_IF_CACHED)
         self._context.flights.land(self._flight, recording)
 

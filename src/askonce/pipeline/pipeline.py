@@ -47,7 +47,13 @@ from askonce.pipeline.context import Context
 from askonce.pipeline.entry import apply_cache_groups, is_due
 from askonce.pipeline.fetch import Fetch
 from askonce.pipeline.model_aliases import ModelAliases
-from askonce.pipeline.present import Presenter, Reply, cache_status, relayed_headers
+from askonce.pipeline.present import (
+    Presenter,
+    Reply,
+    cache_status,
+    not_cached,
+    relayed_headers,
+)
 from askonce.pipeline.recognition import Recognition, sampled_key
 from askonce.pipeline.single_flight import Recording
 
@@ -126,6 +132,8 @@ class Pipeline:
     async def go_on(self, call: Call, request: CacheRequest | Reason, upstream: Upstream) -> Reply:
         """Answer what `at_once` could not; `request` is its result."""
         if not isinstance(request, CacheRequest):
+            if parse_directives(call.headers).only_if_cached:
+                return self._not_cached(call)
             return await self._bypass(call, request, upstream)
         if not request.verdict.yes and not request.directives.only_if_cached:
             return _noted(request, await self._bypass(call, request.verdict.reason, upstream))
@@ -137,6 +145,8 @@ class Pipeline:
             if leads and recording.due and recording.entry is not None:
                 self._refresh(request, recording.entry, upstream)
             if isinstance(found, Reason):
+                if request.directives.only_if_cached:
+                    return _noted(request, self._not_cached(call))
                 return _noted(request, await self._bypass(call, found, upstream))
             if found is not None:
                 return _noted(request, found)
@@ -261,6 +271,11 @@ class Pipeline:
         )  # fmt: skip
 
     # Calls that the cache leaves alone.
+
+    def _not_cached(self, call: Call) -> Reply:
+        """Answer 504 to a call that has no answer here and may not be forwarded."""
+        self._context.ledger.answered(Outcome.MISS, Reason.ONLY_IF_CACHED)
+        return not_cached(call.path)
 
     async def _bypass(self, call: Call, reason: Reason, upstream: Upstream) -> Reply:
         """Relay the provider's own bytes: nothing is read and nothing is stored."""

@@ -12,6 +12,8 @@ from askonce.core.models import Entry, Outcome, Reason, Shape
 from askonce.core.protocols import MemoryHit, Response
 from askonce.core.request import CacheRequest
 from askonce.core.sse import SseEvent
+from askonce.formats import recognize
+from askonce.formats.openai_chat import OPENAI_CHAT
 from askonce.pipeline.context import Context
 from askonce.pipeline.single_flight import Recording, RecordingReader, RecordingState
 
@@ -39,6 +41,9 @@ _PRIVATE = (
     "cf-",
 )  # fmt: skip
 """Beginnings of headers that are meant for the leader's connection alone."""
+
+NOT_CACHED = "not in the cache, and the call said only-if-cached"
+"""The message of the 504 for such a call."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -255,13 +260,26 @@ def cache_status(
         layer: The layer below memory that had the answer.
         similarity: The cosine to the question that was answered, if that was another one.
     """
+    if outcome is Outcome.JOINED and ttl is None:
+        return f"askonce; fwd=miss; collapsed; detail={outcome}"
     if outcome in HITS:
         life = "" if ttl is None else f"; ttl={int(ttl)}"
         where = f"; layer={layer}" if layer else ""
         near = "" if similarity is None else f"; similarity={min(similarity, 1.0):.3f}"
         return f"askonce; hit{life}; detail={outcome}{where}{near}"
-    forward = "bypass" if outcome is Outcome.BYPASS else "miss"
+    if reason is Reason.ONLY_IF_CACHED:
+        return f"askonce; detail={reason.value}"  # nothing was forwarded
+    forward = _FORWARDED.get(reason) or ("bypass" if outcome is Outcome.BYPASS else "miss")
     return f"askonce; fwd={forward}{'; stored' if stored else ''}; detail={reason.value}"
+
+
+_FORWARDED = {
+    # The caller's own directives made us ask; without them an answer would have been served.
+    Reason.NO_CACHE: "request",
+    Reason.TOO_OLD: "request",
+    Reason.EXPIRED: "stale",
+}
+"""Why a request went to the provider, in the words of RFC 9211, where they say more than a miss."""
 
 
 def relayed_headers(
@@ -309,6 +327,15 @@ def _from_entry(
 
 def _unfolded(request: CacheRequest, body: bytes) -> bytes:
     return b"".join(request.format.unfold(_decode(body), request.question.shape))
+
+
+def not_cached(path: str) -> Reply:
+    """Answer 504 to a call that said `only-if-cached`, on whatever path."""
+    format_ = recognize(path.partition("?")[0]) or OPENAI_CHAT
+    body = format_.error(NOT_CACHED, Reason.ONLY_IF_CACHED.value)
+    status = cache_status(Outcome.MISS, Reason.ONLY_IF_CACHED)
+    headers = [*_JSON_HEADERS, ("cache-status", status)]
+    return Reply(504, headers, Outcome.MISS, Reason.ONLY_IF_CACHED, body=body)
 
 
 def _cut_short(request: CacheRequest, reason: Reason) -> Reply:

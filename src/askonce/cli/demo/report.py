@@ -44,8 +44,10 @@ class CacheStatus(msgspec.Struct, frozen=True):
     @property
     def outcome(self) -> str:
         """`hit`, `joined`, `miss` or `bypass`."""
+        if self.detail == "joined":
+            return "joined"
         if self.hit:
-            return "joined" if self.detail == "joined" else "hit"
+            return "hit"
         return "bypass" if self.fwd == "bypass" else "miss"
 
 
