@@ -458,7 +458,7 @@ def test_past_its_grace_an_answer_is_asked_again(under_test: CacheUnderTest, clo
         provider = whole()
         await under_test.ask(call(), provider)
         clock.forward(90)
-        assert "miss" in (await under_test.ask(call(), provider))[0]
+        assert "; fwd=" in (await under_test.ask(call(), provider))[0]
 
     under_test.run(scenario)
 
