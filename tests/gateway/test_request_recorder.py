@@ -55,8 +55,9 @@ def test_a_line_has_the_request_and_the_usage_and_no_credential(
 ) -> None:
     puppet.act = answer
     caller = Caller(http, url, "sk-very-secret-key")
-    caller.chat("Is it logged?", headers={"x-session-id": "s-1"})
-    caller.chat("Is it logged?")  # a hit never reaches the provider's cache
+    session = {"x-session-id": "s-1"}
+    caller.chat("Is it logged?", headers=session)
+    caller.chat("Is it logged?", headers=session)  # a hit never reaches the provider's cache
 
     (line,) = logged(file, 1)
     assert line["request"]["messages"][0]["content"] == "Is it logged?"

@@ -244,7 +244,8 @@ class Entry(msgspec.Struct, frozen=True):
         Parameters:
             now: the time, in seconds since the Unix epoch.
         """
-        return self.created - now > CLOCK_SKEW_S
+        # What AskOnce keeps for itself for good is created when it expires.
+        return self.created - now > CLOCK_SKEW_S and self.created < self.expires
 
     def age(self, now: float) -> float:
         """Return seconds since the provider answered; 0 if a clock jumped back.

@@ -60,7 +60,8 @@ _ADOPT = """
 _SWEEP = """
     DELETE FROM entries WHERE id IN (
         SELECT id FROM entries WHERE usable_until <= ? ORDER BY usable_until LIMIT ?)"""
-_SWEEP_AHEAD = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE created > ? LIMIT ?)"
+_SWEEP_AHEAD = """DELETE FROM entries WHERE id IN
+    (SELECT id FROM entries WHERE created > ? AND created < expires LIMIT ?)"""
 
 
 _CACHED_TAGS = 1_024
