@@ -1,9 +1,11 @@
 """Which provider a path means, and that the path arrives as it was written."""
 
+import json
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import openai
 import pytest
 
 from askonce.gateway.routes import has_dot_segments
@@ -179,7 +181,24 @@ class TestTargets:
 
     @pytest.mark.parametrize(
         "target",
-        ["/v1/../admin", "/openai/..", "/v1/./files", "/v1/%2e%2E/admin", "/v1/x%2f..%2fadmin"],
+        [
+            "/v1/../admin",
+            "/openai/..",
+            "/v1/./files",
+            "/v1/%2e%2E/admin",
+            "/v1/x%2f..%2fadmin",
+            "/v1/..;/admin",
+            "/v1/..;a=b/admin",
+            "/v1/..%3b/admin",
+            "/v1/..%5cadmin",
+            "/v1/x\\..\\admin",
+            "/openai/\\..\\",
+            "/v1/%252e%252e/admin",
+            "/v1/..%255cadmin",
+            "/v1/.;/files",
+            "/v1/%2e%2e%3bx/admin",
+            "/v1/x%5C%2e%2e%5Cadmin",
+        ],
     )
     def test_dot_segments_are_refused(
         self, puppet: Puppet, puppet_gateway: str, target: str
@@ -192,6 +211,7 @@ class TestTargets:
 
     def test_dots_alone_are_no_dot_segments(self) -> None:
         assert not has_dot_segments(b"/v1/files/a..b/.hidden/x./...")
+        assert not has_dot_segments(b"/v1/files/a..;b/x;..y/%2e%2ea/%252e.b")
 
     def test_a_redirect_is_the_callers_to_follow(self, puppet: Puppet, puppet_gateway: str) -> None:
         async def redirect(exchange: Exchange) -> None:
@@ -225,3 +245,103 @@ def test_what_is_not_http_never_reaches_a_provider(
 
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 404"))
     assert puppet.seen == []
+
+
+FOREIGN = [
+    "/openai/deployments/gpt/chat/completions?api-version=2024-10-21",
+    "/v1/models/gemini-3:generateContent",
+    "/v1/models/gemini-3:streamGenerateContent?alt=sse",
+    "/v1/publishers/google/models/gemini-3:rawPredict",
+    "/v1beta/models/gemini-3:generateContent",
+    "/v1beta/models",
+    "/v1alpha/cachedContents",
+    "/v1beta1/projects/p/locations/l/endpoints/e/chat/completions",
+    "/v1/projects/p/locations/l/publishers/google/models/m:predict",
+    "/api/chat",
+    "/api/generate",
+    "/model/anthropic.claude/converse",
+    "/model/anthropic.claude/invoke-with-response-stream",
+    "/v2/chat",
+]
+
+
+@pytest.mark.parametrize("target", FOREIGN)
+def test_a_path_of_another_providers_api_never_reaches_the_default_provider(
+    two_providers: tuple[Puppet, Puppet, str], target: str
+) -> None:
+    openai, anthropic, url = two_providers
+    before = len(openai.seen) + len(anthropic.seen)
+    refused = plain_request(url, "POST", target, KEY | {"api-key": "k"}, b"{}")
+    assert refused.status == 404
+    assert b"configure a provider with base_url = " in refused.body
+    assert f"/PROVIDER{target.partition('?')[0]}".encode() in refused.body
+    assert len(openai.seen) + len(anthropic.seen) == before
+
+
+@pytest.mark.parametrize(
+    "target", ["/v1/models/ft:gpt-4o:acme::predict1", "/v1/files/a:b", "/v1/models/a:latest"]
+)
+def test_a_colon_alone_makes_no_other_api(
+    two_providers: tuple[Puppet, Puppet, str], target: str
+) -> None:
+    openai, _, url = two_providers
+    plain_request(url, "GET", target, KEY)
+    assert openai.last.target == target
+
+
+def test_behind_its_own_provider_such_a_path_arrives(puppet: Puppet) -> None:
+    more = f"""
+        [providers.gemini]
+        base_url = "{puppet.url}"
+        format = "openai"
+        [providers.api]
+        base_url = "{puppet.url}"
+        format = "openai"
+    """
+    with gateway(puppet.url, more=more) as url:
+        for target in ("/gemini/v1beta/models/g:generateContent", "/api/chat"):
+            plain_request(url, "POST", target, KEY, b"{}")
+            assert puppet.last.target == "/" + target[1:].partition("/")[2]
+
+
+async def says_yes(exchange: Exchange) -> None:
+    message = {"role": "assistant", "content": "Yes."}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    answer = {"id": "c", "object": "chat.completion", "created": 1, "model": "gpt"}
+    await exchange.head(content_type="application/json")
+    await exchange.end(json.dumps({**answer, "choices": [choice]}).encode())
+
+
+def test_azures_sdk_is_cached_behind_a_provider_of_its_own(puppet: Puppet) -> None:
+    puppet.act = says_yes
+    more = f"""
+        [providers.azure]
+        base_url = "{puppet.url}"
+        format = "openai"
+    """
+    with gateway(puppet.url, more=more) as url:
+        client = openai.AzureOpenAI(
+            azure_endpoint=f"{url}/azure", api_key="k", api_version="2024-10-21", max_retries=0
+        )
+        asked = {"model": "gpt", "messages": [{"role": "user", "content": "Azure?"}]}
+        before = len(puppet.seen)
+        for _ in range(2):
+            answer = client.chat.completions.create(**asked)  # type: ignore[call-overload]
+            assert answer.choices[0].message.content == "Yes."
+        assert len(puppet.seen) - before == 1
+        target = "/openai/deployments/gpt/chat/completions?api-version=2024-10-21"
+        assert puppet.last.target == target
+        client.close()
+
+
+def test_an_azure_address_named_openai_keeps_azures_paths(puppet: Puppet) -> None:
+    from askonce.config.load import load
+    from askonce.gateway.routes import Routes
+
+    settings = load(
+        '[providers.openai]\nbase_url = "https://acme.openai.azure.com"\nformat = "openai"', {}
+    )
+    path = b"/openai/deployments/gpt/chat/completions"
+    route = Routes(settings).route(path, {})
+    assert route is not None
+    assert (route.provider.name, route.path) == ("openai", path)

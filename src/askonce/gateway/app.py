@@ -124,7 +124,13 @@ class GatewayApp:
             )
             return
         route = self._routes.route(path, headers)
-        if route is None:
+        if route is None and (foreign := self._routes.foreign(path)) is not None:
+            where = (
+                f"this is a path of {foreign.name}; configure a provider with base_url ="
+                f' "{foreign.base_url}" and use its address here, /PROVIDER{path.decode("latin-1")}'
+            )
+            await send.refuse(404, "no-route", where)
+        elif route is None:
             where = f"nothing is served here; providers answer on /v1/… and {self._names}"
             await send.refuse(404, "no-route", where)
         elif scope["method"] == "POST" and recognize(route.path.decode("latin-1")) is not None:
