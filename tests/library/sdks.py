@@ -43,7 +43,7 @@ async def each(items: Any) -> AsyncIterator[Any]:
 @contextlib.asynccontextmanager
 async def entered(manager: Any) -> AsyncIterator[Any]:
     """Enter a context manager of either mode."""
-    if hasattr(manager, "__aenter__"):
+    if hasattr(manager, "__aenter__") and not isinstance(manager, Cache):
         async with manager as value:
             yield value
     else:

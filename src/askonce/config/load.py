@@ -85,6 +85,10 @@ def _file(text: str, source: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: is not TOML: {error}; mend that line") from None
+    except RecursionError:
+        raise ConfigError(
+            f"{source}: is nested too deeply; no setting is a list of lists"
+        ) from None
 
 
 def _tables(file: Mapping[str, Any], source: str) -> _Tables:

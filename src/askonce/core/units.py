@@ -60,8 +60,10 @@ def seconds(name: str, value: timedelta | str) -> float:
     try:
         return parse_duration(value)
     except (ValueError, AttributeError, TypeError):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        mend = f"'{value:g}s'" if is_number else "'24h'"
         raise ConfigError(
-            f"{name} is not a duration: {value!r}; write '24h' or a timedelta"
+            f"{name} is not a duration: {value!r}; write {mend} or a timedelta"
         ) from None
 
 

@@ -135,10 +135,8 @@ class Endpoints:
     ) -> None:
         """Pass any other request and its response through, byte for byte."""
         request_headers: RawHeaders = scope["headers"]
-        control = headers_of(scope).get(b"cache-control", b"").decode("latin-1")
-        if control and parse_directives({"cache-control": control}).only_if_cached:
-            await send.relay(not_cached(route.path.decode("latin-1")))
-            return
+        if _may_not_be_sent(scope):
+            return await send.relay(not_cached(route.path.decode("latin-1")))
         sized = [(name, value) for name, value in request_headers if name == b"content-length"]
         has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in request_headers)
         ended = self._assembly.runtimes.async_.event() if has_body else None
@@ -229,6 +227,12 @@ class Endpoints:
         """
         key = self._upstream_keys.get(namespace) if namespace is not None else None
         return headers if key is None else with_credential(headers, key)
+
+
+def _may_not_be_sent(scope: Scope) -> bool:
+    """Whether a request that the cache has no answer for said `only-if-cached`."""
+    control = headers_of(scope).get(b"cache-control", b"").decode("latin-1")
+    return bool(control) and parse_directives({"cache-control": control}).only_if_cached
 
 
 def _with_query(path: bytes, scope: Scope) -> bytes:

@@ -1,5 +1,6 @@
 """Readers of the library's arguments: they return precise values, or raise `ConfigError`."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -38,9 +39,14 @@ def _read(name: str, reader: values.Reader, value: Any) -> Any:
 
 
 def tiers(
-    url: str, layers: Sequence[Layer | str | Store] | None
+    url: str | os.PathLike[str], layers: Sequence[Layer | str | Store] | None
 ) -> tuple[TierSpec | None, tuple[TierSpec, ...]]:
-    """Read an address or layers: the memory's spec, if there is one, and the tiers below it."""
+    """Read an address or layers: the memory's spec, if there is one, and the tiers below it.
+
+    A path is a SQLite file.
+    """
+    if not isinstance(url, str):
+        url = f"sqlite:{os.fspath(url)}"
     if layers is not None and url != "memory:":
         raise ConfigError("layers and an address were given; put the address into layers")
     return tiers_of([url] if layers is None else layers)

@@ -48,6 +48,7 @@ class Cache(CacheFacade):
         validate: `schema` keeps out JSON and tool calls of a wrong form; `json`, malformed JSON.
         sampling: How to treat questions with an explicit temperature above 0: `bypass` the cache,
             `reuse` one answer, or rotate among K answers with `pool:K`.
+        also_store: Reasons that keep no answer out: `length`, `refusal`, `hosted-tool`.
         layers: Several stores instead of `url`, the nearest first: a `Layer`, an address or a store
             object each. The last one is shared, and its invalidations are binding.
         memory: The most bytes of answers in this process's memory.

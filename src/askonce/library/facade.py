@@ -5,6 +5,7 @@ Here the user's arguments become precise values, with a clear error for each wro
 
 import functools
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, cast
@@ -12,7 +13,7 @@ from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, cast
 from askonce.core import units
 from askonce.core.directives import Mode
 from askonce.core.document_tags import expand
-from askonce.core.models import Key
+from askonce.core.models import Key, Reason
 from askonce.core.policy import Limits
 from askonce.core.protocols import Prices, Store
 from askonce.core.rules.rules import Rules
@@ -24,6 +25,7 @@ from askonce.ledger.ledger import Stats
 from askonce.ledger.settings import DEFAULT_LEDGER, LedgerSettings
 from askonce.library import arguments
 from askonce.library.assembly import Assembly
+from askonce.library.misuse import ClearMisuse
 from askonce.library.settings import CacheSettings
 from askonce.pipeline.functions import MemoizedFunction
 from askonce.pipeline.response_cache_control import CacheControlMode
@@ -57,12 +59,12 @@ class PutOptions(TypedDict):
     semantic: Mode | None
 
 
-class CacheFacade:
+class CacheFacade(ClearMisuse):
     """What both caches share: their arguments, and the methods that do not wait."""
 
     def __init__(
         self,
-        url: str = "memory:",
+        url: str | os.PathLike[str] = "memory:",
         *,
         ttl: timedelta | str = "24h",
         stale_while_revalidate: timedelta | str = "0s",
@@ -73,6 +75,7 @@ class CacheFacade:
         expire_on: Literal["model", "fingerprint", "never"] = "model",
         validate: Literal["schema", "json"] = "schema",
         sampling: str = "bypass",
+        also_store: Iterable[Reason | str] = (),
         layers: Sequence[Layer | str | Store] | None = None,
         memory: int | str = "256 MiB",
         eviction: Literal["s3-fifo", "gdsf"] = "s3-fifo",
@@ -107,6 +110,7 @@ class CacheFacade:
                 expire_on=expire_on,
                 validate=validate,
                 sampling=sampling,
+                also_store=[also_store] if isinstance(also_store, str) else list(also_store),
             )
         named, tiers = arguments.tiers(url, layers)
         settings = CacheSettings(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.directives import parse as parse_directives
-from askonce.core.errors import AnswerCut, PatienceOver
+from askonce.core.errors import AnswerCut, ConfigError, PatienceOver
 from askonce.core.models import Call
 from askonce.core.protocols import Response
 from askonce.core.request_headers import without_connection_headers
@@ -66,9 +66,22 @@ class CachingTransport(_Transport):
     """
 
     def __init__(self, cache: Cache | AsyncCache, inner: "AnyTransport | None" = None) -> None:
+        if not isinstance(cache, Cache | AsyncCache):
+            raise ConfigError(
+                f"a CachingTransport takes a cache, not {cache!r:.60}; write"
+                " CachingTransport(Cache('sqlite:answers.db'))"
+            )
         self._assembly = cache.assembly
         self._inner: Any = inner
         self._lock = self._assembly.runtimes.sync.lock()
+
+    if not TYPE_CHECKING:  # a type checker names a missing attribute by itself
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"a CachingTransport has no {name!r}: it is no client; write"
+                " OpenAI(http_client=httpx2.Client(transport=CachingTransport(cache)))"
+            )
 
     # What `httpx` and `httpx2` call.
 

@@ -7,6 +7,7 @@ import msgspec
 
 from askonce.core import document_tags, keys, policy
 from askonce.core.directives import MAX_TAGS, Directives, Mode
+from askonce.core.errors import ConfigError
 from askonce.core.models import Entry, Key, Outcome, Reason, Verdict
 from askonce.core.rules.ruleset import Ruleset
 from askonce.pipeline.context import Context
@@ -135,6 +136,8 @@ class Texts:
     ) -> bool:
         """Store an answer; False, never an error, if it could not be (the ledger has the reason).
 
+        Raises ConfigError for an answer that is no text.
+
         Args:
             question: The question.
             answer: Its answer.
@@ -142,6 +145,11 @@ class Texts:
             tags: The answer's tags.
             semantic: `off` for an answer that is only found by exactly this question.
         """
+        if not isinstance(answer, str):
+            raise ConfigError(
+                f"an answer is a text, and this is a {type(answer).__name__}; write"
+                " json.dumps(answer), or use @cache.remember"
+            )
         context, lookup = self._context, self._lookup
         directives = directives_for(self._rules, question.text, ttl, tags)
         directives = msgspec.structs.replace(directives, semantic=semantic)

@@ -73,8 +73,7 @@ def open_store(
             from askonce.stores.postgres.store import open_postgres
 
         return open_postgres(url, context)
-    scheme = url.partition(":")[0] if ":" in url else "none"
-    raise ConfigError(f"no store has the scheme {scheme!r}; write one of {', '.join(_EXAMPLES)}")
+    raise _unknown(url)
 
 
 def is_local(url: str) -> bool:
@@ -97,3 +96,11 @@ def _path_in(url: str) -> str:
     if not path:
         raise ConfigError("a sqlite: address needs a file; write sqlite:answers.db")
     return path
+
+
+def _unknown(url: str) -> ConfigError:
+    """Return the error for an address that is no store's."""
+    scheme, colon, _ = url.partition(":")
+    if not colon:
+        return ConfigError(f"{url!r} is no address; for a SQLite file write 'sqlite:{url}'")
+    return ConfigError(f"no store has the scheme {scheme!r}; write one of {', '.join(_EXAMPLES)}")

@@ -1,8 +1,10 @@
 """The parts that all grammars share: the parser class, common options, types of values."""
 
 import argparse
+import difflib
 import functools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +15,9 @@ def _eighty_columns(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, width=80)
 
 
+_INVALID_CHOICE = re.compile(r"COMMAND: invalid choice: '([^']*)'")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that complains in one line."""
 
@@ -21,6 +26,9 @@ class Parser(argparse.ArgumentParser):
         self.commands: dict[str, Parser] = {}
 
     def error(self, message: str) -> NoReturn:
+        found = _INVALID_CHOICE.search(message)
+        if found is not None and (near := difflib.get_close_matches(found[1], self.commands, n=1)):
+            message = f"there is no command {found[1]!r}; did you mean {near[0]!r}?"
         self.exit(2, f"askonce: {message}; see `{self.prog} --help`\n")
 
 
