@@ -24,8 +24,9 @@ USES = {
     "semantic": "python semantic_memory.py",
 }
 """A use of every extra that something fails without, in a folder with these two files."""
-QUIET = {"dev", "prices"}
-"""The extras that nothing asks for: without prices, savings are unpriced and say so."""
+QUIET = {"brotli", "dev", "jwt", "prices"}
+"""The extras that nothing asks for here: without prices, savings are unpriced and say so; without
+brotli, such a body bypasses with a reason; `[identity.jwt]` needs the gateway's extra as well."""
 
 
 def copy_example(name: str, folder: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_backfilled_answer_ends_when_the_first_one_does(
         await three.settle()
         assert entries(near)[0].expires == clock() + 40
         clock.forward(41)
-        assert (await three.ask(call(), provider))[0].startswith("askonce; fwd=miss")
+        assert (await three.ask(call(), provider))[0].startswith("askonce; fwd=stale")
 
     three.run(story)
 

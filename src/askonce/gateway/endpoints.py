@@ -130,13 +130,20 @@ class Endpoints:
             pass
         return None
 
-    async def passthrough(
+    async def not_cached(
+        self, scope: Scope, receive: Receive, send: Sender, route: ProviderRoute
+    ) -> None:
+        """Pass a request through, unless it said `only-if-cached`."""
+        if _may_not_be_sent(scope):
+            await send.relay(not_cached(route.path.decode("latin-1")))
+        else:
+            await self._passthrough(scope, receive, send, route)
+
+    async def _passthrough(
         self, scope: Scope, receive: Receive, send: Sender, route: ProviderRoute
     ) -> None:
         """Pass any other request and its response through, byte for byte."""
         request_headers: RawHeaders = scope["headers"]
-        if _may_not_be_sent(scope):
-            return await send.relay(not_cached(route.path.decode("latin-1")))
         sized = [(name, value) for name, value in request_headers if name == b"content-length"]
         has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in request_headers)
         ended = self._assembly.runtimes.async_.event() if has_body else None
