@@ -2,6 +2,8 @@
 
 import gzip
 import random
+import socket
+import threading
 
 import httpx2
 import pytest
@@ -320,3 +322,23 @@ class TestTrust:
 
         assert status_of(answer) == "askonce; fwd=miss; detail=empty"
         assert "age" not in answer.headers
+
+
+@pytest.mark.parametrize("target", ["/v1/files?", "/v1/files", "/v1/files?a=1&", "/v1/files?a=%3F"])
+def test_an_empty_query_stays(target: str) -> None:
+    """A provider on a bare socket, because an HTTP server drops the question mark."""
+    lines: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                lines.append(connection.recv(65_536).split(b"\r\n", 1)[0])
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with gateway(f"http://127.0.0.1:{listening.getsockname()[1]}") as url:
+            plain_request(url, "GET", target, {"authorization": "Bearer k"})
+        thread.join(20)
+    assert lines == [f"GET {target} HTTP/1.1".encode()]

@@ -38,6 +38,7 @@ from askonce.gateway.upstreams import (
     received_headers,
     with_credential,
 )
+from askonce.gateway.uvicorn_protocol import EMPTY_QUERY
 from askonce.library.cache import AsyncCache
 from askonce.pipeline.entry import apply_cache_groups
 from askonce.pipeline.present import Reply, cache_status, not_cached, relayed_headers
@@ -244,4 +245,4 @@ def _may_not_be_sent(scope: Scope) -> bool:
 
 def _with_query(path: bytes, scope: Scope) -> bytes:
     query: bytes = scope.get("query_string", b"")
-    return path + b"?" + query if query else path
+    return path + b"?" + query if query or EMPTY_QUERY in scope else path

@@ -12,6 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from askonce.core.request_headers import FRAMING
 
+EMPTY_QUERY = "askonce.empty_query"
+"""The key in a scope that says that its path ended with a question mark."""
 _AT_ONCE = 65_536  # bytes; more is sent at once, so that back-pressure works
 
 
@@ -62,6 +64,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.scope["headers"] = end_to_end(self.headers)
+        if self.url.endswith(b"?"):  # an empty query is one: `/v1/files?` stays as it is
+            self.scope[EMPTY_QUERY] = True  # type: ignore[literal-required]
         super().on_headers_complete()
         self.headers = []  # trailers end up here, and are dropped
 

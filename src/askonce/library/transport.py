@@ -235,6 +235,23 @@ def _outgoing(request: Any, body: bytes, *, raw: bool) -> Any:
     )
 
 
+def _is_read(response: Any) -> bool:
+    """Whether a response was read already: by a mock, a recorder or another cache in `inner`."""
+    return bool(response.is_stream_consumed) and response.is_closed
+
+
+def _headers(response: Any, *, as_read: bool) -> list[tuple[str, str]]:
+    """Return a response's headers; those that a decoded body no longer has are left out."""
+    headers: list[tuple[str, str]] = response.headers.multi_items()
+    # A library that cannot decode an encoding leaves the body as it came.
+    if not as_read or type(response._get_content_decoder()).__name__ == "IdentityDecoder":
+        return headers
+    return [(name, value) for name, value in headers if name.lower() not in _OF_RAW_BODY]
+
+
+_OF_RAW_BODY = frozenset({"content-encoding", "content-length"})
+
+
 class _SyncUpstream:
     def __init__(self, request: Any, inner: Any) -> None:
         self._request = request
@@ -242,15 +259,17 @@ class _SyncUpstream:
 
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
         response = self._inner.handle_request(_outgoing(self._request, body, raw=raw))
-        return _SyncResponse(response, response.iter_raw() if raw else response.iter_bytes())
+        as_read = raw and _is_read(response)
+        pieces = response.iter_raw() if raw and not as_read else response.iter_bytes()
+        return _SyncResponse(response, pieces, as_read=as_read)
 
 
 class _SyncResponse:
     """A provider's answer on its way to a sync client."""
 
-    def __init__(self, response: Any, pieces: Iterator[bytes]) -> None:
+    def __init__(self, response: Any, pieces: Iterator[bytes], *, as_read: bool) -> None:
         self.status: int = response.status_code
-        self.headers: list[tuple[str, str]] = response.headers.multi_items()
+        self.headers = _headers(response, as_read=as_read)
         self._response = response
         self._pieces = pieces
 
@@ -269,16 +288,17 @@ class _AsyncUpstream:
     async def ask(self, call: Call, body: bytes, *, raw: bool = False) -> Response:
         outgoing = _outgoing(self._request, body, raw=raw)
         response = await self._inner.handle_async_request(outgoing)
-        pieces = response.aiter_raw() if raw else response.aiter_bytes()
-        return _AsyncResponse(response, pieces)
+        as_read = raw and _is_read(response)
+        pieces = response.aiter_raw() if raw and not as_read else response.aiter_bytes()
+        return _AsyncResponse(response, pieces, as_read=as_read)
 
 
 class _AsyncResponse:
     """A provider's answer on its way to an async client."""
 
-    def __init__(self, response: Any, pieces: AsyncIterator[bytes]) -> None:
+    def __init__(self, response: Any, pieces: AsyncIterator[bytes], *, as_read: bool) -> None:
         self.status: int = response.status_code
-        self.headers: list[tuple[str, str]] = response.headers.multi_items()
+        self.headers = _headers(response, as_read=as_read)
         self._response = response
         self._pieces = pieces
 
