@@ -191,15 +191,17 @@ def _control(text: str, ignored: list[str]) -> dict[str, float]:
     """
     directives: dict[str, float] = {}
     for part in text.split(","):  # linear, whatever quotes a hostile caller leaves open
-        name, equals, value = part.strip().partition("=")
-        name = name.lower()
-        if name in _WITHOUT_VALUE and not equals:
-            directives[name] = 1.0
+        name, _, value = part.strip().partition("=")
+        name, value = name.strip().lower(), value.strip()
+        if name in _WITHOUT_VALUE:
+            directives[name] = 1.0  # with a value too: the caller asked for it all the same
         elif name in _STRICTER and _SECONDS.fullmatch(value):
-            seconds = float(value.strip('"')[:10])
+            seconds = float(value.strip('"').lstrip("0")[:10] or 0)
             directives[name] = _STRICTER[name](seconds, directives.get(name, seconds))
-        elif name:
-            ignored.append(f"cache-control: {_NO_NAME.sub('?', name)[:40]}")
+        elif name and len(ignored) < _MOST_IGNORED:
+            said = f"cache-control: {_NO_NAME.sub('?', name[:40])}"
+            if said not in ignored:
+                ignored.append(said)
     return directives
 
 
@@ -212,6 +214,7 @@ def _of_pragma(value: str) -> str | None:
 _WITHOUT_VALUE = frozenset({"no-cache", "no-store", "only-if-cached"})
 _STRICTER: dict[str, Callable[[float, float], float]] = {"max-age": min, "min-fresh": max}
 _SECONDS = re.compile(r'[0-9]+|"[0-9]+"')
+_MOST_IGNORED = 16  # directives that are reported: more would fill the answer's headers
 _NO_NAME = re.compile(r"[^a-z0-9!#$%&'*+.^_`|~;= -]")
 
 
