@@ -134,7 +134,9 @@ def test_callers_keep_their_namespace_when_redis_has_lost_everything(mode: str) 
     async def identified() -> str:
         headers = {"authorization": "Bearer sk-one"}
         tiers = under_test.parts.tiers
-        namespace = await assembly.identify(tiers, headers, "https://api.openai.com", "/")
+        namespace = await assembly.namespaces.identify(
+            tiers, headers, "https://api.openai.com", "/"
+        )
         assert namespace is not None
         return namespace
 

@@ -201,3 +201,17 @@ def test_a_signed_request_bypasses_and_goes_on_as_it_came(own: Caller, puppet: P
         assert puppet.last.body == body
         assert puppet.last.values("authorization") == [signature]
         assert puppet.last.values("x-amz-date") == ["20261130T000000Z"]
+
+
+def test_a_tenants_key_in_a_credential_of_the_user_is_replaced(
+    http: httpx2.Client, puppet: Puppet
+) -> None:
+    puppet.act = answers
+    settings = f'{SETTINGS}\n[keys]\ncredentials = ["x-portal"]\n'
+    with gateway(puppet.url, more=settings) as url:
+        headers = {"authorization": "Bearer sk-acme", "x-portal": "sk-acme"}
+        http.post(url + CHAT, json=chat_body("Through the portal?"), headers=headers)
+        http.get(f"{url}/v1/models", headers=headers)
+        for sent in puppet.seen[-2:]:
+            assert sent.values("authorization") == ["Bearer sk-upstream-of-acme"]
+            assert sent.values("x-portal") == []

@@ -110,6 +110,19 @@ class TestBodies:
         assert puppet.last.values("accept-encoding") == ["identity"]
 
 
+@pytest.mark.parametrize("control", ["only-if-cached", "max-age=5, Only-If-Cached=1"])
+def test_what_is_never_cached_is_refused_and_counted_if_only_a_cached_answer_will_do(
+    puppet: Puppet, puppet_caller: Caller, control: str
+) -> None:
+    before = puppet_caller.stats()["reasons"].get("only-if-cached", 0)
+    sent = len(puppet.seen)
+    headers = {**KEY, "cache-control": control}
+    for path in ("/v1/files", "/v1/models"):
+        refused = puppet_caller.http.get(puppet_caller.url + path, headers=headers)
+        assert (refused.status_code, len(puppet.seen)) == (504, sent)
+    assert puppet_caller.stats()["reasons"]["only-if-cached"] == before + 2
+
+
 class TestStatuses:
     @pytest.mark.parametrize("status", [204, 301, 304, 400, 401, 404, 418, 429, 500, 529, 599])
     @pytest.mark.parametrize("path", ["/v1/files", CHAT])

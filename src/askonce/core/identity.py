@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_plus
 
 from askonce.core.bounded import BoundedMap
-from askonce.core.request_headers import STANDARD, HeaderKinds, caller_cookies
+from askonce.core.request_headers import STANDARD, HeaderKinds, HeaderSelector, caller_cookies
 from askonce.core.request_signature import SIGNATURE_HEADERS, signer
 
 CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 """Headers that hold a credential at the providers' own addresses."""
 
 _MEMOIZED = 10_000
-_SELECTIONS = 1_024
 _COOKIE = "cookie"
 _SIGNER, _ISSUER, _NAME = ":signer", ":issuer", ":name"
 """Names of what we found out ourselves: no header's name has a colon."""
@@ -50,7 +49,7 @@ class Identity:
         self._tenants = {bare(key): name for key, name in (tenants or {}).items()}
         self._kinds = kinds
         self._known: BoundedMap[ShownCredentials, str] = BoundedMap(_MEMOIZED)
-        self._selections: BoundedMap[tuple[str, ...], tuple[str, ...]] = BoundedMap(_SELECTIONS)
+        self._credentials = HeaderSelector[str](kinds.is_credential)
 
     def namespace(
         self,
@@ -69,7 +68,7 @@ class Identity:
             verified: the issuer and the name that a verified token in `Authorization` gives; they
                 count instead of the token. Default: none.
         """
-        shown = self.shown(headers, query=query, with_cookies=with_cookies)
+        shown = self._shown(headers, query, with_cookies)
         if verified is not None:
             rest = [pair for pair in shown if pair[0] != "authorization"]
             shown = ((_ISSUER, verified[0]), (_NAME, verified[1]), *rest)
@@ -80,15 +79,11 @@ class Identity:
             known = self._known[shown] = self._name(shown)
         return known
 
-    def shown(
-        self, headers: Mapping[str, str], *, query: str = "", with_cookies: bool = True
+    def _shown(
+        self, headers: Mapping[str, str], query: str, with_cookies: bool
     ) -> ShownCredentials:
         """Return the credentials of a request; see `namespace` for the parameters."""
-        names = tuple(headers)
-        chosen = self._selections.get(names)
-        if chosen is None:
-            chosen = tuple(sorted(filter(self._kinds.is_credential, names)))
-            self._selections[names] = chosen
+        chosen, values = self._credentials.select(headers)
         if headers.get("authorization", "").find("-HMAC-SHA") > 0:
             by = signer(headers)
             if by is not None:
@@ -96,11 +91,7 @@ class Identity:
                 return ((_SIGNER, by), *self._with_rest(headers, chosen, query, with_cookies))
         if _COOKIE in chosen or query:
             return tuple(self._with_rest(headers, chosen, query, with_cookies))
-        return tuple([(name, headers[name]) for name in chosen])
-
-    def tenant_of(self, credential: str) -> str | None:
-        """Return the tenant whose key a credential is; None for any other credential."""
-        return self._tenants.get(bare(credential))
+        return tuple(zip(chosen, values, strict=True))
 
     def _with_rest(
         self, headers: Mapping[str, str], chosen: Iterable[str], query: str, with_cookies: bool
@@ -168,9 +159,6 @@ _SIGNATURES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signatur
 
 def bare(credential: str | None) -> str:
     """Return a credential without its scheme: `Bearer sk-1` and `sk-1` are the same key."""
-    if credential is None:
-        return ""
-    scheme, _, rest = credential.strip().partition(" ")
-    if scheme.lower() == "bearer":
-        return rest.strip()
-    return credential.strip()
+    text = (credential or "").strip()
+    scheme, _, rest = text.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else text

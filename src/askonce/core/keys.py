@@ -8,10 +8,10 @@ prefixes keep one part from running into the next.
 The canonical question is JSON with sorted object keys, arrays in order, no white space and
 literal characters (an escape and its character are the same; NFC and NFD are not). `1`, `1.0` and
 `1e0` are one number; `true` and `"1"` are others. Numbers that differ differ, beyond the precision
-of a float too (see `ExactNumber`). Inside the protocol an absent member and a null
-one are the same, and the providers' cache markers are not part of the question. Inside a caller's
-own JSON (a schema, a tool's arguments) every null and every name counts, and so does the order of
-members, because a model writes in the order of a schema: see `Opaque`.
+of a float too (see `ExactNumber`). Inside the protocol an absent member and a null one are the
+same, and the providers' cache markers are not part of the question. Inside a caller's own JSON (a
+schema, a tool's arguments) every null and every name counts, and so does the order of members,
+because a model writes in the order of a schema: see `Opaque`.
 """
 
 import hashlib

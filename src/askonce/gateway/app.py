@@ -137,7 +137,7 @@ class GatewayApp:
             cached = await self._route_cache.add(signature, route, headers)
             await self._endpoints.cached(scope, receive, send, cached, headers)
         else:
-            await self._endpoints.not_cached(scope, receive, send, route)
+            await self._endpoints.passthrough(scope, receive, send, route)
 
     async def _healthz(self, send: Sender) -> None:
         """Answer 200 even if a layer is down: the cache answers calls without it."""

@@ -62,6 +62,7 @@ class Endpoints:
         self._log = log
         self._max_body = settings.gateway.max_body
         self._assembly = cache.assembly
+        self._kinds = cache.assembly.settings.kinds
         self._in_time = functools.partial(
             cache.assembly.runtimes.async_.with_timeout,
             settings.gateway.read_timeout.total_seconds(),
@@ -131,19 +132,20 @@ class Endpoints:
             pass
         return None
 
-    async def not_cached(
+    async def passthrough(
         self, scope: Scope, receive: Receive, send: Sender, route: ProviderRoute
     ) -> None:
-        """Pass a request through, unless it said `only-if-cached`."""
-        if _may_not_be_sent(scope):
-            await send.relay(not_cached(route.path.decode("latin-1")))
+        """Pass any other request through, unless it said `only-if-cached`."""
+        if parse_directives(_as_text(headers_of(scope))).only_if_cached:
+            path_text = route.path.decode("latin-1")
+            await send.relay(not_cached(self._assembly.ledger, path_text))
         else:
-            await self._passthrough(scope, receive, send, route)
+            await self._forward(scope, receive, send, route)
 
-    async def _passthrough(
+    async def _forward(
         self, scope: Scope, receive: Receive, send: Sender, route: ProviderRoute
     ) -> None:
-        """Pass any other request and its response through, byte for byte."""
+        """Relay a request to its provider and the response to its caller, byte for byte."""
         request_headers: RawHeaders = scope["headers"]
         sized = [(name, value) for name, value in request_headers if name == b"content-length"]
         has_body = bool(sized) or any(name == b"transfer-encoding" for name, _ in request_headers)
@@ -184,10 +186,10 @@ class Endpoints:
         """Return the namespace of a request that is passed through, if anything depends on it."""
         if not self._upstream_keys and not self._log.is_on:
             return None
-        headers = headers_of(scope)
-        named = {n.decode("latin-1"): value.decode("latin-1") for n, value in headers.items()}
+        headers = _as_text(headers_of(scope))
         tiers, origin = self._assembly.services.async_.tiers, route.provider.base_url
-        return await self._assembly.identify(tiers, named, origin, path.decode("latin-1"))
+        namespaces = self._assembly.namespaces
+        return await namespaces.identify(tiers, headers, origin, path.decode("latin-1"))
 
     def _recorder(
         self, scope: Scope, route: ProviderRoute, namespace: str | None
@@ -234,13 +236,11 @@ class Endpoints:
         A caller who shows another credential beside a tenant's key is not that tenant.
         """
         key = self._upstream_keys.get(namespace) if namespace is not None else None
-        return headers if key is None else with_credential(headers, key)
+        return headers if key is None else with_credential(headers, key, self._kinds)
 
 
-def _may_not_be_sent(scope: Scope) -> bool:
-    """Whether a request that the cache has no answer for said `only-if-cached`."""
-    control = headers_of(scope).get(b"cache-control", b"").decode("latin-1")
-    return bool(control) and parse_directives({"cache-control": control}).only_if_cached
+def _as_text(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
 
 
 def _with_query(path: bytes, scope: Scope) -> bytes:

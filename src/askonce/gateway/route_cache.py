@@ -104,7 +104,9 @@ class RouteCache:
                 until = caller.until if caller else assembly.runtimes.async_.now() + _UNVERIFIED_S
             verified = None if caller is None else caller.name
             tiers, origin = assembly.services.async_.tiers, route.provider.base_url
-            namespace = await assembly.identify(tiers, headers, origin, path_text, verified)
+            namespace = await assembly.namespaces.identify(
+                tiers, headers, origin, path_text, verified
+            )
         cached = CachedRoute(route, path, path_text, headers, namespace, until)
         size = len(path) + sum([len(value) for value in headers.values()])
         # Without an identity yet, the next call may have one.

@@ -11,7 +11,7 @@ import httpx2
 from askonce.core.directives import OWN_HEADERS
 from askonce.core.models import Call
 from askonce.core.protocols import Response
-from askonce.core.request_headers import STANDARD, forwards
+from askonce.core.request_headers import HeaderKinds, forwards
 from askonce.core.response_headers import cleaned
 from askonce.gateway.request_recorder import RequestRecorder
 from askonce.gateway.routes import Origin
@@ -53,18 +53,16 @@ def forwarded_headers(headers: Headers, *, keep_encoding: bool) -> Headers:
     return kept
 
 
-def with_credential(headers: Headers, key: str) -> Headers:
+def with_credential(headers: Headers, key: str, kinds: HeaderKinds) -> Headers:
     """Return the headers with the tenant's upstream key in place of the caller's own.
 
     All credentials of such a caller are the tenant's keys; those in a header that no provider reads
-    are left out.
+    are left out. `kinds` says which headers are credentials.
     """
     secret = key.encode()
     shown = {name for name, _ in headers}
     replaced = [
-        (name, value)
-        for name, value in headers
-        if not STANDARD.is_credential(name.decode("latin-1"))
+        (name, value) for name, value in headers if not kinds.is_credential(name.decode("latin-1"))
     ]
     named = (b"x-api-key", b"api-key", b"x-goog-api-key")
     replaced += [(name, secret) for name in named if name in shown]

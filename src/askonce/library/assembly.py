@@ -28,7 +28,7 @@ from askonce.pipeline.services import Services
 from askonce.prompts.assembly import PromptAssembly
 from askonce.stores.memory.store import MemoryStore
 from askonce.stores.tiered.tier_stack import Runtimes, StackCallbacks, TierStack
-from askonce.stores.tiered.tiers import MemoryTier, Tiers
+from askonce.stores.tiered.tiers import MemoryTier
 
 if TYPE_CHECKING:
     from askonce.semantic.assembly import SemanticAssembly
@@ -84,17 +84,6 @@ class Assembly:
         """
         counted = self.ledger.counters() if counters is None else counters
         return stats_of(counted, self.stack.states(), self.restless.found)
-
-    async def identify(
-        self,
-        tiers: Tiers,
-        headers: Mapping[str, str],
-        origin: str,
-        path: str,
-        verified: tuple[str, str] | None = None,
-    ) -> str | None:
-        """Return a caller's namespace; see `NamespaceResolver.identify`."""
-        return await self.namespaces.identify(tiers, headers, origin, path, verified)
 
     async def close(self, services: Services) -> None:
         """Finish what is under way and close everything, in the mode of these services."""

@@ -105,8 +105,9 @@ class CachingTransport(_Transport):
         lib = _library(request)
         inner = self._to_provider(lib.HTTPTransport)
         if not _is_cached(request):
-            if _may_not_be_sent(request):
-                return _response(lib, not_cached(request.url.path), "sync")
+            if parse_directives(request.headers).only_if_cached:
+                reply = not_cached(self._assembly.ledger, request.url.path)
+                return _response(lib, reply, "sync")
             return self._invalidating(request, inner.handle_request(request))
         request.read()
         reply = run_sync(
@@ -134,8 +135,9 @@ class CachingTransport(_Transport):
         lib = _library(request)
         inner = self._to_provider(lib.AsyncHTTPTransport)
         if not _is_cached(request):
-            if _may_not_be_sent(request):
-                return _response(lib, not_cached(request.url.path), "async")
+            if parse_directives(request.headers).only_if_cached:
+                reply = not_cached(self._assembly.ledger, request.url.path)
+                return _response(lib, reply, "async")
             return self._invalidating(request, await inner.handle_async_request(request))
         await request.aread()
         upstream = _AsyncUpstream(request, inner)
@@ -198,7 +200,7 @@ class CachingTransport(_Transport):
         url = request.url
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         path = url.raw_path.decode("ascii")
-        namespace = await self._assembly.identify(services.tiers, headers, origin, path)
+        namespace = await self._assembly.namespaces.identify(services.tiers, headers, origin, path)
         patience = request.extensions.get("timeout", {}).get("read")
         call = Call(request.method, origin, path, headers, request.content, namespace, patience)
         try:
@@ -210,12 +212,6 @@ class CachingTransport(_Transport):
 def _is_cached(request: Any) -> bool:
     """Decide whether to read a request's body; any other request goes to `inner` untouched."""
     return request.method == "POST" and recognize(request.url.path) is not None
-
-
-def _may_not_be_sent(request: Any) -> bool:
-    """Whether a request that the cache has no answer for said `only-if-cached`."""
-    control = request.headers.get("cache-control")
-    return control is not None and parse_directives({"cache-control": control}).only_if_cached
 
 
 def _library(request: Any) -> ModuleType:

@@ -6,6 +6,7 @@ whole it decides whether the answer may be stored. What only the cache needs run
 fail-open boundary; an error of the provider's client goes to every reader unchanged.
 """
 
+import functools
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
@@ -323,13 +324,13 @@ class Fetch:
         ):
             # A setting that keeps lookups keeps no wrong form; one that keeps cut answers does.
             judged = await context.form_check.check(request, answer) or reason
-        concluding = self._conclude(recording, body, answer, judged)
+        conclude = functools.partial(self._conclude, recording, body, answer, judged)
         if isinstance(judged, LongCheck):
             self._in_check = True
             recording.answer = body  # for readers who want another shape
-            context.runtime.run_in_background(lambda: concluding)
+            context.runtime.run_in_background(conclude)
         else:
-            await concluding
+            await conclude()
 
     async def _conclude(
         self, recording: Recording, body: bytes | None, answer: Any, judged: FormVerdict

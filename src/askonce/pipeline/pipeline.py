@@ -133,7 +133,7 @@ class Pipeline:
         """Answer what `at_once` could not; `request` is its result."""
         if not isinstance(request, CacheRequest):
             if parse_directives(call.headers).only_if_cached:
-                return self._not_cached(call)
+                return not_cached(self._context.ledger, call.path)
             return await self._bypass(call, request, upstream)
         if not request.verdict.yes and not request.directives.only_if_cached:
             return _noted(request, await self._bypass(call, request.verdict.reason, upstream))
@@ -146,7 +146,7 @@ class Pipeline:
                 self._refresh(request, recording.entry, upstream)
             if isinstance(found, Reason):
                 if request.directives.only_if_cached:
-                    return _noted(request, self._not_cached(call))
+                    return _noted(request, not_cached(self._context.ledger, call.path))
                 return _noted(request, await self._bypass(call, found, upstream))
             if found is not None:
                 return _noted(request, found)
@@ -271,11 +271,6 @@ class Pipeline:
         )  # fmt: skip
 
     # Calls that the cache leaves alone.
-
-    def _not_cached(self, call: Call) -> Reply:
-        """Answer 504 to a call that has no answer here and may not be forwarded."""
-        self._context.ledger.answered(Outcome.MISS, Reason.ONLY_IF_CACHED)
-        return not_cached(call.path)
 
     async def _bypass(self, call: Call, reason: Reason, upstream: Upstream) -> Reply:
         """Relay the provider's own bytes: nothing is read and nothing is stored."""

@@ -14,6 +14,7 @@ from askonce.core.request import CacheRequest
 from askonce.core.sse import SseEvent
 from askonce.formats import recognize
 from askonce.formats.openai_chat import OPENAI_CHAT
+from askonce.ledger.ledger import Ledger
 from askonce.pipeline.context import Context
 from askonce.pipeline.single_flight import Recording, RecordingReader, RecordingState
 
@@ -329,8 +330,9 @@ def _unfolded(request: CacheRequest, body: bytes) -> bytes:
     return b"".join(request.format.unfold(_decode(body), request.question.shape))
 
 
-def not_cached(path: str) -> Reply:
-    """Answer 504 to a call that said `only-if-cached`, on whatever path."""
+def not_cached(ledger: Ledger, path: str) -> Reply:
+    """Answer 504 to a call that said `only-if-cached`, on whatever path, and count it."""
+    ledger.answered(Outcome.MISS, Reason.ONLY_IF_CACHED)
     format_ = recognize(path.partition("?")[0]) or OPENAI_CHAT
     body = format_.error(NOT_CACHED, Reason.ONLY_IF_CACHED.value)
     status = cache_status(Outcome.MISS, Reason.ONLY_IF_CACHED)

@@ -30,6 +30,7 @@ _GENERATION_BYTES = 4 << 20
 _LARGEST_REMEMBERED = 65_536  # bytes; a longer body is parsed each time, which is cheap for it
 _RECORD_BYTES = 1_024  # memory for a question beside its body, roughly
 _KEY_CONTEXTS = 1_024
+_LONGEST_CONTEXT = 8_192  # characters; longer ones are not remembered, which bounds the memory
 
 
 class Recognized(msgspec.Struct, frozen=True):
@@ -109,7 +110,8 @@ class Recognition:
             if self._young_bytes >= _GENERATION_BYTES:
                 self._old, self._young = self._young, {}
                 self._young_bytes = 0
-            self._young_bytes += len(call.body) + _RECORD_BYTES
+            self._young_bytes += len(call.body) + len(call.path) + _RECORD_BYTES
+            self._young_bytes += sum([len(call.headers[name]) for name in kept])
             self._young[seen] = found
         return found
 
@@ -183,13 +185,16 @@ class Recognition:
         named = (namespace, known.name, call.origin, call.path, headers)
         context = self._contexts.get(named)
         if context is None:
-            context = self._contexts[named] = keys.KeyContext(
+            context = keys.KeyContext(
                 namespace,
                 known.name,
                 origin=call.origin,
                 path=without_credentials(call.path, self._kinds),
                 headers=headers,
             )
+            size = len(call.path) + sum([len(value) for _, value in headers])
+            if size <= _LONGEST_CONTEXT:
+                self._contexts[named] = context
         return context
 
 

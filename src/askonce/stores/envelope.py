@@ -35,9 +35,9 @@ _WORTH_KEEPING = 0.9
 _HEAD_BYTES = len(MAGIC) + 2
 _CHECK_BYTES = 16
 
-# Decimal travels as text and is read back exactly; floats are IEEE doubles on both sides.
 _MOST_SECONDS = 1e13  # since the Unix epoch: no clock and no lifetime gets there
 
+# Decimal travels as text and is read back exactly; floats are IEEE doubles on both sides.
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
 
