@@ -172,11 +172,12 @@ def _archive(archive: bytes) -> Iterator[str]:
     header, _, rest = archive.partition(b"\n")
     yield from shape(json.loads(header))
     yield masked(re.sub(r'"(created|made_by|pepper)":("[^"]*"|[\d.]+)', r'"\1":N', header.decode()))
-    while rest[:1] in (b"E", b"F"):
-        size = int.from_bytes(rest[1:5], "big")
+    kind = b""
+    while kind != b"F":  # not by the next byte: the check behind the footer may begin with any
+        kind, size = rest[:1], int.from_bytes(rest[1:5], "big")
         body = rest[5 : 5 + size]
-        shown = json.loads(body) if rest[:1] == b"F" else repr(body[:_HEAD])
-        yield f"{rest[:1].decode()} and a length before {shown}"
+        shown = json.loads(body) if kind == b"F" else repr(body[:_HEAD])
+        yield f"{kind.decode()} and a length before {shown}"
         rest = rest[5 + size :]
     yield f"{len(rest)} bytes at the end"
 
